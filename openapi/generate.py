@@ -1,0 +1,167 @@
+"""Makes `openapi/signstash.json` and `src/signstash/_generated` from the files beside it.
+
+    python openapi/generate.py            write both
+    python openapi/generate.py --check    write nothing; fail and show the difference if either is stale
+
+Inputs: `upstream.json` (as downloaded), `overlay.yaml` (corrections), `templates/*.diff` (changes to the
+generator's own templates) and `generator-config.yaml`. It needs no network, and the same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import openapi_python_client
+import yaml
+from jsonpath_ng.ext import parse as parse_json_path
+from jsonschema import Draft202012Validator
+from oas_patch import apply_overlay
+from oas_patch.validator import load_schema
+from openapi_spec_validator import OpenAPIV30SpecValidator
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+UPSTREAM = HERE / "upstream.json"
+OVERLAY = HERE / "overlay.yaml"
+TEMPLATE_DIFFS = HERE / "templates"
+DEFINITION = HERE / "signstash.json"
+CONFIG = ROOT / "generator-config.yaml"
+GENERATED = ROOT / "src" / "signstash" / "_generated"
+
+
+class GenerationError(Exception):
+    """A step failed; the message says which, why, and what to do."""
+
+
+def overlaid(upstream: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """Apply the overlay, refusing actions that hit nothing.
+
+    oas-patch applies overlays well but passes over an action whose target is gone, and then a correction
+    would be lost without a word.
+    """
+    faults = [
+        error.message for error in Draft202012Validator(load_schema("overlay_schema_1.0.0.yml")).iter_errors(overlay)
+    ]
+    if faults:
+        raise GenerationError(f"{OVERLAY.name} is not an OpenAPI Overlay 1.0 document: {'; '.join(faults)}")
+    definition = json.loads(json.dumps(upstream))
+    for action in overlay["actions"]:
+        if not parse_json_path(action["target"]).find(definition):
+            raise GenerationError(
+                f"{OVERLAY.name}: nothing is at {action['target']} any more. The vendor may have mended this: "
+                f"{action['description'].strip()} Look at {UPSTREAM.name} there, then change or delete the action."
+            )
+        definition = apply_overlay(definition, {**overlay, "actions": [action]})
+    # YAML anchors make one object stand in several places; a round trip gives each place its own.
+    return json.loads(json.dumps(definition))  # type: ignore[no-any-return]
+
+
+def write_templates(target: Path) -> None:
+    """Copy the generator's templates that we change, and change them; the diffs fit one version only."""
+    diffs = sorted(TEMPLATE_DIFFS.glob("*.diff"))
+    originals = Path(openapi_python_client.__file__).parent / "templates"
+    for diff in diffs:
+        shutil.copy(originals / f"{diff.stem}.py.jinja", target)
+    # A repository around the target folder would make git apply skip files silently.
+    outside = {**os.environ, "GIT_CEILING_DIRECTORIES": str(target.parent)}
+    applied = subprocess.run(
+        ["git", "apply", "--unidiff-zero", *map(str, diffs)],
+        cwd=target, env=outside, capture_output=True, text=True,
+    )  # fmt: skip
+    if applied.returncode:
+        raise GenerationError(
+            f"{TEMPLATE_DIFFS.name}: a change does not fit the installed openapi-python-client any more. "
+            f"Compare the named template with the diff and write the diff anew.\n{applied.stderr.strip()}"
+        )
+
+
+def generate_package(definition: Path, target: Path) -> None:
+    """Run the generator, with every warning an error: it drops what it warns about."""
+    with tempfile.TemporaryDirectory() as templates:
+        write_templates(Path(templates))
+        tools = str(Path(sys.executable).parent)
+        command = [
+            sys.executable, "-m", "openapi_python_client", "generate", "--path", str(definition),
+            "--config", str(CONFIG), "--custom-template-path", templates,
+            "--meta", "none", "--output-path", str(target), "--overwrite", "--fail-on-warning",
+        ]  # fmt: skip
+        environment = {**os.environ, "PATH": tools + os.pathsep + os.environ.get("PATH", "")}
+        generated = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if generated.returncode:
+        raise GenerationError(f"openapi-python-client failed:\n{generated.stdout}{generated.stderr}")
+
+
+def build(target: Path) -> None:
+    """Make `signstash.json` and `_generated` in the folder `target`."""
+    upstream = json.loads(UPSTREAM.read_text("utf-8"))
+    definition = overlaid(upstream, yaml.safe_load(OVERLAY.read_text("utf-8")))
+    faults = [error.message for error in OpenAPIV30SpecValidator(definition).iter_errors()]
+    if faults:
+        raise GenerationError(f"{DEFINITION.name} would not be valid OpenAPI 3.0: {'; '.join(faults)}")
+    (target / DEFINITION.name).write_text(json.dumps(definition, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    generate_package(target / DEFINITION.name, target / GENERATED.name)
+
+
+def texts(folder: Path) -> dict[str, str]:
+    """The generated files below a folder, by their path."""
+    return {
+        str(path.relative_to(folder)): path.read_text("utf-8")
+        for path in sorted([folder / DEFINITION.name, *(folder / GENERATED.name).rglob("*.py")])
+    }
+
+
+def differences(target: Path) -> list[str]:
+    """Unified diff lines between what is committed and what was made in `target`."""
+    with tempfile.TemporaryDirectory() as folder:
+        committed = Path(folder)
+        if DEFINITION.exists():
+            shutil.copy(DEFINITION, committed)
+        else:
+            (committed / DEFINITION.name).touch()
+        if GENERATED.exists():
+            shutil.copytree(GENERATED, committed / GENERATED.name)
+        before, after = texts(committed), texts(target)
+    lines: list[str] = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name, ""), after.get(name, "")
+        lines += difflib.unified_diff(
+            old.splitlines(), new.splitlines(), f"committed/{name}", f"generated/{name}", lineterm=""
+        )
+    return lines
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="fail if the committed files are stale; write nothing")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder)
+        try:
+            build(target)
+        except GenerationError as error:
+            print(f"Generation failed: {error}", file=sys.stderr)
+            return 1
+        if arguments.check:
+            stale = differences(target)
+            print("\n".join(stale) if stale else "Generated files are up to date.")
+            if stale:
+                print("\nGenerated files are stale or were edited by hand: run `make generate`.", file=sys.stderr)
+            return 1 if stale else 0
+        shutil.copy(target / DEFINITION.name, DEFINITION)
+        shutil.rmtree(GENERATED, ignore_errors=True)
+        shutil.copytree(target / GENERATED.name, GENERATED)
+    print(f"Wrote {DEFINITION.relative_to(ROOT)} and {GENERATED.relative_to(ROOT)}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

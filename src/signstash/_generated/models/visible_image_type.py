@@ -1,0 +1,19 @@
+from enum import StrEnum
+from typing import Self
+
+
+class VisibleImageType(StrEnum):
+    IMAGE_JPG = "IMAGE_JPG"
+    IMAGE_PNG = "IMAGE_PNG"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = "UNKNOWN"
+        unknown._value_ = value
+        return unknown
