@@ -1,0 +1,289 @@
+"""What an answer means: which exception a failing one becomes, and which refusal is about the token."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import httpx
+
+from .errors import (
+    ERROR_CODES,
+    ERROR_FAMILIES,
+    OTHER_FAILURE,
+    OTHER_REFUSAL,
+    OTHER_SIGN_ERROR,
+    SIGN_ERRORS,
+    STATUSES,
+    AuthenticationError,
+    CertificateNotProvisionedError,
+    DocumentCertificateError,
+    DocumentNotSignedError,
+    ErrorClasses,
+    ErrorRule,
+    RateLimitedError,
+    SignStashError,
+    TokenRejectedError,
+    UnexpectedAnswerError,
+)
+from .streams import read_refusal
+
+
+def error_from_answer(
+    status_code: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    signing: bool = False,
+    external_references: Sequence[str] = (),
+    client_service: str = "",
+    error_classes: ErrorClasses | None = None,
+) -> SignStashError:
+    """The exception for a failing answer of the service.
+
+    Args:
+        status_code: HTTP status, anything but 2xx.
+        headers: The answer's headers.
+        body: The answer's body, or its beginning.
+        signing: Whether the request signs, so that a gateway's failure leaves its outcome open.
+        external_references: References of the documents in the request.
+        client_service: Alias of the client service, to be named in the message.
+        error_classes: Classes for codes that are not in `ERROR_CODES`, or that replace what is there.
+
+    Returns:
+        The exception, not yet raised.
+    """
+    if 300 <= status_code < 400:
+        # Following would carry documents and token to wherever the answer points.
+        return unreadable_answer(status_code, headers, b"", "redirects to another address, which is not followed")
+    answer = json_object(body)
+    if answer is None and body.strip() and status_code not in (401, 429):
+        return unreadable_answer(
+            status_code,
+            headers,
+            body,
+            "is not the service's JSON",
+            external_references=external_references,
+            maybe_processed=signing and status_code >= 500,
+        )
+    answer = answer or {}
+    # A token refused by Spring's own filter comes in OAuth's shape (RFC 6750) instead of the service's.
+    code = _text(answer.get("errorCode")) or None
+    description = _text(answer.get("errorCodeDescription") or answer.get("error_description")) or None
+    cause_message = _text(answer.get("causeMessage")) or None
+
+    rule = _rule_for(code, status_code, error_classes or {})
+    said = "; ".join(text for text in (cause_message, description) if text)
+    marks = ", ".join(text for text in (f"code {code}" if code else "", f"HTTP {status_code}") if text)
+    whose = f" [client service {client_service}]" if client_service else ""
+    which = f" [documents {shortened(external_references)}]" if external_references else ""
+    problem = f"{rule.meaning} ({marks}){': ' + said if said else ''}{whose}{which}."
+    if issubclass(rule.raises, AuthenticationError):
+        oauth_code = _text(answer.get("error")) or None
+        return rule.raises(
+            problem, rule.cure, status_code=status_code, error_code=code or oauth_code, description=description
+        )
+    details: dict[str, Any] = {
+        "status_code": status_code,
+        "error_code": code,
+        "description": description,
+        "cause_message": cause_message,
+        "retryable": rule.retryable,
+        "body": body,
+    }
+    if issubclass(rule.raises, RateLimitedError):
+        details["retry_after"] = retry_after(headers)
+    error = rule.raises(problem, rule.cure, **details)
+    # A code is the service's own word on the request; without one a gateway may have given up waiting.
+    error.maybe_processed = signing and code in (None, "0.0.1") and status_code >= 500
+    return error
+
+
+def error_from_document(
+    sign_error: str | None,
+    sign_status: str | None,
+    *,
+    document: str,
+    external_reference: str,
+    operation_id: int | None,
+    error_classes: ErrorClasses | None = None,
+) -> DocumentNotSignedError:
+    """The exception for one document that an answered request did not sign.
+
+    Args:
+        sign_error: The document's `signError`, as it came.
+        sign_status: The document's `signStatus`, as it came.
+        document: Name of the document.
+        external_reference: The document's external reference.
+        operation_id: Number of the operation.
+        error_classes: As for `error_from_answer`; a class of the certificate family turns the failure into
+            a `DocumentCertificateError`.
+
+    Returns:
+        The exception, not yet raised.
+    """
+    rule = SIGN_ERRORS.get(sign_error or "", OTHER_SIGN_ERROR)
+    raises: type[DocumentNotSignedError] = (
+        DocumentCertificateError if issubclass(rule.raises, DocumentCertificateError) else DocumentNotSignedError
+    )
+    if issubclass((error_classes or {}).get(sign_error or "", SignStashError), CertificateNotProvisionedError):
+        raises = DocumentCertificateError
+    marks = ", ".join(text for text in (sign_error or "", f"status {sign_status}" if sign_status else "") if text)
+    operation = f" [operation {operation_id}]" if operation_id is not None else ""
+    return raises(
+        f"Document {document} ({external_reference}) was not signed: {rule.meaning}"
+        f"{f' ({marks})' if marks else ''}{operation}.",
+        rule.cure,
+        document=document,
+        external_reference=external_reference,
+        sign_error=sign_error,
+        sign_status=sign_status,
+        operation_id=operation_id,
+        retryable=rule.retryable,
+    )
+
+
+def unreadable_answer(
+    status_code: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    why: str,
+    *,
+    external_references: Sequence[str] = (),
+    maybe_processed: bool = False,
+) -> UnexpectedAnswerError:
+    """The exception for an answer that cannot be read, with a cure that fits what it may have done."""
+    content_type = headers.get("content-type", "")
+    if maybe_processed:
+        cure = (
+            "The request may have been processed: look the documents up by their external references before "
+            "you send them again."
+        )
+    else:
+        cure = "Check `base_url` and what answers there: a gateway or a login page may stand in between."
+    # A 2xx body may hold signed documents or a token; only a refusal is quoted.
+    excerpt = "" if 200 <= status_code < 300 else _excerpt(body)
+    quoted = f" It begins: {excerpt!r}." if excerpt else ""
+    which = f" [documents {shortened(external_references)}]" if external_references else ""
+    return UnexpectedAnswerError(
+        f"The answer (HTTP {status_code}, {content_type or 'no content type'}) {why}{which}.{quoted}",
+        cure,
+        status_code=status_code,
+        content_type=content_type,
+        excerpt=excerpt,
+        external_references=external_references,
+        maybe_processed=maybe_processed,
+    )
+
+
+def shortened(references: Sequence[str]) -> str:
+    """References for a message: the first three, and how many more there are."""
+    rest = len(references) - 3
+    return ", ".join(references[:3]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _rule_for(code: str | None, status_code: int, error_classes: ErrorClasses) -> ErrorRule:
+    """Code, then family, then status; a class given by the user keeps the text of what it replaces."""
+    families = [code.rsplit(".", depth)[0] for depth in range(1, code.count(".") + 1)] if code else []
+    known = next((ERROR_FAMILIES[family] for family in families if family in ERROR_FAMILIES), None)
+    by_status = STATUSES.get(status_code, OTHER_FAILURE if status_code >= 500 else OTHER_REFUSAL)
+    rule = ERROR_CODES.get(code or "") or known or by_status
+    if code and code in error_classes:
+        return attrs.evolve(rule, raises=error_classes[code])
+    return rule
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """The body as a JSON object, or None if it is something else."""
+    parsed = json_value(body)
+    return parsed if isinstance(parsed, dict) else None
+
+
+NOT_JSON = object()
+"""What `json_value` returns for a body that is not JSON. The parser's own error would hold the body."""
+
+
+def json_value(body: bytes) -> Any:
+    """The body as JSON: in Unicode, or in Latin-1 as gateways write it."""
+    try:
+        return json.loads(body)
+    except UnicodeDecodeError:
+        body = body.decode("latin-1").encode()
+    except (ValueError, RecursionError):
+        return NOT_JSON
+    return json_value(body)
+
+
+def _text(value: object) -> str:
+    """A field of an error body as one short printable line, whatever type it has."""
+    if value is None:
+        return ""
+    return _printable(value if isinstance(value, str) else json.dumps(value), 300)
+
+
+def _excerpt(body: bytes) -> str:
+    return _printable(body[:400].decode("utf-8", "replace"), 120)
+
+
+def _printable(text: str, limit: int) -> str:
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a `Retry-After` header (RFC 9110, section 10.2.3), given as seconds or as a date."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+async def token_refusal(response: httpx.Response) -> TokenRejectedError | None:
+    """The error for an answer that refuses the token, or None for any other answer.
+
+    Such a refusal is HTTP 401 without a code that means something else, or code `0.0.10` (integration guide, step 6).
+    """
+    if response.status_code < 400:
+        return None
+    body = await read_refusal(response)
+    error = error_from_answer(response.status_code, response.headers, body)
+    return error if isinstance(error, TokenRejectedError) else None
+
+
+def told(error: BaseException) -> str:
+    """What a network error was, in words, with the library's own text behind it."""
+    kind = next((text for cls, text in _NETWORK_FAULTS if isinstance(error, cls)), "the connection failed")
+    reason = _printable(str(_root(error)), 200)
+    return f"{kind} ({reason})" if reason else kind
+
+
+def _root(error: BaseException) -> BaseException:
+    """The innermost cause: httpx wraps httpcore wraps ssl, and only the last says which certificate."""
+    seen = {id(error)}
+    while (deeper := error.__cause__ or error.__context__) is not None and id(deeper) not in seen and str(deeper):
+        seen.add(id(deeper))
+        error = deeper
+    return error
+
+
+_NETWORK_FAULTS: Sequence[tuple[type[BaseException], str]] = (
+    (httpx.ConnectTimeout, "connecting took too long"),
+    (httpx.PoolTimeout, "no connection became free in time"),
+    (httpx.ReadTimeout, "the answer took too long"),
+    (httpx.WriteTimeout, "sending took too long"),
+    (TimeoutError, "it took too long in all"),
+    (httpx.ConnectError, "no connection could be made"),
+    (httpx.ProxyError, "the outbound proxy refused"),
+    (httpx.RemoteProtocolError, "the connection was closed or broke the protocol"),
+    (httpx.DecodingError, "the answer could not be decompressed"),
+)

@@ -1,0 +1,129 @@
+"""What a client is set up with, and what can be wrong with it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, NoReturn, Self
+
+import httpx
+
+from .errors import ConfigurationError
+
+Environment = Literal["staging", "production"]
+"""Which of the vendor's token servers issues the token. The proxy must be configured for the same."""
+
+TOKEN_URLS: Final[Mapping[str, str]] = {
+    "staging": "https://staging.must.digital/oauth2/authorization-server/oauth/token",
+    "production": "https://msignstash.multicert.com/oauth2/authorization-server/oauth/token",
+}
+"""The vendor's token servers (wiki: integration guide, step 1). Never the proxy, which only forwards the token."""
+
+
+class Secret:
+    """A text that prints as nothing: not in `repr`, not in `vars`, not in a pickle.
+
+    Attributes:
+        reveal: Gives the text.
+    """
+
+    __slots__ = ("reveal",)
+
+    reveal: Callable[[], str]
+
+    def __init__(self, text: str) -> None:
+        self.reveal = lambda: text
+
+    def __repr__(self) -> str:
+        return "Secret(hidden)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+
+def raise_for_problems(problems: Sequence[str]) -> None:
+    """Report all that is wrong at once.
+
+    Raises:
+        ConfigurationError: If there are problems; it lists every one.
+    """
+    if problems:
+        raise ConfigurationError(f"The client cannot be set up: {'; '.join(problems)}.", "Mend what is listed.")
+
+
+def credential_problems(client_id: object, client_secret: Secret) -> list[str]:
+    """What is wrong with the credentials, without quoting the secret."""
+    problems = []
+    secret: object = client_secret.reveal()
+    if not isinstance(client_id, str) or not client_id:
+        problems.append("client_id is missing (the alias of the client service)")
+    elif ":" in client_id or not client_id.isprintable():
+        problems.append("client_id holds a colon or a control character, which HTTP Basic cannot carry")
+    if not isinstance(secret, str) or not secret:
+        problems.append("client_secret is missing (the password defined in the backoffice)")
+    elif any(ord(character) < 32 or ord(character) == 127 for character in secret):
+        problems.append("client_secret holds a control character, such as the line end of the file it was read from")
+    return problems
+
+
+def environment_problems(environment: object, token_url: object) -> list[str]:
+    """What is wrong with the choice of the token server."""
+    if environment is None and token_url is None:
+        return ["environment is missing ('staging' or 'production'; or give token_url)"]
+    if environment is not None and environment not in TOKEN_URLS:
+        return [f"environment is {environment!r}, not 'staging' or 'production'"]
+    return []
+
+
+def token_url_problems(token_url: object) -> list[str]:
+    """What is wrong with a token endpoint's URL, to which the secret is sent."""
+    problems = url_problems("token_url", token_url)
+    if not problems and httpx.URL(str(token_url)).scheme == "http" and not is_local(httpx.URL(str(token_url)).host):
+        problems.append("token_url would send the secret over plain HTTP (use https)")
+    return problems
+
+
+def url_problems(name: str, value: object) -> list[str]:
+    """What is wrong with a URL. Its user and password, if it has them, are not quoted."""
+    if not isinstance(value, str) or not value:
+        return [f"{name} is missing"]
+    try:
+        url = httpx.URL(value)
+    except (httpx.InvalidURL, ValueError):
+        return [f"{name} is not a URL"]
+    if url.scheme not in ("http", "https") or not url.host:
+        return [f"{name} does not begin with http:// or https:// and a host"]
+    if url.userinfo:
+        return [f"{name} holds a user or password (give client_id and client_secret instead)"]
+    if url.query or url.fragment:
+        return [f"{name} holds a query or fragment"]
+    return []
+
+
+def is_local(host: str) -> bool:
+    """Whether a host is this machine or in a private network, as far as its name or address tells."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".test"))
+    return address.is_loopback or address.is_private
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Scheme, host and port of a URL."""
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def timeout_problems(timeout: object, deadline: object) -> list[str]:
+    """What is wrong with the limits on time: each must be given, positive and finite."""
+    parts = timeout.as_dict() if isinstance(timeout, httpx.Timeout) else {"timeout": timeout}
+    limits = {**{name if name == "timeout" else f"timeout.{name}": value for name, value in parts.items()}}
+    limits["deadline"] = deadline
+    return [
+        f"{name} is {value!r}, not a positive number of seconds"
+        for name, value in limits.items()
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf")
+    ]

@@ -1,0 +1,316 @@
+"""What goes in: the documents to be signed, where their contents are, and what is asked for them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Final, Self, Unpack
+
+import attrs
+
+from .errors import InvalidDocumentError
+from .models import ContentType, SignatureInfo, SignatureType
+from .options import SignatureOptions, signature_from
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+"""Where contents come from: a path, the bytes themselves, or a file opened for reading in binary mode."""
+
+_PDF_HEADER_WITHIN: Final = 1024
+"""Bytes at the start of a file in which PDF readers look for `%PDF-`."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Document:
+    """A document to be signed. Make one with `pdf`, `xml` or `binary`.
+
+        Document.pdf("invoice.pdf", reason="Invoice approval")
+        Document.xml(xml_bytes, name="invoice.xml")
+        Document.binary(open("archive.zip", "rb"))
+
+    The contents are read when the document is sent, not before.
+
+    One `Document` object stands for one document to be signed once: its external reference stays the same however often
+    it is sent, so the service refuses a second signature (`DuplicateReferenceError`).
+
+    Attributes:
+        name: File name.
+        content_type: Media type.
+        signature: What is asked for, as the service's own model.
+        external_reference: The unique name that the caller gave it, or None.
+    """
+
+    name: str
+    content_type: str
+    signature: SignatureInfo
+    external_reference: str | None
+    _read: Callable[[], bytes] = attrs.field(alias="read", repr=False)
+    _distinction: str = attrs.field(init=False, repr=False, factory=lambda: secrets.token_hex(6))
+
+    @classmethod
+    def pdf(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
+        """A PDF, signed with PAdES.
+
+        Args:
+            source: Path, bytes, or file opened in binary mode.
+            **options: See `SignatureOptions`.
+
+        Raises:
+            InvalidDocumentError: If the options cannot work together. Contents are checked when it is sent.
+        """
+        return cls._from(source, ContentType.APPLICATIONPDF, SignatureType.PADES, options)
+
+    @classmethod
+    def xml(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
+        """An XML document, signed with XAdES.
+
+        Args:
+            source: Path, bytes, or file opened in binary mode.
+            **options: See `SignatureOptions`.
+
+        Raises:
+            InvalidDocumentError: If the options cannot work together. Contents are checked when it is sent.
+        """
+        return cls._from(source, ContentType.APPLICATIONXML, SignatureType.XADES, options)
+
+    @classmethod
+    def binary(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
+        """Any bytes, signed with CAdES.
+
+        Args:
+            source: Path, bytes, or file opened in binary mode.
+            **options: See `SignatureOptions`. The definition publishes content types for PDF and XML only; unless
+                `content_type` says otherwise, `application/octet-stream` is sent.
+
+        Raises:
+            InvalidDocumentError: If the options cannot work together. Contents are checked when it is sent.
+        """
+        return cls._from(source, ContentType.APPLICATIONOCTET_STREAM, SignatureType.CADES, options)
+
+    @classmethod
+    def _from(
+        cls, source: Source, content_type: ContentType, signature_type: SignatureType, options: SignatureOptions
+    ) -> Self:
+        unknown = options.keys() - SignatureOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"a Document has no option {', '.join(sorted(unknown))}")
+        name = options.get("name")
+        if name is None:
+            name = _own_name(source)
+        try:
+            refuse_text("name", name)
+            if re.search(r"[/\\]", name):
+                raise InvalidDocumentError(f"name {name!r} holds a slash.", "Give a file name without folders.")
+            reference = options.get("external_reference")
+            if reference is not None:
+                refuse_reference("external_reference", reference)
+            media_type = str(options.get("content_type") or content_type)
+            if not re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type):
+                raise InvalidDocumentError(
+                    f"content_type is {media_type!r}.", "Give a media type, such as application/pdf."
+                )
+            signature = signature_from(options, signature_type, media_type)
+            read = _reader(source)
+        except InvalidDocumentError as error:
+            raise _named(error, name) from None
+        return cls(
+            name=name,
+            content_type=media_type,
+            signature=signature,
+            external_reference=reference,
+            read=partial(_checked, read, media_type),
+        )
+
+    def reference(self, client_service: str) -> str:
+        """The document's external reference, in the name of a client service.
+
+        Args:
+            client_service: Alias of the client service.
+
+        Returns:
+            What the caller gave, or else alias, name and something random, in characters that need no quoting in a URL.
+        """
+        if self.external_reference is not None:
+            return self.external_reference
+        return unique_reference(client_service, Path(self.name).stem, self._distinction)
+
+    async def read(self) -> bytes:
+        """The contents, read in a thread.
+
+        Raises:
+            InvalidDocumentError: If they cannot be read, are empty, or are not what they claim to be.
+        """
+        contents = await asyncio.to_thread(self._read_named)
+        if isinstance(contents, InvalidDocumentError):
+            raise contents
+        return contents
+
+    def _read_named(self) -> bytes | InvalidDocumentError:
+        try:
+            return self._read()
+        except InvalidDocumentError as error:
+            return _named(error, self.name)
+
+
+def unique_reference(client_service: str, name: str, distinction: str) -> str:
+    """An external reference that is unique and can be read (wiki: integration guide, advice on references).
+
+    Args:
+        client_service: Alias of the client service, which the vendor advises as prefix.
+        name: What it is about; shortened to 40 characters.
+        distinction: What makes it unique.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", f"{client_service}_{name[:40]}_{distinction}")
+
+
+def refuse_reference(name: str, reference: object) -> None:
+    """Refuse what cannot be an external reference.
+
+    Raises:
+        InvalidDocumentError: If it is no text, empty, or could not stand in a path, where the service looks it up.
+    """
+    refuse_text(name, reference)
+    if reference in (".", "..") or str(reference) != str(reference).strip():
+        raise InvalidDocumentError(f"{name} is {reference!r}.", "Give a name without blanks at its ends.")
+
+
+async def read_all(documents: Sequence[Document]) -> list[bytes]:
+    """The contents of several documents, in their order.
+
+    Raises:
+        InvalidDocumentError: If any cannot be used. If several cannot, its cause holds the error of each.
+    """
+    read = await asyncio.gather(*(document.read() for document in documents), return_exceptions=True)
+    refused = [item for item in read if isinstance(item, InvalidDocumentError)]
+    for item in read:
+        if isinstance(item, BaseException) and not isinstance(item, InvalidDocumentError):
+            raise item
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        raise InvalidDocumentError(
+            f"{len(refused)} of {len(documents)} documents cannot be used: {' '.join(map(str, refused[:3]))}",
+            "Mend or leave out each one that `__cause__` lists; nothing was sent.",
+        ) from ExceptionGroup("documents that cannot be used", refused)
+    return [item for item in read if isinstance(item, bytes)]
+
+
+def refuse_text(name: str, value: object) -> None:
+    """Refuse what is no text that a person can read.
+
+    Raises:
+        InvalidDocumentError: If it is something else, empty, or holds control characters.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidDocumentError(f"{name} is {value!r}.", "Give a text that is not empty.")
+    if not value.isprintable():
+        raise InvalidDocumentError(f"{name} {value!r} holds control characters.", "Take them out.")
+
+
+def _named(error: InvalidDocumentError, name: object) -> InvalidDocumentError:
+    if error.document is not None or not isinstance(name, str):
+        return error
+    return InvalidDocumentError(f"Document {name}: {error.problem}", error.cure, document=name)
+
+
+def _own_name(source: Source) -> str:
+    if isinstance(source, str | os.PathLike):
+        return Path(source).name
+    name = getattr(source, "name", None)
+    if not isinstance(name, str):
+        raise InvalidDocumentError("The document has no name.", "Give one with name='invoice.pdf'.")
+    return Path(name).name
+
+
+def _reader(source: object) -> Callable[[], bytes]:
+    """A function that reads the contents, as often as it is called."""
+    if isinstance(source, str | os.PathLike):
+        return partial(_read_path, Path(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
+    if isinstance(source, io.TextIOBase):
+        raise InvalidDocumentError("its file is opened in text mode.", "Open it with mode 'rb'.")
+    if not callable(getattr(source, "read", None)):
+        raise InvalidDocumentError(
+            f"its contents are of type {type(source).__name__}.", "Give a path, bytes, or a file opened with mode 'rb'."
+        )
+    return _FileReader(source)  # type: ignore[arg-type]  # it has `read`, and what that returns is checked
+
+
+def _read_path(path: Path) -> bytes:
+    try:
+        # Opening a named pipe would wait for a writer without end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidDocumentError(f"{path} is not a regular file.", "Give a file, or its contents as bytes.")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidDocumentError(f"{path} cannot be read: {reason}.", "Check path and permissions.") from error
+
+
+@attrs.frozen
+class _InMemory:
+    _contents: bytes = attrs.field(repr=False)
+
+    def __call__(self) -> bytes:
+        return self._contents
+
+
+class _FileReader:
+    """Reads an open file again from where it stood; what cannot be read twice is kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._kept: bytes | None = None
+        try:
+            self._start = file.tell() if file.seekable() else None
+        except (OSError, ValueError, AttributeError):
+            self._start = None
+
+    def __call__(self) -> bytes:
+        if self._kept is not None:
+            return self._kept
+        try:
+            if self._start is not None:
+                self._file.seek(self._start)
+            contents: object = self._file.read()
+        except (OSError, ValueError) as error:
+            raise InvalidDocumentError(
+                f"its file cannot be read: {error}.", "Keep the file open until the document is signed."
+            ) from error
+        if not isinstance(contents, bytes):
+            raise InvalidDocumentError("its file does not give bytes.", "Open it with mode 'rb'.")
+        if self._start is None:
+            self._kept = contents
+        return contents
+
+
+def _checked(read: Callable[[], bytes], content_type: str) -> bytes:
+    contents = read()
+    problem = _content_problem(contents, content_type)
+    if problem is None:
+        return contents
+    del contents  # so that no traceback shows them
+    raise InvalidDocumentError(*problem)
+
+
+def _content_problem(contents: bytes, content_type: str) -> tuple[str, str] | None:
+    if not contents:
+        return "it is empty.", "Check what wrote it."
+    if content_type == ContentType.APPLICATIONPDF and b"%PDF-" not in contents[:_PDF_HEADER_WITHIN]:
+        return "it is no PDF: '%PDF-' is not at its start.", "Check the file, or use Document.binary."
+    if content_type.endswith("xml") and not _begins_like_xml(contents[:1024]):
+        return "it is no XML: its first character is not '<'.", "Check the file, or use Document.binary."
+    return None
+
+
+def _begins_like_xml(start: bytes) -> bool:
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        start = start.decode("utf-16", "replace").encode()
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")

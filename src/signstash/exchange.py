@@ -1,0 +1,165 @@
+"""Sends one call and judges what comes back: an answer, or the one exception that says what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import attrs
+import httpx
+
+from .answers import error_from_answer, shortened, told, unreadable_answer
+from .errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    ErrorClasses,
+    InvalidDocumentError,
+    OutcomeUnknownError,
+    SignStashError,
+)
+from .operations import Call
+from .streams import RequestBody, TooLongError, read_refusal, read_whole
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Answer:
+    """A successful answer of the service.
+
+    Attributes:
+        status_code: HTTP status, 2xx.
+        headers: The answer's headers.
+        body: The answer's body. It may hold signed documents, so it is not in the repr.
+    """
+
+    status_code: int
+    headers: httpx.Headers = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Exchange:
+    """How calls reach one service.
+
+    Attributes:
+        base_url: The service's base URL, without a slash at its end.
+        auth: Puts the token on requests.
+        client: Gives the HTTP client for the running event loop.
+        timeout: Limits on connecting, sending, reading, and waiting for a free connection.
+        deadline: Seconds that a call may take in all.
+        client_service: Alias of the client service, to be named in errors.
+        error_classes: The user's own classes for the service's codes.
+    """
+
+    base_url: str
+    auth: httpx.Auth
+    client: Callable[[], Awaitable[httpx.AsyncClient]]
+    timeout: httpx.Timeout
+    deadline: float
+    client_service: str
+    error_classes: ErrorClasses
+
+    async def send(self, call: Call) -> Answer:
+        """Send a call, and return the answer if it is a success.
+
+        Raises:
+            SignStashError: Whatever went wrong; see `signstash.errors`.
+        """
+        client = await self.client()
+        request, body = await self._request(client, call)
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self.deadline):
+                answer = await self._exchange(client, request, call.answer_limit)
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
+            raise self._lost(call, error, handed_over=body.handed_over) from error
+        except TooLongError:
+            raise unreadable_answer(
+                200,
+                httpx.Headers(),
+                b"",
+                f"is longer than the {call.answer_limit:,} bytes that it may have",
+                external_references=call.external_references,
+                maybe_processed=call.changes_state,
+            ) from None
+        logger.info(
+            "%s: HTTP %d in %.0f ms, %d documents",
+            call.operation,
+            answer.status_code,
+            1000 * (time.monotonic() - started),
+            len(call.external_references),
+        )
+        if 200 <= answer.status_code < 300:
+            return answer
+        raise error_from_answer(
+            answer.status_code,
+            answer.headers,
+            answer.body,
+            signing=call.changes_state,
+            external_references=call.external_references,
+            client_service=self.client_service,
+            error_classes=self.error_classes,
+        )
+
+    async def _request(self, client: httpx.AsyncClient, call: Call) -> tuple[httpx.Request, RequestBody]:
+        content = await asyncio.to_thread(_encoded, call.json) if call.changes_state else None
+        if content is not None and not content:
+            raise InvalidDocumentError(
+                "The request cannot be written as JSON.",
+                "Look for fields of the given models that hold a value of another type than the model says.",
+            )
+        request = client.build_request(
+            call.method,
+            self.base_url + call.path,
+            content=content,
+            files=call.files,
+            # The answer is mostly base64 of compressed data: compressing it again only costs time.
+            headers={**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"},
+            timeout=self.timeout,
+        )
+        if not isinstance(request.stream, httpx.AsyncByteStream):
+            raise ConfigurationError("The HTTP client makes synchronous requests.", "Give an httpx.AsyncClient.")
+        request.stream = body = RequestBody(request.stream)
+        return request, body
+
+    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request, limit: int) -> Answer:
+        if client.is_closed:
+            raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
+        response = await client.send(request, auth=self.auth, follow_redirects=False, stream=True)
+        try:
+            body = read_whole(response, limit) if response.is_success else read_refusal(response)
+            return Answer(response.status_code, response.headers, await body)
+        finally:
+            await response.aclose()
+
+    def _lost(self, call: Call, error: BaseException, *, handed_over: bool) -> SignStashError:
+        host = httpx.URL(self.base_url).host
+        never_connected = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        which = f" [documents {shortened(call.external_references)}]" if call.external_references else ""
+        if never_connected or not handed_over or not call.changes_state:
+            done = "nothing was processed" if call.changes_state else "nothing was changed"
+            return ConnectionFailedError(
+                f"{call.operation} on {host} failed: {told(error)}{which}.",
+                f"Check base_url, network and proxy, then repeat it; {done}.",
+            )
+        return OutcomeUnknownError(
+            f"{call.operation} was sent to {host}, but its answer was lost: {told(error)}{which}.",
+            "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, "
+            "send the same Document objects again: if the first request went through they are refused "
+            "(DuplicateReferenceError), and nothing is signed twice.",
+            external_references=call.external_references,
+        )
+
+
+def _encoded(value: object) -> bytes | None:
+    """The value as JSON; nothing for None, and an empty text if it cannot be done."""
+    if value is None:
+        return None
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError):
+        return b""  # the encoder's own error would hold the value

@@ -1,0 +1,156 @@
+"""What is asked of the service: one `Call` for each operation, taken from the generated endpoint modules.
+
+This is the only module that knows the generated endpoint functions. It takes method, path and body from them, and
+leaves their parsers alone: those return errors as values, and fail on answers that are not JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from ._generated.api.document_sign import sign_document_batch_base_64, sign_document_batch_binary
+from ._generated.api.operation_management import (
+    get_operation_id_by_document_external_reference,
+    get_sign_operation_detail,
+    get_sign_operation_documents_content,
+    get_status,
+    resend_delivery_mails,
+)
+from ._generated.types import File, RequestFiles
+from .errors import ConfigurationError
+from .models import SignDocumentBatchBinaryBody, SignRequestBase64Document, SignRequestDocument
+
+ANSWER_LIMIT = 16 * 1024 * 1024
+"""Bytes that an answer without documents may have."""
+CONTENT_LIMIT = 1024 * 1024 * 1024
+"""Bytes that an answer with stored documents may have; the service's largest request is 500 MB."""
+
+
+@attrs.frozen
+class Call:
+    """One request to the service.
+
+    Attributes:
+        operation: The operation's id in the API definition.
+        method: HTTP method.
+        path: Path below the service's base URL, ready to be sent.
+        headers: Headers that the definition asks for.
+        json: Body to be sent as JSON, or None.
+        files: Body to be sent as multipart, or None.
+        answer_limit: Bytes that the answer may have.
+        changes_state: Whether the service does something that must not be done twice by mistake.
+        external_references: References of the documents that it is about.
+    """
+
+    operation: str
+    method: str
+    path: str
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
+    json: Any = attrs.field(default=None, repr=False)
+    files: RequestFiles | None = attrs.field(default=None, repr=False)
+    answer_limit: int = ANSWER_LIMIT
+    changes_state: bool = False
+    external_references: Sequence[str] = ()
+
+
+def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
+    return Call(
+        operation,
+        kwargs["method"].upper(),
+        kwargs["url"],
+        headers=kwargs.get("headers", {}),
+        json=kwargs.get("json"),
+        files=kwargs.get("files"),
+        **details,
+    )
+
+
+def sign_base64(body: SignRequestBase64Document) -> Call:
+    """Sign documents that are in the request itself."""
+    return _call(
+        "signDocumentBatchBase64",
+        sign_document_batch_base_64._get_kwargs(body=body),
+        changes_state=True,
+        answer_limit=_signed_limit(sum(len(item.document_request.base_64_content) for item in body.documents)),
+        external_references=tuple(item.document_request.external_reference for item in body.documents),
+    )
+
+
+def sign_multipart(body: SignRequestDocument, files: Sequence[File], *, size: int) -> Call:
+    """Sign documents whose contents are parts of a multipart request, `size` bytes in all."""
+    parts = SignDocumentBatchBinaryBody(files=list(files), sign_request=body)
+    return _call(
+        "signDocumentBatchBinary",
+        sign_document_batch_binary._get_kwargs(body=parts),
+        changes_state=True,
+        answer_limit=_signed_limit(size),
+        external_references=tuple(item.document_request.external_reference for item in body.documents),
+    )
+
+
+def _signed_limit(sent: int) -> int:
+    """A signature adds some ten kilobytes, an archive timestamp more; nothing makes a document three times as long."""
+    return ANSWER_LIMIT + 3 * sent
+
+
+def operation_id(external_reference: str) -> Call:
+    """Ask for the number of the operation that signed a document."""
+    reference = path_text("external_reference", external_reference)
+    return _call(
+        "getOperationIdByDocumentExternalReference",
+        get_operation_id_by_document_external_reference._get_kwargs(reference),
+        external_references=(reference,),
+    )
+
+
+def status(operation_id: int) -> Call:
+    """Ask how far an operation has come."""
+    return _call("getStatus", get_status._get_kwargs(_number(operation_id)))
+
+
+def detail(operation_id: int, *, include_content: bool) -> Call:
+    """Ask for an operation with its documents."""
+    return _call(
+        "getSignOperationDetail",
+        get_sign_operation_detail._get_kwargs(_number(operation_id), include_content),
+        answer_limit=CONTENT_LIMIT if include_content else ANSWER_LIMIT,
+    )
+
+
+def documents(operation_id: int) -> Call:
+    """Ask for the signed documents of an operation, as a ZIP file."""
+    kwargs = get_sign_operation_documents_content._get_kwargs(_number(operation_id))
+    return _call("getSignOperationDocumentsContent", kwargs, answer_limit=CONTENT_LIMIT)
+
+
+def resend_mails(operation_id: int, recipients: Sequence[str], *, attach_documents: bool) -> Call:
+    """Have the mails about an operation sent again."""
+    kwargs = resend_delivery_mails._get_kwargs(_number(operation_id), attach_documents, body=list(recipients))
+    return _call("resendDeliveryMails", kwargs, changes_state=True)
+
+
+def path_text(name: str, value: object) -> str:
+    """A text that may stand in a path.
+
+    Raises:
+        ConfigurationError: If it would make the request reach another path.
+    """
+    if not isinstance(value, str) or value in ("", ".", "..") or not value.isprintable():
+        raise ConfigurationError(
+            f"{name} is {value!r}, which cannot be part of a path.",
+            "Give a text that is not empty, '.' or '..', and has no control characters.",
+        )
+    return value
+
+
+def _number(value: object) -> int:
+    # An operation's number is int64 in the definition.
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ConfigurationError(
+            f"operation_id is {value!r}, not the number of an operation.",
+            "Give the `operation_id` of a signed document, or what `get_operation_id` returns.",
+        )
+    return value

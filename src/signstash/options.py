@@ -1,0 +1,323 @@
+"""What can be asked for a document: the signature's options, its visible form, preservation and delivery."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final, TypedDict, TypeVar
+
+import attrs
+
+from .errors import InvalidDocumentError
+from .models import (
+    AdvancedSignatureInfo,
+    CanonicalTransform,
+    ContentType,
+    DeliveryInfo,
+    Person,
+    PreservationInfo,
+    SignatureInfo,
+    SignatureTransform,
+    SignatureType,
+    Unset,
+    VisibleImageType,
+    VisibleSignatureInfo,
+    VisibleSignatureLocationType,
+    VisibleSignatureTemplateType,
+)
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+IMAGE_TYPES: Final[Mapping[bytes, VisibleImageType]] = {
+    b"\x89PNG\r\n\x1a\n": VisibleImageType.IMAGE_PNG,
+    b"\xff\xd8\xff": VisibleImageType.IMAGE_JPG,
+}
+"""How pictures begin that the service takes."""
+
+
+@attrs.frozen(kw_only=True)
+class VisibleSignature:
+    """A signature that is seen on the page of a PDF (wiki: visible signature).
+
+        VisibleSignature(page=1, x=70, y=100, size=(155, 50), text="Signed by $certificate.getCommonName()")
+        VisibleSignature(field="Signature1")
+        VisibleSignature(placeholder="SIGN-HERE", image=Path("stamp.png").read_bytes())
+
+    Its place is given in one of these three ways.
+
+    Attributes:
+        x: Pixels from the left edge of the page.
+        y: Pixels from the lower edge of the page.
+        page: Number of the page, from 1.
+        field: Name of a signature field that the document has.
+        placeholder: A word of the document; its first occurrence counts. Without it the service does not sign.
+        size: Width and height in pixels, or None for the service's default.
+        text: Its text, a Velocity template. None takes the template of the client service.
+        image: A PNG or JPG picture, or None.
+        background: `#RRGGBB` or `transparent`, or None for the service's default.
+        font_size: Size of the text, or None for the service's default. The service prints black only.
+
+    Raises:
+        InvalidDocumentError: If its place is given in no way, or in several.
+    """
+
+    x: int | None = None
+    y: int | None = None
+    page: int | None = None
+    field: str | None = None
+    placeholder: str | None = None
+    size: tuple[int, int] | None = None
+    text: str | None = None
+    image: bytes | None = attrs.field(default=None, repr=False)
+    background: str | None = None
+    font_size: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        coordinates = (self.x, self.y, self.page) != (None, None, None)
+        if [coordinates, self.field is not None, self.placeholder is not None].count(True) != 1 or (
+            coordinates and (self.x is None or self.y is None)
+        ):
+            raise InvalidDocumentError(
+                "The place of the visible signature is not given in one way.",
+                "Give x and y (and page), or field, or placeholder.",
+            )
+
+    def to_model(self) -> VisibleSignatureInfo:
+        """The same as the service's own model.
+
+        Raises:
+            InvalidDocumentError: If the image is neither PNG nor JPG.
+        """
+        location_type = VisibleSignatureLocationType
+        if self.field is not None:
+            model = VisibleSignatureInfo(location_type=location_type.SIGN_FIELD, location_value=self.field)
+        elif self.placeholder is not None:
+            model = VisibleSignatureInfo(location_type=location_type.PLACEHOLDER, location_value=self.placeholder)
+        else:
+            place = f"page={1 if self.page is None else self.page},x={self.x},y={self.y}"
+            model = VisibleSignatureInfo(location_type=location_type.COORDINATE, location_value=place)
+        if self.text is not None:
+            model.template_type = VisibleSignatureTemplateType.ONE_OFF
+            model.one_off_template = self.text
+        if self.size is not None:
+            model.area = f"width={self.size[0]},height={self.size[1]}"
+        if self.background is not None:
+            model.area_background_color = self.background
+        if self.font_size is not None:
+            model.font = f"color=#000000,size={self.font_size}"
+        if self.image is not None:
+            kinds = [kind for start, kind in IMAGE_TYPES.items() if self.image.startswith(start)]
+            if not kinds:
+                raise InvalidDocumentError("image is neither a PNG nor a JPG.", "Give the bytes of one of these.")
+            model.image_type = kinds[0]
+            model.image_value = base64.b64encode(self.image).decode()
+        return model
+
+
+class SignatureOptions(TypedDict, total=False):
+    """What `Document.pdf`, `.xml` and `.binary` take beside the contents; all of it may be left out.
+
+    Attributes:
+        name: File name of the document. Without it the file's own name.
+        external_reference: Unique name of the document at the service. Without it one is made from the client
+            service's alias, the document's name, and something random.
+        content_type: Media type. Without it what the kind of document says.
+        signature_type: `PAdES`, `XAdES` or `CAdES`. Without it what the kind of document says.
+        reason: Why it is signed.
+        location: Where it is signed.
+        timestamp: Whether a qualified timestamp is added, for archiving (charged separately).
+        visible_signature: How the signature is seen on the page. PDF only.
+        signature_location: Element that takes the signature. XML only.
+        signature_transform: How the signature refers to the document. XML only.
+        canonical_transform: How the XML is made canonical. XML only.
+        signature: The service's own model, in place of all the options of a signature above.
+    """
+
+    name: str
+    external_reference: str
+    content_type: ContentType | str
+    signature_type: SignatureType | str
+    reason: str
+    location: str
+    timestamp: bool
+    visible_signature: VisibleSignature | VisibleSignatureInfo
+    signature_location: str
+    signature_transform: SignatureTransform | str
+    canonical_transform: CanonicalTransform | str
+    signature: SignatureInfo
+
+
+_SIGNATURE: Final = (
+    "signature_type", "reason", "location", "timestamp", "visible_signature",
+    "signature_location", "signature_transform", "canonical_transform",
+)  # fmt: skip
+_ADVANCED: Final = ("signature_location", "signature_transform", "canonical_transform")
+
+
+def signature_from(options: SignatureOptions, default: SignatureType, content_type: str) -> SignatureInfo:
+    """The service's model of the signature that the options ask for.
+
+    Args:
+        options: What the caller asked for.
+        default: The type if the caller named none.
+        content_type: Media type of the document.
+
+    Raises:
+        InvalidDocumentError: If they contradict each other, or ask for what the service cannot do.
+    """
+    given = [name for name in _SIGNATURE if options.get(name) is not None]
+    model = copy.deepcopy(options.get("signature"))
+    if model is not None and given:
+        raise InvalidDocumentError(
+            f"signature was given together with {', '.join(given)}.", "Set these fields in the model, or leave it out."
+        )
+    if model is None:
+        model = SignatureInfo(signature_type=_choice(SignatureType, "signature_type", options, default))
+        if (reason := options.get("reason")) is not None:
+            model.reason = reason
+        if (location := options.get("location")) is not None:
+            model.location = location
+        model.apply_timestamp = options.get("timestamp", False)
+        visible = options.get("visible_signature")
+        if visible is not None:
+            model.visible_signature_info = visible.to_model() if isinstance(visible, VisibleSignature) else visible
+        if any(name in given for name in _ADVANCED):
+            model.advanced_signature_info = advanced = AdvancedSignatureInfo()
+            if (element := options.get("signature_location")) is not None:
+                advanced.signature_location = element
+            if "signature_transform" in given:
+                advanced.signature_transform = _choice(SignatureTransform, "signature_transform", options)
+            if "canonical_transform" in given:
+                advanced.canonical_transform = _choice(CanonicalTransform, "canonical_transform", options)
+    _refuse_impossible(model, content_type)
+    return model
+
+
+def _choice(kind: type[Choice], name: str, options: Mapping[str, object], default: Choice | None = None) -> Choice:
+    value = options.get(name) or default
+    if value not in list(kind):
+        raise InvalidDocumentError(f"{name} is {value!r}.", f"Give one of {', '.join(kind)}.")
+    return kind(str(value))
+
+
+def _refuse_impossible(model: SignatureInfo, content_type: str) -> None:
+    is_pdf, is_xml = content_type == ContentType.APPLICATIONPDF, content_type.endswith("xml")
+    kind, visible, advanced = model.signature_type, model.visible_signature_info, model.advanced_signature_info
+    texts = {"reason": model.reason, "location": model.location}
+    for name, text in texts.items():
+        if not isinstance(text, str | Unset):
+            raise InvalidDocumentError(f"{name} is {text!r}.", "Give a text.")
+    if not isinstance(model.apply_timestamp, bool | Unset):
+        raise InvalidDocumentError(f"timestamp is {model.apply_timestamp!r}.", "Give True or False.")
+    if kind == SignatureType.PADES and not is_pdf:
+        raise InvalidDocumentError(
+            f"signature_type PAdES does not fit {content_type}.", "PAdES signs PDF only: use XAdES for XML, else CAdES."
+        )
+    if kind == SignatureType.XADES and not is_xml:
+        raise InvalidDocumentError(
+            f"signature_type XAdES does not fit {content_type}.", "XAdES signs XML only: use PAdES for PDF, else CAdES."
+        )
+    if visible and not (is_pdf and kind == SignatureType.PADES):
+        raise InvalidDocumentError(
+            f"visible_signature does not fit a {kind} signature of {content_type}.",
+            "Only a PAdES signature of a PDF can be seen; leave it out.",
+        )
+    if advanced and kind != SignatureType.XADES:
+        raise InvalidDocumentError(
+            f"{', '.join(_ADVANCED)} do not fit a {kind} signature of {content_type}.",
+            "They are for XAdES signatures of XML; leave them out.",
+        )
+    if visible:
+        _refuse_impossible_form(visible)
+
+
+_COORDINATE = re.compile(r"page=[1-9]\d*,x=\d+,y=\d+")
+_AREA = re.compile(r"width=[1-9]\d*,height=[1-9]\d*")
+_BACKGROUND = re.compile(r"#[0-9A-Fa-f]{6}|transparent")
+
+
+def _refuse_impossible_form(visible: VisibleSignatureInfo) -> None:
+    place, area, background = visible.location_value, visible.area, visible.area_background_color
+    template, image_type, image_value = visible.one_off_template, visible.image_type, visible.image_value
+    if visible.location_type == VisibleSignatureLocationType.COORDINATE and not _COORDINATE.fullmatch(place):
+        raise InvalidDocumentError(
+            f"The place of the visible signature is {place!r}.",
+            "Coordinates are whole pixels from the lower left corner, on pages from 1: 'page=1,x=70,y=100'.",
+        )
+    if not place.strip():
+        raise InvalidDocumentError("The place of the visible signature is empty.", "Name the field or the word.")
+    if visible.template_type == VisibleSignatureTemplateType.ONE_OFF and not template:
+        raise InvalidDocumentError(
+            "The visible signature's template type is ONE_OFF, but it has no template.",
+            "Give its text, or use the client service's template with SERVICE_CUSTOMIZATION.",
+        )
+    if template and visible.template_type != VisibleSignatureTemplateType.ONE_OFF:
+        raise InvalidDocumentError(
+            "The visible signature has a template that its template type does not use.", "Set the type to ONE_OFF."
+        )
+    if isinstance(area, str) and not _AREA.fullmatch(area):
+        raise InvalidDocumentError(
+            f"The area of the visible signature is {area!r}.", "Give whole pixels above 0: 'width=155,height=50'."
+        )
+    if isinstance(background, str) and not _BACKGROUND.fullmatch(background):
+        raise InvalidDocumentError(
+            f"The background of the visible signature is {background!r}.", "Give '#RRGGBB' or 'transparent'."
+        )
+    if isinstance(image_type, Unset) != isinstance(image_value, Unset):
+        raise InvalidDocumentError(
+            "The visible signature has only one of image type and image value.", "Give both, or neither."
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Preservation:
+    """What the service does with the signed documents of a request: keep them, and mail them.
+
+        Preservation(deliver_to=["ana@example.pt"], attach_documents=True)
+
+    Attributes:
+        preserve: Whether they are kept for long-term preservation.
+        alias: Name under which they are kept, or None.
+        deliver_to: E-mail addresses that are told.
+        attach_documents: Whether the mails carry the documents.
+    """
+
+    preserve: bool = True
+    alias: str | None = None
+    deliver_to: Sequence[str] = ()
+    attach_documents: bool = False
+
+    def to_model(self) -> PreservationInfo:
+        """The same as the service's own model.
+
+        Raises:
+            InvalidDocumentError: If an address is none, or documents are to be attached to mails to nobody.
+        """
+        refuse_addresses("deliver_to", self.deliver_to)
+        if self.attach_documents and not self.deliver_to:
+            raise InvalidDocumentError(
+                "attach_documents is set, but deliver_to is empty.", "Name who gets the mails, or leave it out."
+            )
+        model = PreservationInfo(preserve_content=self.preserve)
+        if self.alias is not None:
+            model.alias = self.alias
+        if self.deliver_to:
+            receivers = [Person(email=address) for address in self.deliver_to]
+            model.delivery_info = DeliveryInfo(person_receiver=receivers, attach_documents=self.attach_documents)
+        return model
+
+
+def refuse_addresses(name: str, addresses: Sequence[str]) -> None:
+    """Refuse what cannot be an e-mail address.
+
+    Raises:
+        InvalidDocumentError: If there is such a text; it is quoted.
+    """
+    if isinstance(addresses, str):
+        raise InvalidDocumentError(f"{name} is a single text.", "Give a list of e-mail addresses.")
+    for address in addresses:
+        if not isinstance(address, str) or not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
+            raise InvalidDocumentError(f"{name} holds {address!r}.", "Give e-mail addresses, such as ana@example.pt.")

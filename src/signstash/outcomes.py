@@ -1,0 +1,287 @@
+"""What comes out: the signed documents, and for each one that is not signed the reason."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+import attrs
+
+from .answers import error_from_document
+from .documents import Document
+from .errors import (
+    DocumentNotSavedError,
+    ErrorClasses,
+    OutcomeUnknownError,
+    SignStashError,
+    UnexpectedAnswerError,
+)
+from .models import DocumentResponse, SigningStatus, SignOperation
+
+logger = logging.getLogger(__name__)
+
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What the generated models raise for values of a type that the definition does not know."""
+
+
+@attrs.frozen(kw_only=True)
+class SignedDocument:
+    """A document that came back signed.
+
+    Attributes:
+        content: The signed bytes.
+        name: File name, as it was sent.
+        external_reference: The document's external reference.
+        operation_id: Number of the operation that signed it, if the service gave one.
+        details: What else the service says about the document.
+    """
+
+    content: bytes = attrs.field(repr=False)
+    name: str
+    external_reference: str
+    operation_id: int | None
+    details: DocumentResponse = attrs.field(repr=False)
+
+    async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the signed bytes to a file, whole or not at all.
+
+        Args:
+            path: The file. Its folder must exist.
+            overwrite: Whether a file that is there already is replaced.
+
+        Raises:
+            DocumentNotSavedError: If it cannot be written, or is there already.
+        """
+        target = Path(path)
+        try:
+            await asyncio.to_thread(self._write, target, overwrite)
+        except FileExistsError as error:
+            raise DocumentNotSavedError(
+                f"{target} exists already.", "Choose another name, or replace it with overwrite=True."
+            ) from error
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise DocumentNotSavedError(
+                f"{target} cannot be written: {reason}.", "Check folder, permissions and space, then save it again."
+            ) from error
+
+    def _write(self, target: Path, overwrite: bool) -> None:
+        if not overwrite and target.exists():
+            raise FileExistsError(target)
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            with partial.open("xb") as file:
+                file.write(self.content)
+                file.flush()
+                os.fsync(file.fileno())
+            if overwrite:
+                partial.replace(target)
+            else:
+                _move_to_free_name(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _move_to_free_name(partial: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(partial)  # fails if the name is taken meanwhile, which renaming would not
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links on this file system
+        with target.open("xb"):
+            pass
+        partial.replace(target)
+
+
+@attrs.frozen
+class Outcome:
+    """What became of one document.
+
+    Attributes:
+        document: The document as it was given.
+        result: The signed document, or why it was not signed.
+    """
+
+    document: Document
+    result: SignedDocument | SignStashError
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is signed."""
+        return self.error is None
+
+    @property
+    def signed(self) -> SignedDocument | None:
+        """The signed document, or None."""
+        return None if isinstance(self.result, SignStashError) else self.result
+
+    @property
+    def error(self) -> SignStashError | None:
+        """Why it was not signed, or None."""
+        return self.result if isinstance(self.result, SignStashError) else None
+
+
+@attrs.frozen(kw_only=True)
+class SignedBatch:
+    """What became of one request.
+
+    Attributes:
+        operation: The service's operation, without the signed contents.
+        outcomes: One for each document, in the order in which they were given.
+    """
+
+    operation: SignOperation = attrs.field(repr=False)
+    outcomes: Sequence[Outcome]
+
+
+class Model(Protocol):
+    """A generated model that an answer is read into."""
+
+    additional_properties: dict[str, Any]
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        """Read it from the fields of the definition."""
+        ...
+
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def leniently(model: type[AnyModel], fields: Mapping[str, Any]) -> AnyModel:
+    """Read an object of an answer; a field of an odd type is kept as it came, and costs nothing but itself.
+
+    Args:
+        model: Class to read into. All its fields must be optional.
+        fields: The object as it came.
+    """
+    try:
+        return model.from_dict(fields)
+    except _UNREADABLE:
+        readable = {name: value for name, value in fields.items() if _reads(model, {name: value})}
+    read = model.from_dict(readable)
+    read.additional_properties.update({name: value for name, value in fields.items() if name not in readable})
+    return read
+
+
+def _reads(model: type[Model], fields: Mapping[str, Any]) -> bool:
+    try:
+        model.from_dict(fields)
+    except _UNREADABLE:
+        return False
+    return True
+
+
+def read_batch(
+    answer: Mapping[str, Any],
+    documents: Mapping[str, Document],
+    *,
+    status_code: int,
+    error_classes: ErrorClasses,
+) -> SignedBatch:
+    """Match an answer's documents with those that were sent, by external reference and never by position.
+
+    Args:
+        answer: The answer, a SignOperation.
+        documents: The documents that were sent, by their external references, in order.
+        status_code: HTTP status of the answer.
+        error_classes: The user's own classes for the service's codes.
+    """
+    listed = answer.get("documentList")
+    received: dict[str, list[Mapping[str, Any]]] = {}
+    for item in listed if isinstance(listed, list) else []:
+        if isinstance(item, dict):
+            received.setdefault(str(item.get("externalReference")), []).append(item)
+    for reference in received.keys() - documents.keys():
+        logger.warning("the answer holds a document that was not sent: %s", reference)
+
+    operation = leniently(SignOperation, {name: value for name, value in answer.items() if name != "documentList"})
+    number = operation.id if isinstance(operation.id, int) else None
+    outcomes = [
+        Outcome(document, _result(document, reference, received.get(reference, []), number, status_code, error_classes))
+        for reference, document in documents.items()
+    ]
+    operation.document_list = [_details(item) for items in received.values() for item in items]
+    return SignedBatch(operation=operation, outcomes=tuple(outcomes))
+
+
+def _result(
+    document: Document,
+    reference: str,
+    received: Sequence[Mapping[str, Any]],
+    operation_id: int | None,
+    status_code: int,
+    error_classes: ErrorClasses,
+) -> SignedDocument | SignStashError:
+    where = f"Document {document.name} ({reference})"
+    operation = f" [operation {operation_id}]" if operation_id is not None else ""
+    if not received:
+        return OutcomeUnknownError(
+            f"{where} is missing from the service's answer{operation}.",
+            "Look it up by its external reference before you send it again.",
+            external_references=(reference,),
+        )
+    if len(received) > 1:
+        return _unusable(f"{where} is in it {len(received)} times{operation}", status_code, reference)
+    # From the answer itself: a value of an odd type must not pass as absent.
+    sign_error, sign_status = received[0].get("signError") or None, received[0].get("signStatus") or None
+    if sign_status == SigningStatus.RECEIVED and sign_error is None:
+        return OutcomeUnknownError(
+            f"{where} was received, but is not signed yet{operation}.",
+            "Look it up by its external reference later, before you send it again.",
+            external_references=(reference,),
+        )
+    if sign_status != SigningStatus.SIGNED or sign_error is not None:
+        return error_from_document(
+            None if sign_error is None else str(sign_error),
+            None if sign_status is None else str(sign_status),
+            document=document.name,
+            external_reference=reference,
+            operation_id=operation_id,
+            error_classes=error_classes,
+        )
+    content = _decoded(received[0].get("signedContent"))
+    if not content:
+        return _unusable(
+            f"{where} is signed, but its contents are missing or not base64{operation}", status_code, reference
+        )
+    return SignedDocument(
+        content=content,
+        name=document.name,
+        external_reference=reference,
+        operation_id=operation_id,
+        details=_details(received[0]),
+    )
+
+
+def _unusable(why: str, status_code: int, reference: str) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(
+        f"The service's answer cannot be used: {why}.",
+        "On the Integration Service fetch it with download_documents; on a proxy contact the vendor's support.",
+        status_code=status_code,
+        external_references=(reference,),
+        maybe_processed=True,
+    )
+
+
+def _details(received: Mapping[str, Any]) -> DocumentResponse:
+    return leniently(DocumentResponse, {name: value for name, value in received.items() if name != "signedContent"})
+
+
+def _decoded(text: object) -> bytes | None:
+    """Decode base64 with or without line ends and padding, and refuse anything else."""
+    if not isinstance(text, str):
+        return None
+    if len(text) % 4 or "\n" in text:
+        text = "".join(text.split()).rstrip("=")
+        text += "=" * (-len(text) % 4)
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return None

@@ -1,0 +1,154 @@
+"""Bodies on their way: requests that can be sent again, and answers that cannot grow without end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import TypeVar
+
+import httpx
+
+Result = TypeVar("Result")
+
+SPOOL_LIMIT = 1024 * 1024
+"""Bytes of a one-shot body that are kept in memory; beyond, they go to a temporary file."""
+
+
+class TooLongError(Exception):
+    """An answer is longer than it may be."""
+
+
+class RequestBody(httpx.AsyncByteStream):
+    """A request body that can be sent again, and that knows whether it was handed over whole.
+
+    Attributes:
+        replayable: Tells `TokenAuth` that this body needs no copy for a second sending.
+        handed_over: Whether the last sending got to the end. As long as it did not, the server cannot have
+            processed the request, because the body falls short of its Content-Length.
+    """
+
+    replayable = True
+
+    def __init__(self, source: httpx.AsyncByteStream) -> None:
+        self._source = source
+        self.handed_over = False
+
+    def refused(self) -> None:
+        """Take note that the last sending was answered with a refusal, so it was not processed."""
+        self.handed_over = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.handed_over = False
+        async for chunk in self._source:
+            yield chunk
+        self.handed_over = True
+
+
+def is_replayable(stream: httpx.AsyncByteStream) -> bool:
+    """Whether a request body can be sent again as it is."""
+    return isinstance(stream, httpx.ByteStream) or getattr(stream, "replayable", False) is True
+
+
+class ReplayableStream(httpx.AsyncByteStream):
+    """Makes a body that can be read once sendable again: what passes is kept, in a file if it is long.
+
+    A second sending first repeats what the first one took, then goes on with what it left. Without this httpx would
+    send a multipart body from a pipe again as an empty file, without an error.
+    """
+
+    replayable = True
+
+    def __init__(self, source: AsyncIterable[bytes]) -> None:
+        self._source = source
+        self._unread: AsyncIterator[bytes] | None = None
+        self._kept = tempfile.SpooledTemporaryFile(max_size=SPOOL_LIMIT)  # noqa: SIM115 - lives as long as the body
+        self._length = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        position = 0
+        while position < self._length:
+            chunk = await self._kept_chunk(position)
+            position += len(chunk)
+            yield chunk
+        if self._unread is None:
+            self._unread = aiter(self._source)
+        async for chunk in self._unread:
+            await self._keep(chunk)
+            yield chunk
+
+    async def _keep(self, chunk: bytes) -> None:
+        def append() -> None:
+            self._kept.seek(0, os.SEEK_END)
+            self._kept.write(chunk)
+
+        self._length += len(chunk)
+        await self._off_loop(append)
+
+    async def _kept_chunk(self, position: int) -> bytes:
+        def read() -> bytes:
+            self._kept.seek(position)
+            return self._kept.read(65536)
+
+        return await self._off_loop(read)
+
+    async def _off_loop(self, work: Callable[[], Result]) -> Result:
+        # In memory there is nothing to wait for; on disk it must not hold the event loop.
+        return work() if self._length <= SPOOL_LIMIT else await asyncio.to_thread(work)
+
+    async def aclose(self) -> None:
+        """Let go of what was kept; the body itself belongs to whoever made it."""
+        self._kept.close()
+
+
+class _CutStream(httpx.AsyncByteStream):
+    """An answer's stream that ends after `limit` bytes, or where the connection breaks."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, limit: int) -> None:
+        self._stream = stream
+        self._room = limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._stream:
+                yield chunk[: self._room]
+                self._room -= len(chunk)
+                if self._room <= 0:
+                    return
+        except httpx.TransportError:
+            return  # the status has told the essential: half a refusal is a refusal
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+REFUSAL_LIMIT = 1024 * 1024
+"""Bytes of a refusal that are read; the rest is cut off."""
+
+
+async def read_refusal(response: httpx.Response) -> bytes:
+    """Read an answer that needs not be complete, and keep it on the response for the next reader."""
+    if isinstance(response.stream, httpx.AsyncByteStream) and not response.is_stream_consumed:
+        # Compressed, a short answer may become a thousand times as long.
+        limit = REFUSAL_LIMIT if "content-encoding" not in response.headers else REFUSAL_LIMIT // 16
+        response.stream = _CutStream(response.stream, limit)
+    try:
+        return await response.aread()
+    except (httpx.DecodingError, httpx.StreamConsumed):  # compressed, and damaged; the second time it is consumed
+        return b""
+
+
+async def read_whole(response: httpx.Response, limit: int) -> bytes:
+    """Read an answer of at most `limit` bytes.
+
+    Raises:
+        TooLongError: If it is longer, also if it becomes so by decompression.
+    """
+    chunks: list[bytes] = []
+    async for chunk in response.aiter_bytes():
+        chunks.append(chunk)
+        limit -= len(chunk)
+        if limit < 0:
+            raise TooLongError
+    return b"".join(chunks)
