@@ -1,0 +1,44 @@
+# `make demo` and `make test` are all that a newcomer needs; both set up .venv by themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test lint types pytest generate check-generated lock clean
+
+demo: $(INSTALLED)
+	$(BIN)/python tests/demo.py
+
+test: lint types check-generated pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+pytest: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+generate: $(INSTALLED)
+	$(BIN)/python openapi/generate.py
+
+check-generated: $(INSTALLED)
+	$(BIN)/python openapi/generate.py --check
+
+# Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" --all-extras --group dev --output-file requirements-dev.lock pyproject.toml
+
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf .venv build

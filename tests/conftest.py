@@ -1,0 +1,104 @@
+"""What tests share: a mocked service, a client for it, and a running sandbox."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from signstash import SignStash
+from signstash.sandbox import Sandbox
+
+BASE_URL = "http://proxy.test:8081/signstash/einvoice-integration-ws"
+TOKEN_URL = "https://token.test/oauth2/authorization-server/oauth/token"
+CLIENT_ID = "PRT.000000001-PRT.000000002-0a1b2c"
+CLIENT_SECRET = "never-shown-secret"
+TOKEN = "never-shown-token"
+PDF = b"%PDF-1.7\n% a small one\n%%EOF\n"
+INVOICE = Path(__file__).parent / "data" / "invoice.pdf"
+
+BASE64_PATH = "/api/v0/document/sign/base64/"
+MULTIPART_PATH = "/api/v0/document/sign/"
+
+ChangeDocument = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+
+
+def token_answer(value: str = TOKEN, **changes: Any) -> httpx.Response:
+    """A token server's answer. A field that is changed to None is left out."""
+    fields = {"access_token": value, "token_type": "bearer", "expires_in": 86399, "scope": "read write", "jti": "j"}
+    return httpx.Response(200, json={name: item for name, item in (fields | changes).items() if item is not None})
+
+
+def signed_answer(request: httpx.Request, change: ChangeDocument = lambda document: document) -> httpx.Response:
+    """What the service answers when it signs: each content with `signed:` before it.
+
+    Args:
+        request: A base64 signing request.
+        change: Changes a document of the answer, or leaves it out by returning None.
+    """
+    documents = []
+    for item in json.loads(request.content)["documents"]:
+        sent = item["documentRequest"]
+        content = b"signed:" + base64.b64decode(sent["base64Content"])
+        document = {
+            **{name: sent[name] for name in ("externalReference", "name", "contentType")},
+            "signStatus": "SIGNED",
+            "signError": None,
+            "signedContent": base64.b64encode(content).decode(),
+        }
+        changed = change(document)
+        if changed is not None:
+            documents.append(changed)
+    return httpx.Response(200, json={"id": 4711, "type": "SIGN", "status": "EXECUTED", "documentList": documents})
+
+
+class MockedService:
+    """A token server and a proxy, mocked with respx.
+
+    Attributes:
+        router: The respx router.
+        token: Route of the token endpoint; it gives a token.
+        sign: Route of the base64 signing endpoint; it signs.
+    """
+
+    def __init__(self, router: respx.MockRouter) -> None:
+        self.router = router
+        self.token = router.post(TOKEN_URL).mock(return_value=token_answer())
+        self.sign = router.post(BASE_URL + BASE64_PATH).mock(side_effect=signed_answer)
+
+    def sent(self, call: int = -1) -> dict[str, Any]:
+        """The JSON of a signing request that arrived."""
+        fields: dict[str, Any] = json.loads(self.sign.calls[call].request.content)
+        return fields
+
+
+@pytest.fixture
+def service() -> Iterator[MockedService]:
+    with respx.mock(assert_all_called=False) as router:
+        yield MockedService(router)
+
+
+@pytest.fixture
+async def client(service: MockedService) -> AsyncIterator[SignStash]:
+    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def sandbox_client(sandbox: Sandbox) -> AsyncIterator[SignStash]:
+    async with SignStash(
+        sandbox.base_url, sandbox.client_id, sandbox.client_secret, token_url=sandbox.token_url
+    ) as client:
+        yield client
