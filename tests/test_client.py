@@ -1,15 +1,412 @@
 """The client that people await, against a mocked service."""
 
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from signstash import (
+    ApiError,
+    ConfigurationError,
+    ConnectionFailedError,
+    Document,
+    DuplicateReferenceError,
+    InvalidDocumentError,
+    OutcomeUnknownError,
+    Preservation,
+    SignStash,
+    TokenAuth,
+    UnexpectedAnswerError,
+)
+from signstash.models import UNSET
+from tests.conftest import (
+    BASE64_PATH,
+    BASE_URL,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    MULTIPART_PATH,
+    PDF,
+    TOKEN,
+    TOKEN_URL,
+    MockedService,
+    signed_answer,
+    token_answer,
+)
 
 
-from signstash import Document, SignStash
-from tests.conftest import PDF, TOKEN, MockedService
+def pdf(name: str = "invoice.pdf", **options: Any) -> Document:
+    return Document.pdf(PDF, name=name, **options)
 
 
 async def test_sign_returns_the_signed_document(client: SignStash, service: MockedService) -> None:
-    signed = await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+    signed = await client.sign(pdf())
 
     assert signed.content == b"signed:" + PDF
     assert signed.name == "invoice.pdf"
     assert signed.operation_id == 4711
+    assert signed.external_reference == service.sent()["documents"][0]["documentRequest"]["externalReference"]
+    assert signed.details.sign_status == "SIGNED"
+    assert signed.details.signed_content is UNSET
     assert service.sign.calls.last.request.headers["authorization"] == f"Bearer {TOKEN}"
+
+
+async def test_the_signed_content_is_always_asked_for(client: SignStash, service: MockedService) -> None:
+    await client.sign(pdf())
+
+    assert service.sent()["returnSignedContent"] is True
+
+
+async def test_what_a_request_says_beside_its_documents(client: SignStash, service: MockedService) -> None:
+    await client.sign(
+        pdf(),
+        description="Fatura nº 31",
+        external_reference="run-7",
+        preservation=Preservation(alias="kept.pdf", deliver_to=["ana@example.pt"], attach_documents=True),
+    )
+
+    sent = service.sent()
+    assert sent["description"] == "Fatura nº 31"
+    assert sent["externalReference"] == "run-7"
+    assert sent["preservationInfo"] == {
+        "preserveContent": True,
+        "alias": "kept.pdf",
+        "deliveryInfo": {"attachDocuments": True, "personReceiver": [{"email": "ana@example.pt"}]},
+    }
+
+
+async def test_what_is_not_said_is_made_up_readably(client: SignStash, service: MockedService) -> None:
+    await client.sign_batch([pdf("a.pdf"), pdf("b.pdf"), pdf("c.pdf")])
+    await client.sign(pdf("d.pdf"))
+
+    first, second = service.sent(0), service.sent(1)
+    assert first["description"] == "a.pdf and 2 more"
+    assert second["description"] == "d.pdf"
+    assert first["externalReference"].startswith(f"{CLIENT_ID}_request_")
+    assert first["externalReference"] != second["externalReference"]
+    assert "preservationInfo" not in first
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_base_url_may_end_with_a_slash(service: MockedService, slash: str) -> None:
+    async with SignStash(BASE_URL + slash, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+        await client.sign(pdf())
+
+    assert str(service.sign.calls.last.request.url) == BASE_URL + BASE64_PATH
+
+
+@pytest.mark.parametrize(
+    ("environment", "token_url"),
+    [
+        ("staging", "https://staging.must.digital/oauth2/authorization-server/oauth/token"),
+        ("production", "https://msignstash.multicert.com/oauth2/authorization-server/oauth/token"),
+    ],
+)
+async def test_environment_picks_the_token_server(service: MockedService, environment: Any, token_url: str) -> None:
+    token = service.router.post(token_url).mock(return_value=token_answer())
+    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, environment=environment) as client:
+        await client.sign(pdf())
+
+    assert token.call_count == 1
+
+
+async def test_a_batch_is_one_request_and_keeps_the_order(client: SignStash, service: MockedService) -> None:
+    documents = [pdf(f"{number}.pdf") for number in range(5)]
+
+    def backwards(request: httpx.Request) -> httpx.Response:
+        fields = json.loads(signed_answer(request).content)
+        fields["documentList"].reverse()
+        return httpx.Response(200, json=fields)
+
+    service.sign.mock(side_effect=backwards)
+    batch = await client.sign_batch(documents)
+
+    assert service.sign.call_count == 1
+    assert [outcome.document for outcome in batch.outcomes] == documents
+    assert [outcome.signed.name for outcome in batch.outcomes if outcome.signed] == [item.name for item in documents]
+    assert batch.operation.id == 4711
+
+
+async def test_a_document_that_fails_does_not_cost_the_others(client: SignStash, service: MockedService) -> None:
+    def second_fails(document: dict[str, Any]) -> dict[str, Any]:
+        if document["name"] != "2.pdf":
+            return document
+        return document | {"signStatus": "ERROR_SIGNING", "signError": "TIMESTAMP_SIGN_ERROR", "signedContent": None}
+
+    service.sign.mock(side_effect=lambda request: signed_answer(request, second_fails))
+    batch = await client.sign_batch([pdf("1.pdf"), pdf("2.pdf"), pdf("3.pdf")])
+
+    assert [outcome.ok for outcome in batch.outcomes] == [True, False, True]
+    assert batch.outcomes[1].signed is None
+    assert "TIMESTAMP_SIGN_ERROR" in str(batch.outcomes[1].error)
+
+
+async def test_a_document_given_twice_is_refused(client: SignStash, service: MockedService) -> None:
+    document = pdf()
+
+    with pytest.raises(InvalidDocumentError, match="external reference"):
+        await client.sign_batch([document, document])
+    assert service.token.call_count == 0
+
+
+async def test_an_empty_batch_is_refused(client: SignStash, service: MockedService) -> None:
+    with pytest.raises(InvalidDocumentError, match="no document"):
+        await client.sign_batch([])
+    assert service.token.call_count == 0
+
+
+async def test_what_is_no_document_is_refused(client: SignStash, service: MockedService) -> None:
+    with pytest.raises(InvalidDocumentError, match=r"Document\.pdf"):
+        await client.sign("invoice.pdf")  # type: ignore[arg-type]
+    assert service.token.call_count == 0
+
+
+async def test_a_document_keeps_its_reference_when_it_is_sent_again(client: SignStash, service: MockedService) -> None:
+    document = pdf()
+    service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+    with pytest.raises(OutcomeUnknownError) as lost:
+        await client.sign(document)
+    service.sign.respond(409, json={"errorCode": "0.0.7"})
+
+    with pytest.raises(DuplicateReferenceError):
+        await client.sign(document)
+
+    references = [service.sent(call)["documents"][0]["documentRequest"]["externalReference"] for call in (0, 1)]
+    assert references[0] == references[1]
+    assert lost.value.external_references == (references[0],)
+
+
+class TestMultipart:
+    @pytest.fixture
+    def multipart(self, service: MockedService) -> respx.Route:
+        def answer(request: httpx.Request) -> httpx.Response:
+            body = request.content
+            described = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
+            items = [item["documentRequest"] for item in described["documents"]]
+            documents = [{**item, "signStatus": "SIGNED", "signedContent": "c2lnbmVk"} for item in items]
+            return httpx.Response(200, json={"id": 1, "documentList": documents})
+
+        return service.router.post(BASE_URL + MULTIPART_PATH).mock(side_effect=answer)
+
+    @pytest.mark.parametrize(("file_names", "expected"), [("name", "invoice.pdf"), ("external_reference", "FT_31")])
+    async def test_contents_are_files(self, multipart: respx.Route, file_names: Any, expected: str) -> None:
+        async with SignStash(
+            BASE_URL,
+            CLIENT_ID,
+            CLIENT_SECRET,
+            token_url=TOKEN_URL,
+            upload="multipart",
+            multipart_file_names=file_names,
+        ) as client:
+            signed = await client.sign(pdf(external_reference="FT_31"))
+
+        request = multipart.calls.last.request
+        assert signed.content == b"signed"
+        assert PDF in request.content
+        assert f'name="files"; filename="{expected}"'.encode() in request.content
+        assert b'name="signRequest"' in request.content
+
+    async def test_documents_of_the_same_name_are_refused(self, multipart: respx.Route) -> None:
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload="multipart") as client:
+            with pytest.raises(InvalidDocumentError, match="upload='base64'"):
+                await client.sign_batch([pdf(), pdf()])
+
+        assert multipart.call_count == 0
+
+
+class TestIntegrationService:
+    async def test_operation_id_by_document_reference(self, client: SignStash, service: MockedService) -> None:
+        path = "/api/v0/operation/id/withDocumentExternalReference/FT%202026%2F31%3Fx"
+        service.router.get(BASE_URL + path).respond(json=9_007_199_254_740_993)
+
+        assert await client.get_operation_id("FT 2026/31?x") == 9_007_199_254_740_993
+
+    async def test_status(self, client: SignStash, service: MockedService) -> None:
+        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").respond(json={"id": 7, "status": "EXECUTED"})
+
+        assert (await client.get_status(7)).status == "EXECUTED"
+
+    @pytest.mark.parametrize(("include", "word"), [(False, "false"), (True, "true")])
+    async def test_operation(self, client: SignStash, service: MockedService, include: bool, word: str) -> None:
+        service.router.get(f"{BASE_URL}/api/v0/operation/sign/detail/7/contentInResponse/{word}").respond(
+            json={"id": 7, "documentList": [{"externalReference": "r", "signedContent": "c2lnbmVk"}]}
+        )
+
+        operation = await client.get_operation(7, include_content=include)
+
+        assert operation.document_list
+        assert operation.document_list[0].signed_content == "c2lnbmVk"
+
+    async def test_documents(self, client: SignStash, service: MockedService) -> None:
+        service.router.get(f"{BASE_URL}/api/v0/operation/sign/detail/7/documents").respond(content=b"PK\x05\x06zip")
+
+        assert await client.download_documents(7) == b"PK\x05\x06zip"
+
+    async def test_resend_mails(self, client: SignStash, service: MockedService) -> None:
+        route = service.router.post(f"{BASE_URL}/api/v0/delivery/mail/resend/7/true").respond(200)
+
+        await client.resend_mails(7, ["ana@example.pt"], attach_documents=True)
+
+        assert json.loads(route.calls.last.request.content) == ["ana@example.pt"]
+
+    async def test_on_a_proxy_there_is_nothing_to_ask(self, client: SignStash, service: MockedService) -> None:
+        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").respond(404)
+
+        with pytest.raises(ApiError, match="only the Integration Service can be consulted"):
+            await client.get_status(7)
+
+    async def test_a_lost_question_changed_nothing(self, client: SignStash, service: MockedService) -> None:
+        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").mock(side_effect=httpx.ReadTimeout("slow"))
+
+        with pytest.raises(ConnectionFailedError, match="nothing was changed"):
+            await client.get_status(7)
+
+    @pytest.mark.parametrize("reference", ["", ".", "..", "a\nb"])
+    async def test_references_that_reach_another_path_are_refused(self, client: SignStash, reference: str) -> None:
+        with pytest.raises(ConfigurationError, match="external_reference"):
+            await client.get_operation_id(reference)
+
+    @pytest.mark.parametrize("number", [-1, 2**63, True, "7", None, 1.5])
+    async def test_numbers_that_are_no_operation_are_refused(self, client: SignStash, number: Any) -> None:
+        with pytest.raises(ConfigurationError, match="operation_id"):
+            await client.get_status(number)
+
+    @pytest.mark.parametrize("recipients", [[], ["nobody"], ["a@b", "c d@e"]])
+    async def test_recipients_that_are_no_addresses_are_refused(self, client: SignStash, recipients: list[str]) -> None:
+        with pytest.raises(InvalidDocumentError, match="recipients"):
+            await client.resend_mails(7, recipients)
+
+    async def test_a_web_page_is_no_answer(self, client: SignStash, service: MockedService) -> None:
+        page = {"content": b"<html>Login</html>", "content_type": "text/html"}
+        service.router.get(path__regex="/api/v0/operation/").respond(**page)
+        service.router.post(path__regex="/api/v0/delivery/").respond(**page)
+
+        for call in (
+            client.get_operation_id("r"),
+            client.get_status(7),
+            client.get_operation(7),
+            client.download_documents(7),
+            client.resend_mails(7, ["ana@example.pt"]),
+        ):
+            with pytest.raises(UnexpectedAnswerError):
+                await call
+
+
+class TestConfiguration:
+    def test_all_that_is_wrong_is_said_at_once(self) -> None:
+        with pytest.raises(ConfigurationError) as refused:
+            SignStash("proxy:8081", "", "", timeout=0, deadline=float("inf"), upload="ftp")  # type: ignore[arg-type]
+
+        for name in ("base_url", "client_id", "client_secret", "environment", "timeout", "deadline", "upload"):
+            assert name in str(refused.value)
+
+    @pytest.mark.parametrize(
+        "base_url",
+        [None, "", "ftp://proxy/x", "http://", "http://user:pa55@proxy/x", "http://proxy/x?y=1", "http://[::1/x", 7],
+    )
+    def test_a_base_url_that_cannot_be_one(self, base_url: Any) -> None:
+        with pytest.raises(ConfigurationError, match="base_url") as refused:
+            SignStash(base_url, CLIENT_ID, CLIENT_SECRET, environment="staging")
+        assert "pa55" not in str(refused.value)
+
+    def test_a_secret_is_not_sent_in_the_clear(self) -> None:
+        with pytest.raises(ConfigurationError, match="https"):
+            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url="http://tokens.example.com/oauth/token")
+
+    @pytest.mark.parametrize(("client_id", "client_secret"), [("a:b", "s"), ("a\n", "s"), ("a", "s\n")])
+    def test_credentials_that_cannot_be_sent(self, client_id: str, client_secret: str) -> None:
+        with pytest.raises(ConfigurationError, match="client_"):
+            SignStash(BASE_URL, client_id, client_secret, environment="staging")
+
+    @pytest.mark.parametrize("timeout", [None, -1, float("nan"), True, "5", httpx.Timeout(5, read=None)])
+    def test_a_timeout_must_be_one(self, timeout: Any) -> None:
+        with pytest.raises(ConfigurationError, match="timeout"):
+            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, environment="staging", timeout=timeout)
+
+    async def test_from_env(self, service: MockedService) -> None:
+        environ = {
+            "SIGNSTASH_BASE_URL": BASE_URL,
+            "SIGNSTASH_CLIENT_ID": CLIENT_ID,
+            "SIGNSTASH_CLIENT_SECRET": CLIENT_SECRET,
+            "SIGNSTASH_TOKEN_URL": TOKEN_URL,
+        }
+        async with SignStash.from_env(environ, upload="base64") as client:
+            assert (await client.sign(pdf())).content == b"signed:" + PDF
+
+    def test_from_env_lists_all_that_is_missing(self) -> None:
+        with pytest.raises(ConfigurationError) as refused:
+            SignStash.from_env({"SIGNSTASH_ENVIRONMENT": "moon"})
+
+        text = str(refused.value)
+        for name in ("BASE_URL", "CLIENT_ID", "CLIENT_SECRET", "ENVIRONMENT"):
+            assert f"SIGNSTASH_{name} is" in text
+        assert "base_url" not in text
+
+    def test_from_env_reads_the_process_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in {"BASE_URL": BASE_URL, "CLIENT_ID": CLIENT_ID, "CLIENT_SECRET": "s"}.items():
+            monkeypatch.setenv(f"SIGNSTASH_{name}", value)
+        monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "staging")
+
+        assert repr(SignStash.from_env()) == f"SignStash(base_url={BASE_URL!r}, client_id={CLIENT_ID!r})"
+
+    def test_authentication_of_another_kind_needs_an_alias(self) -> None:
+        with pytest.raises(ConfigurationError, match="client_id"):
+            SignStash(BASE_URL, auth=httpx.BasicAuth("a", "b"))
+
+
+class TestLifetime:
+    async def test_closing_twice_is_fine_and_use_afterwards_is_refused(self, service: MockedService) -> None:
+        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        await client.sign(pdf())
+        await client.aclose()
+        await client.aclose()
+
+        with pytest.raises(ConfigurationError, match="closed"):
+            await client.sign(pdf())
+        with pytest.raises(ConfigurationError, match="closed"):
+            await client.__aenter__()
+
+    async def test_a_client_that_was_given_is_not_closed(self, service: MockedService) -> None:
+        async with httpx.AsyncClient() as http_client:
+            async with SignStash(
+                BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client
+            ) as client:
+                await client.sign(pdf())
+            assert not http_client.is_closed
+
+        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client)
+        with pytest.raises(ConfigurationError, match="closed"):
+            await client.sign(pdf())
+
+    async def test_an_auth_that_was_given_is_shared_and_not_closed(self, service: MockedService) -> None:
+        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
+        for _ in range(2):
+            async with SignStash(BASE_URL, auth=auth) as client:
+                await client.sign(pdf())
+
+        assert service.token.call_count == 1
+        assert service.sent()["externalReference"].startswith(CLIENT_ID)
+        await auth.aclose()
+
+    def test_a_client_can_be_used_from_a_second_event_loop(self, service: MockedService) -> None:
+        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+
+        for name in ("first.pdf", "second.pdf"):
+            assert asyncio.run(client.sign(pdf(name))).name == name
+
+        asyncio.run(client.aclose())
+        assert service.token.call_count == 1
+
+    async def test_a_users_own_client_keeps_its_settings(self, service: MockedService) -> None:
+        headers = {"X-Gateway-Key": "k"}
+        async with (
+            httpx.AsyncClient(headers=headers, base_url="http://elsewhere.test", follow_redirects=True) as http_client,
+            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+        ):
+            await client.sign(pdf())
+
+        assert service.sign.calls.last.request.headers["x-gateway-key"] == "k"

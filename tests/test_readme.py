@@ -1,0 +1,94 @@
+"""What README shows works: every Python block is run, and the table of errors is the tree's."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import CodeType
+
+import httpx
+import pytest
+import respx
+
+import signstash
+from signstash import errors
+from signstash.sandbox import Sandbox
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, INVOICE, TOKEN_URL, MockedService
+
+README = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PROGRAM, *SNIPPETS = BLOCKS
+
+
+def test_the_program_runs_as_it_stands_against_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "invoice.pdf").write_bytes(INVOICE.read_bytes())
+    settings = {
+        "SIGNSTASH_BASE_URL": sandbox.base_url,
+        "SIGNSTASH_TOKEN_URL": sandbox.token_url,
+        "SIGNSTASH_CLIENT_ID": sandbox.client_id,
+        "SIGNSTASH_CLIENT_SECRET": sandbox.client_secret,
+    }
+
+    ended = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, check=False
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    assert (tmp_path / "invoice.signed.pdf").read_bytes().startswith(INVOICE.read_bytes())
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.split("\n")[0])
+async def test_a_snippet_runs(
+    snippet: str, service: MockedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("BASE_URL", BASE_URL), ("CLIENT_ID", CLIENT_ID), ("CLIENT_SECRET", CLIENT_SECRET)):
+        monkeypatch.setenv(f"SIGNSTASH_{name}", value)
+    monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "staging")
+    Path("invoice.pdf").write_bytes(INVOICE.read_bytes())
+    _answer_the_integration_service(service.router)
+    async with signstash.SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+        names = {
+            **vars(signstash),
+            "httpx": httpx,
+            "client": client,
+            "document": signstash.Document.pdf("invoice.pdf"),
+            "paths": ["invoice.pdf"],
+            "base_url": BASE_URL,
+            "token_url": TOKEN_URL,
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+        }
+        code: CodeType = compile(snippet, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        running = eval(code, names)
+        if inspect.isawaitable(running):
+            await running
+
+
+def _answer_the_integration_service(router: respx.MockRouter) -> None:
+    router.get(path__regex="/withDocumentExternalReference/").respond(json=7)
+    router.get(path__regex="/operation/status/7$").respond(json={"id": 7})
+    router.get(path__regex="/detail/7/contentInResponse/true$").respond(json={"id": 7})
+    router.get(path__regex="/detail/7/documents$").respond(content=b"PK")
+    router.post(path__regex="/delivery/mail/resend/7/true$").respond(200)
+    router.get(f"{BASE_URL}/v3/api-docs").respond(json={})
+
+
+def test_the_table_of_errors_holds_every_error() -> None:
+    listed = re.findall(r"^\| `(\w+Error)` \|", README, re.MULTILINE)
+    abstract = {"SignStashError", "AuthenticationError"}
+    tree = {name for name, item in vars(errors).items() if inspect.isclass(item) and issubclass(item, Exception)}
+
+    assert sorted(listed) == sorted(tree - abstract)
+
+
+def test_every_public_name_is_shown() -> None:
+    shown = {name for name in signstash.__all__ if name in README}
+
+    assert set(signstash.__all__) - shown <= {"AuthenticationError", "Outcome", "SignedBatch", "SignedDocument"}
