@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint types pytest generate check-generated lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -26,6 +26,13 @@ generate: $(INSTALLED)
 
 check-generated: $(INSTALLED)
 	$(BIN)/python openapi/generate.py --check
+
+# SPEC is the file or URL of a proxy's API definition; see openapi/README.md.
+spec-diff: $(INSTALLED)
+	@$(BIN)/python openapi/regenerate.py --diff '$(or $(SPEC),$(error Name the definition: make spec-diff SPEC=<file or URL>))'
+
+regenerate: $(INSTALLED)
+	@$(BIN)/python openapi/regenerate.py '$(or $(SPEC),$(error Name the definition: make regenerate SPEC=<file or URL>))'
 
 # Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
 lock: $(INSTALLED)

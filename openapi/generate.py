@@ -10,6 +10,7 @@ generator's own templates) and `generator-config.yaml`. It needs no network, and
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import json
 import os
@@ -28,18 +29,19 @@ from oas_patch import apply_overlay
 from oas_patch.validator import load_schema
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
+from conversion import as_openapi3, operations
+from failure import GenerationError
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 UPSTREAM = HERE / "upstream.json"
 OVERLAY = HERE / "overlay.yaml"
 TEMPLATE_DIFFS = HERE / "templates"
 DEFINITION = HERE / "signstash.json"
+CONVERTER_MODULES = HERE / "node_modules"
 CONFIG = ROOT / "generator-config.yaml"
-GENERATED = ROOT / "src" / "signstash" / "_generated"
-
-
-class GenerationError(Exception):
-    """A step failed; the message says which, why, and what to do."""
+SOURCES = ROOT / "src" / "signstash"
+GENERATED = SOURCES / "_generated"
 
 
 def overlaid(upstream: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
@@ -100,13 +102,74 @@ def generate_package(definition: Path, target: Path) -> None:
         raise GenerationError(f"openapi-python-client failed:\n{generated.stdout}{generated.stderr}")
 
 
-def build(target: Path) -> None:
-    """Make `signstash.json` and `_generated` in the folder `target`."""
-    upstream = json.loads(UPSTREAM.read_text("utf-8"))
-    definition = overlaid(upstream, yaml.safe_load(OVERLAY.read_text("utf-8")))
+def definition_from(upstream: dict[str, Any]) -> dict[str, Any]:
+    """The definition that the client is generated from: OpenAPI 3, corrected, and valid."""
+    definition = overlaid(as_openapi3(upstream), yaml.safe_load(OVERLAY.read_text("utf-8")))
     faults = [error.message for error in OpenAPIV30SpecValidator(definition).iter_errors()]
     if faults:
         raise GenerationError(f"{DEFINITION.name} would not be valid OpenAPI 3.0: {'; '.join(faults)}")
+    return definition
+
+
+def check_bindings(definition: dict[str, Any]) -> None:
+    """Refuse a definition that lacks an operation or a schema which the handwritten code is bound to."""
+    previous = json.loads(DEFINITION.read_text("utf-8")) if DEFINITION.exists() else definition
+    complaints = []
+    ids = {operation["operationId"]: (path, method) for path, method, operation in operations(definition)}
+    old_places = {operation["operationId"]: (path, method) for path, method, operation in operations(previous)}
+    for name in sorted(_bound_operations() - ids.keys()):
+        same_place = [other for other, place in ids.items() if place == old_places.get(name)]
+        candidates = same_place or difflib.get_close_matches(name, ids) or ["none"]
+        complaints.append(f"operation {name} is gone; candidates: {', '.join(candidates)} (bound in operations.py)")
+    schemas, old_schemas = (each["components"]["schemas"] for each in (definition, previous))
+    for name in sorted((_bound_models() & old_schemas.keys()) - schemas.keys()):
+        same_fields = [other for other, schema in schemas.items() if _fields(schema) == _fields(old_schemas[name])]
+        candidates = same_fields or difflib.get_close_matches(name, schemas) or ["none"]
+        complaints.append(f"schema {name} is gone; candidates: {', '.join(candidates)} (bound in models.py)")
+    if complaints:
+        raise GenerationError("the handwritten code needs what the definition lacks:\n  " + "\n  ".join(complaints))
+
+
+def _fields(schema: dict[str, Any]) -> object:
+    return sorted(schema.get("properties", {})) or schema.get("enum")
+
+
+def _bound_operations() -> set[str]:
+    """The operation ids that operations.py names."""
+    return {
+        node.args[0].value
+        for node in ast.walk(ast.parse((SOURCES / "operations.py").read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "_call"
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
+def _bound_models() -> set[str]:
+    """The models that handwritten modules import, less those that models.py gives another name."""
+    renamed = {
+        target.id
+        for node in ast.walk(ast.parse((SOURCES / "models.py").read_text("utf-8")))
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    imported = {
+        alias.name
+        for path in SOURCES.rglob("*.py")
+        if GENERATED not in path.parents
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "models"
+        for alias in node.names
+    }
+    return imported - renamed
+
+
+def build(target: Path) -> None:
+    """Make `signstash.json` and `_generated` in the folder `target`."""
+    definition = definition_from(json.loads(UPSTREAM.read_text("utf-8")))
+    check_bindings(definition)
     (target / DEFINITION.name).write_text(json.dumps(definition, indent=2, ensure_ascii=False) + "\n", "utf-8")
     generate_package(target / DEFINITION.name, target / GENERATED.name)
 

@@ -78,6 +78,12 @@ class MockedService:
         return fields
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"sandbox", "sandbox_client"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("sandbox")
+
+
 @pytest.fixture
 def service() -> Iterator[MockedService]:
     with respx.mock(assert_all_called=False) as router:

@@ -29,6 +29,7 @@ from .configuration import (
 from .documents import Document, refuse_reference, refuse_text, unique_reference
 from .errors import ConfigurationError, ErrorClasses, InvalidDocumentError, SignStashError, UnexpectedAnswerError
 from .exchange import Answer, Exchange
+from .generated import GeneratedClient
 from .models import BaseOperation, PreservationInfo, SignOperation
 from .operations import Call, detail, operation_id, resend_mails, status
 from .operations import documents as documents_of
@@ -290,6 +291,14 @@ class SignStash:
         if batch is None:
             raise _unreadable(call, answer, "is no operation")
         return batch
+
+    @property
+    def generated(self) -> GeneratedClient:
+        """The `client` for generated endpoint functions, for operations that have no method here.
+
+        Their requests get the token, the timeouts and the errors of this client.
+        """
+        return GeneratedClient(self._exchange)
 
     async def get_operation_id(self, external_reference: str) -> int:
         """The number of the operation that signed a document. Integration Service only: a proxy keeps nothing.

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 import httpx
@@ -112,11 +113,12 @@ class Exchange:
                 "The request cannot be written as JSON.",
                 "Look for fields of the given models that hold a value of another type than the model says.",
             )
+        others: dict[str, Any] = {**call.others} if content is None else {**call.others, "content": content}
         request = client.build_request(
             call.method,
             self.base_url + call.path,
-            content=content,
             files=call.files,
+            **others,
             # The answer is mostly base64 of compressed data: compressing it again only costs time.
             headers={**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"},
             timeout=self.timeout,

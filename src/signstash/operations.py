@@ -40,6 +40,7 @@ class Call:
         headers: Headers that the definition asks for.
         json: Body to be sent as JSON, or None.
         files: Body to be sent as multipart, or None.
+        others: What else the definition asks for, as httpx takes it: query parameters, or a body of another kind.
         answer_limit: Bytes that the answer may have.
         changes_state: Whether the service does something that must not be done twice by mistake.
         external_references: References of the documents that it is about.
@@ -51,6 +52,7 @@ class Call:
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     json: Any = attrs.field(default=None, repr=False)
     files: RequestFiles | None = attrs.field(default=None, repr=False)
+    others: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     answer_limit: int = ANSWER_LIMIT
     changes_state: bool = False
     external_references: Sequence[str] = ()
@@ -65,6 +67,22 @@ def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
         json=kwargs.get("json"),
         files=kwargs.get("files"),
         **details,
+    )
+
+
+def any_operation(*, method: str, url: str, **others: Any) -> Call:
+    """Whatever a generated endpoint function asks for, as it gives it to httpx."""
+    headers, json, files = others.pop("headers", {}), others.pop("json", None), others.pop("files", None)
+    return Call(
+        f"{method.upper()} {url}",
+        method.upper(),
+        url,
+        headers=headers,
+        json=json,
+        files=files,
+        others=others,
+        answer_limit=CONTENT_LIMIT,
+        changes_state=method.upper() not in ("GET", "HEAD", "OPTIONS"),
     )
 
 

@@ -17,10 +17,11 @@ import attrs
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ..models import SignatureInfo
+from .definition import as_page, as_swagger2, load_definition
 from .signatures import CannotSignError, SignatureMaker
 
 TOKEN_PATH: Final = "/oauth2/authorization-server/oauth/token"  # noqa: S105 - a path
@@ -54,6 +55,7 @@ class Service:
     _tokens: dict[str, float] = attrs.field(factory=dict[str, float], init=False, repr=False)
     _references: set[str] = attrs.field(factory=set[str], init=False, repr=False)
     _numbers: itertools.count[int] = attrs.field(factory=lambda: itertools.count(1), init=False, repr=False)
+    _definition: dict[str, Any] = attrs.field(factory=load_definition, init=False, repr=False)
     _key: bytes = attrs.field(factory=lambda: secrets.token_bytes(32), init=False, repr=False)
 
     def application(self) -> Starlette:
@@ -63,6 +65,9 @@ class Service:
             routes += [
                 Route(f"{base}/api/v0/document/sign/base64/", self.sign_base64, methods=["POST"]),
                 Route(f"{base}/api/v0/document/sign/", self.sign_multipart, methods=["POST"]),
+                Route(f"{base}/v3/api-docs", self.publish_openapi3),
+                Route(f"{base}/v2/api-docs", self.publish_swagger2),
+                Route(f"{base}/swagger-ui.html", self.publish_page),
             ]
         return Starlette(routes=routes)
 
@@ -125,6 +130,18 @@ class Service:
             return await self._sign(fields, contents)
         except RefusedError as refused:
             return refused.response
+
+    async def publish_openapi3(self, _: Request) -> Response:
+        """The definition as springdoc publishes it."""
+        return JSONResponse(self._definition)
+
+    async def publish_swagger2(self, request: Request) -> Response:
+        """The definition as springfox publishes it."""
+        return JSONResponse(as_swagger2(self._definition, request.url.netloc))
+
+    async def publish_page(self, _: Request) -> Response:
+        """The definition as a page to read."""
+        return HTMLResponse(as_page(self._definition))
 
     async def _sign(self, fields: Mapping[str, Any], contents: Sequence[bytes]) -> Response:
         references = [fields["externalReference"]]
