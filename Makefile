@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate prove-regeneration lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -33,6 +33,10 @@ spec-diff: $(INSTALLED)
 
 regenerate: $(INSTALLED)
 	@$(BIN)/python openapi/regenerate.py '$(or $(SPEC),$(error Name the definition: make regenerate SPEC=<file or URL>))'
+
+# Slow: regenerates from both forms of the definition, each time with the whole test suite.
+prove-regeneration: $(INSTALLED)
+	$(BIN)/python tests/prove_regeneration.py
 
 # Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
 lock: $(INSTALLED)
