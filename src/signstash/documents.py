@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import re
 import secrets
-import stat
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 import attrs
 
+from .contents import Contents, Source, contents_of, read, size_of
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-"""Where contents come from: a path, the bytes themselves, or a file opened for reading in binary mode."""
-
-_PDF_HEADER_WITHIN: Final = 1024
-"""Bytes at the start of a file in which PDF readers look for `%PDF-`."""
+Answer = TypeVar("Answer")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -50,7 +45,7 @@ class Document:
     content_type: str
     signature: SignatureInfo
     external_reference: str | None
-    _read: Callable[[], bytes] = attrs.field(alias="read", repr=False)
+    _contents: Contents = attrs.field(alias="contents", repr=False)
     _distinction: str = attrs.field(init=False, repr=False, factory=lambda: secrets.token_hex(6))
 
     @classmethod
@@ -116,7 +111,7 @@ class Document:
                     f"content_type is {media_type!r}.", "Give a media type, such as application/pdf."
                 )
             signature = signature_from(options, signature_type, media_type)
-            read = _reader(source)
+            contents = contents_of(source)
         except InvalidDocumentError as error:
             raise _named(error, name) from None
         return cls(
@@ -124,7 +119,7 @@ class Document:
             content_type=media_type,
             signature=signature,
             external_reference=reference,
-            read=partial(_checked, read, media_type),
+            contents=contents,
         )
 
     def reference(self, client_service: str) -> str:
@@ -140,22 +135,27 @@ class Document:
             return self.external_reference
         return unique_reference(client_service, Path(self.name).stem, self._distinction)
 
+    async def size(self) -> int:
+        """Length of the contents in bytes, found out in a thread.
+
+        Raises:
+            InvalidDocumentError: If they cannot be read.
+        """
+        return await asyncio.to_thread(self._about, size_of)
+
     async def read(self) -> bytes:
         """The contents, read in a thread.
 
         Raises:
             InvalidDocumentError: If they cannot be read, are empty, or are not what they claim to be.
         """
-        contents = await asyncio.to_thread(self._read_named)
-        if isinstance(contents, InvalidDocumentError):
-            raise contents
-        return contents
+        return await asyncio.to_thread(self._about, partial(read, content_type=self.content_type))
 
-    def _read_named(self) -> bytes | InvalidDocumentError:
+    def _about(self, question: Callable[[Contents], Answer]) -> Answer:
         try:
-            return self._read()
+            return question(self._contents)
         except InvalidDocumentError as error:
-            return _named(error, self.name)
+            raise _named(error, self.name) from error.__cause__
 
 
 def unique_reference(client_service: str, name: str, distinction: str) -> str:
@@ -226,91 +226,3 @@ def _own_name(source: Source) -> str:
     if not isinstance(name, str):
         raise InvalidDocumentError("The document has no name.", "Give one with name='invoice.pdf'.")
     return Path(name).name
-
-
-def _reader(source: object) -> Callable[[], bytes]:
-    """A function that reads the contents, as often as it is called."""
-    if isinstance(source, str | os.PathLike):
-        return partial(_read_path, Path(source))
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
-    if isinstance(source, io.TextIOBase):
-        raise InvalidDocumentError("its file is opened in text mode.", "Open it with mode 'rb'.")
-    if not callable(getattr(source, "read", None)):
-        raise InvalidDocumentError(
-            f"its contents are of type {type(source).__name__}.", "Give a path, bytes, or a file opened with mode 'rb'."
-        )
-    return _FileReader(source)  # type: ignore[arg-type]  # it has `read`, and what that returns is checked
-
-
-def _read_path(path: Path) -> bytes:
-    try:
-        # Opening a named pipe would wait for a writer without end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InvalidDocumentError(f"{path} is not a regular file.", "Give a file, or its contents as bytes.")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InvalidDocumentError(f"{path} cannot be read: {reason}.", "Check path and permissions.") from error
-
-
-@attrs.frozen
-class _InMemory:
-    _contents: bytes = attrs.field(repr=False)
-
-    def __call__(self) -> bytes:
-        return self._contents
-
-
-class _FileReader:
-    """Reads an open file again from where it stood; what cannot be read twice is kept."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._kept: bytes | None = None
-        try:
-            self._start = file.tell() if file.seekable() else None
-        except (OSError, ValueError, AttributeError):
-            self._start = None
-
-    def __call__(self) -> bytes:
-        if self._kept is not None:
-            return self._kept
-        try:
-            if self._start is not None:
-                self._file.seek(self._start)
-            contents: object = self._file.read()
-        except (OSError, ValueError) as error:
-            raise InvalidDocumentError(
-                f"its file cannot be read: {error}.", "Keep the file open until the document is signed."
-            ) from error
-        if not isinstance(contents, bytes):
-            raise InvalidDocumentError("its file does not give bytes.", "Open it with mode 'rb'.")
-        if self._start is None:
-            self._kept = contents
-        return contents
-
-
-def _checked(read: Callable[[], bytes], content_type: str) -> bytes:
-    contents = read()
-    problem = _content_problem(contents, content_type)
-    if problem is None:
-        return contents
-    del contents  # so that no traceback shows them
-    raise InvalidDocumentError(*problem)
-
-
-def _content_problem(contents: bytes, content_type: str) -> tuple[str, str] | None:
-    if not contents:
-        return "it is empty.", "Check what wrote it."
-    if content_type == ContentType.APPLICATIONPDF and b"%PDF-" not in contents[:_PDF_HEADER_WITHIN]:
-        return "it is no PDF: '%PDF-' is not at its start.", "Check the file, or use Document.binary."
-    if content_type.endswith("xml") and not _begins_like_xml(contents[:1024]):
-        return "it is no XML: its first character is not '<'.", "Check the file, or use Document.binary."
-    return None
-
-
-def _begins_like_xml(start: bytes) -> bool:
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        start = start.decode("utf-16", "replace").encode()
-    return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
