@@ -25,8 +25,11 @@ from .errors import (
     TokenRejectedError,
     UnexpectedAnswerError,
 )
+from .journal import Journal
 from .options import Preservation, VisibleSignature
 from .outcomes import Outcome, SignedBatch, SignedDocument
+from .retries import RetryPolicy
+from .runs import Progress
 
 __version__ = "0.1.0"
 
@@ -45,10 +48,13 @@ __all__ = [
     "DuplicateReferenceError",
     "InvalidDocumentError",
     "InvalidRequestError",
+    "Journal",
     "Outcome",
     "OutcomeUnknownError",
     "Preservation",
+    "Progress",
     "RateLimitedError",
+    "RetryPolicy",
     "ServiceError",
     "SignStash",
     "SignStashError",

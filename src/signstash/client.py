@@ -6,19 +6,23 @@ import asyncio
 import os
 import re
 import secrets
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self, TypedDict, Unpack, get_args
+from typing import Final, Self, Unpack, get_args
 
 import httpx
 
-from .answers import json_object, json_value, unreadable_answer
+from .answers import json_object, json_value
 from .auth import TokenAuth
+from .books import RunBooks, SaveTo
 from .configuration import (
+    ENVIRONMENT_VARIABLES,
     TOKEN_URLS,
+    ClientOptions,
     Environment,
+    MultipartFileNames,
     Secret,
+    Upload,
     credential_problems,
     environment_problems,
     raise_for_problems,
@@ -26,42 +30,24 @@ from .configuration import (
     token_url_problems,
     url_problems,
 )
-from .documents import Document, refuse_reference, refuse_text, unique_reference
-from .errors import ConfigurationError, ErrorClasses, InvalidDocumentError, SignStashError, UnexpectedAnswerError
+from .documents import Document, refuse_reference, unique_reference
+from .errors import ApiError, ConfigurationError, ErrorClasses, InvalidDocumentError, SignStashError
 from .exchange import Answer, Exchange
 from .generated import GeneratedClient
+from .journal import Journal
 from .models import BaseOperation, PreservationInfo, SignOperation
 from .operations import Call, detail, operation_id, resend_mails, status
 from .operations import documents as documents_of
 from .options import Preservation, refuse_addresses
-from .outcomes import SignedBatch, SignedDocument, leniently, read_batch
-from .signing import MultipartFileNames, SigningRequest, Upload, signing_call
+from .outcomes import Outcome, SignedBatch, SignedDocument, leniently, read_batch
+from .retries import Retries, RetryPolicy
+from .runs import Planned, Progress, Run, UnknownOutcomes, batches
+from .signing import SigningRequest, by_reference, described, signing_call
 
 DEFAULT_TIMEOUT: Final = httpx.Timeout(120.0, connect=10.0)
 """Seconds for connecting (10), and for each wait while a request is sent or its answer is read (120)."""
 DEFAULT_DEADLINE: Final = 300.0
 """Seconds that a call may take in all, a new token and a second sending included."""
-
-ENVIRONMENT_VARIABLES: Final[Mapping[str, str]] = {
-    "base_url": "SIGNSTASH_BASE_URL",
-    "client_id": "SIGNSTASH_CLIENT_ID",
-    "client_secret": "SIGNSTASH_CLIENT_SECRET",
-    "environment": "SIGNSTASH_ENVIRONMENT",
-    "token_url": "SIGNSTASH_TOKEN_URL",
-}
-"""Where `SignStash.from_env` finds the arguments of `SignStash`."""
-
-
-class ClientOptions(TypedDict, total=False):
-    """The arguments of `SignStash` that `SignStash.from_env` takes too; they mean the same there."""
-
-    timeout: float | httpx.Timeout
-    deadline: float
-    upload: Upload
-    multipart_file_names: MultipartFileNames
-    http_client: httpx.AsyncClient
-    token_http_client: httpx.AsyncClient
-    error_classes: ErrorClasses
 
 
 class SignStash:
@@ -91,6 +77,8 @@ class SignStash:
             is not closed here. Without it one is made that obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code.
+        retries: How often a call is tried that surely was not processed. Without it once, and as often as
+            `RetryPolicy.batch` says in `sign_all`.
 
     Raises:
         ConfigurationError: If an argument is missing or cannot work. The message lists all that is wrong.
@@ -112,6 +100,7 @@ class SignStash:
         http_client: httpx.AsyncClient | None = None,
         token_http_client: httpx.AsyncClient | None = None,
         error_classes: ErrorClasses | None = None,
+        retries: RetryPolicy | None = None,
     ) -> None:
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         problems = [*url_problems("base_url", base_url), *timeout_problems(timeout, deadline)]
@@ -149,6 +138,8 @@ class SignStash:
             client_service=self._client_service,
             error_classes=dict(error_classes or {}),
         )
+        self._retries = retries
+        self._retries_of_calls = Retries(policy=retries or RetryPolicy.none())
         self._upload: Upload = upload
         self._multipart_file_names: MultipartFileNames = multipart_file_names
         self._http_client = http_client
@@ -262,35 +253,126 @@ class SignStash:
         Raises:
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
-        by_reference = self._by_reference(list(documents))
-        names = [document.name for document in by_reference.values()]
-        if description is None:
-            description = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        refuse_text("description", description)
+        if isinstance(preservation, Preservation):
+            preservation = preservation.to_model()
         if external_reference is None:
             external_reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
         refuse_reference("external_reference", external_reference)
-        if isinstance(preservation, Preservation):
-            preservation = preservation.to_model()
-        call = await signing_call(
-            SigningRequest(external_reference, description, preservation),
-            by_reference,
-            upload=self._upload,
-            multipart_file_names=self._multipart_file_names,
+        sent = by_reference(list(documents), self._client_service)
+        request = SigningRequest(external_reference, described(sent, description), preservation)
+        return await self._sign_request(request, sent, self._send)
+
+    def sign_all(
+        self,
+        documents: Iterable[Document] | AsyncIterable[Document],
+        *,
+        description: str | None = None,
+        preservation: Preservation | PreservationInfo | None = None,
+        save_to: SaveTo | None = None,
+        overwrite: bool = False,
+        journal: Journal | None = None,
+        unknown_outcomes: UnknownOutcomes = "set_aside",
+        batch_documents: int = 50,
+        batch_bytes: int = 10_000_000,
+        in_flight: int = 2,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> AsyncIterator[Outcome]:
+        """Sign any number of documents: they are put together into requests, of which few are in flight at once.
+
+            async for outcome in client.sign_all(documents, save_to="signed"):
+                ...
+
+        Documents are taken from their source as they are needed, and each gets exactly one outcome, as soon as it is
+        known. A request that is refused because of one document is split, so that the others get signed. A fault that
+        concerns all ends the run: it is raised after the outcomes of what was in flight. Leaving the loop ends the run
+        too; use `contextlib.aclosing` to have it ended at once.
+
+        Args:
+            documents: What to sign, in any iterable or asynchronous iterable.
+            description: What they are about, for the people who see it in the backoffice.
+            preservation: What becomes of the signed documents at the service.
+            save_to: Folder for the signed files, each named like its document, or a function that gives each its path.
+            overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
+            journal: Durable record, with which a run that was ended or killed goes on: documents that it knows as
+                signed or set aside are passed over, and get no outcome.
+            unknown_outcomes: What happens to documents whose answer was lost; see `signstash.runs.UnknownOutcomes`.
+            batch_documents: Documents that a request may have (vendor: fewer than 100).
+            batch_bytes: Bytes of documents that a request may have; a longer one is alone in its own.
+            in_flight: Requests that may be in flight; fewer, while the service is overloaded.
+            progress: Is called after each outcome, and must not wait.
+
+        Returns:
+            The outcomes, in the order in which they get known.
+
+        Raises:
+            SignStashError: A fault that concerns all documents, while iterating.
+        """
+        _refuse_numbers(batch_documents=batch_documents, batch_bytes=batch_bytes, in_flight=in_flight)
+        if unknown_outcomes not in get_args(UnknownOutcomes):
+            choices = ", ".join(get_args(UnknownOutcomes))
+            raise ConfigurationError(f"unknown_outcomes is {unknown_outcomes!r}.", f"Give one of {choices}.")
+        preservation = preservation.to_model() if isinstance(preservation, Preservation) else preservation
+        books = RunBooks(client_service=self._client_service, journal=journal, save_to=save_to, overwrite=overwrite)
+
+        async def send(batch: Sequence[Planned]) -> Sequence[Outcome]:
+            sent = by_reference([item.document for item in batch], self._client_service)
+            reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
+            request = SigningRequest(reference, described(sent, description), preservation)
+            signed = await self._sign_request(request, sent, self._exchange.send)
+            return [Outcome(item.given, outcome.result) for item, outcome in zip(batch, signed.outcomes, strict=True)]
+
+        run = Run(
+            send=send,
+            look_up=self._look_up,
+            books=books,
+            retries=Retries(policy=self._retries or RetryPolicy.batch()),
+            unknown_outcomes=unknown_outcomes,
+            in_flight=in_flight,
+            progress=progress,
         )
-        answer = await self._exchange.send(call)
+        return run.outcomes(batches(documents, books.plan, count=batch_documents, content_bytes=batch_bytes))
+
+    async def _sign_request(
+        self,
+        request: SigningRequest,
+        documents: Mapping[str, Document],
+        send: Callable[[Call], Awaitable[Answer]],
+    ) -> SignedBatch:
+        call = await signing_call(
+            request, documents, upload=self._upload, multipart_file_names=self._multipart_file_names
+        )
+        answer = await send(call)
 
         def read() -> SignedBatch | None:
             fields = json_object(answer.body)
             if fields is None or not fields.keys() & {"id", "documentList"}:
                 return None
-            error_classes = self._exchange.error_classes
-            return read_batch(fields, by_reference, status_code=answer.status_code, error_classes=error_classes)
+            return read_batch(
+                fields, documents, status_code=answer.status_code, error_classes=self._exchange.error_classes
+            )
 
         batch = await asyncio.to_thread(read)
         if batch is None:
-            raise _unreadable(call, answer, "is no operation")
+            raise answer.unreadable(call, "is no operation")
         return batch
+
+    async def _send(self, call: Call) -> Answer:
+        return await self._retries_of_calls.run(lambda: self._exchange.send(call))
+
+    async def _look_up(self, item: Planned) -> Outcome | None:
+        """What the Integration Service knows of a document whose answer was lost."""
+        try:
+            number = await self.get_operation_id(item.reference)
+        except ApiError as error:
+            if error.status_code == httpx.codes.NOT_FOUND:
+                return None
+            raise
+        operation = await self.get_operation(number, include_content=True)
+        error_classes = self._exchange.error_classes
+        found = await asyncio.to_thread(
+            read_batch, operation.to_dict(), {item.reference: item.given}, status_code=200, error_classes=error_classes
+        )
+        return found.outcomes[0]
 
     @property
     def generated(self) -> GeneratedClient:
@@ -310,10 +392,10 @@ class SignStash:
             SignStashError: If the service was not reached, or refused.
         """
         call = operation_id(external_reference)
-        answer = await self._exchange.send(call)
+        answer = await self._send(call)
         number = json_value(answer.body)
         if isinstance(number, bool) or not isinstance(number, int):
-            raise _unreadable(call, answer, "is no number of an operation")
+            raise answer.unreadable(call, "is no number of an operation")
         return number
 
     async def get_status(self, operation_id: int) -> BaseOperation:
@@ -326,10 +408,10 @@ class SignStash:
             SignStashError: If the service was not reached, or refused.
         """
         call = status(operation_id)
-        answer = await self._exchange.send(call)
+        answer = await self._send(call)
         fields = json_object(answer.body)
         if fields is None or "id" not in fields:
-            raise _unreadable(call, answer, "is no operation")
+            raise answer.unreadable(call, "is no operation")
         return leniently(BaseOperation, fields)
 
     async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
@@ -343,7 +425,7 @@ class SignStash:
             SignStashError: If the service was not reached, or refused.
         """
         call = detail(operation_id, include_content=include_content)
-        answer = await self._exchange.send(call)
+        answer = await self._send(call)
 
         def read() -> SignOperation | None:
             fields = json_object(answer.body)
@@ -351,7 +433,7 @@ class SignStash:
 
         operation = await asyncio.to_thread(read)
         if operation is None:
-            raise _unreadable(call, answer, "is no operation")
+            raise answer.unreadable(call, "is no operation")
         return operation
 
     async def download_documents(self, operation_id: int) -> bytes:
@@ -367,9 +449,9 @@ class SignStash:
             SignStashError: If the service was not reached, or refused.
         """
         call = documents_of(operation_id)
-        answer = await self._exchange.send(call)
+        answer = await self._send(call)
         if not answer.body.startswith(b"PK"):
-            raise _unreadable(call, answer, "is no ZIP file")
+            raise answer.unreadable(call, "is no ZIP file")
         return answer.body
 
     async def resend_mails(
@@ -389,27 +471,9 @@ class SignStash:
         if not recipients:
             raise InvalidDocumentError("recipients is empty.", "Name who gets the mails.")
         call = resend_mails(operation_id, recipients, attach_documents=attach_documents)
-        answer = await self._exchange.send(call)
+        answer = await self._send(call)
         if "html" in answer.headers.get("content-type", ""):
-            raise _unreadable(call, answer, "is a web page")
-
-    def _by_reference(self, documents: Sequence[Document]) -> dict[str, Document]:
-        if not documents:
-            raise InvalidDocumentError("There is no document to sign.", "Give at least one.")
-        for document in documents:
-            if not isinstance(document, Document):
-                raise InvalidDocumentError(
-                    f"A document is of type {type(document).__name__}.",
-                    "Make it with Document.pdf, Document.xml or Document.binary.",
-                )
-        references = [document.reference(self._client_service) for document in documents]
-        twice = [reference for reference, count in Counter(references).items() if count > 1]
-        if twice:
-            raise InvalidDocumentError(
-                f"Several documents have the external reference {twice[0]!r}.",
-                "Give each its own, and each Document object once: answers are matched by it.",
-            )
-        return dict(zip(references, documents, strict=True))
+            raise answer.unreadable(call, "is a web page")
 
     async def _running_client(self) -> httpx.AsyncClient:
         """The HTTP client for the running event loop: connections belong to the loop that opened them."""
@@ -429,12 +493,7 @@ class SignStash:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
 
 
-def _unreadable(call: Call, answer: Answer, why: str) -> UnexpectedAnswerError:
-    return unreadable_answer(
-        answer.status_code,
-        answer.headers,
-        answer.body,
-        why,
-        external_references=call.external_references,
-        maybe_processed=call.changes_state,
-    )
+def _refuse_numbers(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name} is {value!r}.", "Give a whole number above 0.")

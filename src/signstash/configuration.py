@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, NoReturn, Self
+from typing import Final, Literal, NoReturn, Self, TypedDict
 
 import httpx
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ErrorClasses
+from .retries import RetryPolicy
 
 Environment = Literal["staging", "production"]
 """Which of the vendor's token servers issues the token. The proxy must be configured for the same."""
@@ -18,6 +19,35 @@ TOKEN_URLS: Final[Mapping[str, str]] = {
     "production": "https://msignstash.multicert.com/oauth2/authorization-server/oauth/token",
 }
 """The vendor's token servers (wiki: integration guide, step 1). Never the proxy, which only forwards the token."""
+
+
+Upload = Literal["base64", "multipart"]
+"""How contents are sent: in the JSON, which every proxy takes, or as multipart files, which is leaner."""
+
+MultipartFileNames = Literal["name", "external_reference"]
+"""What a multipart file is called. How the service matches files with documents is not published."""
+
+ENVIRONMENT_VARIABLES: Final[Mapping[str, str]] = {
+    "base_url": "SIGNSTASH_BASE_URL",
+    "client_id": "SIGNSTASH_CLIENT_ID",
+    "client_secret": "SIGNSTASH_CLIENT_SECRET",
+    "environment": "SIGNSTASH_ENVIRONMENT",
+    "token_url": "SIGNSTASH_TOKEN_URL",
+}
+"""Where `SignStash.from_env` finds the arguments of `SignStash`."""
+
+
+class ClientOptions(TypedDict, total=False):
+    """The arguments of `SignStash` that `SignStash.from_env` takes too; they mean the same there."""
+
+    timeout: float | httpx.Timeout
+    deadline: float
+    upload: Upload
+    multipart_file_names: MultipartFileNames
+    http_client: httpx.AsyncClient
+    token_http_client: httpx.AsyncClient
+    error_classes: ErrorClasses
+    retries: RetryPolicy
 
 
 class Secret:

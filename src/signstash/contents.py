@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import shutil
@@ -119,7 +120,7 @@ class _InPipe:
             if self._kept is None:
                 spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_LIMIT)  # noqa: SIM115 - lives as long as this
                 shutil.copyfileobj(self._file, spool)
-                self._kept = cast(BinaryIO, spool)
+                self._kept = cast("BinaryIO", spool)
             self._kept.seek(0)
             yield self._kept
 
@@ -145,6 +146,19 @@ def size_of(contents: Contents) -> int:
     with contents.opened() as file:
         start = file.tell()
         return file.seek(0, os.SEEK_END) - start
+
+
+def digest_of(contents: Contents) -> str:
+    """SHA-256 of contents, in hexadecimal digits. Blocks: call it in a thread.
+
+    Raises:
+        InvalidDocumentError: If they cannot be read.
+    """
+    digest = hashlib.sha256()
+    with contents.opened() as file:
+        while chunk := file.read(SPOOL_LIMIT):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read(contents: Contents, content_type: str) -> bytes:

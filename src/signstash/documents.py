@@ -13,7 +13,7 @@ from typing import Self, TypeVar, Unpack
 
 import attrs
 
-from .contents import Contents, Source, contents_of, read, size_of
+from .contents import Contents, Source, contents_of, digest_of, read, size_of
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
@@ -143,6 +143,14 @@ class Document:
         """
         return await asyncio.to_thread(self._about, size_of)
 
+    async def digest(self) -> str:
+        """SHA-256 of the contents in hexadecimal digits, found out in a thread.
+
+        Raises:
+            InvalidDocumentError: If they cannot be read.
+        """
+        return await asyncio.to_thread(self._about, digest_of)
+
     async def read(self) -> bytes:
         """The contents, read in a thread.
 
@@ -199,6 +207,19 @@ async def read_all(documents: Sequence[Document]) -> list[bytes]:
             "Mend or leave out each one that `__cause__` lists; nothing was sent.",
         ) from ExceptionGroup("documents that cannot be used", refused)
     return [item for item in read if isinstance(item, bytes)]
+
+
+def refuse_other_types(document: object) -> None:
+    """Refuse what is no `Document`.
+
+    Raises:
+        InvalidDocumentError: If it is something else, such as a path.
+    """
+    if not isinstance(document, Document):
+        raise InvalidDocumentError(
+            f"A document is of type {type(document).__name__}.",
+            "Make it with Document.pdf, Document.xml or Document.binary.",
+        )
 
 
 def refuse_text(name: str, value: object) -> None:

@@ -27,9 +27,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
+
+if TYPE_CHECKING:
+    from .outcomes import SignedDocument
 
 BODY_LIMIT = 4096
 """How many bytes of a refused request's answer an error keeps, in `ApiError.body`."""
@@ -247,7 +250,15 @@ class DocumentCertificateError(DocumentNotSignedError, CertificateNotProvisioned
 
 
 class DocumentNotSavedError(SignStashError):
-    """A signed document could not be written to disk. Nothing is lost: it is still in `content`."""
+    """A signed document could not be written to disk.
+
+    Attributes:
+        signed: The signed document, so that nothing is lost; None if it was not sent for that reason.
+    """
+
+    def __init__(self, problem: str, cure: str, *, signed: SignedDocument | None = None) -> None:
+        super().__init__(problem, cure)
+        self.signed = signed
 
 
 class ConnectionFailedError(SignStashError):

@@ -20,6 +20,7 @@ from .errors import (
     InvalidDocumentError,
     OutcomeUnknownError,
     SignStashError,
+    UnexpectedAnswerError,
 )
 from .operations import Call
 from .streams import RequestBody, TooLongError, read_refusal, read_whole
@@ -40,6 +41,17 @@ class Answer:
     status_code: int
     headers: httpx.Headers = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+
+    def unreadable(self, call: Call, why: str) -> UnexpectedAnswerError:
+        """The error for a success that is not what was asked for."""
+        return unreadable_answer(
+            self.status_code,
+            self.headers,
+            self.body,
+            why,
+            external_references=call.external_references,
+            maybe_processed=call.changes_state,
+        )
 
 
 @attrs.frozen

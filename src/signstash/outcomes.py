@@ -63,12 +63,14 @@ class SignedDocument:
             await asyncio.to_thread(self._write, target, overwrite)
         except FileExistsError as error:
             raise DocumentNotSavedError(
-                f"{target} exists already.", "Choose another name, or replace it with overwrite=True."
+                f"{target} exists already.", "Choose another name, or replace it with overwrite=True.", signed=self
             ) from error
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise DocumentNotSavedError(
-                f"{target} cannot be written: {reason}.", "Check folder, permissions and space, then save it again."
+                f"{target} cannot be written: {reason}.",
+                "Check folder, permissions and space, then save it again.",
+                signed=self,
             ) from error
 
     def _write(self, target: Path, overwrite: bool) -> None:

@@ -7,12 +7,12 @@ import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Literal
 
 import attrs
 
 from ._generated.types import UNSET, File
-from .documents import Document, read_all
+from .configuration import MultipartFileNames, Upload
+from .documents import Document, read_all, refuse_other_types, refuse_text
 from .errors import InvalidDocumentError
 from .models import (
     Base64Document,
@@ -26,12 +26,6 @@ from .models import (
 from .models import Document as DocumentModel
 from .operations import Call, sign_base64, sign_multipart
 
-Upload = Literal["base64", "multipart"]
-"""How contents are sent: in the JSON, which every proxy takes, or as multipart files, which is leaner."""
-
-MultipartFileNames = Literal["name", "external_reference"]
-"""What a multipart file is called. How the service matches files with documents is not published."""
-
 
 @attrs.frozen
 class SigningRequest:
@@ -44,8 +38,40 @@ class SigningRequest:
     """
 
     external_reference: str
-    description: str
+    description: str = attrs.field(validator=lambda _, __, value: refuse_text("description", value))
     preservation: PreservationInfo | None
+
+
+def described(documents: Mapping[str, Document], description: str | None) -> str:
+    """The description of a request: the given one, or else the names of its documents, shortened."""
+    if description is not None:
+        return description
+    name = next(iter(documents.values())).name
+    return name if len(documents) == 1 else f"{name} and {len(documents) - 1} more"
+
+
+def by_reference(documents: Sequence[Document], client_service: str) -> dict[str, Document]:
+    """The documents of one request by their external references, in their order.
+
+    Args:
+        documents: What is to be signed.
+        client_service: Alias of the client service.
+
+    Raises:
+        InvalidDocumentError: If there is none, or one is no document, or two have the same reference.
+    """
+    if not documents:
+        raise InvalidDocumentError("There is no document to sign.", "Give at least one.")
+    for document in documents:
+        refuse_other_types(document)
+    references = [document.reference(client_service) for document in documents]
+    twice = [reference for reference, count in Counter(references).items() if count > 1]
+    if twice:
+        raise InvalidDocumentError(
+            f"Several documents have the external reference {twice[0]!r}.",
+            "Give each its own, and each Document object once: answers are matched by it.",
+        )
+    return dict(zip(references, documents, strict=True))
 
 
 async def signing_call(
