@@ -1,0 +1,440 @@
+"""Runs over any number of documents: planning, flow, and the account of every document."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from signstash import (
+    CertificateNotProvisionedError,
+    ClientServiceInactiveError,
+    ConfigurationError,
+    ConnectionFailedError,
+    CredentialsRejectedError,
+    Document,
+    DocumentNotSavedError,
+    DuplicateReferenceError,
+    InvalidDocumentError,
+    InvalidRequestError,
+    Outcome,
+    OutcomeUnknownError,
+    Progress,
+    RateLimitedError,
+    RetryPolicy,
+    SignStash,
+)
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+
+AT_ONCE = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
+GATEWAY_TIMEOUT = httpx.ReadTimeout("slow")
+
+
+@pytest.fixture
+async def client(service: MockedService) -> AsyncIterator[SignStash]:
+    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=AT_ONCE) as client:
+        yield client
+
+
+def pdfs(count: int, **options: Any) -> list[Document]:
+    return [Document.pdf(PDF, name=f"{number}.pdf", **options) for number in range(count)]
+
+
+def names_sent(request: httpx.Request) -> list[str]:
+    return [item["documentRequest"]["name"] for item in json.loads(request.content)["documents"]]
+
+
+def requests(service: MockedService) -> list[list[str]]:
+    return [names_sent(call.request) for call in service.sign.calls]
+
+
+async def collect(outcomes: AsyncIterator[Outcome], found: dict[str, Outcome] | None = None) -> dict[str, Outcome]:
+    """The outcomes by the names of their documents, also in `found` in case the run ends early."""
+    found = {} if found is None else found
+    async for outcome in outcomes:
+        assert outcome.document.name not in found, "one outcome for each document"
+        found[outcome.document.name] = outcome
+    return found
+
+
+class TestPlanning:
+    async def test_batches_have_no_more_documents_than_allowed(self, client: SignStash, service: MockedService) -> None:
+        found = await collect(client.sign_all(pdfs(7), batch_documents=3))
+
+        assert sorted(map(len, requests(service))) == [1, 3, 3]
+        assert all(outcome.ok for outcome in found.values())
+        assert len(found) == 7
+
+    async def test_batches_have_no_more_bytes_than_allowed(self, client: SignStash, service: MockedService) -> None:
+        long = Document.pdf(PDF * 10, name="long.pdf")
+
+        await collect(client.sign_all([*pdfs(2), long, *pdfs(3)[2:]], batch_bytes=2 * len(PDF), in_flight=1))
+
+        assert requests(service) == [["0.pdf", "1.pdf"], ["long.pdf"], ["2.pdf"]]
+
+    async def test_documents_are_taken_only_as_they_are_needed(self, client: SignStash) -> None:
+        taken = 0
+
+        def source() -> Iterator[Document]:
+            nonlocal taken
+            for document in pdfs(1000):
+                taken += 1
+                yield document
+
+        async with aclosing(client.sign_all(source(), batch_documents=2, in_flight=1)) as outcomes:  # type: ignore[type-var]
+            await anext(outcomes)
+            assert taken <= 6
+
+    async def test_an_asynchronous_source_that_is_slow_does_not_hold_up_what_is_known(self, client: SignStash) -> None:
+        more = asyncio.Event()
+
+        async def source() -> AsyncIterator[Document]:
+            for document in pdfs(2):
+                yield document
+            await more.wait()
+            yield Document.pdf(PDF, name="late.pdf")
+
+        outcomes = client.sign_all(source(), batch_documents=1)
+        assert {(await anext(outcomes)).document.name for _ in range(1)} == {"0.pdf"}
+        more.set()
+        assert set(await collect(outcomes)) == {"1.pdf", "late.pdf"}
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"batch_documents": 0}, {"batch_bytes": -1}, {"in_flight": True}, {"unknown_outcomes": "guess"}],
+    )
+    def test_what_cannot_work_is_refused_at_once(self, options: dict[str, Any]) -> None:
+        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            client.sign_all([], **options)
+
+    async def test_what_is_no_document_ends_the_run(self, client: SignStash) -> None:
+        with pytest.raises(InvalidDocumentError, match=r"Document\.pdf"):
+            await collect(client.sign_all(["invoice.pdf"]))  # type: ignore[list-item]
+
+    async def test_no_documents_are_no_requests(self, client: SignStash, service: MockedService) -> None:
+        assert await collect(client.sign_all([])) == {}
+        assert service.token.call_count == 0
+
+
+class TestFlow:
+    async def test_few_requests_are_in_flight(self, client: SignStash, service: MockedService) -> None:
+        now = most = 0
+
+        async def slow(request: httpx.Request) -> httpx.Response:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            now -= 1
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=slow)
+        await collect(client.sign_all(pdfs(20), batch_documents=1, in_flight=3))
+
+        assert most == 3
+
+    async def test_nothing_is_sent_while_nobody_takes_outcomes(self, client: SignStash, service: MockedService) -> None:
+        outcomes = client.sign_all(pdfs(50), batch_documents=1, in_flight=2)
+        await anext(outcomes)
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+        assert service.sign.call_count <= 3
+        await outcomes.aclose()  # type: ignore[attr-defined]
+
+    async def test_leaving_the_loop_ends_what_is_in_flight(self, client: SignStash, service: MockedService) -> None:
+        second_is_sent, never = asyncio.Event(), asyncio.Event()
+        cancelled = 0
+
+        async def first_answers(request: httpx.Request) -> httpx.Response:
+            nonlocal cancelled
+            if names_sent(request) == ["0.pdf"]:
+                await second_is_sent.wait()
+                return signed_answer(request)
+            second_is_sent.set()
+            try:
+                await never.wait()
+            except asyncio.CancelledError:
+                cancelled += 1
+                raise
+            raise AssertionError
+
+        service.sign.mock(side_effect=first_answers)
+        async with aclosing(client.sign_all(pdfs(5), batch_documents=1)) as outcomes:  # type: ignore[type-var]
+            assert (await anext(outcomes)).ok
+        assert cancelled == 1
+
+    async def test_overload_halves_what_is_in_flight(self, client: SignStash, service: MockedService) -> None:
+        now = most = 0
+
+        async def refuse_four(request: httpx.Request) -> httpx.Response:
+            nonlocal now, most
+            if service.sign.call_count < 4:
+                return httpx.Response(429)
+            now += 1
+            most = max(most, now)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            now -= 1
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=refuse_four)
+        found = await collect(client.sign_all(pdfs(6), batch_documents=1, in_flight=4))
+
+        assert all(outcome.ok for outcome in found.values())
+        assert most < 6
+
+    async def test_progress_counts_every_document(self, client: SignStash) -> None:
+        seen: list[Progress] = []
+        broken = Document.pdf(b"not a pdf", name="broken.pdf")
+
+        await collect(client.sign_all([*pdfs(3), broken], batch_documents=2, progress=seen.append))
+
+        assert [item.signed + item.failed for item in seen] == [1, 2, 3, 4]
+        assert (seen[-1].signed, seen[-1].failed, seen[-1].in_flight) == (3, 1, 0)
+        assert seen[-1].content_bytes >= 3 * len(PDF)
+
+
+class TestFaults:
+    async def test_the_culprit_alone_fails(self, client: SignStash, service: MockedService) -> None:
+        def refuse_bad(request: httpx.Request) -> httpx.Response:
+            if "13.pdf" in names_sent(request):
+                return httpx.Response(500, json={"errorCode": "0.0.4", "causeMessage": "name of a document"})
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=refuse_bad)
+        found = await collect(client.sign_all(pdfs(32), batch_documents=32))
+
+        assert [name for name, outcome in found.items() if not outcome.ok] == ["13.pdf"]
+        assert isinstance(found["13.pdf"].error, InvalidRequestError)
+        assert service.sign.call_count == 1 + 2 * 5
+
+    async def test_a_document_that_cannot_be_used_does_not_cost_the_others(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        documents = [*pdfs(4), Document.pdf(b"", name="empty.pdf"), Document.pdf(tmp_path / "missing.pdf")]
+
+        found = await collect(client.sign_all(documents))
+
+        assert {name for name, outcome in found.items() if outcome.ok} == {f"{number}.pdf" for number in range(4)}
+        assert all(isinstance(found[name].error, InvalidDocumentError) for name in ("empty.pdf", "missing.pdf"))
+
+    @pytest.mark.parametrize(
+        ("answer", "error"),
+        [
+            (httpx.Response(401, json={"errorCode": "1.1.1"}), ClientServiceInactiveError),
+            (httpx.Response(403, json={"errorCode": "1.2.0"}), ClientServiceInactiveError),
+        ],
+    )
+    async def test_a_fault_of_all_ends_the_run(
+        self, client: SignStash, service: MockedService, answer: httpx.Response, error: type[Exception]
+    ) -> None:
+        def third_request_on(request: httpx.Request) -> httpx.Response:
+            return signed_answer(request) if service.sign.call_count < 2 else answer
+
+        service.sign.mock(side_effect=third_request_on)
+        found: dict[str, Outcome] = {}
+        with pytest.raises(error):
+            await collect(client.sign_all(pdfs(1000), batch_documents=1), found)
+
+        assert service.sign.call_count <= 5
+        assert found
+        assert all(outcome.ok for outcome in found.values())
+
+    async def test_refused_credentials_end_the_run(self, client: SignStash, service: MockedService) -> None:
+        service.token.respond(401, json={"error": "invalid_client"})
+
+        with pytest.raises(CredentialsRejectedError):
+            await collect(client.sign_all(pdfs(100), batch_documents=1))
+        assert service.token.call_count == 1
+
+    async def test_a_missing_certificate_ends_the_run(self, client: SignStash, service: MockedService) -> None:
+        def without_certificate(document: dict[str, Any]) -> dict[str, Any]:
+            return document | {"signStatus": "ERROR_SIGNING", "signError": "INVALID_CERTIFICATE_SIGN_ERROR"}
+
+        service.sign.mock(side_effect=lambda request: signed_answer(request, without_certificate))
+        found: dict[str, Outcome] = {}
+        with pytest.raises(CertificateNotProvisionedError):
+            await collect(client.sign_all(pdfs(1000), batch_documents=10), found)
+
+        assert len(found) <= 30
+        assert all(isinstance(outcome.error, CertificateNotProvisionedError) for outcome in found.values())
+
+    async def test_what_passes_is_tried_again(self, client: SignStash, service: MockedService) -> None:
+        answers = [httpx.ConnectError("refused"), httpx.Response(429), None]
+
+        def in_turn(request: httpx.Request) -> httpx.Response:
+            answer = answers[service.sign.call_count]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer or signed_answer(request)
+
+        service.sign.mock(side_effect=in_turn)
+        found = await collect(client.sign_all(pdfs(3)))
+
+        assert all(outcome.ok for outcome in found.values())
+        assert service.sign.call_count == 3
+
+    async def test_a_pause_that_is_too_long_is_reported_with_its_time(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        service.sign.respond(429, headers={"Retry-After": "3600"})
+
+        found = await collect(client.sign_all(pdfs(1)))
+
+        error = found["0.pdf"].error
+        assert isinstance(error, RateLimitedError)
+        assert error.retry_after == 3600
+        assert service.sign.call_count == 1
+
+    async def test_a_dead_service_ends_the_run(self, client: SignStash, service: MockedService) -> None:
+        service.sign.mock(side_effect=httpx.ConnectError("refused"))
+
+        found: dict[str, Outcome] = {}
+        with pytest.raises(ConnectionFailedError):
+            await collect(client.sign_all(pdfs(1000), batch_documents=10, in_flight=1), found)
+
+        assert len(found) == 30
+        assert service.sign.call_count <= 9
+
+
+class TestUnknownOutcomes:
+    @pytest.fixture(autouse=True)
+    def lost_once(self, service: MockedService) -> None:
+        def first_is_lost(request: httpx.Request) -> httpx.Response:
+            if service.sign.call_count == 0:
+                raise GATEWAY_TIMEOUT
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=first_is_lost)
+
+    async def test_set_aside(self, client: SignStash, service: MockedService) -> None:
+        found = await collect(client.sign_all(pdfs(3), batch_documents=2, in_flight=1))
+
+        unknown = [outcome for outcome in found.values() if not outcome.ok]
+        assert len(unknown) == 2
+        for outcome in unknown:
+            assert isinstance(outcome.error, OutcomeUnknownError)
+            (reference,) = outcome.error.external_references
+            assert outcome.document.name.removesuffix(".pdf") in reference
+        assert service.sign.call_count == 2
+
+    async def test_sent_again_under_the_same_reference(self, client: SignStash, service: MockedService) -> None:
+        found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
+
+        assert all(outcome.ok for outcome in found.values())
+        first, second = ([item["documentRequest"] for item in service.sent(call)["documents"]] for call in (0, 1))
+        assert [item["externalReference"] for item in first] == [item["externalReference"] for item in second]
+
+    async def test_sent_again_and_refused_it_is_known_to_be_signed(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        def went_through(request: httpx.Request) -> httpx.Response:
+            if service.sign.call_count == 0:
+                raise GATEWAY_TIMEOUT
+            if "0.pdf" in names_sent(request):
+                return httpx.Response(409, json={"errorCode": "0.0.7"})
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=went_through)
+        found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
+
+        assert found["1.pdf"].ok
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert "is signed" in str(found["0.pdf"].error)
+        assert isinstance(found["0.pdf"].error.__cause__, DuplicateReferenceError)
+
+    async def test_looked_up_and_fetched_or_sent_again(self, client: SignStash, service: MockedService) -> None:
+        def number(request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, json=8) if "_0_" in request.url.path else httpx.Response(404)
+
+        def detail(request: httpx.Request) -> httpx.Response:
+            reference = service.sent(0)["documents"][0]["documentRequest"]["externalReference"]
+            document = {"externalReference": reference, "signStatus": "SIGNED", "signedContent": "c2lnbmVk"}
+            return httpx.Response(200, json={"id": 8, "documentList": [document]})
+
+        service.router.get(path__regex="withDocumentExternalReference").mock(side_effect=number)
+        service.router.get(path__regex="/detail/8/contentInResponse/true").mock(side_effect=detail)
+        found = await collect(client.sign_all(pdfs(2), unknown_outcomes="look_up"))
+
+        assert found["0.pdf"].signed
+        assert found["0.pdf"].signed.content == b"signed"
+        assert found["0.pdf"].signed.operation_id == 8
+        assert found["1.pdf"].ok
+        assert requests(service) == [["0.pdf", "1.pdf"], ["1.pdf"]]
+
+    async def test_what_cannot_be_looked_up_is_set_aside(self, client: SignStash, service: MockedService) -> None:
+        service.router.get(path__regex="withDocumentExternalReference").respond(403)
+
+        found = await collect(client.sign_all(pdfs(2), unknown_outcomes="look_up"))
+
+        assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
+        assert service.sign.call_count == 1
+
+    async def test_lost_twice_is_set_aside(self, client: SignStash, service: MockedService) -> None:
+        service.sign.mock(side_effect=GATEWAY_TIMEOUT)
+
+        found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
+
+        assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
+        assert service.sign.call_count == 2
+
+
+class TestSaving:
+    async def test_files_are_named_like_their_documents(self, client: SignStash, tmp_path: Path) -> None:
+        folder = tmp_path / "signed" / "november"
+
+        await collect(client.sign_all(pdfs(3), save_to=folder))
+
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+            f"{number}.pdf": b"signed:" + PDF for number in range(3)
+        }
+
+    async def test_a_function_names_the_files(self, client: SignStash, tmp_path: Path) -> None:
+        await collect(client.sign_all(pdfs(1), save_to=lambda document: tmp_path / f"signed-{document.name}"))
+
+        assert [path.name for path in tmp_path.iterdir()] == ["signed-0.pdf"]
+
+    async def test_a_document_whose_file_is_there_is_not_sent(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        (tmp_path / "0.pdf").write_bytes(b"earlier")
+
+        found = await collect(client.sign_all(pdfs(2), save_to=tmp_path))
+
+        assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
+        assert (tmp_path / "0.pdf").read_bytes() == b"earlier"
+        assert requests(service) == [["1.pdf"]]
+
+    async def test_files_are_replaced_when_told(self, client: SignStash, tmp_path: Path) -> None:
+        (tmp_path / "0.pdf").write_bytes(b"earlier")
+
+        await collect(client.sign_all(pdfs(1), save_to=tmp_path, overwrite=True))
+
+        assert (tmp_path / "0.pdf").read_bytes() == b"signed:" + PDF
+
+    async def test_a_full_disk_ends_the_run_and_loses_nothing(
+        self, client: SignStash, service: MockedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        found: dict[str, Outcome] = {}
+        with pytest.raises(DocumentNotSavedError, match="No space left"):
+            await collect(client.sign_all(pdfs(100), batch_documents=1, in_flight=1, save_to=tmp_path), found)
+
+        assert len(found) <= 2
+        error = found["0.pdf"].error
+        assert isinstance(error, DocumentNotSavedError)
+        assert error.signed
+        assert error.signed.content == b"signed:" + PDF
+        assert list(tmp_path.iterdir()) == []
