@@ -5,9 +5,12 @@ from __future__ import annotations
 import email.utils
 import json
 import math
+import re
+import ssl
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import UTC
+from typing import Any, Final
 
 import attrs
 import httpx
@@ -31,7 +34,10 @@ from .errors import (
     TokenRejectedError,
     UnexpectedAnswerError,
 )
-from .streams import read_refusal
+from .streams import REFUSAL_LIMIT, read_refusal
+
+PLAIN_STATUSES: Final = (401, 413, 429)
+"""Statuses that say enough by themselves, whatever page a gateway puts below them."""
 
 
 def error_from_answer(
@@ -41,6 +47,7 @@ def error_from_answer(
     *,
     signing: bool = False,
     external_references: Sequence[str] = (),
+    operation_id: int | None = None,
     client_service: str = "",
     error_classes: ErrorClasses | None = None,
 ) -> SignStashError:
@@ -52,6 +59,7 @@ def error_from_answer(
         body: The answer's body, or its beginning.
         signing: Whether the request signs, so that a gateway's failure leaves its outcome open.
         external_references: References of the documents in the request.
+        operation_id: Number of the operation that was asked for.
         client_service: Alias of the client service, to be named in the message.
         error_classes: Classes for codes that are not in `ERROR_CODES`, or that replace what is there.
 
@@ -60,15 +68,19 @@ def error_from_answer(
     """
     if 300 <= status_code < 400:
         # Following would carry documents and token to wherever the answer points.
-        return unreadable_answer(status_code, headers, b"", "redirects to another address, which is not followed")
+        why = "redirects to another address, which is not followed"
+        return unreadable_answer(
+            status_code, headers, b"", why, external_references=external_references, client_service=client_service
+        )
     answer = json_object(body)
-    if answer is None and body.strip() and status_code not in (401, 429):
+    if answer is None and body.strip() and status_code not in PLAIN_STATUSES:
         return unreadable_answer(
             status_code,
             headers,
             body,
             "is not the service's JSON",
             external_references=external_references,
+            client_service=client_service,
             maybe_processed=signing and status_code >= 500,
         )
     answer = answer or {}
@@ -80,9 +92,8 @@ def error_from_answer(
     rule = _rule_for(code, status_code, error_classes or {})
     said = "; ".join(text for text in (cause_message, description) if text)
     marks = ", ".join(text for text in (f"code {code}" if code else "", f"HTTP {status_code}") if text)
-    whose = f" [client service {client_service}]" if client_service else ""
-    which = f" [documents {shortened(external_references)}]" if external_references else ""
-    problem = f"{rule.meaning} ({marks}){': ' + said if said else ''}{whose}{which}."
+    where = about(client_service, external_references, operation_id)
+    problem = f"{rule.meaning} ({marks}){': ' + said if said else ''}{where}."
     if issubclass(rule.raises, AuthenticationError):
         oauth_code = _text(answer.get("error")) or None
         return rule.raises(
@@ -99,8 +110,7 @@ def error_from_answer(
     if issubclass(rule.raises, RateLimitedError):
         details["retry_after"] = retry_after(headers)
     error = rule.raises(problem, rule.cure, **details)
-    # A code is the service's own word on the request; without one a gateway may have given up waiting.
-    error.maybe_processed = signing and code in (None, "0.0.1") and status_code >= 500
+    error.maybe_processed = signing and rule.maybe_processed
     return error
 
 
@@ -111,6 +121,7 @@ def error_from_document(
     document: str,
     external_reference: str,
     operation_id: int | None,
+    client_service: str,
     error_classes: ErrorClasses | None = None,
 ) -> DocumentNotSignedError:
     """The exception for one document that an answered request did not sign.
@@ -121,6 +132,7 @@ def error_from_document(
         document: Name of the document.
         external_reference: The document's external reference.
         operation_id: Number of the operation.
+        client_service: Alias of the client service.
         error_classes: As for `error_from_answer`; a class of the certificate family turns the failure into
             a `DocumentCertificateError`.
 
@@ -133,11 +145,10 @@ def error_from_document(
     )
     if issubclass((error_classes or {}).get(sign_error or "", SignStashError), CertificateNotProvisionedError):
         raises = DocumentCertificateError
-    marks = ", ".join(text for text in (sign_error or "", f"status {sign_status}" if sign_status else "") if text)
-    operation = f" [operation {operation_id}]" if operation_id is not None else ""
-    return raises(
+    marks = [text for text in (_text(sign_error), f"status {_text(sign_status)}" if sign_status else "") if text]
+    error = raises(
         f"Document {document} ({external_reference}) was not signed: {rule.meaning}"
-        f"{f' ({marks})' if marks else ''}{operation}.",
+        f"{' (' + ', '.join(marks) + ')' if marks else ''}{about(client_service, (), operation_id)}.",
         rule.cure,
         document=document,
         external_reference=external_reference,
@@ -146,6 +157,9 @@ def error_from_document(
         operation_id=operation_id,
         retryable=rule.retryable,
     )
+    # An error or the word ERROR_SIGNING says that it is not signed; anything else says nothing, or both.
+    error.maybe_processed = sign_status == "SIGNED" or (sign_error is None and sign_status != "ERROR_SIGNING")
+    return error
 
 
 def unreadable_answer(
@@ -155,10 +169,12 @@ def unreadable_answer(
     why: str,
     *,
     external_references: Sequence[str] = (),
+    operation_id: int | None = None,
+    client_service: str = "",
     maybe_processed: bool = False,
 ) -> UnexpectedAnswerError:
     """The exception for an answer that cannot be read, with a cure that fits what it may have done."""
-    content_type = headers.get("content-type", "")
+    content_type = _printable(headers.get("content-type", ""), 100)
     if maybe_processed:
         cure = (
             "The request may have been processed: look the documents up by their external references before "
@@ -169,9 +185,9 @@ def unreadable_answer(
     # A 2xx body may hold signed documents or a token; only a refusal is quoted.
     excerpt = "" if 200 <= status_code < 300 else _excerpt(body)
     quoted = f" It begins: {excerpt!r}." if excerpt else ""
-    which = f" [documents {shortened(external_references)}]" if external_references else ""
+    where = about(client_service, external_references, operation_id)
     return UnexpectedAnswerError(
-        f"The answer (HTTP {status_code}, {content_type or 'no content type'}) {why}{which}.{quoted}",
+        f"The answer (HTTP {status_code}, {content_type or 'no content type'}) {why}{where}.{quoted}",
         cure,
         status_code=status_code,
         content_type=content_type,
@@ -181,10 +197,17 @@ def unreadable_answer(
     )
 
 
-def shortened(references: Sequence[str]) -> str:
-    """References for a message: the first three, and how many more there are."""
-    rest = len(references) - 3
-    return ", ".join(references[:3]) + (f" and {rest} more" if rest > 0 else "")
+def about(client_service: str, external_references: Sequence[str], operation_id: int | None = None) -> str:
+    """What a failure is about, for its message: whose it is, which operation, and the first three documents."""
+    rest = len(external_references) - 3
+    documents = ", ".join(external_references[:3]) + (f" and {rest} more" if rest > 0 else "")
+    known = {
+        "client service": client_service,
+        "operation": "" if operation_id is None else str(operation_id),
+        "documents": documents,
+    }
+    parts = [f"{name} {value}" for name, value in known.items() if value]
+    return f" [{'; '.join(parts)}]" if parts else ""
 
 
 def _rule_for(code: str | None, status_code: int, error_classes: ErrorClasses) -> ErrorRule:
@@ -194,7 +217,10 @@ def _rule_for(code: str | None, status_code: int, error_classes: ErrorClasses) -
     by_status = STATUSES.get(status_code, OTHER_FAILURE if status_code >= 500 else OTHER_REFUSAL)
     rule = ERROR_CODES.get(code or "") or known or by_status
     if code and code in error_classes:
-        return attrs.evolve(rule, raises=error_classes[code])
+        given = error_classes[code]
+        # That class is about one document; a whole request for want of a certificate is its parent.
+        raises = CertificateNotProvisionedError if issubclass(given, DocumentCertificateError) else given
+        return attrs.evolve(rule, raises=raises)
     return rule
 
 
@@ -213,10 +239,11 @@ def json_value(body: bytes) -> Any:
     try:
         return json.loads(body)
     except UnicodeDecodeError:
-        body = body.decode("latin-1").encode()
+        if len(body) > REFUSAL_LIMIT:
+            return NOT_JSON
     except (ValueError, RecursionError):
         return NOT_JSON
-    return json_value(body)
+    return json_value(body.decode("latin-1").encode())
 
 
 def _text(value: object) -> str:
@@ -227,11 +254,17 @@ def _text(value: object) -> str:
 
 
 def _excerpt(body: bytes) -> str:
-    return _printable(body[:400].decode("utf-8", "replace"), 120)
+    return _printable(body[:2000].decode("utf-8", "replace"), 120)
+
+
+_SECRETS = re.compile(r"eyJ[\w-]+(\.[\w-]*)*|(?<=Bearer )\S+|(?<=Basic )\S+|[A-Za-z0-9+/]{48,}=*", re.IGNORECASE)
+"""What looks like a token (servers quote the one that they refuse), like credentials, or like contents in base64."""
 
 
 def _printable(text: str, limit: int) -> str:
+    """A text of somebody else in one line, without what must not be shown."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    line = _SECRETS.sub("(hidden)", line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -242,7 +275,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+            date = email.utils.parsedate_to_datetime(value)
+            # RFC 9110, section 5.6.7: the forms without a zone mean UTC as well.
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time()
         except (ValueError, TypeError, OverflowError):
             return None
     return max(seconds, 0.0) if math.isfinite(seconds) else None
@@ -261,19 +296,29 @@ async def token_refusal(response: httpx.Response) -> TokenRejectedError | None:
 
 
 def told(error: BaseException) -> str:
-    """What a network error was, in words, with the library's own text behind it."""
+    """What a network error was, in words, with the most telling text of the libraries below."""
     kind = next((text for cls, text in _NETWORK_FAULTS if isinstance(error, cls)), "the connection failed")
     reason = _printable(str(_root(error)), 200)
     return f"{kind} ({reason})" if reason else kind
 
 
+def cure_for(error: BaseException) -> str:
+    """What to check after a network error, as a sentence."""
+    if isinstance(_root(error), ssl.SSLError) or "SSL" in str(error):
+        return "Check the host's certificate; name a CA of your own with SSL_CERT_FILE or on an http_client."
+    return "Check URL, network, DNS and outbound proxy."
+
+
 def _root(error: BaseException) -> BaseException:
-    """The innermost cause: httpx wraps httpcore wraps ssl, and only the last says which certificate."""
-    seen = {id(error)}
-    while (deeper := error.__cause__ or error.__context__) is not None and id(deeper) not in seen and str(deeper):
-        seen.add(id(deeper))
-        error = deeper
-    return error
+    """The innermost error of the system: httpx wraps httpcore wraps ssl, and only the last says which certificate."""
+    root, cause = error, error.__cause__
+    seen = {id(error)}  # an error that is raised twice may be its own cause
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, OSError) and str(cause):
+            root = cause
+        cause = cause.__cause__
+    return root
 
 
 _NETWORK_FAULTS: Sequence[tuple[type[BaseException], str]] = (

@@ -14,8 +14,16 @@ from typing import Any, Final
 import attrs
 import httpx
 
-from .answers import retry_after, token_refusal, told
-from .configuration import Secret, credential_problems, origin, raise_for_problems, token_url_problems, url_problems
+from .answers import cure_for, retry_after, token_refusal, told
+from .configuration import (
+    Secret,
+    credential_problems,
+    new_http_client,
+    origin,
+    raise_for_problems,
+    token_url_problems,
+    url_problems,
+)
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -27,7 +35,7 @@ from .errors import (
     TokenRejectedError,
     UnexpectedAnswerError,
 )
-from .streams import ReplayableStream, RequestBody, TooLongError, is_replayable, read_whole
+from .streams import ReplayableStream, RequestBody, UnusableAnswerError, is_replayable, read_refusal, read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +191,8 @@ class TokenAuth(httpx.Auth):
         if refusal is not None:
             self._drop(token)
             raise TokenRejectedError(
-                f"The service refused the access token, and a newly issued one as well: {refusal.problem}",
+                f"The service refused the access token of {self.client_id}, and a newly issued one as well: "
+                f"{refusal.problem}",
                 refusal.cure,
                 status_code=refusal.status_code,
                 error_code=refusal.error_code,
@@ -283,12 +292,16 @@ class TokenAuth(httpx.Auth):
         try:
             async with asyncio.timeout(3 * TOKEN_TIMEOUT):
                 status_code, headers, body = await self._exchange()
-        except TooLongError:
-            return self._unusable(200, httpx.Headers(), "is far too long for a token")
+        except UnusableAnswerError as unusable:
+            return self._unusable(200, httpx.Headers(), str(unusable))
+        except ConfigurationError as error:
+            return error
+        except (httpx.InvalidURL, UnicodeError):
+            return self._unusable(302, httpx.Headers(), "redirects to what is no address")
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             failure = ConnectionFailedError(
-                f"The token server {host} could not be asked: {told(error)}.",
-                "Check network, DNS, outbound proxy and CA; nothing was sent to the signing service.",
+                f"The token server {host} could not be asked for a token of {self.client_id}: {told(error)}.",
+                f"{cure_for(error)} Nothing was sent to the signing service.",
             )
             failure.__cause__ = error
             return failure
@@ -296,9 +309,11 @@ class TokenAuth(httpx.Auth):
 
     async def _exchange(self) -> tuple[int, httpx.Headers, bytes]:
         if self._http_client is not None:
+            if self._http_client.is_closed:
+                raise ConfigurationError("The HTTP client for token requests is closed.", "Give one that is open.")
             return await self._post(self._http_client)
         # One client a request: it is needed about once a day, and so no connection outlives its event loop.
-        async with httpx.AsyncClient(verify=await asyncio.to_thread(httpx.create_ssl_context)) as client:
+        async with await new_http_client() as client:
             return await self._post(client)
 
     async def _post(self, client: httpx.AsyncClient) -> tuple[int, httpx.Headers, bytes]:
@@ -312,7 +327,8 @@ class TokenAuth(httpx.Auth):
         credentials = httpx.BasicAuth(self.client_id.encode(), self._client_secret.reveal().encode())
         response = await client.send(request, auth=credentials, follow_redirects=False, stream=True)
         try:
-            return response.status_code, response.headers, await read_whole(response, _ANSWER_LIMIT)
+            body = read_whole(response, _ANSWER_LIMIT) if response.is_success else read_refusal(response)
+            return response.status_code, response.headers, await body
         finally:
             await response.aclose()
 
@@ -341,7 +357,7 @@ class TokenAuth(httpx.Auth):
             )
         if status_code == 429:
             return RateLimitedError(
-                f"The token server {host} takes no more requests for now (HTTP 429).",
+                f"The token server {host} takes no more requests for now (HTTP 429, for {self.client_id}).",
                 "Repeat the call later.",
                 status_code=status_code,
                 retryable=True,
@@ -349,7 +365,7 @@ class TokenAuth(httpx.Auth):
             )
         if status_code >= 500:
             return ServiceError(
-                f"The token server {host} failed (HTTP {status_code}) {TOKEN_ATTEMPTS} times.",
+                f"The token server {host} failed {TOKEN_ATTEMPTS} times (HTTP {status_code}, for {self.client_id}).",
                 "Repeat the call later; nothing was sent to the signing service.",
                 status_code=status_code,
                 retryable=True,
@@ -357,7 +373,7 @@ class TokenAuth(httpx.Auth):
             )
         if code is not None:
             return AuthenticationError(
-                f"The token server {host} refused the request (HTTP {status_code}, {code}).",
+                f"The token server {host} refused the request (HTTP {status_code}, {code}, for {self.client_id}).",
                 "Ask the vendor's support whether the client service may use the client_credentials grant.",
                 status_code=status_code,
                 error_code=code,
@@ -392,7 +408,8 @@ class TokenAuth(httpx.Auth):
     def _unusable(self, status_code: int, headers: httpx.Headers, why: str) -> UnexpectedAnswerError:
         content_type = headers.get("content-type", "")
         return UnexpectedAnswerError(
-            f"The answer of {self._token_url} (HTTP {status_code}, {content_type or 'no content type'}) {why}.",
+            f"The answer of {self._token_url} to {self.client_id} (HTTP {status_code}, "
+            f"{content_type or 'no content type'}) {why}.",
             "Check that this is the token server's URL, and that no gateway or login page stands before it.",
             status_code=status_code,
             content_type=content_type,

@@ -25,6 +25,8 @@ from .configuration import (
     Upload,
     credential_problems,
     environment_problems,
+    error_class_problems,
+    new_http_client,
     raise_for_problems,
     timeout_problems,
     token_url_problems,
@@ -39,7 +41,7 @@ from .models import BaseOperation, PreservationInfo, SignOperation
 from .operations import Call, detail, operation_id, resend_mails, status
 from .operations import documents as documents_of
 from .options import Preservation, refuse_addresses
-from .outcomes import Outcome, SignedBatch, SignedDocument, leniently, read_batch
+from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, leniently, read_batch, read_operation
 from .retries import Retries, RetryPolicy
 from .runs import Planned, Progress, Run, UnknownOutcomes, batches
 from .signing import SigningRequest, by_reference, described, signing_call
@@ -110,6 +112,7 @@ class SignStash:
         ):
             if value not in choices:
                 problems.append(f"{name} is {value!r}, not {' or '.join(map(repr, choices))}")
+        problems += error_class_problems(error_classes or {})
         if auth is None:
             problems += credential_problems(client_id, client_secret)
             problems += environment_problems(environment, token_url)
@@ -347,14 +350,19 @@ class SignStash:
             fields = json_object(answer.body)
             if fields is None or not fields.keys() & {"id", "documentList"}:
                 return None
-            return read_batch(
-                fields, documents, status_code=answer.status_code, error_classes=self._exchange.error_classes
-            )
+            return read_batch(fields, documents, self._answered(answer.status_code))
 
         batch = await asyncio.to_thread(read)
         if batch is None:
             raise answer.unreadable(call, "is no operation")
         return batch
+
+    def _answered(self, status_code: int) -> Answered:
+        return Answered(
+            status_code=status_code,
+            client_service=self._client_service,
+            error_classes=self._exchange.error_classes,
+        )
 
     async def _send(self, call: Call) -> Answer:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call))
@@ -368,9 +376,8 @@ class SignStash:
                 return None
             raise
         operation = await self.get_operation(number, include_content=True)
-        error_classes = self._exchange.error_classes
         found = await asyncio.to_thread(
-            read_batch, operation.to_dict(), {item.reference: item.given}, status_code=200, error_classes=error_classes
+            read_batch, operation.to_dict(), {item.reference: item.given}, self._answered(httpx.codes.OK)
         )
         return found.outcomes[0]
 
@@ -429,7 +436,7 @@ class SignStash:
 
         def read() -> SignOperation | None:
             fields = json_object(answer.body)
-            return leniently(SignOperation, fields) if fields is not None and "id" in fields else None
+            return read_operation(fields) if fields is not None and "id" in fields else None
 
         operation = await asyncio.to_thread(read)
         if operation is None:
@@ -481,12 +488,16 @@ class SignStash:
         if self._http_client is not None:
             return self._http_client
         loop = asyncio.get_running_loop()
-        if self._own_client is None or self._own_client[0] is not loop:
-            context = await asyncio.to_thread(httpx.create_ssl_context)  # reads some hundred certificates
-            self._refuse_if_closed()
-            if self._own_client is None or self._own_client[0] is not loop:
-                self._own_client = loop, httpx.AsyncClient(verify=context)
-        return self._own_client[1]
+        own = self._own_client
+        if own is None or own[0] is not loop:
+            made = await new_http_client()
+            own = self._own_client
+            if self._closed or (own is not None and own[0] is loop):
+                await made.aclose()  # meanwhile this was closed, or another call has made one
+                self._refuse_if_closed()
+            if own is None or own[0] is not loop:
+                own = self._own_client = loop, made
+        return own[1]
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

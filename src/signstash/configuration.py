@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NoReturn, Self, TypedDict
 
 import httpx
 
-from .errors import ConfigurationError, ErrorClasses
+from .errors import ApiError, ConfigurationError, ErrorClasses
 from .retries import RetryPolicy
 
 Environment = Literal["staging", "production"]
@@ -72,6 +73,24 @@ class Secret:
 
     def __deepcopy__(self, _: object) -> Self:
         return self
+
+
+async def new_http_client() -> httpx.AsyncClient:
+    """An HTTP client that obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
+
+    Raises:
+        ConfigurationError: If one of these cannot be used.
+    """
+    try:
+        # It reads some hundred certificates.
+        context = await asyncio.to_thread(httpx.create_ssl_context)
+        return httpx.AsyncClient(verify=context)
+    except OSError as error:  # SSLError is one
+        problem, cure = f"The CA certificates cannot be read: {error}.", "Check SSL_CERT_FILE and SSL_CERT_DIR."
+        raise ConfigurationError(problem, cure) from error
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        problem = f"The outbound proxy cannot be used: {error}."
+        raise ConfigurationError(problem, "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY.") from error
 
 
 def raise_for_problems(problems: Sequence[str]) -> None:
@@ -145,6 +164,15 @@ def is_local(host: str) -> bool:
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:
     """Scheme, host and port of a URL."""
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def error_class_problems(error_classes: Mapping[str, object]) -> list[str]:
+    """What is wrong with a user's own classes for error codes."""
+    return [
+        f"error_classes[{code!r}] is {kind!r}, not a subclass of ApiError"
+        for code, kind in error_classes.items()
+        if not isinstance(kind, type) or not issubclass(kind, ApiError)
+    ]
 
 
 def timeout_problems(timeout: object, deadline: object) -> list[str]:

@@ -321,12 +321,14 @@ class ErrorRule:
         meaning: What happened, as the start of a sentence.
         cure: What to do, in one sentence.
         retryable: Whether repeating the same may help.
+        maybe_processed: Whether the service may have done its work before it failed.
     """
 
     raises: type[SignStashError]
     meaning: str
     cure: str
     retryable: bool = False
+    maybe_processed: bool = False
 
 
 _BACKOFFICE = "An operator of the issuer has to {} in the Sign'Stash backoffice; repeating does not help."
@@ -335,13 +337,13 @@ _SUPPORT = "Contact the vendor's support; repeating does not help."
 _LATER = "Repeat it later, and contact the vendor's support if it stays."
 
 ERROR_CODES: Mapping[str, ErrorRule] = {
-    "0.0.1": ErrorRule(ServiceError, "The service failed unexpectedly", _LATER, retryable=True),
+    "0.0.1": ErrorRule(ServiceError, "The service failed unexpectedly", _LATER, retryable=True, maybe_processed=True),
     "0.0.2": ErrorRule(
         InvalidRequestError, "A mandatory field is missing or the request is malformed", "Add or mend the named field."
     ),
     "0.0.3": ErrorRule(ServiceError, "The client service is not set up at the vendor", _SUPPORT),
     "0.0.4": ErrorRule(InvalidRequestError, "A field is larger than allowed", "Make the named field smaller."),
-    "0.0.5": ErrorRule(ServiceError, "An e-mail could not be sent", _LATER, retryable=True),
+    "0.0.5": ErrorRule(ServiceError, "An e-mail could not be sent", _LATER, retryable=True, maybe_processed=True),
     "0.0.6": ErrorRule(InvalidRequestError, "A field was refused by validation", "Mend the named field."),
     "0.0.7": ErrorRule(
         DuplicateReferenceError,
@@ -423,7 +425,7 @@ STATUSES: Mapping[int, ErrorRule] = {
     ),
 }
 OTHER_REFUSAL = ErrorRule(ApiError, "The service refused the request", "Contact the vendor's support with this text.")
-OTHER_FAILURE = ErrorRule(ServiceError, "The service failed", _LATER, retryable=True)
+OTHER_FAILURE = ErrorRule(ServiceError, "The service failed", _LATER, retryable=True, maybe_processed=True)
 
 SIGN_ERRORS: Mapping[str, ErrorRule] = {
     "INVALID_CERT_SERVICE_CREDS": ErrorRule(

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import httpx
 
-from .answers import error_from_answer, shortened, told, unreadable_answer
+from .answers import about, cure_for, error_from_answer, told, unreadable_answer
 from .errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -23,7 +23,7 @@ from .errors import (
     UnexpectedAnswerError,
 )
 from .operations import Call
-from .streams import RequestBody, TooLongError, read_refusal, read_whole
+from .streams import RequestBody, UnusableAnswerError, read_refusal, read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +36,13 @@ class Answer:
         status_code: HTTP status, 2xx.
         headers: The answer's headers.
         body: The answer's body. It may hold signed documents, so it is not in the repr.
+        client_service: Alias of the client service that asked.
     """
 
     status_code: int
     headers: httpx.Headers = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+    client_service: str = ""
 
     def unreadable(self, call: Call, why: str) -> UnexpectedAnswerError:
         """The error for a success that is not what was asked for."""
@@ -50,6 +52,8 @@ class Answer:
             self.body,
             why,
             external_references=call.external_references,
+            operation_id=call.operation_id,
+            client_service=self.client_service,
             maybe_processed=call.changes_state,
         )
 
@@ -90,15 +94,12 @@ class Exchange:
                 answer = await self._exchange(client, request, call.answer_limit)
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
             raise self._lost(call, error, handed_over=body.handed_over) from error
-        except TooLongError:
-            raise unreadable_answer(
-                200,
-                httpx.Headers(),
-                b"",
-                f"is longer than the {call.answer_limit:,} bytes that it may have",
-                external_references=call.external_references,
-                maybe_processed=call.changes_state,
-            ) from None
+        except UnusableAnswerError as unusable:
+            raise self._unseen(200).unreadable(call, str(unusable)) from None
+        except (httpx.InvalidURL, UnicodeError):
+            # httpx looks at where an answer redirects to, also if it is not to follow.
+            refused = attrs.evolve(call, changes_state=False)
+            raise self._unseen(302).unreadable(refused, "redirects to what is no address") from None
         logger.info(
             "%s: HTTP %d in %.0f ms, %d documents",
             call.operation,
@@ -114,6 +115,7 @@ class Exchange:
             answer.body,
             signing=call.changes_state,
             external_references=call.external_references,
+            operation_id=call.operation_id,
             client_service=self.client_service,
             error_classes=self.error_classes,
         )
@@ -137,8 +139,14 @@ class Exchange:
         )
         if not isinstance(request.stream, httpx.AsyncByteStream):
             raise ConfigurationError("The HTTP client makes synchronous requests.", "Give an httpx.AsyncClient.")
-        request.stream = body = RequestBody(request.stream)
-        return request, body
+        body = RequestBody(request.stream)
+        # A request that holds its content beside its stream may be sent without the stream being asked.
+        return (
+            httpx.Request(
+                request.method, request.url, headers=request.headers, stream=body, extensions=request.extensions
+            ),
+            body,
+        )
 
     async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request, limit: int) -> Answer:
         if client.is_closed:
@@ -146,27 +154,37 @@ class Exchange:
         response = await client.send(request, auth=self.auth, follow_redirects=False, stream=True)
         try:
             body = read_whole(response, limit) if response.is_success else read_refusal(response)
-            return Answer(response.status_code, response.headers, await body)
+            return Answer(response.status_code, response.headers, await body, self.client_service)
         finally:
             await response.aclose()
+
+    def _unseen(self, status_code: int) -> Answer:
+        """An answer that could not be looked at."""
+        return Answer(status_code, httpx.Headers(), b"", self.client_service)
 
     def _lost(self, call: Call, error: BaseException, *, handed_over: bool) -> SignStashError:
         host = httpx.URL(self.base_url).host
         never_connected = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        which = f" [documents {shortened(call.external_references)}]" if call.external_references else ""
+        where = about(self.client_service, call.external_references, call.operation_id)
         if never_connected or not handed_over or not call.changes_state:
             done = "nothing was processed" if call.changes_state else "nothing was changed"
             return ConnectionFailedError(
-                f"{call.operation} on {host} failed: {told(error)}{which}.",
-                f"Check base_url, network and proxy, then repeat it; {done}.",
+                f"A request ({call.operation}) to {host} failed: {told(error)}{where}.",
+                f"{cure_for(error)} Then repeat it: {done}.",
             )
         return OutcomeUnknownError(
-            f"{call.operation} was sent to {host}, but its answer was lost: {told(error)}{which}.",
-            "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, "
-            "send the same Document objects again: if the first request went through they are refused "
-            "(DuplicateReferenceError), and nothing is signed twice.",
+            f"A request ({call.operation}) was sent to {host}, but its answer was lost: {told(error)}{where}.",
+            _IF_DOCUMENTS_WERE_SENT if call.external_references else _IF_SOMETHING_ELSE_WAS_SENT,
             external_references=call.external_references,
         )
+
+
+_IF_DOCUMENTS_WERE_SENT = (
+    "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, send "
+    "the same Document objects again: if the first request went through they are refused (DuplicateReferenceError), "
+    "and nothing is signed twice."
+)
+_IF_SOMETHING_ELSE_WAS_SENT = "Check what came of it, or repeat it if it does no harm when it is done twice."
 
 
 def _encoded(value: object) -> bytes | None:

@@ -44,6 +44,7 @@ class Call:
         answer_limit: Bytes that the answer may have.
         changes_state: Whether the service does something that must not be done twice by mistake.
         external_references: References of the documents that it is about.
+        operation_id: Number of the operation that it is about, or None.
     """
 
     operation: str
@@ -56,6 +57,7 @@ class Call:
     answer_limit: int = ANSWER_LIMIT
     changes_state: bool = False
     external_references: Sequence[str] = ()
+    operation_id: int | None = None
 
 
 def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
@@ -126,7 +128,7 @@ def operation_id(external_reference: str) -> Call:
 
 def status(operation_id: int) -> Call:
     """Ask how far an operation has come."""
-    return _call("getStatus", get_status._get_kwargs(_number(operation_id)))
+    return _call("getStatus", get_status._get_kwargs(_number(operation_id)), operation_id=operation_id)
 
 
 def detail(operation_id: int, *, include_content: bool) -> Call:
@@ -135,19 +137,20 @@ def detail(operation_id: int, *, include_content: bool) -> Call:
         "getSignOperationDetail",
         get_sign_operation_detail._get_kwargs(_number(operation_id), include_content),
         answer_limit=CONTENT_LIMIT if include_content else ANSWER_LIMIT,
+        operation_id=operation_id,
     )
 
 
 def documents(operation_id: int) -> Call:
     """Ask for the signed documents of an operation, as a ZIP file."""
     kwargs = get_sign_operation_documents_content._get_kwargs(_number(operation_id))
-    return _call("getSignOperationDocumentsContent", kwargs, answer_limit=CONTENT_LIMIT)
+    return _call("getSignOperationDocumentsContent", kwargs, answer_limit=CONTENT_LIMIT, operation_id=operation_id)
 
 
 def resend_mails(operation_id: int, recipients: Sequence[str], *, attach_documents: bool) -> Call:
     """Have the mails about an operation sent again."""
     kwargs = resend_delivery_mails._get_kwargs(_number(operation_id), attach_documents, body=list(recipients))
-    return _call("resendDeliveryMails", kwargs, changes_state=True)
+    return _call("resendDeliveryMails", kwargs, changes_state=True, operation_id=operation_id)
 
 
 def path_text(name: str, value: object) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import attrs
 
-from .answers import error_from_document
+from .answers import about, error_from_document
 from .documents import Document
 from .errors import (
     DocumentNotSavedError,
@@ -180,62 +180,81 @@ def _reads(model: type[Model], fields: Mapping[str, Any]) -> bool:
     return True
 
 
-def read_batch(
-    answer: Mapping[str, Any],
-    documents: Mapping[str, Document],
-    *,
-    status_code: int,
-    error_classes: ErrorClasses,
-) -> SignedBatch:
+@attrs.frozen(kw_only=True)
+class Answered:
+    """What errors about an answer's documents have to know.
+
+    Attributes:
+        status_code: HTTP status of the answer.
+        client_service: Alias of the client service.
+        error_classes: The user's own classes for the service's codes.
+        operation_id: Number of the operation, if the answer holds it.
+    """
+
+    status_code: int
+    client_service: str
+    error_classes: ErrorClasses
+    operation_id: int | None = None
+
+    @property
+    def where(self) -> str:
+        """Operation and client service, for a message."""
+        return about(self.client_service, (), self.operation_id)
+
+
+def read_operation(fields: Mapping[str, Any]) -> SignOperation:
+    """Read an operation with its documents, each of them for itself.
+
+    Args:
+        fields: The answer.
+    """
+    operation = leniently(SignOperation, {name: value for name, value in fields.items() if name != "documentList"})
+    operation.document_list = [leniently(DocumentResponse, item) for item in _documents(fields)]
+    return operation
+
+
+def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], answered: Answered) -> SignedBatch:
     """Match an answer's documents with those that were sent, by external reference and never by position.
 
     Args:
-        answer: The answer, a SignOperation.
+        fields: The answer, a SignOperation.
         documents: The documents that were sent, by their external references, in order.
-        status_code: HTTP status of the answer.
-        error_classes: The user's own classes for the service's codes.
+        answered: What is known of the answer.
     """
-    listed = answer.get("documentList")
+    answered = attrs.evolve(answered, operation_id=_number(fields.get("id")))
     received: dict[str, list[Mapping[str, Any]]] = {}
-    for item in listed if isinstance(listed, list) else []:
-        if isinstance(item, dict):
-            received.setdefault(str(item.get("externalReference")), []).append(item)
-    for reference in received.keys() - documents.keys():
-        logger.warning("the answer holds a document that was not sent: %s", reference)
-
-    operation = leniently(SignOperation, {name: value for name, value in answer.items() if name != "documentList"})
-    number = operation.id if isinstance(operation.id, int) else None
+    for item in _documents(fields):
+        reference = item.get("externalReference")
+        is_reference = isinstance(reference, str | int) and not isinstance(reference, bool)
+        received.setdefault(str(reference) if is_reference else "", []).append(item)
+    strangers = len(received.keys() - documents.keys())
+    if strangers:
+        logger.warning("the answer holds %d references that were not sent%s", strangers, answered.where)
     outcomes = [
-        Outcome(document, _result(document, reference, received.get(reference, []), number, status_code, error_classes))
+        Outcome(document, _result(document, reference, received.get(reference, []), answered))
         for reference, document in documents.items()
     ]
-    operation.document_list = [_details(item) for items in received.values() for item in items]
+    operation = read_operation({**fields, "documentList": [_without_content(item) for item in _documents(fields)]})
     return SignedBatch(operation=operation, outcomes=tuple(outcomes))
 
 
 def _result(
-    document: Document,
-    reference: str,
-    received: Sequence[Mapping[str, Any]],
-    operation_id: int | None,
-    status_code: int,
-    error_classes: ErrorClasses,
+    document: Document, reference: str, received: Sequence[Mapping[str, Any]], answered: Answered
 ) -> SignedDocument | SignStashError:
-    where = f"Document {document.name} ({reference})"
-    operation = f" [operation {operation_id}]" if operation_id is not None else ""
+    which = f"Document {document.name} ({reference})"
     if not received:
         return OutcomeUnknownError(
-            f"{where} is missing from the service's answer{operation}.",
+            f"{which} is missing from the service's answer{answered.where}.",
             "Look it up by its external reference before you send it again.",
             external_references=(reference,),
         )
     if len(received) > 1:
-        return _unusable(f"{where} is in it {len(received)} times{operation}", status_code, reference)
+        return _unusable(f"{which} is in it {len(received)} times", reference, answered)
     # From the answer itself: a value of an odd type must not pass as absent.
     sign_error, sign_status = received[0].get("signError") or None, received[0].get("signStatus") or None
     if sign_status == SigningStatus.RECEIVED and sign_error is None:
         return OutcomeUnknownError(
-            f"{where} was received, but is not signed yet{operation}.",
+            f"{which} was received, but is not signed yet{answered.where}.",
             "Look it up by its external reference later, before you send it again.",
             external_references=(reference,),
         )
@@ -245,45 +264,57 @@ def _result(
             None if sign_status is None else str(sign_status),
             document=document.name,
             external_reference=reference,
-            operation_id=operation_id,
-            error_classes=error_classes,
+            operation_id=answered.operation_id,
+            client_service=answered.client_service,
+            error_classes=answered.error_classes,
         )
     content = _decoded(received[0].get("signedContent"))
     if not content:
-        return _unusable(
-            f"{where} is signed, but its contents are missing or not base64{operation}", status_code, reference
-        )
+        return _unusable(f"{which} is signed, but its contents are missing or not base64", reference, answered)
     return SignedDocument(
         content=content,
         name=document.name,
         external_reference=reference,
-        operation_id=operation_id,
-        details=_details(received[0]),
+        operation_id=answered.operation_id,
+        details=leniently(DocumentResponse, _without_content(received[0])),
     )
 
 
-def _unusable(why: str, status_code: int, reference: str) -> UnexpectedAnswerError:
+def _unusable(why: str, reference: str, answered: Answered) -> UnexpectedAnswerError:
     return UnexpectedAnswerError(
-        f"The service's answer cannot be used: {why}.",
+        f"The service's answer cannot be used: {why}{answered.where}.",
         "On the Integration Service fetch it with download_documents; on a proxy contact the vendor's support.",
-        status_code=status_code,
+        status_code=answered.status_code,
         external_references=(reference,),
         maybe_processed=True,
     )
 
 
-def _details(received: Mapping[str, Any]) -> DocumentResponse:
-    return leniently(DocumentResponse, {name: value for name, value in received.items() if name != "signedContent"})
+def _documents(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    listed = fields.get("documentList")
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+
+
+def _without_content(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "signedContent"}
+
+
+def _number(value: object) -> int | None:
+    """An operation's number, also if it is written as text."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:20])
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _decoded(text: object) -> bytes | None:
     """Decode base64 with or without line ends and padding, and refuse anything else."""
     if not isinstance(text, str):
         return None
-    if len(text) % 4 or "\n" in text:
-        text = "".join(text.split()).rstrip("=")
-        text += "=" * (-len(text) % 4)
     try:
         return base64.b64decode(text, validate=True)
+    except ValueError:
+        text = "".join(text.split()).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
         return None

@@ -16,8 +16,8 @@ SPOOL_LIMIT = 1024 * 1024
 """Bytes of a one-shot body that are kept in memory; beyond, they go to a temporary file."""
 
 
-class TooLongError(Exception):
-    """An answer is longer than it may be."""
+class UnusableAnswerError(Exception):
+    """An answer is longer than it may be, or compressed in a way that could make it so; the message says which."""
 
 
 class RequestBody(httpx.AsyncByteStream):
@@ -25,14 +25,13 @@ class RequestBody(httpx.AsyncByteStream):
 
     Attributes:
         replayable: Tells `TokenAuth` that this body needs no copy for a second sending.
-        handed_over: Whether the last sending got to the end. As long as it did not, the server cannot have
-            processed the request, because the body falls short of its Content-Length.
+        handed_over: Whether the last sending came as far as the body's last byte. As long as it did not, the server
+            cannot have processed the request, because the body falls short of its Content-Length.
     """
 
-    replayable = True
-
-    def __init__(self, source: httpx.AsyncByteStream) -> None:
+    def __init__(self, source: httpx.AsyncByteStream, *, replayable: bool = True) -> None:
         self._source = source
+        self.replayable = replayable
         self.handed_over = False
 
     def refused(self) -> None:
@@ -41,9 +40,16 @@ class RequestBody(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.handed_over = False
+        last = b""
         async for chunk in self._source:
-            yield chunk
+            if last:
+                yield last
+            last = chunk
+        # The very last byte goes by itself: whoever takes it may have sent it, whatever fails from then on.
+        if len(last) > 1:
+            yield last[:-1]
         self.handed_over = True
+        yield last[-1:]
 
 
 def is_replayable(stream: httpx.AsyncByteStream) -> bool:
@@ -130,8 +136,9 @@ REFUSAL_LIMIT = 1024 * 1024
 async def read_refusal(response: httpx.Response) -> bytes:
     """Read an answer that needs not be complete, and keep it on the response for the next reader."""
     if isinstance(response.stream, httpx.AsyncByteStream) and not response.is_stream_consumed:
-        # Compressed, a short answer may become a thousand times as long.
+        # Compressed, a short answer may become a thousand times as long, or longer still.
         limit = REFUSAL_LIMIT if "content-encoding" not in response.headers else REFUSAL_LIMIT // 16
+        limit = limit if _grows_little(response) else 0
         response.stream = _CutStream(response.stream, limit)
     try:
         return await response.aread()
@@ -143,12 +150,20 @@ async def read_whole(response: httpx.Response, limit: int) -> bytes:
     """Read an answer of at most `limit` bytes.
 
     Raises:
-        TooLongError: If it is longer, also if it becomes so by decompression.
+        UnusableAnswerError: If it is longer, also if it becomes so by decompression, or may explode by it.
     """
+    if not _grows_little(response):
+        raise UnusableAnswerError("is compressed in a way that was not asked for")
     chunks: list[bytes] = []
+    room = limit
     async for chunk in response.aiter_bytes():
         chunks.append(chunk)
-        limit -= len(chunk)
-        if limit < 0:
-            raise TooLongError
+        room -= len(chunk)
+        if room < 0:
+            raise UnusableAnswerError(f"is longer than the {limit:,} bytes that it may have")
     return b"".join(chunks)
+
+
+def _grows_little(response: httpx.Response) -> bool:
+    """Whether one chunk of the answer cannot grow by more than a thousand times: httpx decompresses chunks whole."""
+    return response.headers.get("content-encoding", "identity").strip().lower() in ("identity", "gzip", "deflate")
