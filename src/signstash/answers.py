@@ -174,7 +174,7 @@ def unreadable_answer(
     maybe_processed: bool = False,
 ) -> UnexpectedAnswerError:
     """The exception for an answer that cannot be read, with a cure that fits what it may have done."""
-    content_type = _printable(headers.get("content-type", ""), 100)
+    content_type = printable(headers.get("content-type", ""), 100)
     if maybe_processed:
         cure = (
             "The request may have been processed: look the documents up by their external references before "
@@ -250,18 +250,18 @@ def _text(value: object) -> str:
     """A field of an error body as one short printable line, whatever type it has."""
     if value is None:
         return ""
-    return _printable(value if isinstance(value, str) else json.dumps(value), 300)
+    return printable(value if isinstance(value, str) else json.dumps(value), 300)
 
 
 def _excerpt(body: bytes) -> str:
-    return _printable(body[:2000].decode("utf-8", "replace"), 120)
+    return printable(body[:2000].decode("utf-8", "replace"), 120)
 
 
 _SECRETS = re.compile(r"eyJ[\w-]+(\.[\w-]*)*|(?<=Bearer )\S+|(?<=Basic )\S+|[A-Za-z0-9+/]{48,}=*", re.IGNORECASE)
 """What looks like a token (servers quote the one that they refuse), like credentials, or like contents in base64."""
 
 
-def _printable(text: str, limit: int) -> str:
+def printable(text: str, limit: int) -> str:
     """A text of somebody else in one line, without what must not be shown."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     line = _SECRETS.sub("(hidden)", line)
@@ -298,7 +298,7 @@ async def token_refusal(response: httpx.Response) -> TokenRejectedError | None:
 def told(error: BaseException) -> str:
     """What a network error was, in words, with the most telling text of the libraries below."""
     kind = next((text for cls, text in _NETWORK_FAULTS if isinstance(error, cls)), "the connection failed")
-    reason = _printable(str(_root(error)), 200)
+    reason = printable(str(_root(error)), 200)
     return f"{kind} ({reason})" if reason else kind
 
 

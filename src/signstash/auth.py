@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import random
@@ -14,7 +13,7 @@ from typing import Any, Final
 import attrs
 import httpx
 
-from .answers import cure_for, retry_after, token_refusal, told
+from .answers import cure_for, json_object, printable, retry_after, token_refusal, told
 from .configuration import (
     Secret,
     credential_problems,
@@ -95,6 +94,8 @@ class TokenAuth(httpx.Auth):
         base_urls: The services that may see the token, by URL; only scheme, host and port count.
         http_client: Client for the token requests alone, for a proxy or a CA of its own. Not closed here.
             Without it each token request makes its own, with httpx's defaults.
+        client_settings: Whether that client's headers, parameters and cookies go with token requests. Not if it is
+            the client of another service.
         clock: Monotonic clock, in seconds.
         sleep: Waits for some seconds between attempts.
         jitter: Gives numbers between 0 and 1 that spread renewals and repeated attempts.
@@ -111,6 +112,7 @@ class TokenAuth(httpx.Auth):
         *,
         base_urls: Iterable[str],
         http_client: httpx.AsyncClient | None = None,
+        client_settings: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -129,6 +131,7 @@ class TokenAuth(httpx.Auth):
         self._client_secret = client_secret
         self._origins = frozenset(origin(httpx.URL(url)) for url in base_urls)
         self._http_client = http_client
+        self._client_settings = client_settings
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -269,9 +272,10 @@ class TokenAuth(httpx.Auth):
         if isinstance(renewed, _Token):
             self._token, self._rejection = renewed, None
             return renewed
-        self._next_early_renewal = self._clock() + RENEWAL_PAUSE
+        rejected = isinstance(renewed, CredentialsRejectedError)
+        self._next_early_renewal = self._clock() + (REJECTION_PAUSE if rejected else RENEWAL_PAUSE)
         if isinstance(renewed, CredentialsRejectedError):
-            self._rejection = renewed, self._clock() + REJECTION_PAUSE
+            self._rejection = renewed, self._next_early_renewal
         logger.warning("no new token: %s", renewed)
         return renewed
 
@@ -317,15 +321,19 @@ class TokenAuth(httpx.Auth):
             return await self._post(client)
 
     async def _post(self, client: httpx.AsyncClient) -> tuple[int, httpx.Headers, bytes]:
-        request = client.build_request(
+        build = client.build_request if self._client_settings else httpx.Request
+        request = build(
             "POST",
             self._token_url,
             data={"grant_type": "client_credentials"},
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(TOKEN_TIMEOUT),
+            extensions={"timeout": httpx.Timeout(TOKEN_TIMEOUT).as_dict()},
         )
         credentials = httpx.BasicAuth(self.client_id.encode(), self._client_secret.reveal().encode())
-        response = await client.send(request, auth=credentials, follow_redirects=False, stream=True)
+        try:
+            response = await client.send(request, auth=credentials, follow_redirects=False, stream=True)
+        except httpx.HTTPStatusError as error:
+            response = error.response  # a hook of the client raises for failing answers
         try:
             body = read_whole(response, _ANSWER_LIMIT) if response.is_success else read_refusal(response)
             return response.status_code, response.headers, await body
@@ -335,16 +343,12 @@ class TokenAuth(httpx.Auth):
     def _judge(
         self, status_code: int, headers: httpx.Headers, body: bytes, asked_at: float, host: str
     ) -> _Token | SignStashError:
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
-            answer = None
+        answer = json_object(body)
         if 200 <= status_code < 300:
             return self._read_token(answer, status_code, headers, asked_at)
-        error = answer.get("error") if isinstance(answer, dict) else None
-        code = error if isinstance(error, str) else None
-        text = answer.get("error_description") if isinstance(answer, dict) else None
-        description = text if isinstance(text, str) else None
+        code, text = (None, None) if answer is None else (answer.get("error"), answer.get("error_description"))
+        code = self._shown(code) if isinstance(code, str) else None
+        description = self._shown(text) if isinstance(text, str) else None
         if status_code == 401 or code in ("invalid_client", "unauthorized_client"):
             return CredentialsRejectedError(
                 f"The token server {host} refused the credentials of {self.client_id} (HTTP {status_code}"
@@ -369,7 +373,6 @@ class TokenAuth(httpx.Auth):
                 "Repeat the call later; nothing was sent to the signing service.",
                 status_code=status_code,
                 retryable=True,
-                body=body,
             )
         if code is not None:
             return AuthenticationError(
@@ -382,9 +385,9 @@ class TokenAuth(httpx.Auth):
         return self._unusable(status_code, headers, "is no token")
 
     def _read_token(
-        self, answer: Any, status_code: int, headers: httpx.Headers, asked_at: float
+        self, answer: dict[str, Any] | None, status_code: int, headers: httpx.Headers, asked_at: float
     ) -> _Token | SignStashError:
-        if not isinstance(answer, dict):
+        if answer is None:
             return self._unusable(status_code, headers, "is no JSON object")
         text = answer.pop("access_token", None)
         if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable() or " " in text:
@@ -405,8 +408,12 @@ class TokenAuth(httpx.Auth):
         early = due - min(300.0, lifetime / 10) * (1 - 0.2 * self._jitter())
         return _Token(value, early=early, due=due)
 
+    def _shown(self, text: str) -> str:
+        """What the token server says, without the secret that it may quote."""
+        return printable(text.replace(self._client_secret.reveal(), "(hidden)"), 300)
+
     def _unusable(self, status_code: int, headers: httpx.Headers, why: str) -> UnexpectedAnswerError:
-        content_type = headers.get("content-type", "")
+        content_type = self._shown(headers.get("content-type", ""))
         return UnexpectedAnswerError(
             f"The answer of {self._token_url} to {self.client_id} (HTTP {status_code}, "
             f"{content_type or 'no content type'}) {why}.",

@@ -75,8 +75,9 @@ class SignStash:
         upload: `base64` puts contents into the JSON, which every proxy takes; `multipart` sends them as files.
         multipart_file_names: What files are called in a multipart upload, `name` or `external_reference`. How the
             service matches files with documents is not published; both are sent in the order of the documents.
-        http_client: Your own client, for outbound proxy, CA, limits or transport. It serves the token requests too and
-            is not closed here. Without it one is made that obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
+        http_client: Your own client, for outbound proxy, CA, limits or transport. It serves the token requests too,
+            without its headers, parameters and cookies, and is not closed here. Without it one is made that obeys
+            `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code.
         retries: How often a call is tried that surely was not processed. Without it once, and as often as
@@ -130,6 +131,7 @@ class SignStash:
                 client_secret,
                 base_urls=[base_url],
                 http_client=token_http_client or http_client,
+                client_settings=token_http_client is not None,
             )
         self._client_service = client_id or (auth.client_id if isinstance(auth, TokenAuth) else "")
         self._exchange = Exchange(
@@ -161,6 +163,7 @@ class SignStash:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
         """
         given = {name: Secret(environ.get(variable, "")) for name, variable in ENVIRONMENT_VARIABLES.items()}
+        del environ  # so that no traceback shows the secret
         try:
             return cls(
                 given["base_url"].reveal(),

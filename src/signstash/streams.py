@@ -141,9 +141,12 @@ async def read_refusal(response: httpx.Response) -> bytes:
         limit = limit if _grows_little(response) else 0
         response.stream = _CutStream(response.stream, limit)
     try:
-        return await response.aread()
-    except (httpx.DecodingError, httpx.StreamConsumed):  # compressed, and damaged; the second time it is consumed
+        body = await response.aread()
+    except (httpx.DecodingError, httpx.StreamError):  # compressed, and damaged; the second time it is consumed
         return b""
+    credentials = response.request.headers.get("Authorization", "").partition(" ")[2].encode()
+    # Servers and gateways quote what they refuse.
+    return body.replace(credentials, b"(hidden)") if credentials else body
 
 
 async def read_whole(response: httpx.Response, limit: int) -> bytes:
@@ -154,14 +157,22 @@ async def read_whole(response: httpx.Response, limit: int) -> bytes:
     """
     if not _grows_little(response):
         raise UnusableAnswerError("is compressed in a way that was not asked for")
-    chunks: list[bytes] = []
-    room = limit
-    async for chunk in response.aiter_bytes():
-        chunks.append(chunk)
-        room -= len(chunk)
-        if room < 0:
+    received = _Received()
+    async for received.chunk in response.aiter_bytes():
+        received.chunks.append(received.chunk)
+        received.length += len(received.chunk)
+        if received.length > limit:
             raise UnusableAnswerError(f"is longer than the {limit:,} bytes that it may have")
-    return b"".join(chunks)
+    return b"".join(received.chunks)
+
+
+class _Received:
+    """What has come of an answer, which may be a token or a document: no traceback shows it."""
+
+    def __init__(self) -> None:
+        self.chunk = b""
+        self.chunks: list[bytes] = []
+        self.length = 0
 
 
 def _grows_little(response: httpx.Response) -> bool:

@@ -1,0 +1,208 @@
+"""A raw socket server for tests: what it does with each connection is a script, so that it can fail in any way."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from signstash import Document, SignStash, SignStashError
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, signed_answer, token_answer
+
+LARGE = PDF + bytes(8 * 1024 * 1024)
+"""More than the buffers on the way hold, so that the server has not got it whole while it does not read."""
+
+Script = Callable[["Connection"], Awaitable[None]]
+
+
+class Connection:
+    """One connection that the server accepted.
+
+    Attributes:
+        server: The server that accepted it.
+    """
+
+    def __init__(self, server: FaultServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.server = server
+        self._reader = reader
+        self._writer = writer
+
+    async def head(self) -> httpx.Headers:
+        """Read a request as far as the end of its headers."""
+        lines = (await self._reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
+        return httpx.Headers([tuple(line.split(b": ", 1)) for line in lines[1:] if line])
+
+    async def body(self, length: int) -> bytes:
+        """Read so many bytes of the request's body."""
+        return await self._reader.readexactly(length)
+
+    async def request(self) -> httpx.Request:
+        """Read a whole request."""
+        headers = await self.head()
+        body = await self.body(int(headers.get("content-length", "0")))
+        self.server.bodies.append(body)
+        return httpx.Request("POST", self.server.url, headers=headers, content=body)
+
+    async def send(self, raw: bytes) -> None:
+        """Send bytes as they are."""
+        self._writer.write(raw)
+        await self._writer.drain()
+
+    async def answer(self, body: bytes, *headers: str, status: int = 200, length: int | None = None) -> None:
+        """Send an answer, if need be with another length than it has."""
+        lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body) if length is None else length}", *headers]
+        await self.send("\r\n".join([*lines, "", ""]).encode() + body)
+
+    async def sign(self) -> None:
+        """Read a signing request, and sign."""
+        await self.answer(signed(await self.request()))
+
+    def close(self) -> None:
+        """End the connection in good order."""
+        self._writer.close()
+
+    async def closed(self) -> None:
+        """End the connection in good order, and wait until it is."""
+        self._writer.close()
+        await self._writer.wait_closed()
+        self.server.reached.set()
+
+    def reset(self) -> None:
+        """End the connection with a reset, as a process does that is killed or a firewall that forgets."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    async def stay(self) -> None:
+        """Do nothing, without reading on, until the test is over."""
+        self.server.reached.set()
+        await asyncio.Event().wait()
+
+
+def signed(request: httpx.Request) -> bytes:
+    """What the service answers when it signs, in base64 or multipart."""
+    if request.headers["content-type"].startswith("application/json"):
+        return signed_answer(request).content
+    body = request.content
+    items = json.loads(body[body.index(b'{"') : body.rindex(b"}") + 1])["documents"]
+    changes = {"signStatus": "SIGNED", "signedContent": base64.b64encode(b"signed").decode()}
+    return json.dumps({"id": 4711, "documentList": [item["documentRequest"] | changes for item in items]}).encode()
+
+
+class FaultServer:
+    """A server on 127.0.0.1, to be used with `async with`.
+
+    Attributes:
+        reached: Set when a script has come to where it stays.
+        bodies: Bodies of the requests that were read whole.
+        connections: How many connections were accepted.
+
+    Args:
+        scripts: One for each connection, in order; the last one serves all further connections too.
+        tls: For TLS, the server's context.
+    """
+
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        self.reached = asyncio.Event()
+        self.bodies: list[bytes] = []
+        self.connections = 0
+        self._scripts = scripts
+        self._tls = tls
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._socket = socket.socket()
+        # Small, so that a large request is still on its way while the server does not read.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """Base URL of the service."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/signstash"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, sock=self._socket, ssl=self._tls, limit=4096)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+        # What a client does to a connection is no failure of the script; anything else is.
+        failures = [
+            item for item in results if isinstance(item, Exception) and not isinstance(item, OSError | EOFError)
+        ]
+        if failures and error is None:
+            raise failures[0]
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # In a task of its own, since the one that asyncio makes logs errors instead of keeping them.
+        task = asyncio.create_task(self._serve(Connection(self, reader, writer), writer))
+        self._tasks.add(task)
+        await asyncio.wait([task])
+
+    async def _serve(self, connection: Connection, writer: asyncio.StreamWriter) -> None:
+        script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+        self.connections += 1
+        try:
+            await script(connection)
+        finally:
+            writer.transport.abort() if sys.exc_info()[0] else writer.close()
+
+
+async def at_once(_: float) -> None:
+    """Stand in for a pause."""
+
+
+@contextlib.asynccontextmanager
+async def client_of(
+    base_url: str, *, http_client: httpx.AsyncClient | None = None, **options: Any
+) -> AsyncIterator[SignStash]:
+    """A client with short limits, whose token comes from nowhere near the network."""
+    options = {"timeout": httpx.Timeout(5.0), "deadline": 10.0, "token_url": TOKEN_URL} | options
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(lambda request: token_answer())) as tokens,
+        http_client or httpx.AsyncClient(verify=False, trust_env=False) as http_client,
+    ):
+        options = {"http_client": http_client, "token_http_client": tokens} | options
+        async with SignStash(base_url, CLIENT_ID, CLIENT_SECRET, **options) as client:
+            yield client
+
+
+async def failure_of(client: SignStash, content: bytes = PDF) -> Any:
+    """How signing a document fails."""
+    with pytest.raises(SignStashError) as failed:
+        await client.sign(Document.pdf(content, name="invoice.pdf", external_reference="FT_31"))
+    return failed.value
+
+
+@contextlib.contextmanager
+def little_memory(more: int = 512 * 1024 * 1024) -> Iterator[None]:
+    """Let the process take only so many bytes more: what eats memory then fails a test, and not the machine."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    with open("/proc/self/statm") as sizes:  # noqa: PTH123 - no file of a file system
+        used = int(sizes.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

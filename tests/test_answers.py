@@ -1,0 +1,412 @@
+"""Answers that are not what the definition says: what can be read is read, and what cannot is one clear error."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from signstash import (
+    ApiError,
+    Document,
+    DocumentNotSignedError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ServiceError,
+    SignStash,
+    SignStashError,
+    TokenRejectedError,
+    UnexpectedAnswerError,
+)
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+from tests.fault_server import little_memory
+
+PAGE = "<html><head><title>Gateway</title></head><body>Gateway</body></html>"
+SIGNED = b"signed:" + PDF
+
+
+@pytest.fixture
+async def client(service: MockedService) -> AsyncIterator[SignStash]:
+    # Without the system's certificates, which take longer to load than a test takes to run.
+    async with (
+        httpx.AsyncClient(verify=False) as http_client,
+        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+    ):
+        yield client
+
+
+def pdf(reference: str = "FT_31") -> Document:
+    return Document.pdf(PDF, name="invoice.pdf", external_reference=reference)
+
+
+async def failure_of(client: SignStash) -> Any:
+    with pytest.raises(SignStashError) as failed:
+        await client.sign(pdf())
+    return failed.value
+
+
+def change_answer(service: MockedService, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Let the service sign, and change the answer before it is sent."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        fields = json.loads(signed_answer(request).content)
+        return httpx.Response(200, json=change(fields))
+
+    service.sign.mock(side_effect=answer)
+
+
+def change_documents(service: MockedService, **changes: Any) -> None:
+    """Let the service sign, and change every document of the answer."""
+    service.sign.mock(
+        side_effect=lambda request: signed_answer(
+            request, lambda document: {k: v for k, v in (document | changes).items() if v is not ...}
+        )
+    )
+
+
+class TestNotAnAnswer:
+    @pytest.mark.parametrize(
+        ("status", "maybe_processed"), [(200, True), (400, False), (404, False), (502, True), (503, True), (504, True)]
+    )
+    async def test_a_gateways_page(
+        self, client: SignStash, service: MockedService, status: int, maybe_processed: bool
+    ) -> None:
+        service.sign.respond(status, html=PAGE)
+
+        error = await failure_of(client)
+
+        assert type(error) is UnexpectedAnswerError
+        assert (error.status_code, error.content_type) == (status, "text/html; charset=utf-8")
+        assert error.external_references == ("FT_31",)
+        assert error.maybe_processed is maybe_processed
+        assert error.excerpt == ("" if status == 200 else PAGE)
+        assert error.excerpt in str(error)
+
+    async def test_an_excerpt_is_short_and_printable(self, client: SignStash, service: MockedService) -> None:
+        service.sign.respond(502, content=b"\x1b[31m<html>\r\n\x00\xff" + b"x" * 10_000)
+
+        error = await failure_of(client)
+
+        assert error.excerpt.startswith("[31m<html>")
+        assert error.excerpt.isprintable()
+        assert len(error.excerpt) <= 120
+        assert len(str(error)) < 1000
+
+    @pytest.mark.parametrize(
+        ("status", "expected"),
+        [(401, TokenRejectedError), (413, InvalidRequestError), (429, RateLimitedError)],
+    )
+    async def test_a_page_whose_status_says_enough(
+        self, client: SignStash, service: MockedService, status: int, expected: type[SignStashError]
+    ) -> None:
+        service.sign.respond(status, html=PAGE)
+
+        error = await failure_of(client)
+
+        assert type(error) is expected
+        assert error.maybe_processed is False
+
+    @pytest.mark.parametrize(
+        ("status", "expected"),
+        [(400, InvalidRequestError), (401, TokenRejectedError), (409, ApiError), (429, RateLimitedError)],
+    )
+    async def test_an_empty_refusal(
+        self, client: SignStash, service: MockedService, status: int, expected: type[SignStashError]
+    ) -> None:
+        service.sign.respond(status, content=b" \r\n")
+
+        error = await failure_of(client)
+
+        assert type(error) is expected
+        assert (error.status_code, error.error_code, error.maybe_processed) == (status, None, False)
+
+    async def test_an_empty_failure(self, client: SignStash, service: MockedService) -> None:
+        service.sign.respond(503)
+
+        error = await failure_of(client)
+
+        assert (type(error), error.retryable, error.maybe_processed) == (ServiceError, True, True)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"null",
+            b"[]",
+            b"4711",
+            b'"signed"',
+            b"true",
+            b"{}",
+            b'{"id": 4711, "documentList": [{"externalRef',
+            b'{"id": 4711}garbage',
+            b"\xff\xfe\x00",
+            b"[" * 100_000,
+            b'{"status": 200}',
+        ],
+        ids=lambda body: body[:20].decode("latin-1"),
+    )
+    @pytest.mark.parametrize("status", [200, 204])
+    async def test_a_success_that_is_no_operation(
+        self, client: SignStash, service: MockedService, status: int, body: bytes
+    ) -> None:
+        service.sign.respond(status, content=body, headers={"Content-Type": "application/json"})
+
+        error = await failure_of(client)
+
+        assert type(error) is UnexpectedAnswerError
+        assert (error.status_code, error.content_type, error.excerpt) == (status, "application/json", "")
+        assert error.maybe_processed is True
+        assert error.external_references == ("FT_31",)
+
+    @pytest.mark.parametrize(
+        "body", [b"null", b"[]", b'"gone"', b'{"errorCode": "0.0.', b'{"errorCode": "0.0.7"', b"\xff\xfe\x00"]
+    )
+    async def test_a_refusal_that_is_no_object(self, client: SignStash, service: MockedService, body: bytes) -> None:
+        service.sign.respond(409, content=body)
+
+        error = await failure_of(client)
+
+        assert (type(error), error.maybe_processed) == (UnexpectedAnswerError, False)
+
+    @pytest.mark.parametrize("value", [None, 7, 2.5, True, [], ["0.0.7"], {"a": {}}, "", "\ud800", "x" * 10_000])
+    async def test_a_refusal_whose_fields_are_of_odd_types(
+        self, client: SignStash, service: MockedService, value: Any
+    ) -> None:
+        names = ("errorCode", "errorCodeDescription", "causeMessage", "error")
+        service.sign.respond(409, content=json.dumps(dict.fromkeys(names, value)))
+
+        error = await failure_of(client)
+
+        assert type(error) is ApiError
+        assert str(error).isprintable()
+        assert len(str(error)) < 1500
+
+    @pytest.mark.parametrize("body", [b"\x00\xff\xff\xff\xff", b"\x00\xff\xff\xff\xff" * 3001, b"\x00<html>"])
+    @pytest.mark.parametrize("status", [200, 500])
+    async def test_what_no_encoding_fits_costs_little_memory(
+        self, client: SignStash, service: MockedService, status: int, body: bytes
+    ) -> None:
+        service.sign.respond(status, content=body)
+        before = sys.getrecursionlimit()
+
+        with little_memory(256 * 1024 * 1024):
+            error = await failure_of(client)
+
+        assert type(error) is UnexpectedAnswerError
+        assert sys.getrecursionlimit() == before
+
+
+class TestRedirects:
+    @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+    async def test_they_are_not_followed(self, client: SignStash, service: MockedService, status: int) -> None:
+        elsewhere = service.router.route(host="elsewhere.test").respond(200)
+        service.sign.respond(status, headers={"Location": "https://elsewhere.test/login"}, html=PAGE)
+
+        error = await failure_of(client)
+
+        assert type(error) is UnexpectedAnswerError
+        assert (error.status_code, error.maybe_processed) == (status, False)
+        assert "redirects" in str(error)
+        assert elsewhere.call_count == 0
+
+    @pytest.mark.parametrize("location", ["http:x", "http://xn--/", "http://[::1", "mailto:x", "http://\x00/", "//"])
+    async def test_to_nowhere(self, client: SignStash, service: MockedService, location: str) -> None:
+        service.sign.respond(302, headers={"Location": location})
+
+        assert type(await failure_of(client)) in (UnexpectedAnswerError, OutcomeUnknownError)
+
+    @pytest.mark.parametrize("location", ["https://elsewhere.test/", "http:x"])
+    async def test_of_the_token_server(self, client: SignStash, service: MockedService, location: str) -> None:
+        service.token.respond(302, headers={"Location": location})
+
+        error = await failure_of(client)
+
+        assert type(error) is UnexpectedAnswerError
+        assert error.maybe_processed is False
+
+
+class TestEncodings:
+    @pytest.mark.parametrize(
+        "encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+    )
+    async def test_json_in_another_encoding(self, client: SignStash, service: MockedService, encoding: str) -> None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            fields = json.loads(signed_answer(request).content) | {"issuerClientServiceAlias": "Serviço nº 1"}
+            return httpx.Response(200, content=json.dumps(fields, ensure_ascii=False).encode(encoding))
+
+        service.sign.mock(side_effect=answer)
+
+        batch = await client.sign_batch([pdf()])
+
+        assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [SIGNED]
+        assert batch.operation.issuer_client_service_alias == "Serviço nº 1"
+
+    async def test_a_refusal_in_latin_1(self, client: SignStash, service: MockedService) -> None:
+        service.sign.respond(500, content='{"errorCode": "0.0.6", "causeMessage": "página"}'.encode("latin-1"))
+
+        error = await failure_of(client)
+
+        assert (type(error), error.cause_message) == (InvalidRequestError, "página")
+
+    @pytest.mark.parametrize(
+        "content_type", ["text/html", "text/plain; charset=x", "application/octet-stream", "", "é"]
+    )
+    async def test_the_content_type_does_not_matter(
+        self, client: SignStash, service: MockedService, content_type: str
+    ) -> None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            headers = [(b"content-type", content_type.encode())]
+            return httpx.Response(200, headers=headers, content=signed_answer(request).content)
+
+        service.sign.mock(side_effect=answer)
+
+        assert (await client.sign(pdf())).content == SIGNED
+
+    async def test_an_odd_content_type_does_not_flood_the_text(self, client: SignStash, service: MockedService) -> None:
+        service.sign.respond(502, text="no", headers={"Content-Type": "x" * 50_000})
+
+        assert len(str(await failure_of(client))) < 1000
+
+
+class TestMatching:
+    @pytest.mark.parametrize("documents", [..., None, {}, {"FT_31": {}}, [], "FT_31", 7, [None], [7, "FT_31", []]])
+    async def test_a_list_without_the_document(self, client: SignStash, service: MockedService, documents: Any) -> None:
+        fields = {"id": 4711, "documentList": documents}
+        service.sign.respond(json={name: value for name, value in fields.items() if value is not ...})
+
+        error = await failure_of(client)
+
+        assert (type(error), error.maybe_processed) == (OutcomeUnknownError, True)
+        assert error.external_references == ("FT_31",)
+
+    @pytest.mark.parametrize("reference", [..., None, "", "FT_32", " FT_31", "ft_31", 31])
+    async def test_a_document_under_another_reference(
+        self, client: SignStash, service: MockedService, reference: Any
+    ) -> None:
+        change_documents(service, externalReference=reference)
+
+        assert type(await failure_of(client)) is OutcomeUnknownError
+
+    @pytest.mark.parametrize(("name", "reference"), [("None", None), ("None", ...), ("True", True)])
+    async def test_nothing_is_no_reference(
+        self, client: SignStash, service: MockedService, name: str, reference: Any
+    ) -> None:
+        change_documents(service, externalReference=reference)
+
+        with pytest.raises(OutcomeUnknownError):
+            await client.sign(pdf(name))
+
+    async def test_a_reference_as_a_number(self, client: SignStash, service: MockedService) -> None:
+        change_documents(service, externalReference=31)
+
+        assert (await client.sign(pdf("31"))).content == SIGNED
+
+    async def test_one_of_many_is_missing(self, client: SignStash, service: MockedService) -> None:
+        service.sign.mock(
+            side_effect=lambda request: signed_answer(
+                request, lambda document: None if document["externalReference"] == "B" else document
+            )
+        )
+
+        batch = await client.sign_batch([pdf("A"), pdf("B"), pdf("C")])
+
+        assert [outcome.ok for outcome in batch.outcomes] == [True, False, True]
+        error = batch.outcomes[1].error
+        assert isinstance(error, OutcomeUnknownError)
+        assert error.external_references == ("B",)
+
+    async def test_one_of_many_comes_twice(self, client: SignStash, service: MockedService) -> None:
+        def repeat(fields: dict[str, Any]) -> dict[str, Any]:
+            first = fields["documentList"][0]
+            return fields | {"documentList": [*fields["documentList"], first | {"signedContent": "b3RoZXI="}]}
+
+        change_answer(service, repeat)
+
+        batch = await client.sign_batch([pdf("A"), pdf("B")])
+
+        assert [type(outcome.error) for outcome in batch.outcomes] == [UnexpectedAnswerError, type(None)]
+        error: Any = batch.outcomes[0].error
+        assert (error.maybe_processed, error.external_references) == (True, ("A",))
+        assert "2 times" in str(error)
+
+    async def test_strangers_and_another_order_change_nothing(self, client: SignStash, service: MockedService) -> None:
+        stranger = {"externalReference": "X", "signStatus": "SIGNED", "signedContent": "b3RoZXI="}
+
+        def mix(fields: dict[str, Any]) -> dict[str, Any]:
+            first, second = fields["documentList"]
+            second["signedContent"] = base64.b64encode(b"second").decode()
+            return fields | {"documentList": [None, second, stranger, 7, first]}
+
+        change_answer(service, mix)
+
+        batch = await client.sign_batch([pdf("A"), pdf("B")])
+
+        contents = [outcome.signed.content for outcome in batch.outcomes if outcome.signed]
+        assert contents == [SIGNED, b"second"]
+
+
+class TestSigned:
+    @pytest.mark.parametrize(
+        "content", [..., None, "", "=", "AAA=A", "not base64!", "é", 7, [], {}, "A", "\n \n", True]
+    )
+    async def test_a_content_that_is_none(self, client: SignStash, service: MockedService, content: Any) -> None:
+        change_documents(service, signedContent=content)
+
+        error = await failure_of(client)
+
+        assert (type(error), error.maybe_processed, error.status_code) == (UnexpectedAnswerError, True, 200)
+        assert error.external_references == ("FT_31",)
+        assert "invoice.pdf" in str(error)
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "YWJj\r\nZGVm\r\nZw==",
+            "YWJj\nZGVm\nZw==\n",
+            "YWJj ZGVm Zw==",
+            "YWJjZGVmZw",
+            "YWJjZGVmZw=",
+            " YWJjZGVmZw==   ",
+            "\tYWJjZGVmZw==\r\r\r",
+        ],
+    )
+    async def test_a_content_written_otherwise(self, client: SignStash, service: MockedService, written: str) -> None:
+        change_documents(service, signedContent=written)
+
+        assert (await client.sign(pdf())).content == b"abcdefg"
+
+    async def test_escaped_slashes(self, client: SignStash, service: MockedService) -> None:
+        content = bytes(range(256)) * 3
+        written = base64.b64encode(content).decode()
+        assert "/" in written
+        body = json.dumps(
+            {"documentList": [{"externalReference": "FT_31", "signStatus": "SIGNED", "signedContent": written}]}
+        ).replace("/", "\\/")
+        service.sign.respond(content=body.encode())
+
+        assert (await client.sign(pdf())).content == content
+
+    @pytest.mark.parametrize("sign_error", ["TIMESTAMP_SIGN_ERROR", 7, ["x"], {"code": "x"}])
+    async def test_signed_with_an_error_is_not_signed(
+        self, client: SignStash, service: MockedService, sign_error: Any
+    ) -> None:
+        change_documents(service, signError=sign_error)
+
+        error = await failure_of(client)
+
+        assert (type(error), error.sign_status) == (DocumentNotSignedError, "SIGNED")
+        assert error.sign_error == str(sign_error)
+
+    @pytest.mark.parametrize("sign_error", [..., None, ""])
+    async def test_signed_without_an_error_is_signed(
+        self, client: SignStash, service: MockedService, sign_error: Any
+    ) -> None:
+        change_documents(service, signError=sign_error)
+
+        assert (await client.sign(pdf())).content == SIGNED

@@ -1,0 +1,439 @@
+"""The access token: how it is asked for, how long it serves, and when it is renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import inspect
+import time
+import unicodedata
+import urllib.parse
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from signstash import ConfigurationError, ServiceError, SignStashError, TokenAuth
+from signstash.auth import RENEWAL_PAUSE, TOKEN_ATTEMPTS
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
+
+CALL_URL = BASE_URL + "/api/v0/anything"
+
+
+class Clock:
+    """A clock that only moves when it is told to, or when somebody sleeps by it.
+
+    Attributes:
+        now: Its time, in seconds.
+        pauses: How long was slept by it, each time.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+@attrs.frozen
+class Arrival:
+    """A request as it reached a server.
+
+    Attributes:
+        url: Where it went.
+        headers: Its headers.
+        body: Its body, read from the stream as a connection reads it.
+    """
+
+    url: httpx.URL
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def token(self) -> str:
+        return str(self.headers.get("authorization", "")).removeprefix("Bearer ")
+
+
+Answer = httpx.Response | Exception
+
+
+class Vendor(httpx.AsyncBaseTransport):
+    """A token server and a service that answer as they are told, and keep what reached them.
+
+    The tokens are called `token-1`, `token-2` and so on. Unlike `httpx.MockTransport` it does not keep a request's body
+    on the request, so a body that cannot be read twice is not read twice.
+
+    Attributes:
+        clock: The time that `auth` goes by.
+        lifetime: Seconds that tokens live.
+        answer_token: Gives the answer to the token request of this number; an exception is raised.
+        answer: Gives the service's answer; an exception is raised.
+        refused: Tokens that the service refuses with HTTP 401.
+        token_gate: The token server answers only while it is set.
+        token_requests: What the token server was asked.
+        arrivals: What reached any other server.
+        asking: Token requests that are under way.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.lifetime: float = 1000
+        self.answer_token: Callable[[int], Answer] = self.issue
+        self.answer: Callable[[Arrival], Answer | Awaitable[Answer]] = lambda _: httpx.Response(200, text="done")
+        self.refused: set[str] = set()
+        self.token_gate = asyncio.Event()
+        self.token_gate.set()
+        self.token_requests: list[Arrival] = []
+        self.arrivals: list[Arrival] = []
+        self.asking = 0
+
+    def issue(self, number: int) -> httpx.Response:
+        return token_answer(f"token-{number}", expires_in=self.lifetime)
+
+    def auth(self, **changes: Any) -> TokenAuth:
+        """A `TokenAuth` that goes by the scripted clock, with all jitter in the middle."""
+        options: dict[str, Any] = {
+            "base_urls": [BASE_URL],
+            "http_client": self.client(),
+            "clock": self.clock,
+            "sleep": self.clock.sleep,
+            "jitter": lambda: 0.5,
+        }
+        return TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, **(options | changes))
+
+    def client(self, auth: httpx.Auth | None = None, **options: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=self, auth=auth, **options)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        body = b"".join([chunk async for chunk in request.stream])
+        arrival = Arrival(request.url, request.headers.copy(), body)
+        asks_for_token = str(request.url.copy_with(query=None)) == TOKEN_URL
+        answer = await (self._token(arrival) if asks_for_token else self._answer(arrival))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _token(self, arrival: Arrival) -> Answer:
+        self.token_requests.append(arrival)
+        number = len(self.token_requests)
+        self.asking += 1
+        try:
+            await self.token_gate.wait()
+            return self.answer_token(number)
+        finally:
+            self.asking -= 1
+
+    async def _answer(self, arrival: Arrival) -> Answer:
+        self.arrivals.append(arrival)
+        if arrival.token in self.refused:
+            return httpx.Response(401)
+        answer = self.answer(arrival)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+
+async def call(client: httpx.AsyncClient) -> httpx.Response:
+    return await client.post(CALL_URL, json={"a": "call"})
+
+
+def calls(client: httpx.AsyncClient, count: int) -> list[asyncio.Task[httpx.Response]]:
+    return [asyncio.create_task(call(client)) for _ in range(count)]
+
+
+async def failure_of(client: httpx.AsyncClient) -> SignStashError:
+    with pytest.raises(SignStashError) as failed:
+        await call(client)
+    return failed.value
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the other tasks run until something holds."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to that")
+
+
+async def settle(turns: int = 50) -> None:
+    """Let the other tasks run as far as they can."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
+    auth = vendor.auth()
+    yield auth
+    await auth.aclose()
+
+
+@pytest.fixture
+async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
+    async with vendor.client(auth) as client:
+        yield client
+
+
+ODD_TEXTS = [
+    "plain",
+    "100%",
+    "%41%2B",
+    "a+b",
+    "a b",
+    " blanks around ",
+    "'\"\\&=?#/",
+    "senha-ção",
+    "日本語",
+    "key-🔑",
+    unicodedata.normalize("NFD", "é"),
+]
+
+
+class TestStep1:
+    async def test_step_1_the_token_is_asked_for_as_the_guide_says(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        await call(client)
+
+        (asked,) = vendor.token_requests
+        assert str(asked.url) == TOKEN_URL
+        assert asked.headers["content-type"] == "application/x-www-form-urlencoded"
+        assert urllib.parse.parse_qs(asked.body.decode(), strict_parsing=True) == {"grant_type": ["client_credentials"]}
+
+    async def test_the_call_carries_the_token(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        answer = await call(client)
+
+        assert answer.text == "done"
+        assert vendor.arrivals[0].headers["authorization"] == "Bearer token-1"
+        assert vendor.arrivals[0].body == b'{"a":"call"}'
+
+    @pytest.mark.parametrize("secret", [*ODD_TEXTS, "a:b", ":", "::a:"])
+    async def test_a_secret_of_any_characters_arrives_intact(self, vendor: Vendor, secret: str) -> None:
+        auth = TokenAuth(TOKEN_URL, CLIENT_ID, secret, base_urls=[BASE_URL], http_client=vendor.client())
+
+        await call(vendor.client(auth))
+
+        assert _credentials(vendor) == f"{CLIENT_ID}:{secret}".encode()
+
+    @pytest.mark.parametrize("client_id", ODD_TEXTS)
+    async def test_a_client_id_of_any_characters_arrives_intact(self, vendor: Vendor, client_id: str) -> None:
+        auth = TokenAuth(TOKEN_URL, client_id, CLIENT_SECRET, base_urls=[BASE_URL], http_client=vendor.client())
+
+        await call(vendor.client(auth))
+
+        assert _credentials(vendor) == f"{client_id}:{CLIENT_SECRET}".encode()
+
+    def test_the_docstring_says_which_specification_the_encoding_follows(self) -> None:
+        assert "RFC 7617" in (TokenAuth.__doc__ or "")
+
+    @pytest.mark.parametrize(("client_id", "secret"), [("a:b", "s"), ("", "s"), ("a", ""), ("a", "s\n")])
+    def test_credentials_that_basic_cannot_carry_are_refused(self, client_id: str, secret: str) -> None:
+        with pytest.raises(ConfigurationError, match="client_"):
+            TokenAuth(TOKEN_URL, client_id, secret, base_urls=[BASE_URL])
+
+    async def test_a_token_of_the_callers_own_is_replaced(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        await client.get(CALL_URL, headers={"Authorization": "Bearer mine"})
+
+        assert vendor.arrivals[0].headers.get_list("authorization") == ["Bearer token-1"]
+
+
+def _credentials(vendor: Vendor) -> bytes:
+    scheme, encoded = vendor.token_requests[0].headers["authorization"].split(" ")
+    assert scheme == "Basic"
+    return base64.b64decode(encoded, validate=True)
+
+
+class TestLifetime:
+    """A token of 1000 s, by the docstring: renewed beside the calls from 880 s on (90 s of jitter's middle before the
+    end of its use), and not used any more from 970 s on.
+    """
+
+    async def test_one_token_serves_until_the_early_window(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        await call(client)
+        vendor.clock.now += 879.9
+        await call(client)
+        await settle()
+
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
+        assert len(vendor.token_requests) == 1
+
+    async def test_early_the_old_token_is_served_while_one_renewal_runs(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        vendor.token_gate.clear()
+        for _ in range(20):
+            await asyncio.gather(*calls(client, 5))
+            await settle()
+
+        assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
+        assert len(vendor.token_requests) == 2
+
+    async def test_early_the_new_token_is_used_as_soon_as_it_is_there(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        await call(client)
+        await settle()
+        await call(client)
+
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1", "token-2"]
+        assert len(vendor.token_requests) == 2
+
+    async def test_early_a_failed_renewal_is_no_error(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        vendor.answer_token = lambda _: httpx.Response(503)
+        for _ in range(5):
+            assert (await call(client)).status_code == 200
+            await settle()
+
+        assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
+        assert len(vendor.token_requests) == 1 + TOKEN_ATTEMPTS
+
+    async def test_early_a_failed_renewal_is_tried_again_after_a_pause(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        vendor.answer_token = lambda _: httpx.Response(200, text="no token")
+        await call(client)
+        await settle()
+        vendor.answer_token = vendor.issue
+
+        vendor.clock.now += RENEWAL_PAUSE - 0.1
+        await call(client)
+        await settle()
+        assert len(vendor.token_requests) == 2
+
+        vendor.clock.now += 0.1
+        await call(client)
+        await settle()
+        assert len(vendor.token_requests) == 3
+        await call(client)
+        assert vendor.arrivals[-1].token == "token-3"
+
+    async def test_due_everybody_waits_for_the_one_renewal(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        await call(client)
+        vendor.clock.now += 970
+        vendor.token_gate.clear()
+        waiting = calls(client, 100)
+        await settle()
+        assert len(vendor.arrivals) == 1
+
+        vendor.token_gate.set()
+        await asyncio.gather(*waiting)
+        assert [arrival.token for arrival in vendor.arrivals[1:]] == ["token-2"] * 100
+        assert len(vendor.token_requests) == 2
+
+    async def test_due_those_who_come_wait_for_the_renewal_that_began_early(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        vendor.token_gate.clear()
+        await call(client)
+        vendor.clock.now += 90
+        waiting = calls(client, 10)
+        await settle()
+        vendor.token_gate.set()
+        await asyncio.gather(*waiting)
+
+        assert Counter(arrival.token for arrival in vendor.arrivals) == {"token-1": 2, "token-2": 10}
+        assert len(vendor.token_requests) == 2
+
+    async def test_due_a_failed_renewal_is_an_error(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        await call(client)
+        vendor.clock.now += 970
+        vendor.answer_token = lambda _: httpx.Response(503)
+
+        assert type(await failure_of(client)) is ServiceError
+        assert len(vendor.arrivals) == 1
+
+    @pytest.mark.parametrize(("lifetime", "due"), [(1000, 970), (86_399, 86_369), (100, 95), (4, 3.8)])
+    async def test_the_end_of_a_tokens_use(
+        self, client: httpx.AsyncClient, vendor: Vendor, lifetime: int, due: float
+    ) -> None:
+        vendor.lifetime = lifetime
+        await call(client)
+        vendor.token_gate.clear()
+        vendor.clock.now += due - 0.01
+        await call(client)
+        assert vendor.arrivals[-1].token == "token-1"
+
+        vendor.clock.now += 0.02
+        (waiting,) = calls(client, 1)
+        await settle()
+        assert len(vendor.arrivals) == 2
+        vendor.token_gate.set()
+        await waiting
+        assert vendor.arrivals[-1].token == "token-2"
+
+    @pytest.mark.parametrize(
+        ("lifetime", "jitter", "early"),
+        [(1000, 0.0, 870), (1000, 1.0, 890), (86_399, 0.0, 86_069), (86_399, 1.0, 86_129), (100, 0.0, 85)],
+    )
+    async def test_the_start_of_the_early_window(
+        self, vendor: Vendor, lifetime: int, jitter: float, early: float
+    ) -> None:
+        vendor.lifetime = lifetime
+        client = vendor.client(vendor.auth(jitter=lambda: jitter))
+        await call(client)
+        vendor.clock.now += early - 0.1
+        await call(client)
+        await settle()
+        assert len(vendor.token_requests) == 1
+
+        vendor.clock.now += 0.2
+        await call(client)
+        await settle()
+        assert len(vendor.token_requests) == 2
+
+    async def test_the_lifetime_counts_from_the_question_and_not_from_the_answer(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.token_gate.clear()
+        (waiting,) = calls(client, 1)
+        await until(lambda: vendor.asking)
+        vendor.clock.now += 500
+        vendor.token_gate.set()
+        await waiting
+
+        vendor.clock.now += 470
+        await call(client)
+        assert vendor.arrivals[-1].token == "token-2"
+
+    async def test_a_token_that_ends_before_it_can_be_used_is_not_used(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        def late(number: int) -> httpx.Response:
+            vendor.clock.now += vendor.lifetime
+            return vendor.issue(number)
+
+        vendor.answer_token = late
+        error = await failure_of(client)
+
+        assert type(error) is ServiceError
+        assert error.retryable
+        assert "end before they can be used" in str(error)
+        assert vendor.arrivals == []
+        assert len(vendor.token_requests) == 2
+
+    def test_time_is_monotonic_unless_told_otherwise(self) -> None:
+        assert inspect.signature(TokenAuth).parameters["clock"].default is time.monotonic

@@ -1,0 +1,224 @@
+"""Whatever happens in whatever order: no request with a token past its end, never two token requests at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import attrs
+import httpx
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from signstash import SignStashError
+from signstash.auth import REJECTION_PAUSE
+from tests.conftest import TOKEN_URL, token_answer
+from tests.test_auth import Answer, Clock, Vendor, call, settle
+from tests.test_auth_sharing import RENEWAL_TASK
+
+LIFETIMES = st.sampled_from([0.5, 3, 20, 90, 300, 1000, 86_399])
+STEPS = st.sampled_from([0.01, 0.3, 1, 4.9, 10, 29.9, 60, 280, 900, 3600]) | st.floats(0.01, 100_000)
+FAILURES = st.sampled_from(["503", "401", "html", "broken"])
+
+
+class SteppingClock(Clock):
+    """A clock by which sleepers wake up when it has come so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        awake = asyncio.Event()
+        self._sleepers.append((self.now + seconds, awake))
+        await awake.wait()
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        for wakes, awake in self._sleepers:
+            if wakes <= self.now:
+                awake.set()
+
+
+@attrs.define
+class Asked:
+    """A request that waits for its answer."""
+
+    token: str
+    answer: asyncio.Future[Answer]
+
+
+class WaitingVendor(Vendor):
+    """A vendor that answers each request when it is told to, and notes what must not be.
+
+    Attributes:
+        clock: Moves in steps.
+        faults: What must not have been.
+        asked_for_token: Token requests that wait.
+        asked: Other requests that wait.
+        issued_at: When the last token was issued.
+        ends: When the tokens end.
+        credentials_refused_until: Until when the credentials must not be sent again.
+    """
+
+    clock: SteppingClock
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = SteppingClock()
+        self.faults: list[str] = []
+        self.asked_for_token: list[Asked] = []
+        self.asked: list[Asked] = []
+        self.issued_at = 0.0
+        self.ends: dict[str, float] = {}
+        self.credentials_refused_until = 0.0
+        self.token_count = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        to_token_server = str(request.url) == TOKEN_URL
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        waiting = self.asked_for_token if to_token_server else self.asked
+        if to_token_server:
+            self.token_count += 1
+            if waiting:
+                self.faults.append("two token requests at once")
+            if self.clock.now < self.credentials_refused_until:
+                self.faults.append("refused credentials were sent again")
+        elif self.clock.now >= self.ends[token]:
+            self.faults.append(f"{token} was used {self.clock.now - self.ends[token]} s past its end")
+        asked = Asked(token, asyncio.get_running_loop().create_future())
+        waiting.append(asked)
+        try:
+            answer = await asked.answer
+        finally:
+            waiting.remove(asked)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class TokenMachine(RuleBasedStateMachine):
+    """Calls, answers, failures, cancellations and time in any order."""
+
+    @initialize(jitter=st.floats(0, 1))
+    def start(self, jitter: float) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.vendor = WaitingVendor()
+        self.clock = self.vendor.clock
+        self.auth = self.vendor.auth(jitter=lambda: jitter)
+        self.client = self.vendor.client(self.auth)
+        self.calls: list[asyncio.Task[httpx.Response]] = []
+        self.cancelled: set[asyncio.Task[httpx.Response]] = set()
+
+    def run(self, awaitable: Awaitable[Any]) -> None:
+        async def waited() -> None:
+            await awaitable
+
+        self.loop.run_until_complete(waited())
+
+    @rule(count=st.integers(1, 4))
+    def calls_begin(self, count: int) -> None:
+        async def begin() -> None:
+            self.calls += [asyncio.create_task(call(self.client)) for _ in range(count)]
+            await settle(15)
+
+        self.run(begin())
+
+    @rule(seconds=STEPS)
+    def time_goes_by(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.run(settle(15))
+
+    @precondition(lambda self: self.vendor.ends)
+    @rule(share=st.floats(0.8, 1.05))
+    def time_comes_to_the_end_of_a_token(self, share: float) -> None:
+        issued, end = self.vendor.issued_at, max(self.vendor.ends.values())
+        self.time_goes_by(max(0.01, issued + share * (end - issued) - self.clock.now))
+
+    @precondition(lambda self: self.vendor.asked_for_token)
+    @rule(lifetime=LIFETIMES)
+    def a_token_is_issued(self, lifetime: float) -> None:
+        token = f"token-{self.vendor.token_count}"
+        self.vendor.issued_at = self.clock.now
+        self.vendor.ends[token] = self.clock.now + lifetime
+        self.vendor.asked_for_token[0].answer.set_result(token_answer(token, expires_in=lifetime))
+        self.run(settle(15))
+
+    @precondition(lambda self: self.vendor.asked_for_token)
+    @rule(how=FAILURES)
+    def the_token_server_fails(self, how: str) -> None:
+        if how == "401":
+            self.vendor.credentials_refused_until = self.clock.now + REJECTION_PAUSE
+        answers: dict[str, Answer] = {
+            "503": httpx.Response(503),
+            "401": httpx.Response(401),
+            "html": httpx.Response(200, html="<html>Login</html>"),
+            "broken": httpx.ConnectError("no route to host"),
+        }
+        self.vendor.asked_for_token[0].answer.set_result(answers[how])
+        self.run(settle(15))
+
+    @precondition(lambda self: self.vendor.asked)
+    @rule(data=st.data(), status_code=st.sampled_from([200, 200, 401]))
+    def the_service_answers(self, data: st.DataObject, status_code: int) -> None:
+        asked = data.draw(st.sampled_from(self.vendor.asked))
+        asked.answer.set_result(httpx.Response(status_code))
+        self.run(settle(15))
+
+    @precondition(lambda self: any(not call.done() for call in self.calls))
+    @rule(data=st.data())
+    def a_call_is_cancelled(self, data: st.DataObject) -> None:
+        running = data.draw(st.sampled_from([call for call in self.calls if not call.done()]))
+        running.cancel()
+        self.cancelled.add(running)
+        self.run(settle(15))
+
+    @invariant()
+    def all_is_well(self) -> None:
+        assert self.vendor.faults == []
+        ended = [call for call in self.calls if call.done()]
+        assert {call for call in ended if call.cancelled()} <= self.cancelled
+        failures = [call.exception() for call in ended if not call.cancelled()]
+        assert [error for error in failures if error is not None and not isinstance(error, SignStashError)] == []
+        # Who waits waits for an answer, or for the renewal that pauses between two attempts.
+        waits = len(ended) < len(self.calls)
+        assert not waits or self.vendor.asked or self.vendor.asked_for_token or self.is_renewing()
+
+    def is_renewing(self) -> bool:
+        return any(task.get_name() == RENEWAL_TASK for task in asyncio.all_tasks(self.loop))
+
+    def teardown(self) -> None:
+        try:
+            self.everything_ends()
+        finally:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.run(settle(15))
+            self.loop.close()
+
+    def everything_ends(self) -> None:
+        """In the end everything is answered, and so every call ends, and nothing is left."""
+        for _ in range(100):
+            if self.vendor.asked_for_token:
+                self.a_token_is_issued(lifetime=1000)
+            for asked in self.vendor.asked:
+                asked.answer.set_result(httpx.Response(200))
+            self.time_goes_by(1)
+        assert all(call.done() for call in self.calls)
+        self.all_is_well()
+        self.run(self.auth.aclose())
+        assert asyncio.all_tasks(self.loop) == set()
+
+
+TestTokenMachine = TokenMachine.TestCase
+TestTokenMachine.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],  # a failure is told as it was found: making it smaller would take minutes
+)

@@ -1,0 +1,306 @@
+"""Step 6: a refused token is replaced once and the call repeated; what is no refusal of the token is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from signstash import ClientServiceInactiveError, Document, RetryPolicy, SignStash, TokenAuth, TokenRejectedError
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, signed_answer
+from tests.test_auth import Arrival, Vendor, call, calls, failure_of, settle, until
+
+SPRING_BODY = {"error": "invalid_token", "error_description": "The access token expired"}
+WWW_AUTHENTICATE = {"WWW-Authenticate": 'Bearer realm="oauth2-resource", error="invalid_token"'}
+
+REFUSALS: dict[str, dict[str, Any]] = {
+    "spring": {"status_code": 401, "json": SPRING_BODY, "headers": WWW_AUTHENTICATE},
+    "empty": {"status_code": 401},
+    "gateway": {"status_code": 401, "html": "<html>Unauthorized</html>"},
+    "unknown code": {"status_code": 401, "json": {"errorCode": "0.9.9"}},
+    "0.0.10": {"status_code": 409, "json": {"errorCode": "0.0.10", "errorCodeDescription": "Expired or invalid token"}},
+    "0.0.10 with 401": {"status_code": 401, "json": {"errorCode": "0.0.10"}},
+}
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "licence": {"status_code": 401, "json": {"errorCode": "1.1.0"}},
+    "inactive": {"status_code": 401, "json": {"errorCode": "1.1.1"}},
+    "duplicate": {"status_code": 409, "json": {"errorCode": "0.0.7"}},
+    "conflict": {"status_code": 409},
+    "forbidden": {"status_code": 403, "json": {"error": "access_denied"}},
+    "failed": {"status_code": 500, "json": {"errorCode": "0.0.1"}},
+    "too many": {"status_code": 429},
+    "a success that quotes a code": {"status_code": 200, "json": {"errorCode": "0.0.10"}},
+}
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
+    auth = vendor.auth()
+    yield auth
+    await auth.aclose()
+
+
+@pytest.fixture
+async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
+    async with vendor.client(auth) as client:
+        yield client
+
+
+def tokens(vendor: Vendor) -> list[str]:
+    return [arrival.token for arrival in vendor.arrivals]
+
+
+class TestStep6:
+    @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+    async def test_step_6_refused_token_is_replaced_once(
+        self, client: httpx.AsyncClient, vendor: Vendor, refusal: dict[str, Any]
+    ) -> None:
+        vendor.answer = lambda arrival: httpx.Response(**(refusal if arrival.token == "token-1" else SUCCESS))
+
+        assert (await call(client)).text == "done"
+        assert tokens(vendor) == ["token-1", "token-2"]
+        assert len(vendor.token_requests) == 2
+
+    async def test_the_new_token_serves_the_next_calls(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.refused.add("token-1")
+        await call(client)
+        await call(client)
+
+        assert tokens(vendor) == ["token-1", "token-2", "token-2"]
+        assert len(vendor.token_requests) == 2
+
+    async def test_every_token_may_be_replaced(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        for number in (1, 2, 3):
+            vendor.refused.add(f"token-{number}")
+            await call(client)
+
+        assert tokens(vendor) == ["token-1", "token-2", "token-2", "token-3", "token-3", "token-4"]
+
+    async def test_the_call_is_repeated_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.refused.add("token-1")
+        started = vendor.clock.now
+        await call(client)
+
+        assert vendor.clock.pauses == []
+        assert vendor.clock.now == started
+
+    async def test_the_repetition_does_not_count_as_a_retry(self, vendor: Vendor) -> None:
+        vendor.refused.add("token-1")
+        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        async with SignStash(
+            BASE_URL,
+            CLIENT_ID,
+            CLIENT_SECRET,
+            token_url=TOKEN_URL,
+            http_client=vendor.client(),
+            retries=RetryPolicy.none(),
+        ) as client:
+            assert (await client.get_status(7)).id == 7
+
+    async def test_a_refused_document_is_signed_with_the_new_token(self, vendor: Vendor) -> None:
+        def answer(arrival: Arrival) -> httpx.Response:
+            return signed_answer(httpx.Request("POST", arrival.url, content=arrival.body))
+
+        vendor.refused.add("token-1")
+        vendor.answer = answer
+        async with SignStash(
+            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
+        ) as client:
+            signed = await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+
+        assert signed.content == b"signed:" + PDF
+        assert tokens(vendor) == ["token-1", "token-2"]
+
+    async def test_without_a_new_token_the_call_fails_as_the_token_server_does(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.refused.add("token-1")
+        vendor.answer_token = lambda number: vendor.issue(1) if number == 1 else httpx.Response(401)
+
+        assert type(await failure_of(client)).__name__ == "CredentialsRejectedError"
+        assert tokens(vendor) == ["token-1"]
+
+
+SUCCESS: dict[str, Any] = {"status_code": 200, "text": "done"}
+
+
+class TestSecondRefusal:
+    @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+    async def test_a_refused_new_token_is_an_error(
+        self, client: httpx.AsyncClient, vendor: Vendor, refusal: dict[str, Any]
+    ) -> None:
+        vendor.answer = lambda _: httpx.Response(**refusal)
+        error = await failure_of(client)
+
+        assert type(error) is TokenRejectedError
+        assert error.status_code == refusal["status_code"]
+        assert tokens(vendor) == ["token-1", "token-2"]
+        assert len(vendor.token_requests) == 2
+
+    async def test_the_error_names_the_likely_causes(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.answer = lambda _: httpx.Response(**REFUSALS["0.0.10"])
+        error = await failure_of(client)
+
+        assert "`environment`" in error.cure
+        assert "proxy is configured for" in error.cure
+        assert "proxy's service domain" in error.cure
+        assert "newly issued" in error.problem
+
+    async def test_the_error_says_what_the_service_said(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.answer = lambda _: httpx.Response(**REFUSALS["0.0.10"])
+        error = await failure_of(client)
+
+        assert isinstance(error, TokenRejectedError)
+        assert error.error_code == "0.0.10"
+        assert error.description == "Expired or invalid token"
+        assert "Expired or invalid token" in str(error)
+
+    async def test_through_the_client_it_is_the_same_error(self, vendor: Vendor) -> None:
+        vendor.answer = lambda _: httpx.Response(401, json=SPRING_BODY)
+        async with SignStash(
+            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
+        ) as client:
+            with pytest.raises(TokenRejectedError, match="environment") as refused:
+                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+
+        assert refused.value.maybe_processed is False
+        assert tokens(vendor) == ["token-1", "token-2"]
+
+    async def test_the_refused_new_token_is_not_used_again(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.refused |= {"token-1", "token-2"}
+        await failure_of(client)
+
+        assert (await call(client)).status_code == 200
+        assert tokens(vendor) == ["token-1", "token-2", "token-3"]
+
+
+class TestLateRefusal:
+    async def test_a_late_refusal_of_the_old_token_does_not_cost_the_new_one(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        late = asyncio.Event()
+
+        async def answer(arrival: Arrival) -> httpx.Response:
+            if arrival.token == "token-1" and len(vendor.arrivals) == 1:
+                await late.wait()
+            return httpx.Response(401 if arrival.token == "token-1" else 200)
+
+        vendor.answer = answer
+        (slow,) = calls(client, 1)
+        await until(lambda: vendor.arrivals)
+        await call(client)
+        assert tokens(vendor) == ["token-1", "token-1", "token-2"]
+
+        late.set()
+        assert (await slow).status_code == 200
+        assert tokens(vendor)[3:] == ["token-2"]
+        assert len(vendor.token_requests) == 2
+
+    async def test_a_late_refusal_of_a_token_that_was_renewed_early_does_not_cost_the_new_one(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        late = asyncio.Event()
+
+        async def answer(arrival: Arrival) -> httpx.Response:
+            if arrival.token == "token-1":
+                await late.wait()
+            return httpx.Response(401 if arrival.token == "token-1" else 200)
+
+        vendor.answer = answer
+        vendor.clock.now = 0
+        (first,) = calls(client, 1)
+        await until(lambda: vendor.arrivals)
+        vendor.clock.now = 880
+        (second,) = calls(client, 1)
+        await until(lambda: len(vendor.token_requests) == 2)
+        await settle()
+        late.set()
+        await asyncio.gather(first, second)
+
+        assert tokens(vendor) == ["token-1", "token-1", "token-2", "token-2"]
+        assert len(vendor.token_requests) == 2
+
+    async def test_a_late_second_refusal_does_not_cost_a_newer_token(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        late = asyncio.Event()
+
+        async def answer(arrival: Arrival) -> httpx.Response:
+            if arrival.token == "token-2" and tokens(vendor).count("token-2") == 1:
+                await late.wait()
+            return httpx.Response(200 if arrival.token == "token-3" else 401)
+
+        vendor.answer = answer
+        (slow,) = calls(client, 1)
+        await until(lambda: tokens(vendor) == ["token-1", "token-2"])
+        await call(client)
+        late.set()
+        with pytest.raises(TokenRejectedError):
+            await slow
+
+        await call(client)
+        assert tokens(vendor) == ["token-1", "token-2", "token-2", "token-3", "token-3"]
+        assert len(vendor.token_requests) == 3
+
+
+class TestNoRefusalOfTheToken:
+    @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+    async def test_no_new_token_and_no_repetition(
+        self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]
+    ) -> None:
+        vendor.answer = lambda _: httpx.Response(**other)
+        answer = await call(client)
+
+        assert answer.status_code == other["status_code"]
+        assert tokens(vendor) == ["token-1"]
+        assert len(vendor.token_requests) == 1
+
+    @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+    async def test_the_token_is_kept(self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]) -> None:
+        vendor.answer = lambda _: httpx.Response(**other)
+        await call(client)
+        await call(client)
+
+        assert tokens(vendor) == ["token-1", "token-1"]
+
+    @pytest.mark.parametrize("code", ["1.1.0", "1.1.1"])
+    async def test_a_licence_fault_is_told_as_one(self, vendor: Vendor, code: str) -> None:
+        vendor.answer = lambda _: httpx.Response(401, json={"errorCode": code})
+        async with SignStash(
+            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
+        ) as client:
+            with pytest.raises(ClientServiceInactiveError) as refused:
+                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+
+        assert refused.value.error_code == code
+        assert tokens(vendor) == ["token-1"]
+        assert len(vendor.token_requests) == 1
+
+    async def test_the_answer_can_still_be_read(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.answer = lambda _: httpx.Response(401, json={"errorCode": "1.1.0"})
+
+        assert (await call(client)).json() == {"errorCode": "1.1.0"}
+
+    async def test_a_success_is_not_read_before_its_caller_reads_it(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        read: list[bytes] = []
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for chunk in (b"long ", b"answer"):
+                read.append(chunk)
+                yield chunk
+
+        vendor.answer = lambda _: httpx.Response(200, content=chunks())
+        async with client.stream("GET", BASE_URL) as answer:
+            assert read == []
+            assert await answer.aread() == b"long answer"

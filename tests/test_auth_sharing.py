@@ -1,0 +1,496 @@
+"""The access token among many: one request for all who need it, over clients and event loops, whoever is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from signstash import ConfigurationError, CredentialsRejectedError, SignStash, TokenAuth
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL
+from tests.test_auth import Arrival, Vendor, call, calls, failure_of, settle, until
+
+RENEWAL_TASK = "signstash token renewal"
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
+    auth = vendor.auth()
+    yield auth
+    await auth.aclose()
+
+
+@pytest.fixture
+async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
+    async with vendor.client(auth) as client:
+        yield client
+
+
+def renewals() -> list[asyncio.Task[object]]:
+    return [task for task in asyncio.all_tasks() if task.get_name() == RENEWAL_TASK]
+
+
+class TestOneRequestForAll:
+    async def test_a_thousand_calls_on_a_cold_token_cost_one_request(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        answers = await asyncio.gather(*calls(client, 1000))
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
+        assert len(vendor.token_requests) == 1
+
+    async def test_a_thousand_calls_of_a_cold_client_cost_one_token(self, vendor: Vendor) -> None:
+        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        async with (
+            vendor.client() as http_client,
+            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+        ):
+            await asyncio.gather(*(client.get_status(7) for _ in range(1000)))
+
+        assert len(vendor.arrivals) == 1000
+        assert len(vendor.token_requests) == 1
+
+    async def test_step_6_a_thousand_refusals_spread_over_seconds_cost_one_token(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        held: list[asyncio.Event] = []
+
+        async def refuse_in_turn(arrival: Arrival) -> httpx.Response:
+            if arrival.token == "token-1":
+                held.append(asyncio.Event())
+                await held[-1].wait()
+                return httpx.Response(401)
+            return httpx.Response(200)
+
+        vendor.answer = refuse_in_turn
+        running = calls(client, 1000)
+        await until(lambda: len(held) == 1000)
+        vendor.token_gate.clear()
+        for number, refusal in enumerate(held):
+            vendor.clock.now += 0.005
+            refusal.set()
+            if number == 300:  # so many wait for the new token; the later ones find it, and some are long done by then
+                await settle()
+                vendor.token_gate.set()
+            if number % 10 == 0:
+                await settle()
+        answers = await asyncio.gather(*running)
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert Counter(arrival.token for arrival in vendor.arrivals) == {"token-1": 1000, "token-2": 1000}
+        assert len(vendor.token_requests) == 2
+
+    async def test_a_hundred_calls_with_wrong_credentials_cost_one_request(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.answer_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
+        failures = await asyncio.gather(*calls(client, 100), return_exceptions=True)
+
+        assert {type(failure) for failure in failures} == {CredentialsRejectedError}
+        assert len(vendor.token_requests) == 1
+        assert vendor.arrivals == []
+
+    async def test_those_who_share_a_failure_do_not_share_its_traceback(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.answer_token = lambda _: httpx.ConnectError("refused")
+        failures = await asyncio.gather(*calls(client, 10), return_exceptions=True)
+
+        assert len({id(failure) for failure in failures}) == 10
+        assert {str(failure) for failure in failures} == {str(failures[0])}
+        causes = [failure.__cause__ for failure in failures if isinstance(failure, BaseException)]
+        assert [type(cause) for cause in causes] == [httpx.ConnectError] * 10
+
+    async def test_calls_are_all_under_way_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        open_up = asyncio.Event()
+
+        async def wait(_: Arrival) -> httpx.Response:
+            await open_up.wait()
+            return httpx.Response(200)
+
+        vendor.answer = wait
+        running = calls(client, 200)
+        await until(lambda: len(vendor.arrivals) == 200)
+
+        open_up.set()
+        await asyncio.gather(*running)
+
+    async def test_repeated_calls_are_all_under_way_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        open_up = asyncio.Event()
+
+        async def wait(_: Arrival) -> httpx.Response:
+            await open_up.wait()
+            return httpx.Response(200)
+
+        vendor.answer = wait
+        vendor.refused.add("token-1")
+        running = calls(client, 200)
+        await until(lambda: len(vendor.arrivals) == 400)
+
+        open_up.set()
+        assert {answer.status_code for answer in await asyncio.gather(*running)} == {200}
+
+    async def test_a_call_under_way_does_not_hold_up_a_renewal(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        open_up = asyncio.Event()
+
+        async def wait(arrival: Arrival) -> httpx.Response:
+            if arrival.token == "token-1":
+                await open_up.wait()
+            return httpx.Response(200)
+
+        vendor.answer = wait
+        (slow,) = calls(client, 1)
+        await until(lambda: vendor.arrivals)
+        vendor.clock.now += 970
+        assert (await call(client)).status_code == 200
+
+        open_up.set()
+        assert (await slow).status_code == 200
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-2"]
+
+
+class TestCancellation:
+    @pytest.mark.parametrize("position", [0, 1, 2, 3, 4])
+    async def test_a_waiter_who_is_cancelled_cancels_only_itself(
+        self, client: httpx.AsyncClient, vendor: Vendor, position: int
+    ) -> None:
+        vendor.token_gate.clear()
+        waiting = calls(client, 5)
+        await until(lambda: vendor.asking)
+        waiting[position].cancel()
+        await settle()
+        assert [task.cancelled() for task in waiting] == [number == position for number in range(5)]
+
+        vendor.token_gate.set()
+        others = [task for task in waiting if not task.cancelled()]
+        assert [answer.status_code for answer in await asyncio.gather(*others)] == [200] * 4
+        assert len(vendor.token_requests) == 1
+
+    async def test_when_all_are_cancelled_the_token_still_comes_for_the_next(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.token_gate.clear()
+        waiting = calls(client, 5)
+        await until(lambda: vendor.asking)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        assert all(task.cancelled() for task in waiting)
+        (late,) = calls(client, 1)
+        await settle()
+
+        vendor.token_gate.set()
+        assert (await late).status_code == 200
+        assert len(vendor.token_requests) == 1
+
+    async def test_when_all_are_cancelled_a_failure_is_not_lost_in_a_warning(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        complaints: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        vendor.answer_token = lambda _: httpx.Response(403, text="no")
+        vendor.token_gate.clear()
+        (waiting,) = calls(client, 1)
+        await until(lambda: vendor.asking)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        vendor.token_gate.set()
+        await until(lambda: not renewals())
+        await failure_of(client)
+
+        assert complaints == []
+
+    async def test_a_waiters_own_time_limit_is_its_own(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.token_gate.clear()
+        (patient,) = calls(client, 1)
+        await until(lambda: vendor.asking)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await call(client)
+
+        vendor.token_gate.set()
+        assert (await patient).status_code == 200
+        assert len(vendor.token_requests) == 1
+
+    async def test_a_call_that_is_cancelled_under_way_costs_the_others_nothing(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        open_up = asyncio.Event()
+
+        async def wait(_: Arrival) -> httpx.Response:
+            await open_up.wait()
+            return httpx.Response(200)
+
+        vendor.answer = wait
+        running = calls(client, 3)
+        await until(lambda: len(vendor.arrivals) == 3)
+        running[0].cancel()
+        await asyncio.wait(running[:1])
+        open_up.set()
+
+        assert running[0].cancelled()
+        assert [answer.status_code for answer in await asyncio.gather(*running[1:])] == [200, 200]
+        await call(client)
+        assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
+        assert len(vendor.token_requests) == 1
+
+    @pytest.mark.parametrize("position", [0, 1, 2])
+    async def test_a_call_that_is_cancelled_while_its_token_is_replaced_costs_the_others_nothing(
+        self, client: httpx.AsyncClient, vendor: Vendor, position: int
+    ) -> None:
+        all_sent = asyncio.Event()
+
+        async def refuse(arrival: Arrival) -> httpx.Response:
+            await all_sent.wait()
+            return httpx.Response(401 if arrival.token == "token-1" else 200)
+
+        vendor.answer = refuse
+        running = calls(client, 3)
+        await until(lambda: len(vendor.arrivals) == 3)
+        vendor.token_gate.clear()
+        all_sent.set()
+        await settle()
+        running[position].cancel()
+        await settle()
+        vendor.token_gate.set()
+        others = [task for task in running if not task.cancelled()]
+
+        assert len(others) == 2
+        assert [answer.status_code for answer in await asyncio.gather(*others)] == [200, 200]
+        assert len(vendor.token_requests) == 2
+
+
+class TestClosing:
+    async def test_closing_ends_the_renewal_and_tells_those_who_wait(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        vendor.token_gate.clear()
+        waiting = calls(client, 3)
+        await until(lambda: vendor.asking)
+        await auth.aclose()
+        failures = await asyncio.gather(*waiting, return_exceptions=True)
+
+        assert renewals() == []
+        assert vendor.asking == 0
+        assert [type(failure) for failure in failures] == [ConfigurationError] * 3
+        assert "closed" in str(failures[0])
+
+    async def test_closing_ends_a_renewal_that_nobody_waits_for(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        vendor.token_gate.clear()
+        await call(client)
+        await until(lambda: vendor.asking)
+        await auth.aclose()
+
+        assert renewals() == []
+        assert vendor.asking == 0
+
+    async def test_a_waiter_who_is_cancelled_while_the_client_closes_is_cancelled(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        vendor.token_gate.clear()
+        (waiting,) = calls(client, 1)
+        await until(lambda: vendor.asking)
+        waiting.cancel()
+        await auth.aclose()
+        await asyncio.wait([waiting])
+
+        assert waiting.cancelled()
+
+    async def test_use_after_closing_is_refused(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        await call(client)
+        await auth.aclose()
+        await auth.aclose()
+        error = await failure_of(client)
+
+        assert type(error) is ConfigurationError
+        assert "closed" in str(error)
+        assert len(vendor.arrivals) == 1
+        assert len(vendor.token_requests) == 1
+
+    async def test_a_token_refused_after_closing_is_not_replaced(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        open_up = asyncio.Event()
+
+        async def refuse(_: Arrival) -> httpx.Response:
+            await open_up.wait()
+            return httpx.Response(401)
+
+        vendor.answer = refuse
+        (running,) = calls(client, 1)
+        await until(lambda: vendor.arrivals)
+        await auth.aclose()
+        open_up.set()
+
+        with pytest.raises(ConfigurationError, match="closed"):
+            await running
+        assert len(vendor.token_requests) == 1
+
+    async def test_closing_what_was_never_used(self, vendor: Vendor) -> None:
+        await vendor.auth().aclose()
+
+    async def test_a_client_that_closes_ends_its_renewal(self, vendor: Vendor) -> None:
+        vendor.token_gate.clear()
+        async with SignStash(
+            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
+        ) as client:
+            waiting = asyncio.create_task(client.get_status(7))
+            await until(lambda: vendor.asking)
+
+        assert renewals() == []
+        with pytest.raises(ConfigurationError, match="closed"):
+            await waiting
+
+
+class TestEventLoops:
+    def test_the_token_serves_a_second_event_loop(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+        for _ in range(2):
+            asyncio.run(_call_once(vendor, auth))
+
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
+        assert len(vendor.token_requests) == 1
+
+    def test_a_renewal_that_ended_with_its_loop_holds_up_nobody(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+
+        async def leave_while_it_renews() -> None:
+            vendor.token_gate.clear()
+            calls(vendor.client(auth), 1)
+            await until(lambda: vendor.asking)
+
+        asyncio.run(leave_while_it_renews())
+        vendor.token_gate.set()
+        asyncio.run(_call_once(vendor, auth))
+
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-2"]
+
+    def test_a_renewal_in_a_loop_that_stands_still_holds_up_nobody(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+        first = asyncio.new_event_loop()
+
+        async def leave_while_it_renews() -> asyncio.Task[httpx.Response]:
+            vendor.token_gate.clear()
+            (left,) = calls(vendor.client(auth), 1)
+            await until(lambda: vendor.asking)
+            return left
+
+        async def use_and_close() -> None:
+            await call(vendor.client(auth))
+            await auth.aclose()
+
+        left = first.run_until_complete(leave_while_it_renews())
+        vendor.token_gate = asyncio.Event()
+        vendor.token_gate.set()
+        asyncio.run(asyncio.wait_for(use_and_close(), 5))
+        assert vendor.arrivals[0].token == "token-2"
+
+        for task in (left, *asyncio.all_tasks(first)):
+            task.cancel()
+        first.run_until_complete(asyncio.gather(left, return_exceptions=True))
+        first.close()
+
+    def test_it_can_be_closed_from_another_loop_than_the_renewals(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+        first = asyncio.new_event_loop()
+
+        async def leave_while_it_renews() -> list[asyncio.Task[object]]:
+            vendor.token_gate.clear()
+            tasks: list[asyncio.Task[object]] = [*calls(vendor.client(auth), 1)]
+            await until(lambda: vendor.asking)
+            return tasks + renewals()
+
+        tasks = first.run_until_complete(leave_while_it_renews())
+        asyncio.run(asyncio.wait_for(auth.aclose(), 5))
+
+        for task in tasks:
+            task.cancel()
+        first.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        first.close()
+
+    def test_a_client_serves_a_second_event_loop_with_the_same_token(self, vendor: Vendor) -> None:
+        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client())
+        for _ in range(2):
+            asyncio.run(_status(client))
+
+        assert len(vendor.arrivals) == 2
+        assert len(vendor.token_requests) == 1
+
+    def test_refused_credentials_are_remembered_in_a_second_event_loop(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+        vendor.answer_token = lambda _: httpx.Response(401)
+        for _ in range(2):
+            with pytest.raises(CredentialsRejectedError):
+                asyncio.run(_call_once(vendor, auth))
+
+        assert len(vendor.token_requests) == 1
+
+
+async def _call_once(vendor: Vendor, auth: TokenAuth) -> None:
+    assert (await call(vendor.client(auth))).status_code == 200
+
+
+async def _status(client: SignStash) -> None:
+    assert (await client.get_status(7)).status == "EXECUTED"
+
+
+class TestSeveralClients:
+    async def test_one_auth_serves_several_clients_with_one_token(self, auth: TokenAuth, vendor: Vendor) -> None:
+        clients = [vendor.client(auth) for _ in range(5)]
+        await asyncio.gather(*(call(client) for client in clients))
+
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-1"] * 5
+        assert len(vendor.token_requests) == 1
+
+    async def test_one_auth_serves_several_services(self, vendor: Vendor) -> None:
+        other = "https://other-proxy.test/signstash"
+        auth = vendor.auth(base_urls=[BASE_URL, other])
+        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        http_client = vendor.client()
+        for base_url in (BASE_URL, other):
+            async with SignStash(base_url, auth=auth, http_client=http_client) as client:
+                await _status(client)
+
+        assert [arrival.url.host for arrival in vendor.arrivals] == ["proxy.test", "other-proxy.test"]
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
+
+    async def test_closing_one_client_leaves_the_auth_to_the_others(self, auth: TokenAuth, vendor: Vendor) -> None:
+        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        http_client = vendor.client()
+        first, second = (SignStash(BASE_URL, auth=auth, http_client=http_client) for _ in range(2))
+        await _status(first)
+        await first.aclose()
+        await _status(second)
+
+        assert len(vendor.token_requests) == 1
+
+    async def test_several_client_services_share_a_pool_and_not_a_token(self, vendor: Vendor) -> None:
+        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        http_client = vendor.client()
+        clients = [
+            SignStash(BASE_URL, f"PRT.{issuer}", "secret", token_url=TOKEN_URL, http_client=http_client)
+            for issuer in range(3)
+        ]
+        for _ in range(2):
+            for client in clients:
+                await _status(client)
+
+        tokens = [arrival.token for arrival in vendor.arrivals]
+        assert tokens == ["token-1", "token-2", "token-3"] * 2
+        assert len({asked.headers["authorization"] for asked in vendor.token_requests}) == 3

@@ -1,0 +1,453 @@
+"""Trouble with the token server: what each answer and each failure becomes, and how often it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from signstash import (
+    AuthenticationError,
+    ConnectionFailedError,
+    CredentialsRejectedError,
+    RateLimitedError,
+    ServiceError,
+    SignStash,
+    SignStashError,
+    TokenAuth,
+    UnexpectedAnswerError,
+)
+from signstash.auth import LIFETIME_IF_UNSAID, REJECTION_PAUSE, RENEWAL_PAUSE, TOKEN_ATTEMPTS
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
+from tests.test_auth import Answer, Vendor, call, calls, failure_of, settle
+
+INVALID_CLIENT = {"error": "invalid_client", "error_description": "Bad client credentials"}
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
+    auth = vendor.auth()
+    yield auth
+    await auth.aclose()
+
+
+@pytest.fixture
+async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
+    async with vendor.client(auth) as client:
+        yield client
+
+
+REJECTIONS: list[dict[str, Any]] = [
+    {"status_code": 401, "json": INVALID_CLIENT},
+    {"status_code": 401},
+    {"status_code": 401, "html": "<html>Unauthorized</html>"},
+    {"status_code": 400, "json": INVALID_CLIENT},
+]
+
+
+class TestRefusedCredentials:
+    @pytest.mark.parametrize("rejection", REJECTIONS)
+    async def test_step_1_refused_credentials_are_told_at_once(
+        self, client: httpx.AsyncClient, vendor: Vendor, rejection: dict[str, Any]
+    ) -> None:
+        vendor.answer_token = lambda _: httpx.Response(**rejection)
+        error = await failure_of(client)
+
+        assert type(error) is CredentialsRejectedError
+        assert error.status_code == rejection["status_code"]
+        assert len(vendor.token_requests) == 1
+        assert vendor.clock.pauses == []
+        assert vendor.arrivals == []
+
+    async def test_step_1_the_error_says_where_the_credentials_come_from(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        error = await failure_of(client)
+
+        assert isinstance(error, CredentialsRejectedError)
+        assert (error.error_code, error.description) == ("invalid_client", "Bad client credentials")
+        for word in ("token.test", CLIENT_ID, "client_id is the alias", "backoffice"):
+            assert word in str(error)
+
+    async def test_they_are_not_sent_again_for_a_while(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        first = await failure_of(client)
+        vendor.clock.now += REJECTION_PAUSE - 0.1
+        for _ in range(10):
+            again = await failure_of(client)
+            assert type(again) is CredentialsRejectedError
+            assert str(again) == str(first)
+            assert again is not first
+
+        assert len(vendor.token_requests) == 1
+
+    async def test_they_are_tried_again_afterwards(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        await failure_of(client)
+        vendor.clock.now += REJECTION_PAUSE
+        await failure_of(client)
+        assert len(vendor.token_requests) == 2
+
+        vendor.answer_token = vendor.issue
+        await failure_of(client)
+        assert len(vendor.token_requests) == 2
+
+        vendor.clock.now += REJECTION_PAUSE
+        assert (await call(client)).status_code == 200
+        assert len(vendor.token_requests) == 3
+
+    async def test_a_cold_crowd_within_the_pause_fails_without_a_request(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        await failure_of(client)
+        failures = await asyncio.gather(*calls(client, 100), return_exceptions=True)
+
+        assert {type(failure) for failure in failures} == {CredentialsRejectedError}
+        assert len(vendor.token_requests) == 1
+
+    async def test_refused_in_an_early_renewal_they_cost_no_call(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        for _ in range(3):
+            assert (await call(client)).status_code == 200
+            await settle()
+
+    async def test_refused_in_an_early_renewal_they_are_not_sent_again_for_a_while(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        for _ in range(int(REJECTION_PAUSE)):
+            await call(client)
+            await settle()
+            vendor.clock.now += 0.99
+
+        assert len(vendor.token_requests) == 2
+
+    async def test_a_service_that_refuses_the_token_does_not_make_them_be_sent_again(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.refused.add("token-1")
+        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        for _ in range(5):
+            assert type(await failure_of(client)) is CredentialsRejectedError
+
+        assert len(vendor.token_requests) == 2
+        assert len(vendor.arrivals) == 2
+
+    async def test_a_client_that_raises_for_status_changes_nothing(self, vendor: Vendor) -> None:
+        async def raise_for_status(response: httpx.Response) -> None:
+            response.raise_for_status()
+
+        http_client = vendor.client(event_hooks={"response": [raise_for_status]})
+        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        client = vendor.client(vendor.auth(http_client=http_client))
+
+        assert type(await failure_of(client)) is CredentialsRejectedError
+        assert len(vendor.token_requests) == 1
+
+
+FAILURES: dict[str, tuple[Callable[[], Answer], type[SignStashError]]] = {
+    "500": (lambda: httpx.Response(500), ServiceError),
+    "502 of a gateway": (lambda: httpx.Response(502, html="<html>Bad Gateway</html>"), ServiceError),
+    "503": (lambda: httpx.Response(503), ServiceError),
+    "429": (lambda: httpx.Response(429, headers={"Retry-After": "7"}), RateLimitedError),
+    "no connection": (lambda: httpx.ConnectError("refused"), ConnectionFailedError),
+    "slow to connect": (lambda: httpx.ConnectTimeout("slow"), ConnectionFailedError),
+    "slow to answer": (lambda: httpx.ReadTimeout("slow"), ConnectionFailedError),
+    "broken off": (lambda: httpx.ReadError("broken"), ConnectionFailedError),
+    "no HTTP": (lambda: httpx.RemoteProtocolError("no HTTP"), ConnectionFailedError),
+    "proxy refused": (lambda: httpx.ProxyError("407"), ConnectionFailedError),
+    "broken off in the answer": (lambda: httpx.Response(200, stream=BrokenAnswer()), ConnectionFailedError),
+}
+
+
+class BrokenAnswer(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b'{"access_token": "tok'
+        raise httpx.ReadError("broken")
+
+
+@pytest.mark.parametrize(("failure", "expected"), FAILURES.values(), ids=FAILURES.keys())
+class TestFailingServer:
+    async def test_it_is_asked_a_few_times_and_then_reported(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    ) -> None:
+        vendor.answer_token = lambda _: failure()
+        error = await failure_of(client)
+
+        assert type(error) is expected
+        assert "token.test" in str(error)
+        assert error.maybe_processed is False
+        assert len(vendor.token_requests) == TOKEN_ATTEMPTS
+        assert vendor.arrivals == []
+
+    async def test_the_pauses_in_between_grow(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    ) -> None:
+        vendor.answer_token = lambda _: failure()
+        await failure_of(client)
+
+        assert len(vendor.clock.pauses) == TOKEN_ATTEMPTS - 1
+        assert vendor.clock.pauses == sorted(set(vendor.clock.pauses))
+        assert min(vendor.clock.pauses) > 0
+
+    async def test_what_goes_by_is_not_noticed(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    ) -> None:
+        vendor.answer_token = lambda number: failure() if number < TOKEN_ATTEMPTS else vendor.issue(number)
+
+        assert (await call(client)).status_code == 200
+        assert vendor.arrivals[0].token == f"token-{TOKEN_ATTEMPTS}"
+
+    async def test_all_who_wait_share_it(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    ) -> None:
+        vendor.answer_token = lambda _: failure()
+        failures = await asyncio.gather(*calls(client, 50), return_exceptions=True)
+
+        assert {type(failure) for failure in failures} == {expected}
+        assert len(vendor.token_requests) == TOKEN_ATTEMPTS
+
+    async def test_the_next_call_tries_again(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    ) -> None:
+        vendor.answer_token = lambda _: failure()
+        await failure_of(client)
+        vendor.answer_token = vendor.issue
+
+        assert (await call(client)).status_code == 200
+
+
+class TestReported:
+    async def test_a_connection_that_failed_keeps_its_cause(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
+        error = await failure_of(client)
+
+        assert isinstance(error.__cause__, httpx.ConnectError)
+        assert "no route to host" in str(error)
+
+    async def test_a_failing_server_may_be_asked_again(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.answer_token = lambda _: httpx.Response(503)
+        error = await failure_of(client)
+
+        assert isinstance(error, ServiceError)
+        assert (error.status_code, error.retryable) == (503, True)
+
+    async def test_too_many_requests_say_how_long_to_wait(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.answer_token = lambda _: httpx.Response(429, headers={"Retry-After": "7"})
+        error = await failure_of(client)
+
+        assert isinstance(error, RateLimitedError)
+        assert error.retry_after == 7
+
+    async def test_through_the_client_it_is_the_same_error(
+        self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("signstash.auth.TOKEN_ATTEMPTS", 1)
+        vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
+        async with SignStash(
+            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
+        ) as client:
+            with pytest.raises(ConnectionFailedError, match=r"token\.test"):
+                await client.get_status(7)
+
+    async def test_a_server_that_never_comes_to_an_end_is_given_up(
+        self, client: httpx.AsyncClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("signstash.auth.TOKEN_TIMEOUT", 0.0)
+        vendor.token_gate.clear()
+        error = await failure_of(client)
+
+        assert type(error) is ConnectionFailedError
+        assert len(vendor.token_requests) == TOKEN_ATTEMPTS
+
+    async def test_each_wait_for_the_server_is_limited(self, vendor: Vendor) -> None:
+        class Limits(httpx.AsyncBaseTransport):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                limits.update(request.extensions["timeout"])
+                return token_answer()
+
+        limits: dict[str, float] = {}
+        http_client = httpx.AsyncClient(transport=Limits(), timeout=None)
+        await call(vendor.client(vendor.auth(http_client=http_client)))
+
+        assert limits == dict.fromkeys(("connect", "read", "write", "pool"), 10.0)
+
+
+def token(**changes: Any) -> Callable[[], httpx.Response]:
+    return lambda: token_answer("token-1", **changes)
+
+
+def raw(
+    body: str | bytes, status_code: int = 200, *, location: str = "", encoding: str = ""
+) -> Callable[[], httpx.Response]:
+    headers = {"Location": location, "Content-Encoding": encoding}
+    return lambda: httpx.Response(
+        status_code, content=body, headers={name: headers[name] for name in headers if headers[name]}
+    )
+
+
+def raw_token(expires_in: str) -> Callable[[], httpx.Response]:
+    return raw(f'{{"access_token": "token-1", "token_type": "bearer", "expires_in": {expires_in}}}')
+
+
+USABLE: dict[str, tuple[Callable[[], httpx.Response], float]] = {
+    "as the guide says": (token(expires_in=1000), 1000),
+    "lifetime as a string": (token(expires_in="1000"), 1000),
+    "lifetime with a fraction": (token(expires_in=99.5), 99.5),
+    "lifetime missing": (token(expires_in=None), LIFETIME_IF_UNSAID),
+    "lifetime null": (raw_token("null"), LIFETIME_IF_UNSAID),
+    "lifetime of ages": (token(expires_in=10**12), 10**12),
+    "type Bearer": (token(expires_in=1000, token_type="Bearer"), 1000),
+    "type missing": (token(expires_in=1000, token_type=None), 1000),
+    "nothing but the token": (lambda: httpx.Response(200, json={"access_token": "token-1"}), LIFETIME_IF_UNSAID),
+    "201": (lambda: httpx.Response(201, json={"access_token": "token-1", "expires_in": 1000}), 1000),
+    "no content type": (raw('{"access_token": "token-1", "expires_in": 1000}'), 1000),
+}
+
+UNUSABLE: dict[str, Callable[[], httpx.Response]] = {
+    "lifetime zero": token(expires_in=0),
+    "lifetime negative": token(expires_in=-1),
+    "lifetime true": token(expires_in=True),
+    "lifetime a word": token(expires_in="soon"),
+    "lifetime a list": token(expires_in=[3600]),
+    "lifetime too large for a float": raw_token("1" + "0" * 400),
+    "lifetime infinite": raw_token("1e999"),
+    "lifetime Infinity": raw_token("Infinity"),
+    "lifetime inf as a string": token(expires_in="inf"),
+    "lifetime NaN": raw_token("NaN"),
+    "lifetime nan as a string": token(expires_in="nan"),
+    "type mac": token(token_type="mac"),
+    "type empty": token(token_type=""),
+    "type a number": token(token_type=1),
+    "token missing": lambda: httpx.Response(200, json={"token_type": "bearer", "expires_in": 1000}),
+    "token null": raw('{"access_token": null}'),
+    "token empty": raw('{"access_token": ""}'),
+    "token a number": raw('{"access_token": 1}'),
+    "token not ASCII": raw('{"access_token": "tökén"}'),
+    "token with a line end": raw('{"access_token": "a\\r\\nX-Injected: b"}'),
+    "token with a blank": raw('{"access_token": "a b"}'),
+    "web page": lambda: httpx.Response(200, html="<html>Login</html>"),
+    "empty": lambda: httpx.Response(200),
+    "204": lambda: httpx.Response(204),
+    "list": raw('["token-1"]'),
+    "string": raw('"token-1"'),
+    "null": raw("null"),
+    "cut short": raw('{"access_token": "token-1", "expi'),
+    "not UTF-8": raw(b'{"access_token": "token-1\xff"}'),
+    "deeper than it can be": raw("[" * 100_000),
+    "far too long": raw(json.dumps({"access_token": "token-1", "more": "x" * 2_000_000})),
+    "far too long when decompressed": raw(
+        gzip.compress(json.dumps({"access_token": "token-1", "more": "x" * 20_000_000}).encode()),
+        encoding="gzip",
+    ),
+    "forbidden": raw("<html>Forbidden</html>", 403),
+    "not found": raw("", 404),
+    "redirect": raw("", 302, location="https://elsewhere.test/oauth/token"),
+    "redirect to nowhere": raw("", 302),
+}
+
+ODD_REFUSALS = ["invalid_request", "unsupported_grant_type", "invalid_scope"]
+
+
+class TestOddAnswers:
+    @pytest.mark.parametrize(("answer", "lifetime"), USABLE.values(), ids=USABLE.keys())
+    async def test_what_can_be_used_is_used_for_its_lifetime(
+        self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response], lifetime: float
+    ) -> None:
+        vendor.answer_token = lambda number: answer() if number == 1 else vendor.issue(number)
+        early = lifetime - min(30, lifetime / 20) - min(300, lifetime / 10) * 0.9
+        started = vendor.clock.now
+        vendor.clock.now = started
+        await call(client)
+        vendor.clock.now = started + early - 0.1
+        await call(client)
+        await settle()
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
+        assert len(vendor.token_requests) == 1
+
+        vendor.clock.now = started + lifetime
+        await call(client)
+        assert vendor.arrivals[-1].token == "token-2"
+
+    @pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
+    async def test_what_cannot_be_used_is_one_clear_error(
+        self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response]
+    ) -> None:
+        vendor.answer_token = lambda _: answer()
+        error = await failure_of(client)
+
+        assert type(error) is UnexpectedAnswerError
+        assert TOKEN_URL in str(error)
+        assert error.excerpt == ""
+        assert len(vendor.token_requests) == 1
+        assert vendor.arrivals == []
+
+    @pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
+    async def test_the_next_answer_may_be_better(
+        self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response]
+    ) -> None:
+        vendor.answer_token = lambda number: answer() if number == 1 else vendor.issue(number)
+        await failure_of(client)
+
+        assert (await call(client)).status_code == 200
+        assert vendor.arrivals[0].token == "token-2"
+
+    @pytest.mark.parametrize("code", ODD_REFUSALS)
+    async def test_other_refusals_of_oauth_are_told_by_their_code(
+        self, client: httpx.AsyncClient, vendor: Vendor, code: str
+    ) -> None:
+        vendor.answer_token = lambda _: httpx.Response(400, json={"error": code, "error_description": "no"})
+        error = await failure_of(client)
+
+        assert type(error) is AuthenticationError
+        assert (error.status_code, error.error_code, error.description) == (400, code, "no")
+        assert code in str(error)
+        assert len(vendor.token_requests) == 1
+
+    async def test_fields_of_odd_types_in_a_refusal_do_no_harm(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.answer_token = lambda _: httpx.Response(401, json={"error": 7, "error_description": ["no"]})
+        error = await failure_of(client)
+
+        assert isinstance(error, CredentialsRejectedError)
+        assert (error.error_code, error.description) == (None, None)
+
+    async def test_an_unusable_answer_in_an_early_renewal_costs_no_call(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        vendor.answer_token = lambda _: httpx.Response(200, html="<html>Login</html>")
+        for _ in range(3):
+            assert (await call(client)).status_code == 200
+            await settle()
+            vendor.clock.now += RENEWAL_PAUSE
+
+        assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
+
+
+class TestOwnClient:
+    async def test_a_token_client_that_was_closed_is_an_error_of_the_sdk(self, vendor: Vendor) -> None:
+        http_client = vendor.client()
+        await http_client.aclose()
+        client = vendor.client(vendor.auth(http_client=http_client))
+
+        assert "closed" in str(await failure_of(client))

@@ -1,0 +1,373 @@
+"""What happens around a request: names, ports, certificates, a connection that is stale or not free, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+
+from signstash import (
+    ConfigurationError,
+    ConnectionFailedError,
+    CredentialsRejectedError,
+    Document,
+    OutcomeUnknownError,
+    ServiceError,
+    SignStash,
+    TokenAuth,
+    UnexpectedAnswerError,
+)
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL
+from tests.fault_server import LARGE, Connection, FaultServer, Script, at_once, client_of, failure_of
+
+
+def pdf(content: bytes = PDF) -> Document:
+    return Document.pdf(content, name="invoice.pdf")
+
+
+async def signs_for_ever(connection: Connection) -> None:
+    while True:
+        await connection.sign()
+
+
+def expect_nothing_processed(error: Any, *words: str) -> None:
+    assert type(error) is ConnectionFailedError
+    assert error.maybe_processed is False
+    assert [word for word in words if word not in str(error)] == []
+
+
+class TestNoConnection:
+    async def test_a_port_that_nobody_listens_on(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # but nobody listens
+            async with client_of(f"http://127.0.0.1:{taken.getsockname()[1]}") as client:
+                expect_nothing_processed(await failure_of(client), "127.0.0.1", "FT_31", "no connection could be made")
+
+    async def test_a_name_that_nobody_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unknown(*_: Any, **__: Any) -> Any:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        async with client_of("http://proxy.invalid:8081") as client:
+            expect_nothing_processed(await failure_of(client), "proxy.invalid", "Name or service not known")
+
+    async def test_no_connection_is_free(self) -> None:
+        http_client = httpx.AsyncClient(limits=httpx.Limits(max_connections=1), verify=False, trust_env=False)
+
+        async def never_answers(connection: Connection) -> None:
+            await connection.request()
+            await connection.stay()
+
+        timeout = httpx.Timeout(5.0, pool=0.05)
+        async with (
+            FaultServer(never_answers, signs_for_ever) as server,
+            client_of(server.url, http_client=http_client, timeout=timeout) as client,
+        ):
+            busy = asyncio.create_task(client.sign(pdf()))
+            await server.reached.wait()
+
+            expect_nothing_processed(await failure_of(client), "no connection became free")
+
+            busy.cancel()
+            await asyncio.wait([busy])
+            assert (await client.sign(pdf())).content == b"signed:" + PDF
+
+    async def test_a_connection_that_is_not_made_in_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", wait_for_ever)
+        async with client_of("http://localhost:9", timeout=httpx.Timeout(5.0, connect=0.05)) as client:
+            expect_nothing_processed(await failure_of(client), "localhost", "connecting took too long")
+
+    async def test_a_connection_that_was_closed_meanwhile_is_made_again(self) -> None:
+        async def signs_once(connection: Connection) -> None:
+            await connection.sign()
+            await connection.closed()
+
+        async with FaultServer(signs_once, signs_for_ever) as server, client_of(server.url) as client:
+            for _ in range(3):
+                server.reached.clear()
+                assert (await client.sign(pdf())).content == b"signed:" + PDF
+                if server.connections == 1:
+                    await server.reached.wait()
+
+        assert server.connections == 2
+
+    async def test_a_connection_that_is_closed_on_the_second_request(self) -> None:
+        async def signs_once(connection: Connection) -> None:
+            await connection.sign()
+            await connection.request()
+
+        async with FaultServer(signs_once, signs_for_ever) as server, client_of(server.url) as client:
+            await client.sign(pdf())
+            error = await failure_of(client)
+            await client.sign(pdf())
+
+        assert type(error) is OutcomeUnknownError
+        assert error.maybe_processed is True
+        assert (server.connections, len(server.bodies)) == (2, 3)  # not sent again by itself
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+class TestTls:
+    def server(self, ca: trustme.CA, name: str = "127.0.0.1", **options: Any) -> FaultServer:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert(name, **options).configure_cert(context)
+        return FaultServer(signs_for_ever, tls=context)
+
+    def trusting(self, ca: trustme.CA) -> httpx.AsyncClient:
+        context = ssl.create_default_context()
+        ca.configure_trust(context)
+        return httpx.AsyncClient(verify=context, trust_env=False)
+
+    async def test_a_trusted_one_signs(self, ca: trustme.CA) -> None:
+        async with (
+            self.server(ca) as server,
+            client_of(server.url, http_client=self.trusting(ca)) as client,
+        ):
+            assert (await client.sign(pdf())).content == b"signed:" + PDF
+
+    async def test_an_unknown_ca(self, ca: trustme.CA) -> None:
+        async with (
+            self.server(ca) as server,
+            client_of(server.url, http_client=httpx.AsyncClient(trust_env=False)) as client,
+        ):
+            error = await failure_of(client)
+
+        expect_nothing_processed(error, "127.0.0.1", "certificate verify failed")
+        assert re.search(r"\bCA\b", error.cure)
+        assert server.connections == 0
+
+    async def test_an_expired_certificate(self, ca: trustme.CA) -> None:
+        ended = datetime(2020, 1, 2, tzinfo=UTC)
+        async with (
+            self.server(ca, not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=ended) as server,
+            client_of(server.url, http_client=self.trusting(ca)) as client,
+        ):
+            expect_nothing_processed(await failure_of(client), "127.0.0.1", "certificate has expired")
+
+    async def test_a_certificate_for_another_host(self, ca: trustme.CA) -> None:
+        async with (
+            self.server(ca, "elsewhere.test") as server,
+            client_of(server.url, http_client=self.trusting(ca)) as client,
+        ):
+            expect_nothing_processed(await failure_of(client), "not valid for '127.0.0.1'")
+
+    async def test_a_server_that_speaks_no_tls(self) -> None:
+        async def speaks_http(connection: Connection) -> None:
+            await connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        async with (
+            FaultServer(speaks_http) as server,
+            client_of(server.url.replace("http:", "https:")) as client,
+        ):
+            expect_nothing_processed(await failure_of(client), "127.0.0.1")
+
+    async def test_an_unknown_ca_of_the_token_server(self, ca: trustme.CA) -> None:
+        async with self.server(ca) as tokens, FaultServer(signs_for_ever) as server:
+            url = f"{tokens.url}/oauth/token"
+            auth = TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[server.url], sleep=at_once)
+            async with client_of(server.url, auth=auth) as client:
+                error = await failure_of(client)
+            await auth.aclose()
+
+        expect_nothing_processed(error, "127.0.0.1", "certificate verify failed")
+        assert re.search(r"\bCA\b", error.cure)
+        assert (tokens.connections, server.connections) == (0, 0)
+
+
+async def wait_for_ever(*_: Any, **__: Any) -> Any:
+    await asyncio.Event().wait()
+
+
+class TestCancellation:
+    async def cancel(self, client: SignStash, reached: asyncio.Event, content: bytes = PDF) -> None:
+        task = asyncio.create_task(client.sign(pdf(content)))
+        await reached.wait()
+        task.cancel("enough")
+
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await task
+        assert type(cancelled.value) is asyncio.CancelledError
+        assert task.cancelled()
+
+    async def test_while_it_connects(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop, reached = asyncio.get_running_loop(), asyncio.Event()
+
+        async def looks_up(*_: Any, **__: Any) -> Any:
+            reached.set()
+            return await wait_for_ever()
+
+        server = FaultServer(signs_for_ever)
+        async with server, client_of(server.url.replace("127.0.0.1", "localhost")) as client:
+            with monkeypatch.context() as patched:
+                patched.setattr(loop, "getaddrinfo", looks_up)
+                await self.cancel(client, reached)
+            found = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", server.port))
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [found])
+
+            assert (await client.sign(pdf())).content == b"signed:" + PDF
+
+    @pytest.mark.parametrize("upload", ["base64", "multipart"])
+    async def test_while_it_sends(self, upload: str) -> None:
+        async def stops_reading(connection: Connection) -> None:
+            await connection.head()
+            await connection.stay()
+
+        async with FaultServer(stops_reading, signs_for_ever) as server, client_of(server.url, upload=upload) as client:
+            await self.cancel(client, server.reached, LARGE)
+
+            assert (await client.sign(pdf())).content.startswith(b"signed")
+
+    @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b'HTTP/1.1 200 OK\r\n\r\n{"id": '])
+    async def test_while_it_reads_the_answer(self, sent: bytes) -> None:
+        async def answers_in_part(connection: Connection) -> None:
+            await connection.request()
+            await connection.send(sent)
+            await connection.stay()
+
+        async with FaultServer(answers_in_part, signs_for_ever) as server, client_of(server.url) as client:
+            await self.cancel(client, server.reached)
+
+            assert (await client.sign(pdf())).content == b"signed:" + PDF
+
+    async def test_of_several_only_the_one(self) -> None:
+        async def never_answers(connection: Connection) -> None:
+            await connection.request()
+            await connection.stay()
+
+        async with FaultServer(never_answers, signs_for_ever) as server, client_of(server.url) as client:
+            task = asyncio.create_task(client.sign(pdf()))
+            await server.reached.wait()
+            other = asyncio.create_task(client.sign(pdf()))
+            task.cancel()
+
+            assert (await other).content == b"signed:" + PDF
+            assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+
+    async def test_a_timeout_of_the_callers_own_is_theirs(self) -> None:
+        async def never_answers(connection: Connection) -> None:
+            await connection.request()
+            await connection.stay()
+
+        async with FaultServer(never_answers) as server, client_of(server.url) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await client.sign(pdf())
+
+
+class TestSetUp:
+    """What is wrong with the surroundings, found when the first request is made."""
+
+    async def failure(self) -> ConfigurationError:
+        async with SignStash("http://127.0.0.1:9", CLIENT_ID, auth=httpx.BasicAuth("a", "b")) as client:
+            with pytest.raises(ConfigurationError) as refused:
+                await client.sign(pdf())
+        return refused.value
+
+    async def test_certificates_that_are_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+
+        assert "SSL_CERT_FILE" in str(await self.failure())
+
+    async def test_certificates_that_are_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        (tmp_path / "ca.pem").write_text("not a certificate")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+        assert "SSL_CERT_FILE" in str(await self.failure())
+
+    @pytest.mark.parametrize("value", ["ftp://outbound.test", "socks9://outbound.test"])
+    async def test_an_outbound_proxy_that_is_none(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", value)
+
+        assert "HTTPS_PROXY" in str(await self.failure())
+
+    async def test_an_outbound_proxy_that_is_none_for_the_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "ftp://outbound.test")
+        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=["http://127.0.0.1:9"], sleep=at_once)
+        async with client_of("http://127.0.0.1:9", auth=auth) as client:
+            with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+                await client.sign(pdf())
+        await auth.aclose()
+
+    async def test_a_client_for_tokens_that_is_closed(self) -> None:
+        tokens = httpx.AsyncClient()
+        await tokens.aclose()
+        async with client_of("http://127.0.0.1:9", token_http_client=tokens) as client:
+            with pytest.raises(ConfigurationError, match="closed"):
+                await client.sign(pdf())
+
+
+async def closes(connection: Connection) -> None:
+    await connection.request()
+
+
+async def resets(connection: Connection) -> None:
+    await connection.request()
+    connection.reset()
+
+
+async def answers_half(connection: Connection) -> None:
+    await connection.request()
+    await connection.answer(b'{"access_token": "', length=1000)
+
+
+async def refuses_in_half(connection: Connection) -> None:
+    await connection.request()
+    await connection.answer(b'{"error": "inv', status=401, length=1000)
+
+
+async def refuses_unreadably(connection: Connection) -> None:
+    await connection.request()
+    await connection.answer(b"never compressed", "Content-Encoding: gzip", status=401)
+
+
+async def fails_at_length(connection: Connection) -> None:
+    await connection.request()
+    await connection.answer(b"x" * 2_000_000, status=503)
+
+
+async def gives_no_token(connection: Connection) -> None:
+    await connection.request()
+    await connection.answer(b"<html>")
+
+
+@pytest.mark.parametrize(
+    ("script", "expected", "attempts"),
+    [
+        (closes, ConnectionFailedError, 3),
+        (resets, ConnectionFailedError, 3),
+        (answers_half, ConnectionFailedError, 3),
+        (fails_at_length, ServiceError, 3),
+        (refuses_in_half, CredentialsRejectedError, 1),  # asking again could lock the account
+        (refuses_unreadably, CredentialsRejectedError, 1),
+        (gives_no_token, UnexpectedAnswerError, 1),
+    ],
+)
+async def test_a_token_server_that_fails(script: Script, expected: type, attempts: int) -> None:
+    async def is_left_alone(connection: Connection) -> None:
+        raise AssertionError("without a token there is nothing to send")
+
+    async with (
+        FaultServer(is_left_alone) as server,
+        FaultServer(script) as tokens,
+        httpx.AsyncClient(verify=False, trust_env=False) as http_client,
+    ):
+        url = f"{tokens.url}/oauth/token"
+        auth = TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[server.url], sleep=at_once, http_client=http_client)
+        async with client_of(server.url, auth=auth) as client:
+            error = await failure_of(client)
+
+    assert type(error) is expected
+    assert error.maybe_processed is False
+    assert len(tokens.bodies) == attempts

@@ -1,0 +1,402 @@
+"""What an error says, what it never says, and how it travels: pickled, copied, with its cause."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import inspect
+import pickle
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from signstash import (
+    ApiError,
+    AuthenticationError,
+    CertificateNotProvisionedError,
+    ClientServiceInactiveError,
+    ConfigurationError,
+    ConnectionFailedError,
+    CredentialsRejectedError,
+    Document,
+    DocumentCertificateError,
+    DocumentNotSavedError,
+    DocumentNotSignedError,
+    DuplicateReferenceError,
+    InvalidDocumentError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ServiceError,
+    SignedDocument,
+    SignStash,
+    SignStashError,
+    TokenAuth,
+    TokenRejectedError,
+    UnexpectedAnswerError,
+    errors,
+)
+from signstash.models import DocumentResponse
+from tests.conftest import (
+    BASE_URL,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    MockedService,
+    signed_answer,
+    token_answer,
+)
+
+TOKEN = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiJqIiwic2NvcGUiOlsicmVhZCIsIndyaXRlIl19.c2VjcmV0LXNpZ25hdHVyZQ"
+CONTENT = PDF + b"% what nobody but the issuer may see " * 20
+ENCODED = base64.b64encode(CONTENT).decode()
+
+Arrange = Callable[[MockedService], object]
+
+
+@pytest.fixture
+def service(service: MockedService) -> MockedService:
+    service.token.mock(return_value=token_answer(TOKEN))
+    return service
+
+
+@pytest.fixture
+async def client(service: MockedService) -> AsyncIterator[SignStash]:
+    async def at_once(_: float) -> None: ...
+
+    async with httpx.AsyncClient(verify=False) as http_client:
+        auth = TokenAuth(
+            TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], http_client=http_client, sleep=at_once
+        )
+        async with SignStash(BASE_URL, auth=auth, http_client=http_client) as client:
+            yield client
+        await auth.aclose()
+
+
+async def failure_of(client: SignStash) -> Any:
+    with pytest.raises(SignStashError) as failed:
+        await client.sign(Document.pdf(CONTENT, name="invoice.pdf", external_reference="FT_31"))
+    return failed.value
+
+
+def document_is(**changes: Any) -> Arrange:
+    return lambda service: service.sign.mock(
+        side_effect=lambda request: signed_answer(request, lambda document: document | changes)
+    )
+
+
+def answers(status: int, **response: Any) -> Arrange:
+    return lambda service: service.sign.respond(status, **response)
+
+
+# What happens, and what the text has to name beside the client service.
+FAILURES: dict[str, tuple[Arrange, set[str]]] = {
+    "refused": (answers(500, json={"errorCode": "0.0.6", "causeMessage": "page"}), {"FT_31", "0.0.6", "page"}),
+    "inactive": (answers(403, json={"errorCode": "1.2.0"}), {"FT_31", "1.2.0", "issuer"}),
+    "rate limited": (answers(429), {"FT_31", "429"}),
+    "a gateway's page": (answers(502, html="<h1>Bad Gateway</h1>"), {"FT_31", "502", "text/html", "Bad Gateway"}),
+    "a page for an answer": (answers(200, html="<h1>Log in</h1>"), {"FT_31", "200", "text/html"}),
+    "redirected": (answers(302, headers={"Location": "https://elsewhere.test/"}), {"FT_31", "302"}),
+    "token refused": (answers(401, json={"error": "invalid_token"}), {"401", "environment"}),
+    "credentials refused": (lambda service: service.token.respond(401), {"token.test", "401", "client_secret"}),
+    "token server fails": (lambda service: service.token.respond(503), {"token.test", "503"}),
+    "token server out of reach": (
+        lambda service: service.token.mock(side_effect=httpx.ConnectError("no route")),
+        {"token.test", "no route"},
+    ),
+    "service out of reach": (
+        lambda service: service.sign.mock(side_effect=httpx.ConnectError("no route")),
+        {"FT_31", "proxy.test", "no route", "nothing was processed"},
+    ),
+    "answer lost": (
+        lambda service: service.sign.mock(side_effect=httpx.ReadTimeout("slow")),
+        {"FT_31", "proxy.test", "slow", "get_operation_id"},
+    ),
+    "not signed": (
+        document_is(signStatus="ERROR_SIGNING", signError="TIMESTAMP_SIGN_ERROR"),
+        {"FT_31", "invoice.pdf", "4711", "TIMESTAMP_SIGN_ERROR"},
+    ),
+    "no certificate": (
+        document_is(signStatus="ERROR_SIGNING", signError="INVALID_CERTIFICATE_SIGN_ERROR"),
+        {"FT_31", "invoice.pdf", "4711", "certificate"},
+    ),
+    "not signed yet": (document_is(signStatus="RECEIVED"), {"FT_31", "invoice.pdf", "4711"}),
+    "no content": (document_is(signedContent=None), {"FT_31", "invoice.pdf", "4711"}),
+    "missing": (
+        lambda service: service.sign.respond(json={"id": 4711, "documentList": []}),
+        {"FT_31", "invoice.pdf", "4711"},
+    ),
+}
+
+ECHOES: dict[str, Arrange] = {
+    # Spring's own filter quotes the token that it refuses.
+    "of the token": answers(
+        401, json={"error": "invalid_token", "error_description": f"Access token expired: {TOKEN}"}
+    ),
+    "of the content": answers(500, json={"errorCode": "0.0.6", "causeMessage": f"rejected value [{ENCODED}]"}),
+    "of the token by a gateway": answers(502, text=f"Authorization: Bearer {TOKEN}"),
+    "of the content by a gateway": answers(400, text=f"cannot read {ENCODED}"),
+    "of the content as an answer": answers(200, text=ENCODED),
+    "of the content as a sign error": document_is(signStatus="ERROR_SIGNING", signError=ENCODED),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+class TestTexts:
+    async def test_it_says_what_and_what_to_do(self, client: SignStash, service: MockedService, failure: str) -> None:
+        FAILURES[failure][0](service)
+
+        error = await failure_of(client)
+
+        assert str(error) == f"{error.problem} {error.cure}"
+        for sentence in (error.problem, error.cure):
+            assert sentence.endswith(".")
+            assert sentence[0].isupper() or sentence.startswith(("client_id", "signDocumentBatch"))
+            assert sentence.isprintable()
+
+    async def test_it_names_what_is_known(self, client: SignStash, service: MockedService, failure: str) -> None:
+        arrange, named = FAILURES[failure]
+        arrange(service)
+
+        text = str(await failure_of(client))
+
+        assert {name for name in named if name not in text} == set()
+
+    async def test_it_names_the_client_service(self, client: SignStash, service: MockedService, failure: str) -> None:
+        FAILURES[failure][0](service)
+
+        assert CLIENT_ID in str(await failure_of(client))
+
+    async def test_it_carries_the_references(self, client: SignStash, service: MockedService, failure: str) -> None:
+        FAILURES[failure][0](service)
+
+        error = await failure_of(client)
+
+        assert getattr(error, "external_references", ("FT_31",)) == ("FT_31",)
+
+
+@pytest.mark.parametrize("echo", [*FAILURES, *ECHOES])
+async def test_it_holds_no_secret(client: SignStash, service: MockedService, echo: str) -> None:
+    (ECHOES[echo] if echo in ECHOES else FAILURES[echo][0])(service)
+
+    error = await failure_of(client)
+
+    said = f"{error} {error!r} {getattr(error, 'description', '')} {getattr(error, 'excerpt', '')}"
+    for secret in (TOKEN[:60], ENCODED[:60], CLIENT_SECRET, CONTENT.decode()[:20]):
+        assert secret not in said
+
+
+@pytest.mark.parametrize("call", ["get_status", "get_operation", "download_documents"])
+async def test_it_names_the_operation_asked_for(client: SignStash, service: MockedService, call: str) -> None:
+    service.router.get(path__regex="/4711").respond(404)
+
+    with pytest.raises(ApiError, match="4711"):
+        await getattr(client, call)(4711)
+
+
+async def test_mails_whose_outcome_is_unknown_are_no_documents(client: SignStash, service: MockedService) -> None:
+    service.router.post(path__regex="/delivery/").mock(side_effect=httpx.ReadTimeout("slow"))
+
+    with pytest.raises(OutcomeUnknownError) as lost:
+        await client.resend_mails(7, ["ana@example.test"])
+
+    assert "Document" not in lost.value.cure
+    assert "signed" not in lost.value.cure
+
+
+async def test_many_references_are_named_in_part_and_carried_whole(client: SignStash, service: MockedService) -> None:
+    service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+    documents = [Document.pdf(PDF, name=f"{n}.pdf", external_reference=f"FT_{n}") for n in range(5)]
+
+    with pytest.raises(OutcomeUnknownError, match="FT_0, FT_1, FT_2 and 2 more") as lost:
+        await client.sign_batch(documents)
+
+    assert lost.value.external_references == ("FT_0", "FT_1", "FT_2", "FT_3", "FT_4")
+
+
+async def test_an_error_being_handled_is_not_taken_for_the_cause(client: SignStash, service: MockedService) -> None:
+    service.sign.mock(side_effect=httpx.ConnectError("no route"))
+
+    try:
+        raise ValueError("something else")
+    except ValueError:
+        error = await failure_of(client)
+
+    assert "no route" in str(error)
+    assert "something else" not in str(error)
+
+
+async def test_the_body_is_kept_up_to_a_bound_and_not_in_the_text(client: SignStash, service: MockedService) -> None:
+    body = b'{"errorCode": "0.0.6", "other": "' + b"x" * 10_000 + b'"}'
+    service.sign.respond(500, content=body)
+
+    error = await failure_of(client)
+
+    assert type(error) is InvalidRequestError
+    assert error.body == body[:4096]
+    assert "xxx" not in f"{error} {error!r}"
+
+
+async def test_what_the_service_says_is_shortened_to_one_line(client: SignStash, service: MockedService) -> None:
+    service.sign.respond(500, json={"errorCode": "0.0.6", "causeMessage": "one\r\n\x1b[31mtwo " + "three " * 500})
+
+    error = await failure_of(client)
+
+    assert error.cause_message.startswith("one [31mtwo three")
+    assert error.cause_message.endswith("…")
+    assert len(str(error)) < 1000
+
+
+def answered(**more: Any) -> dict[str, Any]:
+    return {"status_code": 500, "error_code": "0.0.1", "description": "d", **more}
+
+
+SAID = ("It failed.", "Mend it.")
+REFUSED = answered(cause_message="c", retryable=True, body=b"\x00body")
+DOCUMENT: dict[str, Any] = {
+    "document": "invoice.pdf",
+    "external_reference": "FT_31",
+    "sign_error": "TIMESTAMP_SIGN_ERROR",
+    "sign_status": "ERROR_SIGNING",
+    "operation_id": 4711,
+    "retryable": True,
+}
+SIGNED = SignedDocument(
+    content=CONTENT,
+    name="invoice.pdf",
+    external_reference="FT_31",
+    operation_id=4711,
+    details=DocumentResponse.from_dict({"signStatus": "SIGNED", "storageStatus": "NEVER_HEARD_OF"}),
+)
+ONE_OF_EACH: list[SignStashError] = [
+    SignStashError(*SAID),
+    ConfigurationError(*SAID),
+    InvalidDocumentError(*SAID, document="invoice.pdf"),
+    AuthenticationError(*SAID, **answered()),
+    CredentialsRejectedError(*SAID, **answered()),
+    TokenRejectedError(*SAID, **answered()),
+    ApiError(*SAID, **REFUSED),
+    ClientServiceInactiveError(*SAID, **REFUSED),
+    CertificateNotProvisionedError(*SAID, **REFUSED),
+    InvalidRequestError(*SAID, **REFUSED),
+    DuplicateReferenceError(*SAID, **REFUSED),
+    RateLimitedError(*SAID, **REFUSED, retry_after=7.5),
+    ServiceError(*SAID, **REFUSED),
+    DocumentNotSignedError(*SAID, **DOCUMENT),
+    DocumentCertificateError(*SAID, **DOCUMENT),
+    DocumentNotSavedError(*SAID, signed=SIGNED),
+    ConnectionFailedError(*SAID),
+    OutcomeUnknownError(*SAID, external_references=["FT_31"]),
+    UnexpectedAnswerError(
+        *SAID,
+        status_code=200,
+        content_type="text/html",
+        excerpt="<html>",
+        external_references=["FT_31"],
+        maybe_processed=True,
+    ),
+]
+
+
+def pickled(protocol: int) -> Callable[[SignStashError], SignStashError]:
+    return lambda error: pickle.loads(pickle.dumps(error, protocol))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("original", ONE_OF_EACH, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "travel", [pickled(0), pickled(pickle.HIGHEST_PROTOCOL), copy.copy, copy.deepcopy], ids=["p0", "p5", "copy", "deep"]
+)
+class TestTravel:
+    def test_an_error_arrives_as_it_left(self, original: Any, travel: Callable[[Any], Any]) -> None:
+        original = copy.copy(original)
+        original.add_note("seen at night")
+        original.maybe_processed = True
+
+        arrived = travel(original)
+
+        assert arrived is not original
+        assert type(arrived) is type(original)
+        assert vars(arrived) == vars(original)
+        assert arrived.args == SAID
+        assert str(arrived) == str(original) == "It failed. Mend it."
+        assert arrived.__cause__ is None
+
+    def test_it_keeps_a_cause_that_is_an_error_of_ours(self, original: Any, travel: Callable[[Any], Any]) -> None:
+        inner = RateLimitedError(*SAID, **REFUSED, retry_after=7.5)
+        inner.__cause__ = InvalidDocumentError(*SAID, document="invoice.pdf")
+
+        arrived = travel(raised(original, inner)).__cause__
+
+        assert (type(arrived), vars(arrived)) == (RateLimitedError, vars(inner))
+        assert (type(arrived.__cause__), arrived.__cause__.document) == (InvalidDocumentError, "invoice.pdf")
+
+    def test_it_keeps_a_cause_of_the_network_without_its_request(
+        self, original: Any, travel: Callable[[Any], Any]
+    ) -> None:
+        request = httpx.Request("POST", BASE_URL, headers={"Authorization": f"Bearer {TOKEN}"}, content=CONTENT)
+
+        arrived = travel(raised(original, httpx.ConnectError("no route", request=request))).__cause__
+
+        assert "ConnectError" in f"{arrived!r}"
+        assert "no route" in f"{arrived!r}"
+        packed = pickle.dumps(arrived)
+        assert TOKEN.encode() not in packed
+        assert CONTENT not in packed
+
+    def test_it_keeps_a_group_of_causes(self, original: Any, travel: Callable[[Any], Any]) -> None:
+        inner = InvalidDocumentError(*SAID, document="invoice.pdf")
+        inner.__cause__ = OSError("disk")
+
+        arrived = travel(raised(original, ExceptionGroup("two", [inner, ConfigurationError(*SAID)]))).__cause__
+
+        assert isinstance(arrived, ExceptionGroup)
+        assert [type(item) for item in arrived.exceptions] == [InvalidDocumentError, ConfigurationError]
+        assert arrived.exceptions[0].document == "invoice.pdf"  # type: ignore[attr-defined]
+        assert "disk" in str(arrived.exceptions[0].__cause__)
+
+
+def raised(error: SignStashError, cause: BaseException) -> SignStashError:
+    error = copy.copy(error)
+    try:
+        raise error from cause
+    except SignStashError as caught:
+        return caught
+
+
+def test_every_class_travels() -> None:
+    tree = {item for item in vars(errors).values() if inspect.isclass(item) and issubclass(item, SignStashError)}
+
+    assert {type(error) for error in ONE_OF_EACH} == tree
+
+
+class OwnError(ApiError):
+    def __init__(self, where: str) -> None:
+        super().__init__(*SAID, status_code=500)
+        self.where = where
+
+
+@pytest.mark.parametrize("travel", [pickled(5), copy.copy, copy.deepcopy])
+def test_a_subclass_with_other_arguments_travels(travel: Callable[[Any], Any]) -> None:
+    arrived = travel(OwnError("here"))
+
+    assert (type(arrived), arrived.where, arrived.status_code) == (OwnError, "here", 500)
+
+
+async def test_an_error_of_the_network_travels_from_the_client(client: SignStash, service: MockedService) -> None:
+    service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+
+    error = await failure_of(client)
+
+    packed = pickle.dumps(error)
+    arrived = pickle.loads(packed)
+    assert (type(arrived), arrived.external_references, arrived.maybe_processed) == (
+        OutcomeUnknownError,
+        ("FT_31",),
+        True,
+    )
+    assert "ReadTimeout" in f"{arrived.__cause__!r}"
+    assert isinstance(error.__cause__, httpx.ReadTimeout)
+    assert TOKEN.encode() not in packed

@@ -1,0 +1,448 @@
+"""Every failure that the service reports becomes one exception: of which class, and with which facts."""
+
+from __future__ import annotations
+
+import email.utils
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from signstash import (
+    ApiError,
+    AuthenticationError,
+    CertificateNotProvisionedError,
+    ClientServiceInactiveError,
+    ConfigurationError,
+    ConnectionFailedError,
+    CredentialsRejectedError,
+    Document,
+    DocumentCertificateError,
+    DocumentNotSignedError,
+    DuplicateReferenceError,
+    InvalidDocumentError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ServiceError,
+    SignStash,
+    SignStashError,
+    TokenAuth,
+    TokenRejectedError,
+    errors,
+)
+from signstash.models import SigningError
+from tests.conftest import (
+    BASE_URL,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    MockedService,
+    signed_answer,
+)
+
+CODES: list[tuple[str, int, type[SignStashError], bool]] = [
+    # code, status that comes with it, class, whether repeating may help
+    ("0.0.1", 500, ServiceError, True),  # the server fell over
+    ("0.0.2", 500, InvalidRequestError, False),  # something is missing in the request
+    ("0.0.3", 500, ServiceError, False),  # nobody has set the client service up
+    ("0.0.4", 500, InvalidRequestError, False),  # something is too long
+    ("0.0.5", 500, ServiceError, True),  # the mail did not go out
+    ("0.0.6", 500, InvalidRequestError, False),  # something is not accepted
+    ("0.0.7", 409, DuplicateReferenceError, False),  # the reference is taken
+    ("0.0.10", 409, TokenRejectedError, False),  # the token has ended, or is of the other environment
+    ("1.1.0", 401, ClientServiceInactiveError, False),  # no valid licence
+    ("1.1.1", 401, ClientServiceInactiveError, False),  # licence not active
+    ("1.1.2", 409, ApiError, False),  # licence is in use by another client service
+    ("1.1.3", 409, ClientServiceInactiveError, False),  # client service is in the wrong state
+    ("1.1.4", 400, InvalidRequestError, False),  # its secret is too simple
+    ("1.2.0", 403, ClientServiceInactiveError, False),  # issuer not active
+    ("1.3.0", 403, ClientServiceInactiveError, False),  # partner not active
+    ("2.2.1", 400, InvalidRequestError, False),  # the visible signature does not fit (its status is not published)
+]
+
+FALLBACKS: list[tuple[str | None, int, type[SignStashError], bool]] = [
+    (None, 400, InvalidRequestError, False),
+    (None, 401, TokenRejectedError, False),
+    (None, 403, ApiError, False),
+    (None, 404, ApiError, False),
+    (None, 409, ApiError, False),
+    (None, 413, InvalidRequestError, False),
+    (None, 415, InvalidRequestError, False),
+    (None, 422, InvalidRequestError, False),
+    (None, 429, RateLimitedError, True),
+    (None, 500, ServiceError, True),
+    (None, 503, ServiceError, True),
+    ("9.9.9", 400, InvalidRequestError, False),
+    ("9.9.9", 409, ApiError, False),
+    ("9.9.9", 429, RateLimitedError, True),
+    ("9.9.9", 500, ServiceError, True),
+    ("0.0.99", 500, ServiceError, True),
+    ("1.9.9", 500, ClientServiceInactiveError, False),
+    ("1.9.9", 401, ClientServiceInactiveError, False),
+    ("2.9.9", 500, ApiError, False),
+    ("2.2.1.5", 500, ApiError, False),
+    ("Código / 17", 409, ApiError, False),
+]
+
+SIGN_ERRORS: list[tuple[str, type[DocumentNotSignedError], bool]] = [
+    ("INVALID_CERT_SERVICE_CREDS", DocumentCertificateError, False),
+    ("INVALID_CERT_ACCESS_ACCOUNT", DocumentCertificateError, False),
+    ("INVALID_CERTIFICATE_SIGN_ERROR", DocumentCertificateError, False),
+    ("CONFIGURATION_SIGN_ERROR", DocumentCertificateError, False),
+    ("CERT_SERVICE_GLOBAL_ERROR", DocumentNotSignedError, True),
+    ("TIMESTAMP_SIGN_ERROR", DocumentNotSignedError, True),
+    ("STORAGE_SERVICE_GLOBAL_ERROR", DocumentNotSignedError, True),
+    ("SIGN_OPERATION_INTERNAL_ERROR", DocumentNotSignedError, True),
+    ("MOON_PHASE_SIGN_ERROR", DocumentNotSignedError, False),
+]
+
+
+@pytest.fixture
+async def client(service: MockedService) -> AsyncIterator[SignStash]:
+    # Without the system's certificates, which take longer to load than a test takes to run.
+    async with (
+        httpx.AsyncClient(verify=False) as http_client,
+        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+    ):
+        yield client
+
+
+def invoice() -> Document:
+    return Document.pdf(PDF, name="invoice.pdf", external_reference="FT_31")
+
+
+async def failure_of(client: SignStash, document: Document | None = None) -> Any:
+    with pytest.raises(SignStashError) as failed:
+        await client.sign(document or invoice())
+    return failed.value
+
+
+def refuse(service: MockedService, status: int, code: str | None = None, **fields: Any) -> None:
+    body = {"errorCode": code, **fields}
+    service.sign.respond(status, json={name: value for name, value in body.items() if value is not None})
+
+
+def not_signed(sign_error: str | None, sign_status: str | None = "ERROR_SIGNING") -> Callable[..., httpx.Response]:
+    failed = {"signStatus": sign_status, "signError": sign_error, "signedContent": None}
+    return lambda request: signed_answer(request, lambda document: document | failed)
+
+
+class TestCodes:
+    @pytest.mark.parametrize(("code", "status", "expected", "retryable"), CODES)
+    async def test_a_published_code(
+        self, client: SignStash, service: MockedService, code: str, status: int, expected: type, retryable: bool
+    ) -> None:
+        refuse(service, status, code, errorCodeDescription="What it means.", causeMessage="no description")
+
+        error = await failure_of(client)
+
+        assert type(error) is expected
+        assert (error.error_code, error.status_code, error.description) == (code, status, "What it means.")
+        assert code in str(error)
+        assert "no description" in str(error)
+        if isinstance(error, ApiError):
+            assert (error.retryable, error.cause_message) == (retryable, "no description")
+            assert error.body == service.sign.calls.last.response.content
+
+    @pytest.mark.parametrize(("code", "status", "expected", "retryable"), CODES)
+    async def test_the_code_decides_whatever_the_status(
+        self, client: SignStash, service: MockedService, code: str, status: int, expected: type, retryable: bool
+    ) -> None:
+        for other in {400, 401, 403, 404, 409, 413, 418, 422, 429, 500, 503} - {status}:
+            refuse(service, other, code)
+
+            error = await failure_of(client)
+
+            assert (type(error), error.error_code, error.status_code) == (expected, code, other)
+            assert getattr(error, "retryable", False) is retryable
+
+    def test_every_code_of_the_data_is_in_this_table(self) -> None:
+        assert [code for code, *_ in CODES] == list(errors.ERROR_CODES)
+
+    @pytest.mark.parametrize(("code", "status", "expected", "retryable"), FALLBACKS)
+    async def test_an_unknown_code_falls_back_to_its_family_then_to_the_status(
+        self, client: SignStash, service: MockedService, code: str, status: int, expected: type, retryable: bool
+    ) -> None:
+        refuse(service, status, code)
+
+        error = await failure_of(client)
+
+        assert (type(error), error.error_code, error.status_code) == (expected, code, status)
+        assert getattr(error, "retryable", False) is retryable
+        assert (code or f"HTTP {status}") in str(error)
+
+    @pytest.mark.parametrize(("code", "status"), [("1.1.0", 401), ("1.1.1", 401), ("1.9.9", 401)])
+    async def test_a_new_token_is_not_tried_where_it_does_not_help(
+        self, client: SignStash, service: MockedService, code: str, status: int
+    ) -> None:
+        refuse(service, status, code)
+
+        await failure_of(client)
+
+        assert (service.token.call_count, service.sign.call_count) == (1, 1)
+
+    @pytest.mark.parametrize(("code", "status"), [("0.0.10", 409), ("0.0.10", 500), (None, 401), ("9.9.9", 401)])
+    async def test_a_refused_token_is_replaced_once(
+        self, client: SignStash, service: MockedService, code: str | None, status: int
+    ) -> None:
+        refuse(service, status, code)
+
+        await failure_of(client)
+
+        assert (service.token.call_count, service.sign.call_count) == (2, 2)
+
+    async def test_refused_credentials(self, client: SignStash, service: MockedService) -> None:
+        service.token.respond(401, json={"error": "invalid_client", "error_description": "Bad credentials"})
+
+        error = await failure_of(client)
+
+        assert type(error) is CredentialsRejectedError
+        assert isinstance(error, AuthenticationError)
+        assert (error.status_code, error.error_code, error.description) == (401, "invalid_client", "Bad credentials")
+        assert (service.token.call_count, service.sign.call_count) == (1, 0)
+
+
+class TestDocuments:
+    @pytest.mark.parametrize(("sign_error", "expected", "retryable"), SIGN_ERRORS)
+    async def test_a_sign_error(
+        self, client: SignStash, service: MockedService, sign_error: str, expected: type, retryable: bool
+    ) -> None:
+        service.sign.mock(side_effect=not_signed(sign_error))
+
+        error = await failure_of(client)
+
+        assert type(error) is expected
+        assert (error.sign_error, error.sign_status, error.retryable) == (sign_error, "ERROR_SIGNING", retryable)
+        assert (error.document, error.external_reference, error.operation_id) == ("invoice.pdf", "FT_31", 4711)
+        assert sign_error in str(error)
+
+    def test_every_sign_error_of_the_definition_is_in_this_table(self) -> None:
+        assert {name for name, *_ in SIGN_ERRORS} - {"MOON_PHASE_SIGN_ERROR"} == {str(item) for item in SigningError}
+        assert errors.SIGN_ERRORS.keys() == {str(item) for item in SigningError}
+
+    async def test_a_failure_without_a_sign_error(self, client: SignStash, service: MockedService) -> None:
+        service.sign.mock(side_effect=not_signed(None))
+
+        error = await failure_of(client)
+
+        assert (type(error), error.sign_error, error.retryable) == (DocumentNotSignedError, None, False)
+
+    @pytest.mark.parametrize("caught", [CertificateNotProvisionedError, DocumentNotSignedError, SignStashError])
+    async def test_a_missing_certificate_is_caught_both_ways(
+        self, client: SignStash, service: MockedService, caught: type[SignStashError]
+    ) -> None:
+        service.sign.mock(side_effect=not_signed("INVALID_CERT_SERVICE_CREDS"))
+
+        with pytest.raises(caught) as failed:
+            await client.sign(invoice())
+
+        error: Any = failed.value
+        assert (error.status_code, error.error_code, error.description) == (200, None, None)
+        assert (error.cause_message, error.body, error.retryable) == (None, b"", False)
+
+    async def test_several_invalid_documents_are_one_error(self, client: SignStash, service: MockedService) -> None:
+        documents = [Document.pdf(PDF, name="good.pdf"), *(Document.pdf(b"", name=f"{n}.pdf") for n in "1234")]
+
+        with pytest.raises(InvalidDocumentError, match=r"4 of 5 documents.*1\.pdf.*2\.pdf.*3\.pdf") as refused:
+            await client.sign_batch(documents)
+
+        group = refused.value.__cause__
+        assert isinstance(group, ExceptionGroup)
+        assert [item.document for item in group.exceptions] == ["1.pdf", "2.pdf", "3.pdf", "4.pdf"]  # type: ignore[attr-defined]
+        assert group.subgroup(InvalidDocumentError) is not None
+        assert "4.pdf" not in str(refused.value)
+        assert service.token.call_count == 0
+
+    async def test_one_invalid_document_is_raised_itself(self, client: SignStash) -> None:
+        with pytest.raises(InvalidDocumentError) as refused:
+            await client.sign_batch([Document.pdf(PDF, name="good.pdf"), Document.pdf(b"", name="bad.pdf")])
+
+        assert (refused.value.document, refused.value.__cause__) == ("bad.pdf", None)
+
+
+class TestOwnClasses:
+    async def client_for(self, service: MockedService, classes: Any) -> Any:
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes=classes) as client:
+            return await failure_of(client)
+
+    @pytest.mark.parametrize("code", ["2.1.7", "X", "0.0.2"])
+    async def test_a_code_of_the_request(self, service: MockedService, code: str) -> None:
+        refuse(service, 500, code)
+
+        error = await self.client_for(service, {code: CertificateNotProvisionedError})
+
+        assert (type(error), error.error_code) == (CertificateNotProvisionedError, code)
+
+    async def test_a_class_of_the_users_own(self, service: MockedService) -> None:
+        class OutOfPaperError(ApiError):
+            pass
+
+        refuse(service, 500, "7.7.7")
+
+        assert type(await self.client_for(service, {"7.7.7": OutOfPaperError})) is OutOfPaperError
+
+    async def test_a_class_that_carries_more(self, service: MockedService) -> None:
+        service.sign.respond(503, json={"errorCode": "7.7.7"}, headers={"Retry-After": "7"})
+
+        error = await self.client_for(service, {"7.7.7": RateLimitedError})
+
+        assert (type(error), error.retry_after) == (RateLimitedError, 7.0)
+
+    @pytest.mark.parametrize("sign_error", ["NO_CREDITS_LEFT", "CERT_SERVICE_GLOBAL_ERROR"])
+    async def test_a_sign_error(self, service: MockedService, sign_error: str) -> None:
+        service.sign.mock(side_effect=not_signed(sign_error))
+
+        error = await self.client_for(service, {sign_error: CertificateNotProvisionedError})
+
+        assert (type(error), error.sign_error) == (DocumentCertificateError, sign_error)
+
+    async def test_the_documents_class_for_a_whole_request(self, service: MockedService) -> None:
+        refuse(service, 500, "2.1.7")
+
+        error = await self.client_for(service, {"2.1.7": DocumentCertificateError})
+
+        assert isinstance(error, CertificateNotProvisionedError)
+        assert error.error_code == "2.1.7"
+
+    @pytest.mark.parametrize("value", [ValueError, "ServiceError", None, ConnectionFailedError])
+    def test_what_is_no_such_class_is_refused_at_once(self, value: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"error_classes.*2\.1\.7"):
+            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes={"2.1.7": value})
+
+
+class TestMaybeProcessed:
+    @pytest.mark.parametrize(
+        ("status", "body", "expected"),
+        [
+            *((status, {"errorCode": code}, code in ("0.0.1", "0.0.5")) for code, status, *_ in CODES),
+            (409, {"errorCode": "0.0.1"}, True),  # the code decides: the server fell over
+            (500, {"errorCode": "9.9.9"}, True),  # nobody knows what it did before
+            (409, {"errorCode": "9.9.9"}, False),
+            (500, {"errorCode": "2.1.7"}, False),
+            (429, {"errorCode": "9.9.9"}, False),
+            (400, {}, False),
+            (401, {}, False),
+            (404, {}, False),
+            (429, {}, False),
+            (500, {}, True),
+            (502, {}, True),
+            (504, {}, True),
+            (200, {}, True),
+            (302, {}, False),
+        ],
+    )
+    async def test_of_a_refusal(
+        self, client: SignStash, service: MockedService, status: int, body: Any, expected: bool
+    ) -> None:
+        service.sign.respond(status, json=body)
+
+        assert (await failure_of(client)).maybe_processed is expected
+
+    @pytest.mark.parametrize(
+        ("sign_status", "sign_error", "expected"),
+        [
+            ("ERROR_SIGNING", "TIMESTAMP_SIGN_ERROR", False),
+            ("ERROR_SIGNING", "INVALID_CERT_SERVICE_CREDS", False),
+            ("ERROR_SIGNING", None, False),
+            (None, "TIMESTAMP_SIGN_ERROR", False),
+            ("RECEIVED", None, True),
+            ("SIGNED", "TIMESTAMP_SIGN_ERROR", True),  # it says both
+            ("SIGNED", None, True),  # but there is no content
+            (None, None, True),  # it says nothing
+            ("ALMOST_SIGNED", None, True),  # it says what nobody knows
+        ],
+    )
+    async def test_of_a_document(
+        self, client: SignStash, service: MockedService, sign_status: str, sign_error: str, expected: bool
+    ) -> None:
+        service.sign.mock(side_effect=not_signed(sign_error, sign_status))
+
+        assert (await failure_of(client)).maybe_processed is expected
+
+    @pytest.mark.parametrize("status", [200, 404, 500, 504])
+    async def test_of_a_question(self, client: SignStash, service: MockedService, status: int) -> None:
+        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").respond(status, text="<html>")
+
+        with pytest.raises(SignStashError) as failed:
+            await client.get_status(7)
+        assert failed.value.maybe_processed is False
+
+    @pytest.mark.parametrize(
+        ("cls", "expected"),
+        [
+            (ConfigurationError, False),
+            (InvalidDocumentError, False),
+            (ConnectionFailedError, False),
+            (OutcomeUnknownError, True),
+        ],
+    )
+    def test_of_a_class(self, cls: type[SignStashError], expected: bool) -> None:
+        assert cls("It failed.", "Mend it.").maybe_processed is expected
+
+
+class TestRetryAfter:
+    @pytest.fixture
+    def elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        if not hasattr(time, "tzset"):
+            pytest.skip("the time zone of a process cannot be set here")
+        before = os.environ.get("TZ")
+        os.environ["TZ"] = "XXX-5"
+        time.tzset()
+        yield
+        os.environ.pop("TZ")
+        os.environ.update({} if before is None else {"TZ": before})
+        time.tzset()
+
+    async def wait(self, client: SignStash, service: MockedService, headers: dict[str, str]) -> float | None:
+        service.sign.respond(429, headers=headers)
+        error = await failure_of(client)
+        assert type(error) is RateLimitedError
+        assert error.maybe_processed is False
+        return error.retry_after
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            ("7", 7.0),
+            (" 2.5 ", 2.5),
+            ("0", 0.0),
+            ("-3", 0.0),
+            ("nan", None),
+            ("inf", None),
+            ("-inf", None),
+            ("1e999", None),
+            ("soon", None),
+            ("", None),
+            ("Wed, 99 Foo 2026", None),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ],
+    )
+    async def test_a_number_or_nothing(
+        self, client: SignStash, service: MockedService, value: str, expected: float | None
+    ) -> None:
+        assert await self.wait(client, service, {"Retry-After": value}) == expected
+
+    async def test_absent(self, client: SignStash, service: MockedService) -> None:
+        assert await self.wait(client, service, {}) is None
+
+    @pytest.mark.usefixtures("elsewhere")
+    async def test_a_date(self, client: SignStash, service: MockedService) -> None:
+        later = datetime.now(UTC) + timedelta(minutes=2)
+        for value in (email.utils.format_datetime(later, usegmt=True), later.strftime("%a %b %d %H:%M:%S %Y")):
+            assert await self.wait(client, service, {"Retry-After": value}) == pytest.approx(120, abs=10)
+
+    async def test_of_the_token_server(self, service: MockedService) -> None:
+        async def at_once(_: float) -> None: ...
+
+        service.token.respond(429, headers={"Retry-After": "7"})
+        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], sleep=at_once)
+        async with SignStash(BASE_URL, auth=auth) as client:
+            error = await failure_of(client)
+
+        assert (type(error), error.retry_after, error.maybe_processed) == (RateLimitedError, 7.0, False)

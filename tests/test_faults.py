@@ -1,0 +1,366 @@
+"""What the network does to a request: which exception it becomes, and whether the service may have signed."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import threading
+import time
+import tracemalloc
+import zlib
+from typing import Any
+
+import httpx
+import pytest
+
+from signstash import (
+    ConnectionFailedError,
+    Document,
+    DuplicateReferenceError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ServiceError,
+    SignStashError,
+    UnexpectedAnswerError,
+)
+from tests.conftest import PDF
+from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, failure_of, little_memory
+
+
+async def failure_at(script: Script, content: bytes = PDF, **options: Any) -> Any:
+    """What becomes of a request to a server that follows the script."""
+    async with FaultServer(script) as server, client_of(server.url, **options) as client:
+        error = await failure_of(client, content)
+        assert server.connections <= 2
+    return error
+
+
+# While the request is sent
+
+
+async def resets_at_once(connection: Connection) -> None:
+    connection.reset()
+
+
+async def resets_after_the_head(connection: Connection) -> None:
+    await connection.head()
+    connection.reset()
+
+
+async def resets_in_the_body(connection: Connection) -> None:
+    await connection.head()
+    await connection.body(300_000)
+    connection.reset()
+
+
+async def closes_in_the_body(connection: Connection) -> None:
+    await connection.head()
+    await connection.body(300_000)
+    connection.close()
+
+
+async def stops_reading(connection: Connection) -> None:
+    await connection.head()
+    await connection.body(300_000)
+    await connection.stay()
+
+
+@pytest.mark.parametrize("upload", ["base64", "multipart"])
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        (resets_at_once, {}),
+        (resets_after_the_head, {}),
+        (resets_in_the_body, {}),
+        (closes_in_the_body, {}),
+        (stops_reading, {"timeout": httpx.Timeout(5.0, write=0.05)}),
+        (stops_reading, {"deadline": 0.2}),
+    ],
+)
+async def test_a_request_that_did_not_go_out_whole_was_not_processed(
+    script: Script, options: dict[str, Any], upload: str
+) -> None:
+    error = await failure_at(script, LARGE, upload=upload, **options)
+
+    assert type(error) is ConnectionFailedError
+    assert error.maybe_processed is False
+    assert "127.0.0.1" in str(error)
+    assert "FT_31" in str(error)
+
+
+async def test_an_answer_before_the_body_is_read_is_still_the_answer() -> None:
+    async def refuses(connection: Connection) -> None:
+        head = await connection.head()
+        await connection.answer(b'{"errorCode": "0.0.4"}', status=413)
+        await connection.body(int(head["content-length"]))
+
+    error = await failure_at(refuses, LARGE)
+
+    assert type(error) is InvalidRequestError
+    assert error.maybe_processed is False
+
+
+@pytest.mark.parametrize("upload", ["base64", "multipart"])
+@pytest.mark.parametrize("lost", [httpx.WriteTimeout("slow"), httpx.WriteError("broken"), TimeoutError()])
+async def test_a_last_piece_on_its_way_may_have_arrived(lost: Exception, upload: str) -> None:
+    # The event loop may learn of a broken connection, or of its own deadline, before it learns that all was sent.
+    class Transport(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            missing = int(request.headers["content-length"])
+            assert isinstance(request.stream, httpx.AsyncByteStream)
+            async for piece in request.stream:
+                missing -= len(piece)
+                if missing == 0:
+                    raise lost
+            raise AssertionError("the body is too short")
+
+    async with client_of(
+        "http://proxy.test", http_client=httpx.AsyncClient(transport=Transport()), upload=upload
+    ) as client:
+        error = await failure_of(client, LARGE)
+
+    assert type(error) is OutcomeUnknownError
+    assert error.maybe_processed is True
+
+
+async def test_what_the_server_got_whole_may_be_processed_however_late_the_event_loop_hears_of_it() -> None:
+    # While the loop is held up the operating system sends the rest; then loop and deadline wake up together.
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    begun = threading.Event()
+    received: list[bool] = []
+
+    def read_all() -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as request:
+            lines = list(iter(request.readline, b"\r\n"))
+            length = next(int(line.split(b":")[1]) for line in lines if line.lower().startswith(b"content-length"))
+            begun.set()
+            try:
+                received.append(len(request.read(length)) == length)
+            except OSError:
+                received.append(False)
+
+    async def hold_the_loop_up() -> None:
+        await asyncio.to_thread(begun.wait)
+        while not received:
+            time.sleep(0.12)  # noqa: ASYNC251 - that is the point
+            await asyncio.sleep(0)
+
+    server = threading.Thread(target=read_all)
+    server.start()
+    async with client_of(f"http://127.0.0.1:{listener.getsockname()[1]}", deadline=0.1) as client:
+        holding = asyncio.create_task(hold_the_loop_up())
+        error = await failure_of(client, LARGE[: 3 * 1024 * 1024])
+        await holding
+    server.join()
+    listener.close()
+
+    assert error.maybe_processed or not received[0]
+
+
+async def test_a_transport_that_takes_the_body_whole_may_have_sent_it() -> None:
+    def lose(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("slow", request=request)
+
+    transport = httpx.MockTransport(lose)
+    async with client_of("http://proxy.test", http_client=httpx.AsyncClient(transport=transport)) as client:
+        error = await failure_of(client)
+
+    assert type(error) is OutcomeUnknownError
+    assert error.maybe_processed is True
+
+
+# After the request was sent
+
+
+async def resets_after_the_body(connection: Connection) -> None:
+    await connection.request()
+    connection.reset()
+
+
+async def closes_without_an_answer(connection: Connection) -> None:
+    await connection.request()
+    connection.close()
+
+
+async def never_answers(connection: Connection) -> None:
+    await connection.request()
+    await connection.stay()
+
+
+async def trickles_its_head(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        await connection.send(b"x")
+        await asyncio.sleep(0.005)
+
+
+async def trickles_its_body(connection: Connection) -> None:
+    await connection.request()
+    await connection.answer(b"{", length=1_000_000)
+    while True:
+        await connection.send(b" ")
+        await asyncio.sleep(0.005)
+
+
+async def answers_half(connection: Connection) -> None:
+    await connection.request()
+    await connection.answer(b'{"id": 1, "documentList": []}', length=1000)
+
+
+async def answers_half_and_resets(connection: Connection) -> None:
+    await answers_half(connection)
+    connection.reset()
+
+
+async def cuts_off_its_chunks(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"id": 1,\r\nff\r\n"docu')
+
+
+async def speaks_something_else(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b"220 mail.test ESMTP\r\n\r\n")
+
+
+async def says_it_is_compressed(connection: Connection) -> None:
+    await connection.request()
+    await connection.answer(b'{"id": 1}', "Content-Encoding: gzip")
+
+
+async def changes_the_protocol(connection: Connection) -> None:
+    await connection.request()
+    await connection.answer(b"", status=101)
+
+
+async def sends_a_head_without_end(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 300_000)
+
+
+LOST_ANSWERS = [
+    (resets_after_the_body, {}),
+    (closes_without_an_answer, {}),
+    (never_answers, {"timeout": httpx.Timeout(5.0, read=0.05)}),
+    (never_answers, {"deadline": 0.1}),
+    (trickles_its_head, {"timeout": httpx.Timeout(5.0, read=1.0), "deadline": 0.1}),
+    (trickles_its_body, {"timeout": httpx.Timeout(5.0, read=1.0), "deadline": 0.1}),
+    (answers_half, {}),
+    (answers_half_and_resets, {}),
+    (cuts_off_its_chunks, {}),
+    (speaks_something_else, {}),
+    (says_it_is_compressed, {}),
+    (changes_the_protocol, {}),
+    (sends_a_head_without_end, {}),
+]
+
+
+@pytest.mark.parametrize("upload", ["base64", "multipart"])
+@pytest.mark.parametrize(("script", "options"), LOST_ANSWERS)
+async def test_a_lost_answer_leaves_the_outcome_unknown(script: Script, options: dict[str, Any], upload: str) -> None:
+    error = await failure_at(script, upload=upload, **options)
+
+    assert type(error) is OutcomeUnknownError
+    assert error.maybe_processed is True
+    assert error.external_references == ("FT_31",)
+    assert "127.0.0.1" in str(error)
+
+
+@pytest.mark.parametrize(("script", "options"), LOST_ANSWERS)
+async def test_a_lost_answer_to_a_question_changed_nothing(script: Script, options: dict[str, Any]) -> None:
+    async with FaultServer(script) as server, client_of(server.url, **options) as client:
+        with pytest.raises(ConnectionFailedError) as failed:
+            await client.get_status(7)
+
+    assert failed.value.maybe_processed is False
+
+
+async def test_an_answer_longer_than_its_length_is_cut() -> None:
+    async def answers_too_much(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(b'{"id": 1, "documentList": []}', length=10)
+
+    async with FaultServer(answers_too_much, Connection.sign) as server, client_of(server.url) as client:
+        error = await failure_of(client)
+
+    assert type(error) is UnexpectedAnswerError
+    assert error.maybe_processed is True
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "maybe_processed"),
+    [
+        (409, b'{"errorCode": "0.0.7"}', DuplicateReferenceError, False),
+        (429, b"<html>", RateLimitedError, False),
+        (500, b'{"errorCode": "0.0.1"}', ServiceError, True),
+        (503, b"", ServiceError, True),
+        (500, b'{"errorCode": "0.0.', UnexpectedAnswerError, True),
+        (409, b'{"errorCode": "0.0.', UnexpectedAnswerError, False),
+    ],
+)
+async def test_half_a_refusal_is_a_refusal(
+    status: int, body: bytes, expected: type[SignStashError], maybe_processed: bool
+) -> None:
+    async def refuses(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(body, status=status, length=1000)
+        connection.reset() if status == 409 else connection.close()
+
+    error = await failure_at(refuses)
+
+    assert type(error) is expected
+    assert error.status_code == status
+    assert error.maybe_processed is maybe_processed
+
+
+async def test_a_refused_token_is_replaced_even_if_the_refusal_is_cut() -> None:
+    async def refuses(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(b"<ht", status=401, length=1000)
+
+    async with FaultServer(refuses, Connection.sign) as server, client_of(server.url) as client:
+        signed = await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+
+    assert signed.content == b"signed:" + PDF
+    assert server.bodies[0] == server.bodies[1]
+
+
+# Compressed answers
+
+
+def bomb(size: int, layers: int) -> bytes:
+    """So many zeros, compressed once or more."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    head = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed = head + block * (size >> 20)
+    for _ in range(layers - 1):
+        packed = gzip.compress(packed)
+    return packed
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("layers", [1, 2])
+async def test_a_decompression_bomb_costs_little_memory(status: int, layers: int) -> None:
+    packed = bomb(400 << 20, layers)
+    assert len(packed) < 1 << 20
+
+    async def drops_it(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(packed, f"Content-Encoding: {', '.join(['gzip'] * layers)}", status=status)
+
+    tracemalloc.start()
+    try:
+        with little_memory():
+            error = await failure_at(drops_it)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert type(error) in (UnexpectedAnswerError, OutcomeUnknownError, ServiceError)
+    assert error.maybe_processed is True
+    assert peak < 256 << 20

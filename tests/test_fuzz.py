@@ -1,0 +1,375 @@
+"""Answers derived from the definition and then broken: only SignStashError comes of them, and never a wrong file.
+
+`SIGNSTASH_FUZZ_EXAMPLES` sets how many answers each test tries, 300 without it. With it they differ from run to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import pickle
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from signstash import Document, DocumentNotSignedError, SignStash, SignStashError, TokenAuth
+from signstash.errors import ERROR_CODES
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, token_answer
+from tests.fault_server import at_once, little_memory
+
+fuzz = settings(
+    max_examples=int(os.environ.get("SIGNSTASH_FUZZ_EXAMPLES", "300")),
+    derandomize="SIGNSTASH_FUZZ_EXAMPLES" not in os.environ,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+BASE_URL = "http://proxy.test/signstash"
+DEFINITION = json.loads(Path(__file__).parents[1].joinpath("openapi", "signstash.json").read_text("utf-8"))
+SCHEMAS: dict[str, Any] = DEFINITION["components"]["schemas"]
+REFERENCES = ("A", "B", "C")
+
+
+@attrs.frozen
+class Answer(httpx.AsyncByteStream):
+    """What a server answers.
+
+    Attributes:
+        status: HTTP status.
+        headers: Headers, as bytes.
+        body: Body.
+        end: What breaks the connection at the end of the body, or None.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    end: Exception | None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        middle = len(self.body) // 2
+        yield self.body[:middle]
+        yield self.body[middle:]
+        if self.end is not None:
+            raise self.end
+
+    def to_response(self) -> httpx.Response:
+        """The answer as httpx has it from a connection."""
+        return httpx.Response(self.status, headers=self.headers, stream=self)
+
+
+# Answers, as the definition has them
+
+texts = st.text(max_size=12)
+scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts, st.just(10**320), st.just("x" * 5000))
+junk = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2))
+dates = st.sampled_from(
+    ["2026-02-10T10:19:21.648Z", "2026-02-10 10:19:21.648", "2026-02-10T10:19:21.648+0000", "", "0", "9" * 400, 1e300]
+)
+
+
+def from_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values that a schema of the definition describes."""
+    if "$ref" in schema:
+        return from_schema(SCHEMAS[schema["$ref"].rpartition("/")[2]])
+    if "allOf" in schema:
+        return from_schema(schema["allOf"][0])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if schema["type"] == "object":
+        fields = {name: from_schema(field) for name, field in schema.get("properties", {}).items()}
+        return st.fixed_dictionaries({}, optional=fields)
+    if schema["type"] == "array":
+        return st.lists(from_schema(schema["items"]), max_size=2)
+    if schema.get("format") == "date-time":
+        return dates
+    return {"integer": st.integers(0, 2**63), "boolean": st.booleans(), "number": st.floats()}.get(
+        schema["type"], texts
+    )
+
+
+@st.composite
+def signed_operations(draw: st.DrawFn) -> dict[str, Any]:
+    """Operations that have signed all documents, in any order."""
+    operation: dict[str, Any] = draw(from_schema(SCHEMAS["SignOperation"]))
+    described = from_schema(SCHEMAS["DocumentResponse"])
+    documents = []
+    for reference in draw(st.permutations(REFERENCES)):
+        content = base64.b64encode(draw(st.binary(min_size=1, max_size=20))).decode()
+        signed = {"externalReference": reference, "signStatus": "SIGNED", "signError": None, "signedContent": content}
+        documents.append(draw(described) | signed)
+    return operation | {"documentList": documents}
+
+
+operations = from_schema(SCHEMAS["SignOperation"])
+refusals = st.fixed_dictionaries(
+    {},
+    optional={
+        **{name: from_schema(field) for name, field in SCHEMAS["ErrorResponse"]["properties"].items()},
+        "errorCode": st.sampled_from([*ERROR_CODES, "2.1.7", "9.9.9"]) | texts,
+        "error": st.sampled_from(["invalid_token", "invalid_client"]),
+    },
+)
+tokens = st.fixed_dictionaries(
+    {"access_token": st.just("abc.def.ghi"), "token_type": st.just("bearer"), "expires_in": st.integers(-1, 100_000)}
+)
+
+
+# ... and broken
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """All containers of a JSON value, each with every key that it has."""
+    for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from places(value[key])
+
+
+@st.composite
+def broken(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> Any:
+    """Values of which some fields are missing, replaced, or of another type."""
+    value = [draw(values)]
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
+        container, key = draw(st.sampled_from(list(places(value))))
+        match draw(st.sampled_from(["drop", "null", "text", "list", "twice", "replace"])):
+            case "drop" if isinstance(container, dict):
+                del container[key]
+            case "null" | "drop":
+                container[key] = None
+            case "text":
+                container[key] = str(container[key])
+            case "list":
+                container[key] = [container[key]]
+            case "twice" if isinstance(container, list) and container is not value:
+                container.append(container[key])
+            case _:
+                container[key] = draw(junk)
+    return value[0]
+
+
+header_values = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=30)
+header_lines = st.tuples(
+    st.sampled_from(["Content-Type", "Retry-After", "Location", "WWW-Authenticate", "Content-Encoding", "X-Other"]),
+    st.sampled_from(["gzip", "deflate", "7", "nan", "http:x", "//", "/x", "text/html", "a/b; charset=q"])
+    | header_values,
+).map(lambda line: (line[0].encode(), line[1].encode("latin-1")))
+
+
+@st.composite
+def answers(draw: st.DrawFn, values: st.SearchStrategy[Any], *, raw: bytes = b"") -> Answer:
+    """Answers that hold such a value, or do not any more."""
+    body = raw
+    if not raw:
+        written = json.dumps(draw(broken(values)), ensure_ascii=draw(st.booleans()))
+        encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "latin-1", "utf-16"]))
+        body = written.encode(encoding, "xmlcharrefreplace" if encoding == "latin-1" else "surrogatepass")
+    match draw(st.sampled_from(["", "", "", "", "", "cut", "noise", "spot"])):
+        case "cut":
+            body = body[: draw(st.integers(0, len(body)))]
+        case "noise":
+            body = draw(st.binary(max_size=40))
+        case "spot":
+            spot = draw(st.integers(0, len(body)))
+            body = body[:spot] + draw(st.binary(max_size=3)) + body[spot + 1 :]
+    status = draw(st.sampled_from([200, 200, 200, 200, 201, 204, 302, 401, 409, 429, 500]) | st.integers(200, 599))
+    ends = [
+        None,
+        None,
+        None,
+        None,
+        httpx.ReadError("reset"),
+        httpx.RemoteProtocolError("cut"),
+        httpx.ReadTimeout("slow"),
+    ]
+    headers = draw(st.lists(header_lines, max_size=2) | st.just([]))
+    return Answer(status, headers, body, draw(st.sampled_from(ends)))
+
+
+# What must hold
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """A network of a token server and a service, which give one answer each, however often they are asked."""
+
+    def __init__(self, service: Answer | None = None, token: Answer | None = None) -> None:
+        self._service = service
+        self._token = token
+        self.authorization = ""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        async for _ in request.stream:
+            pass
+        if request.url == TOKEN_URL:
+            return self._token.to_response() if self._token else token_answer()
+        self.authorization = request.headers["authorization"]
+        return self._service.to_response() if self._service else httpx.Response(200, json={"id": 1})
+
+
+async def outcome_of(wire: Wire, call: Callable[[SignStash], Awaitable[Any]]) -> Any:
+    """What a call returns, or the error that it raises; any other exception passes through and fails the test."""
+    async with asyncio.timeout(5), httpx.AsyncClient(transport=wire) as http_client:
+        auth = TokenAuth(
+            TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], http_client=http_client, sleep=at_once
+        )
+        async with aclosing(auth), SignStash(BASE_URL, auth=auth, http_client=http_client) as client:
+            try:
+                return await call(client)
+            except SignStashError as error:
+                return error
+
+
+def expect_clear(error: SignStashError) -> None:
+    text = str(error)
+    assert text.isprintable()
+    assert len(text) < 3000
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (type(arrived), str(arrived)) == (type(error), text)
+
+
+def expect_rightly_signed(answer: Answer, reference: str, result: Any) -> None:
+    """A document is signed with exactly what the answer holds under its reference, or has an error."""
+    if isinstance(result, SignStashError):
+        expect_clear(result)
+        if answer.status < 300:
+            assert result.maybe_processed or isinstance(result, DocumentNotSignedError)
+    entries = entries_in(answer, reference)
+    clean = [entry for entry in entries if entry.get("signStatus") == "SIGNED" and not entry.get("signError")]
+    content = base64_of(clean[0].get("signedContent")) if len(entries) == len(clean) == 1 else None
+    if not isinstance(result, SignStashError):
+        assert result.content == content
+        assert result.external_reference == reference
+    elif content and answer.status == 200 and answer.end is None and not answer.headers:
+        raise AssertionError("a signed document is lost") from result
+
+
+def entries_in(answer: Answer, reference: str) -> list[Any]:
+    try:
+        fields = json.loads(answer.body)
+    except UnicodeDecodeError:
+        fields = read_latin_1(answer.body)
+    except (ValueError, RecursionError):
+        return []
+    listed = fields.get("documentList") if isinstance(fields, dict) else None
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    return [entry for entry in entries if entry.get("externalReference") == reference]
+
+
+def read_latin_1(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("latin-1"))
+    except ValueError:
+        return None
+
+
+def base64_of(text: Any) -> bytes | None:
+    if not isinstance(text, str):
+        return None
+    compact = "".join(text.split()).rstrip("=")
+    try:
+        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True) or None
+    except ValueError:
+        return None
+
+
+def try_answers(cases: st.SearchStrategy[Any], check: Callable[[Any], Awaitable[None]]) -> None:
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+
+        @fuzz
+        @given(cases)
+        def run(case: Any) -> None:
+            with little_memory():
+                runner.run(check(case))
+
+        run()
+
+
+def documents() -> list[Document]:
+    return [Document.pdf(PDF, name=f"{name}.pdf", external_reference=name) for name in REFERENCES]
+
+
+def test_signing_one_document() -> None:
+    async def check(answer: Answer) -> None:
+        result = await outcome_of(Wire(answer), lambda client: client.sign(documents()[0]))
+        expect_rightly_signed(answer, "A", result)
+
+    try_answers(answers(signed_operations() | refusals), check)
+
+
+def test_signing_several_documents() -> None:
+    async def check(answer: Answer) -> None:
+        batch = await outcome_of(Wire(answer), lambda client: client.sign_batch(documents()))
+        if isinstance(batch, SignStashError):
+            expect_rightly_signed(answer, "A", batch)
+            return
+        assert [outcome.document.name for outcome in batch.outcomes] == ["A.pdf", "B.pdf", "C.pdf"]
+        for reference, outcome in zip(REFERENCES, batch.outcomes, strict=True):
+            expect_rightly_signed(answer, reference, outcome.result)
+        assert repr(batch)
+        assert isinstance(batch.operation.to_dict(), dict)
+
+    try_answers(answers(signed_operations()), check)
+
+
+def is_number(result: Any) -> bool:
+    return type(result) is int
+
+
+def is_model(result: Any) -> bool:
+    return bool(repr(result)) and isinstance(result.to_dict(), dict)
+
+
+@pytest.mark.parametrize(
+    ("cases", "call", "holds"),
+    [
+        (answers(st.integers() | refusals), lambda client: client.get_operation_id("A"), is_number),
+        (answers(operations | refusals), lambda client: client.get_status(7), is_model),
+        (answers(operations | refusals), lambda client: client.get_operation(7, include_content=True), is_model),
+        (
+            answers(refusals) | answers(refusals, raw=b"PK\x05\x06" + bytes(18)),
+            lambda client: client.download_documents(7),
+            lambda result: result.startswith(b"PK"),
+        ),
+        (
+            answers(refusals),
+            lambda client: client.resend_mails(7, ["ana@example.test"]),
+            lambda result: result is None,
+        ),
+    ],
+    ids=["get_operation_id", "get_status", "get_operation", "download_documents", "resend_mails"],
+)
+def test_asking(cases: st.SearchStrategy[Answer], call: Callable[..., Any], holds: Callable[[Any], bool]) -> None:
+    async def check(answer: Answer) -> None:
+        result = await outcome_of(Wire(answer), call)
+        if isinstance(result, SignStashError):
+            expect_clear(result)
+        else:
+            assert 200 <= answer.status < 300
+            assert holds(result)
+
+    try_answers(cases, check)
+
+
+def test_the_token_server() -> None:
+    async def check(answer: Answer) -> None:
+        wire = Wire(token=answer)
+        result = await outcome_of(wire, lambda client: client.get_status(7))
+        if isinstance(result, SignStashError):
+            expect_clear(result)
+            assert result.maybe_processed is False
+            assert wire.authorization == ""
+        else:
+            assert 200 <= answer.status < 300
+            assert wire.authorization == f"Bearer {json.loads(answer.body)['access_token']}"
+
+    try_answers(answers(tokens | refusals), check)

@@ -1,0 +1,297 @@
+"""Answers whose fields are unknown or odd: they are read liberally, and never cost the signed document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from signstash import Document, DocumentNotSignedError, OutcomeUnknownError, SignStash, UnexpectedAnswerError
+from signstash.models import UNSET, BaseOperation, ContentType, SigningStatus
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+
+SIGNED = b"signed:" + PDF
+
+ODD: list[Any] = [None, 7, -1, 2.5, True, "", "text", "é\x00", [], [None], ["text"], {}, {"a": None}, 10**400, 1e400]
+
+
+@pytest.fixture
+async def client(service: MockedService) -> AsyncIterator[SignStash]:
+    # Without the system's certificates, which take longer to load than a test takes to run.
+    async with (
+        httpx.AsyncClient(verify=False) as http_client,
+        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+    ):
+        yield client
+
+
+def answer_with(service: MockedService, operation: dict[str, Any] | None = None, **document: Any) -> None:
+    """Let the service sign, with other fields of the operation and of each document."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        fields = json.loads(signed_answer(request).content) | (operation or {})
+        fields["documentList"] = [signed | document for signed in fields["documentList"]]
+        return httpx.Response(200, content=json.dumps(fields))
+
+    service.sign.mock(side_effect=answer)
+
+
+async def signed_batch(client: SignStash) -> Any:
+    batch = await client.sign_batch([Document.pdf(PDF, name="invoice.pdf", external_reference="FT_31")])
+    assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [SIGNED]
+    return batch
+
+
+class TestSigning:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "type",
+            "status",
+            "issuerCompany",
+            "issuerClientServiceAlias",
+            "creationDate",
+            "folderExternalReference",
+            "signatureQueuePriority",
+            "folder",
+            "deliveryInfo",
+            "executionTime",
+            "id",
+            "unheardOf",
+        ],
+    )
+    async def test_an_odd_field_of_the_operation(self, client: SignStash, service: MockedService, name: str) -> None:
+        for value in ODD:
+            answer_with(service, {name: value})
+
+            batch = await signed_batch(client)
+
+            if name != "status":
+                assert batch.operation.status == "EXECUTED"
+            if name != "id":
+                assert batch.outcomes[0].signed.operation_id == 4711
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "name",
+            "internalId",
+            "cipherStatus",
+            "storageStatus",
+            "contentLength",
+            "additionalContentLength",
+            "receptionDate",
+            "storagePeriod",
+            "storageEndDate",
+            "documentAttributes",
+            "contentType",
+            "unheardOf",
+        ],
+    )
+    async def test_an_odd_field_of_the_document(self, client: SignStash, service: MockedService, name: str) -> None:
+        for value in ODD:
+            answer_with(service, **{name: value})
+
+            signed = (await signed_batch(client)).outcomes[0].signed
+
+            assert signed.name == "invoice.pdf"
+            assert signed.details.sign_status == "SIGNED"
+
+    async def test_an_odd_field_is_kept_and_costs_only_itself(self, client: SignStash, service: MockedService) -> None:
+        answer_with(
+            service,
+            {"issuerCompany": "ACME", "executionTime": 12, "new": 1},
+            documentAttributes=5,
+            receptionDate="then",
+            contentLength=99,
+        )
+
+        batch = await signed_batch(client)
+
+        assert batch.operation.execution_time == 12
+        assert batch.operation.issuer_company is UNSET
+        assert batch.operation.additional_properties == {"issuerCompany": "ACME", "new": 1}
+        details = batch.outcomes[0].signed.details
+        assert details.content_length == 99
+        assert details.additional_properties == {"documentAttributes": 5, "receptionDate": "then"}
+
+    async def test_unknown_values_of_enums_are_usable(self, client: SignStash, service: MockedService) -> None:
+        answer_with(
+            service,
+            {"type": "STAMP", "status": "ALMOST"},
+            cipherStatus="ROT13",
+            storageStatus="CLOUDY",
+            contentType="application/pdf, text/xml",
+        )
+
+        batch = await signed_batch(client)
+
+        assert (batch.operation.type_, str(batch.operation.status)) == ("STAMP", "ALMOST")
+        details = batch.outcomes[0].signed.details
+        assert (details.cipher_status, details.storage_status) == ("ROT13", "CLOUDY")
+        assert isinstance(details.content_type, ContentType)
+        assert details.to_dict()["contentType"] == "application/pdf, text/xml"
+
+    async def test_an_unknown_sign_status_is_carried(self, client: SignStash, service: MockedService) -> None:
+        answer_with(service, signStatus="WAITING_FOR_MOON", signedContent=None)
+
+        batch = await client.sign_batch([Document.pdf(PDF, name="invoice.pdf")])
+
+        error = batch.outcomes[0].error
+        assert "WAITING_FOR_MOON" in str(error)
+        status = batch.operation.document_list[0].sign_status  # type: ignore[index,union-attr]
+        assert isinstance(status, SigningStatus)
+        assert status == "WAITING_FOR_MOON"
+
+    @pytest.mark.parametrize("value", [..., None, "", 7, True, [], {}, "signed", "SIGNED "])
+    async def test_only_signed_is_signed(self, client: SignStash, service: MockedService, value: Any) -> None:
+        def change(document: dict[str, Any]) -> dict[str, Any]:
+            changed = document | {"signStatus": value}
+            return {name: item for name, item in changed.items() if item is not ...}
+
+        service.sign.mock(side_effect=lambda request: signed_answer(request, change))
+
+        batch = await client.sign_batch([Document.pdf(PDF, name="invoice.pdf")])
+
+        assert batch.outcomes[0].signed is None
+        assert isinstance(batch.outcomes[0].error, DocumentNotSignedError | OutcomeUnknownError)
+
+    async def test_received_is_not_signed_yet(self, client: SignStash, service: MockedService) -> None:
+        answer_with(service, signStatus="RECEIVED", signedContent=None)
+
+        with pytest.raises(OutcomeUnknownError, match="received, but is not signed yet") as unknown:
+            await client.sign(Document.pdf(PDF, name="invoice.pdf", external_reference="FT_31"))
+        assert unknown.value.external_references == ("FT_31",)
+
+    async def test_received_with_an_error_has_failed(self, client: SignStash, service: MockedService) -> None:
+        answer_with(service, signStatus="RECEIVED", signError="TIMESTAMP_SIGN_ERROR")
+
+        with pytest.raises(DocumentNotSignedError):
+            await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+
+    async def test_a_long_sign_error_does_not_flood_the_text(self, client: SignStash, service: MockedService) -> None:
+        answer_with(service, signStatus="ERROR\nSIGNING", signError="x" * 50_000 + "\n\x1b[31m")
+
+        with pytest.raises(DocumentNotSignedError) as failed:
+            await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+
+        assert failed.value.sign_error == "x" * 50_000 + "\n\x1b[31m"
+        assert len(str(failed.value)) < 1000
+        assert str(failed.value).isprintable()
+
+    async def test_a_number_of_an_operation_written_as_text(self, client: SignStash, service: MockedService) -> None:
+        answer_with(service, {"id": "4711"})
+
+        assert (await signed_batch(client)).outcomes[0].signed.operation_id == 4711
+
+    @pytest.mark.parametrize("value", [True, 47.11, "47.11", "no number", [4711]])
+    async def test_what_is_no_number_of_an_operation(
+        self, client: SignStash, service: MockedService, value: Any
+    ) -> None:
+        answer_with(service, {"id": value})
+
+        assert (await signed_batch(client)).outcomes[0].signed.operation_id is None
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "2026-02-10T10:19:21.648Z",
+            "2026-02-10T10:19:21.648+0000",
+            "2026-02-10T11:19:21.648+01:00",
+            "2026-02-10 10:19:21.648",  # Lisbon's time, which is UTC in winter
+            "2026-02-10T10:19:21.648",
+            1770718761648,
+            "1770718761648",
+            1770718761.648,
+        ],
+    )
+    async def test_a_date_in_any_form(self, client: SignStash, service: MockedService, written: Any) -> None:
+        answer_with(service, {"creationDate": written}, receptionDate=written)
+
+        batch = await signed_batch(client)
+
+        expected = datetime(2026, 2, 10, 10, 19, 21, 648000, tzinfo=UTC)
+        assert batch.operation.creation_date == expected
+        assert batch.outcomes[0].signed.details.reception_date == expected
+        assert batch.operation.creation_date.tzinfo is not None
+
+    async def test_a_date_in_summer_is_lisbons(self, client: SignStash, service: MockedService) -> None:
+        answer_with(service, {"creationDate": "2026-07-10 10:19:21"})
+
+        batch = await signed_batch(client)
+
+        assert batch.operation.creation_date == datetime(2026, 7, 10, 9, 19, 21, tzinfo=UTC)
+
+
+class TestAsking:
+    def reply(self, service: MockedService, reply: Any) -> None:
+        service.router.get(path__regex="/operation/").respond(content=json.dumps(reply))
+
+    async def test_a_status_with_an_odd_field(self, client: SignStash, service: MockedService) -> None:
+        for value in ODD:
+            self.reply(service, {"id": 7, "status": value, "creationDate": value, "issuerCompany": value})
+
+            operation = await client.get_status(7)
+
+            assert isinstance(operation, BaseOperation)
+            assert operation.id == 7
+
+    @pytest.mark.parametrize("value", [5, "text", {"a": 1}, [5], [None]])
+    @pytest.mark.parametrize("name", ["documentAttributes", "receptionDate", "signStatus"])
+    async def test_an_odd_field_of_a_document_costs_no_contents(
+        self, client: SignStash, service: MockedService, name: str, value: Any
+    ) -> None:
+        documents = [
+            {"externalReference": "A", "signedContent": "YQ==", name: value},
+            {"externalReference": "B", "signedContent": "Yg=="},
+        ]
+        self.reply(service, {"id": 7, "documentList": documents})
+
+        operation = await client.get_operation(7, include_content=True)
+
+        assert operation.document_list
+        assert [item.external_reference for item in operation.document_list] == ["A", "B"]
+        assert [item.signed_content for item in operation.document_list] == ["YQ==", "Yg=="]
+
+    @pytest.mark.parametrize("stranger", [None, 7, "B", []])
+    async def test_what_is_no_document_costs_no_other(
+        self, client: SignStash, service: MockedService, stranger: Any
+    ) -> None:
+        self.reply(service, {"id": 7, "documentList": [stranger, {"externalReference": "A", "signedContent": "YQ=="}]})
+
+        operation = await client.get_operation(7, include_content=True)
+
+        assert operation.document_list
+        assert [item.signed_content for item in operation.document_list] == ["YQ=="]
+
+    @pytest.mark.parametrize("reply", [None, [], {}, "7", "seven", True, 7.5, {"id": 7}])
+    async def test_an_operation_id_that_is_none(self, client: SignStash, service: MockedService, reply: Any) -> None:
+        self.reply(service, reply)
+
+        with pytest.raises(UnexpectedAnswerError) as failed:
+            await client.get_operation_id("FT_31")
+        assert failed.value.maybe_processed is False
+        assert failed.value.external_references == ("FT_31",)
+
+    @pytest.mark.parametrize("reply", [None, [], {}, 7, "EXECUTED", {"status": "EXECUTED"}])
+    @pytest.mark.parametrize("call", ["get_status", "get_operation"])
+    async def test_an_operation_that_is_none(
+        self, client: SignStash, service: MockedService, call: str, reply: Any
+    ) -> None:
+        self.reply(service, reply)
+
+        with pytest.raises(UnexpectedAnswerError) as failed:
+            await getattr(client, call)(7)
+        assert failed.value.maybe_processed is False
+
+    @pytest.mark.parametrize("reply", [b"", b"{}", b"%PDF-1.7", b"<html>", b"P"])
+    async def test_an_archive_that_is_none(self, client: SignStash, service: MockedService, reply: bytes) -> None:
+        service.router.get(path__regex="/documents$").respond(content=reply)
+
+        with pytest.raises(UnexpectedAnswerError) as failed:
+            await client.download_documents(7)
+        assert failed.value.maybe_processed is False
