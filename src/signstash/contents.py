@@ -9,6 +9,8 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, cast
@@ -93,6 +95,10 @@ class _InMemory:
         yield io.BytesIO(self._contents)
 
 
+_ONE_AT_A_TIME: Final = threading.RLock()
+"""Two documents may have been given the same open file, which has one position."""
+
+
 @attrs.frozen
 class _InFile:
     """An open file, read from where it stood when it was given."""
@@ -102,7 +108,7 @@ class _InFile:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        with _file_faults():
+        with _ONE_AT_A_TIME, _file_faults():
             self._file.seek(self._start)
             yield self._file
 
@@ -116,9 +122,10 @@ class _InPipe:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        with _file_faults():
+        with _ONE_AT_A_TIME, _file_faults():
             if self._kept is None:
                 spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_LIMIT)  # noqa: SIM115 - lives as long as this
+                weakref.finalize(self, spool.close)
                 shutil.copyfileobj(self._file, spool)
                 self._kept = cast("BinaryIO", spool)
             self._kept.seek(0)

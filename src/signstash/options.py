@@ -7,6 +7,7 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import UnionType
 from typing import Final, TypedDict, TypeVar
 
 import attrs
@@ -99,11 +100,12 @@ class VisibleSignature:
         else:
             place = f"page={1 if self.page is None else self.page},x={self.x},y={self.y}"
             model = VisibleSignatureInfo(location_type=location_type.COORDINATE, location_value=place)
+        _refuse_types(text=(self.text, str), background=(self.background, str), image=(self.image, bytes))
         if self.text is not None:
             model.template_type = VisibleSignatureTemplateType.ONE_OFF
             model.one_off_template = self.text
         if self.size is not None:
-            model.area = f"width={self.size[0]},height={self.size[1]}"
+            model.area = "width={},height={}".format(*self.size) if len(self.size) == 2 else f"size={self.size}"
         if self.background is not None:
             model.area_background_color = self.background
         if self.font_size is not None:
@@ -169,6 +171,14 @@ def signature_from(options: SignatureOptions, default: SignatureType, content_ty
         InvalidDocumentError: If they contradict each other, or ask for what the service cannot do.
     """
     given = [name for name in _SIGNATURE if options.get(name) is not None]
+    _refuse_types(
+        reason=(options.get("reason"), str),
+        location=(options.get("location"), str),
+        timestamp=(options.get("timestamp"), bool),
+        visible_signature=(options.get("visible_signature"), VisibleSignature | VisibleSignatureInfo),
+        signature_location=(options.get("signature_location"), str),
+        signature=(options.get("signature"), SignatureInfo),
+    )
     model = copy.deepcopy(options.get("signature"))
     if model is not None and given:
         raise InvalidDocumentError(
@@ -183,7 +193,9 @@ def signature_from(options: SignatureOptions, default: SignatureType, content_ty
         model.apply_timestamp = options.get("timestamp", False)
         visible = options.get("visible_signature")
         if visible is not None:
-            model.visible_signature_info = visible.to_model() if isinstance(visible, VisibleSignature) else visible
+            model.visible_signature_info = (
+                visible.to_model() if isinstance(visible, VisibleSignature) else copy.deepcopy(visible)
+            )
         if any(name in given for name in _ADVANCED):
             model.advanced_signature_info = advanced = AdvancedSignatureInfo()
             if (element := options.get("signature_location")) is not None:
@@ -206,12 +218,17 @@ def _choice(kind: type[Choice], name: str, options: Mapping[str, object], defaul
 def _refuse_impossible(model: SignatureInfo, content_type: str) -> None:
     is_pdf, is_xml = content_type == ContentType.APPLICATIONPDF, content_type.endswith("xml")
     kind, visible, advanced = model.signature_type, model.visible_signature_info, model.advanced_signature_info
-    texts = {"reason": model.reason, "location": model.location}
-    for name, text in texts.items():
-        if not isinstance(text, str | Unset):
-            raise InvalidDocumentError(f"{name} is {text!r}.", "Give a text.")
-    if not isinstance(model.apply_timestamp, bool | Unset):
-        raise InvalidDocumentError(f"timestamp is {model.apply_timestamp!r}.", "Give True or False.")
+    try:
+        model.to_dict()
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidDocumentError(f"signature cannot be written: {error}.", "Give the types that it names.") from error
+    if kind not in list(SignatureType):
+        raise InvalidDocumentError(f"signature_type is {kind!r}.", f"Give one of {', '.join(SignatureType)}.")
+    _refuse_types(
+        reason=(model.reason or None, str),
+        location=(model.location or None, str),
+        timestamp=(model.apply_timestamp or None, bool),
+    )
     if kind == SignatureType.PADES and not is_pdf:
         raise InvalidDocumentError(
             f"signature_type PAdES does not fit {content_type}.", "PAdES signs PDF only: use XAdES for XML, else CAdES."
@@ -234,6 +251,15 @@ def _refuse_impossible(model: SignatureInfo, content_type: str) -> None:
         _refuse_impossible_form(visible)
 
 
+def _refuse_types(**given: tuple[object, type | UnionType]) -> None:
+    """Refuse values of another type than the one that is named beside them; None is none."""
+    for name, (value, kind) in given.items():
+        if value is not None and not isinstance(value, kind):
+            wanted = getattr(kind, "__name__", str(kind))
+            raise InvalidDocumentError(f"{name} is {value!r}.", f"Give a value of type {wanted}.")
+
+
+_FONT = re.compile(r"([a-z]+=[^,=]+,)*size=[1-9]\d*(,[a-z]+=[^,=]+)*")
 _COORDINATE = re.compile(r"page=[1-9]\d*,x=\d+,y=\d+")
 _AREA = re.compile(r"width=[1-9]\d*,height=[1-9]\d*")
 _BACKGROUND = re.compile(r"#[0-9A-Fa-f]{6}|transparent")
@@ -242,6 +268,7 @@ _BACKGROUND = re.compile(r"#[0-9A-Fa-f]{6}|transparent")
 def _refuse_impossible_form(visible: VisibleSignatureInfo) -> None:
     place, area, background = visible.location_value, visible.area, visible.area_background_color
     template, image_type, image_value = visible.one_off_template, visible.image_type, visible.image_value
+    _refuse_types(place=(place, str), template=(template or None, str), font=(visible.font or None, str))
     if visible.location_type == VisibleSignatureLocationType.COORDINATE and not _COORDINATE.fullmatch(place):
         raise InvalidDocumentError(
             f"The place of the visible signature is {place!r}.",
@@ -257,6 +284,10 @@ def _refuse_impossible_form(visible: VisibleSignatureInfo) -> None:
     if template and visible.template_type != VisibleSignatureTemplateType.ONE_OFF:
         raise InvalidDocumentError(
             "The visible signature has a template that its template type does not use.", "Set the type to ONE_OFF."
+        )
+    if isinstance(visible.font, str) and not _FONT.fullmatch(visible.font):
+        raise InvalidDocumentError(
+            f"The font of the visible signature is {visible.font!r}.", "Give a size above 0: 'color=#000000,size=11'."
         )
     if isinstance(area, str) and not _AREA.fullmatch(area):
         raise InvalidDocumentError(

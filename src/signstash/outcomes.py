@@ -76,7 +76,7 @@ class SignedDocument:
     def _write(self, target: Path, overwrite: bool) -> None:
         if not overwrite and target.exists():
             raise FileExistsError(target)
-        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        partial = target.with_name(f".{secrets.token_hex(8)}.part")  # the target's own name may be as long as it can
         try:
             with partial.open("xb") as file:
                 file.write(self.content)
@@ -96,9 +96,12 @@ def _move_to_free_name(partial: Path, target: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # no hard links on this file system
-        with target.open("xb"):
-            pass
-        partial.replace(target)
+        target.open("xb").close()
+        try:
+            partial.replace(target)
+        except OSError:
+            target.unlink()
+            raise
 
 
 @attrs.frozen

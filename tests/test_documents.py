@@ -1,0 +1,426 @@
+"""Where the contents of documents come from, and which of them are refused before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import copy
+import gc
+import io
+import os
+import pickle
+import re
+import tempfile
+import threading
+import warnings
+import zipfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signstash import Document, InvalidDocumentError, SignStash, models
+from tests.conftest import CLIENT_ID, PDF, MockedService
+
+COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
+XML = '<?xml version="1.0"?><fatura número="31"/>'
+
+
+class OneShot(io.RawIOBase):
+    """A file that can be read once and not be moved, such as a socket's."""
+
+    name = "invoice.pdf"
+
+    def __init__(self, contents: bytes) -> None:
+        self._left = io.BytesIO(contents)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._left.readinto(buffer)
+
+
+class Broken(OneShot):
+    def readinto(self, buffer: Any) -> int:
+        raise OSError(5, "Input/output error")
+
+
+class Texts:
+    name = "invoice.pdf"
+
+    def read(self, _: int = -1) -> str:
+        return PDF.decode()
+
+
+class Desk:
+    """A folder with an invoice, and whatever was opened in it."""
+
+    def __init__(self, folder: Path, opened: contextlib.ExitStack) -> None:
+        self.folder, self.opened = folder, opened
+        self.invoice = folder / "invoice.pdf"
+        self.invoice.write_bytes(PDF)
+
+    def file(self, mode: str = "rb", *, before: bytes = b"", **options: Any) -> Any:
+        """The invoice opened, after what stands before it."""
+        self.invoice.write_bytes(before + PDF)
+        file = self.opened.enter_context(self.invoice.open(mode, **options))
+        if before:
+            file.read(len(before))
+        return file
+
+    def closed(self) -> Any:
+        with self.invoice.open("rb") as file:
+            return file
+
+    def pipe(self) -> Any:
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "wb") as file:
+            file.write(PDF)
+        return self.opened.enter_context(os.fdopen(reading, "rb"))
+
+    def memory(self, *, before: bytes = b"") -> io.BytesIO:
+        file = io.BytesIO(before + PDF)
+        file.seek(len(before))
+        return file
+
+    def zipped(self) -> Any:
+        with zipfile.ZipFile(self.folder / "x.zip", "w") as archive:
+            archive.writestr("folder/invoice.pdf", PDF)
+        archive = self.opened.enter_context(zipfile.ZipFile(self.folder / "x.zip"))
+        return self.opened.enter_context(archive.open("folder/invoice.pdf"))
+
+    def special(self, make: Callable[[Path], object]) -> Path:
+        path = self.folder / "special.pdf"
+        make(path)
+        return path
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with contextlib.ExitStack() as opened:
+        yield Desk(tmp_path, opened)
+
+
+def sent_contents(service: MockedService, call: int = -1) -> list[bytes]:
+    return [base64.b64decode(item["documentRequest"]["base64Content"]) for item in service.sent(call)["documents"]]
+
+
+Refusal = Callable[[Document], Awaitable[InvalidDocumentError]]
+
+
+@pytest.fixture
+def refusal(client: SignStash, service: MockedService) -> Refusal:
+    """Gives the refusal of a document, before anything was sent."""
+
+    async def refused(document: Document) -> InvalidDocumentError:
+        with pytest.raises(InvalidDocumentError) as failed:
+            await client.sign(document)
+        assert len(service.router.calls) == 0
+        assert failed.value.document == document.name
+        assert document.name in str(failed.value)
+        return failed.value
+
+    return refused
+
+
+SOURCES = pytest.mark.parametrize(
+    "give",
+    [
+        lambda desk: (str(desk.invoice), None),
+        lambda desk: (desk.invoice, None),
+        lambda desk: (PDF, "invoice.pdf"),
+        lambda desk: (bytearray(PDF), "invoice.pdf"),
+        lambda desk: (memoryview(b"<" + PDF + b">")[1:-1], "invoice.pdf"),
+        lambda desk: (desk.file(), None),
+        lambda desk: (desk.file(buffering=0), None),
+        lambda desk: (desk.file(before=b"not a part of it"), None),
+        lambda desk: (desk.memory(), "invoice.pdf"),
+        lambda desk: (desk.memory(before=b"not a part of it"), "invoice.pdf"),
+        lambda desk: (desk.zipped(), None),
+        lambda desk: (desk.pipe(), "invoice.pdf"),
+        lambda desk: (OneShot(PDF), None),
+    ],
+    ids=[
+        "str", "Path", "bytes", "bytearray", "memoryview", "open file", "raw file", "open file at a position",
+        "BytesIO", "BytesIO at a position", "file in a zip", "pipe", "file to be read once",
+    ],
+)  # fmt: skip
+
+
+class TestSources:
+    @SOURCES
+    async def test_contents_and_name(
+        self, client: SignStash, service: MockedService, desk: Desk, give: Callable[[Desk], Any]
+    ) -> None:
+        source, name = give(desk)
+        document = Document.pdf(source) if name is None else Document.pdf(source, name=name)
+
+        signed = await client.sign(document)
+        again = await client.sign(document)
+
+        assert [*sent_contents(service, 0), *sent_contents(service, 1)] == [PDF, PDF]
+        assert (document.name, signed.name, signed.content) == ("invoice.pdf", "invoice.pdf", b"signed:" + PDF)
+        assert again.external_reference == signed.external_reference
+
+    async def test_a_long_file_is_read_once_and_sent_twice(self, client: SignStash, service: MockedService) -> None:
+        contents = PDF + os.urandom(3_000_000)
+        document = Document.pdf(OneShot(contents))
+
+        await client.sign(document)
+        await client.sign(document)
+
+        assert [*sent_contents(service, 0), *sent_contents(service, 1)] == [contents, contents]
+
+    @pytest.mark.parametrize("contents", [PDF, PDF * 100_000], ids=["short", "long"])
+    async def test_what_was_kept_of_a_file_is_let_go(self, client: SignStash, contents: bytes) -> None:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            await client.sign(Document.pdf(OneShot(contents)))
+            with pytest.raises(InvalidDocumentError):
+                await client.sign(Document.pdf(Broken(contents)))
+            gc.collect()
+
+        assert [str(warning.message) for warning in told] == []
+
+    async def test_bytes_are_those_that_were_given(self, client: SignStash, service: MockedService) -> None:
+        contents = bytearray(PDF)
+        document = Document.pdf(contents, name="a.pdf")
+        contents[:] = b"something else"
+
+        await client.sign(document)
+
+        assert sent_contents(service) == [PDF]
+
+    async def test_a_file_is_read_when_it_is_sent(self, client: SignStash, service: MockedService, desk: Desk) -> None:
+        document = Document.pdf(desk.invoice)
+        desk.invoice.write_bytes(PDF + b"later")
+
+        await client.sign(document)
+
+        assert sent_contents(service) == [PDF + b"later"]
+
+    async def test_one_open_file_for_two_documents_at_once(self, client: SignStash, service: MockedService) -> None:
+        meeting = threading.Barrier(2)
+
+        class Shared(io.BytesIO):
+            def seek(self, *place: int) -> int:
+                moved = super().seek(*place)
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    meeting.wait(0.2)  # where a thread that may go on would read too
+                return moved
+
+        file = Shared(PDF)
+        await client.sign_batch([Document.pdf(file, name="1.pdf"), Document.pdf(file, name="2.pdf")])
+
+        assert sent_contents(service) == [PDF, PDF]
+
+    @pytest.mark.parametrize(
+        ("give", "named"),
+        [
+            (lambda desk: desk.file("r"), "text mode"),
+            (lambda desk: io.StringIO("%PDF-"), "text mode"),
+            (lambda desk: 7, "int"),
+            (lambda desk: None, "NoneType"),
+            (lambda desk: [PDF], "list"),
+        ],
+        ids=["text file", "StringIO", "number", "None", "list"],
+    )
+    def test_what_can_be_no_source_is_refused_at_once(self, desk: Desk, give: Any, named: str) -> None:
+        with pytest.raises(InvalidDocumentError, match=f"Document a.pdf: .*{named}") as failed:
+            Document.pdf(give(desk), name="a.pdf")
+        assert failed.value.document == "a.pdf"
+
+    @pytest.mark.parametrize(
+        ("give", "named"),
+        [
+            (lambda desk: desk.folder / "missing.pdf", r"missing\.pdf.*No such file"),
+            (lambda desk: desk.folder, "not a regular file"),
+            (lambda desk: desk.special(lambda path: path.symlink_to(path)), "symbolic links"),
+            (lambda desk: desk.special(lambda path: path.symlink_to("/dev/zero")), "not a regular file"),
+            (lambda desk: desk.special(lambda path: path.touch(0)), "Permission denied" if os.geteuid() else "empty"),
+            (lambda desk: desk.folder / ("x" * 300), "too long"),
+            (lambda desk: f"{desk.folder}/a\0b", "cannot be read"),
+            (lambda desk: desk.closed(), "closed"),
+            (lambda desk: desk.file("ab"), "cannot be read"),
+            (lambda desk: Broken(PDF), "Input/output error"),
+            (lambda desk: Texts(), "does not give bytes"),
+            (lambda desk: b"", "empty"),
+            (lambda desk: io.BytesIO(), "empty"),
+            (lambda desk: desk.special(Path.touch), "empty"),
+        ],
+        ids=[
+            "missing", "folder", "link to itself", "device", "no permission", "long name", "NUL", "closed",
+            "not readable", "broken", "texts", "no bytes", "empty BytesIO", "empty file",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("make", [Document.pdf, Document.xml, Document.binary], ids=["pdf", "xml", "binary"])
+    async def test_what_cannot_be_read_is_refused(
+        self, refusal: Refusal, desk: Desk, give: Any, named: str, make: Callable[..., Document]
+    ) -> None:
+        assert re.search(named, str(await refusal(make(give(desk), name="a.pdf"))))
+
+    async def test_a_named_pipe_is_refused_without_waiting_for_a_writer(self, refusal: Refusal, desk: Desk) -> None:
+        path = desk.special(os.mkfifo)
+        try:
+            async with asyncio.timeout(5):
+                assert "not a regular file" in str(await refusal(Document.pdf(path)))
+        finally:
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # lets go of a reader
+
+    async def test_a_file_that_was_closed_meanwhile(self, refusal: Refusal, desk: Desk) -> None:
+        file = desk.file()
+        document = Document.pdf(file)
+        file.close()
+
+        assert "closed" in str(await refusal(document))
+
+    async def test_all_that_cannot_be_used_are_told_at_once(self, client: SignStash, service: MockedService) -> None:
+        documents = [Document.pdf(b"", name="0.pdf"), Document.pdf(PDF, name="1.pdf"), Document.pdf(b"", name="2.pdf")]
+
+        with pytest.raises(InvalidDocumentError, match=r"2 of 3.*0\.pdf.*2\.pdf") as failed:
+            await client.sign_batch(documents)
+
+        assert isinstance(failed.value.__cause__, ExceptionGroup)
+        assert [getattr(error, "document", None) for error in failed.value.__cause__.exceptions] == ["0.pdf", "2.pdf"]
+        assert len(service.router.calls) == 0
+
+
+class TestContents:
+    @pytest.mark.parametrize("junk", [0, 1, 1019])
+    async def test_a_pdf_may_begin_after_some_junk(self, client: SignStash, junk: int) -> None:
+        assert (await client.sign(Document.pdf(b"\n" * junk + PDF, name="a.pdf"))).content
+
+    @pytest.mark.parametrize("contents", [b"\n" * 1020 + PDF, b"%PD", b"%pdf-1.7", b"<html/>", PDF[1:], b"\0" * 2000])
+    async def test_what_is_no_pdf_is_refused(self, refusal: Refusal, contents: bytes) -> None:
+        error = await refusal(Document.pdf(contents, name="a.pdf"))
+
+        assert "%PDF-" in error.problem
+        assert "Document.binary" in error.cure
+
+    @pytest.mark.parametrize("before", ["", " \r\n\t"])
+    @pytest.mark.parametrize(
+        ("mark", "encoding"),
+        [("", "utf-8"), ("", "latin-1"), ("\ufeff", "utf-8"), ("\ufeff", "utf-16-le"), ("\ufeff", "utf-16-be")],
+    )
+    async def test_xml_in_its_encodings(
+        self, client: SignStash, service: MockedService, mark: str, before: str, encoding: str
+    ) -> None:
+        contents = (mark + before + XML).encode(encoding)
+
+        await client.sign(Document.xml(contents, name="a.xml"))
+
+        assert sent_contents(service) == [contents]
+
+    @pytest.mark.parametrize("contents", [b"fatura", b" \n", b'{"a": 1}', PDF, b"\xef\xbb\xbf", b"\xff\xfea\0", b"PK<"])
+    async def test_what_is_no_xml_is_refused(self, refusal: Refusal, contents: bytes) -> None:
+        assert "no XML" in str(await refusal(Document.xml(contents, name="a.xml")))
+
+    @pytest.mark.parametrize("contents", [b"\0", b"fatura", PDF])
+    async def test_anything_is_binary(self, client: SignStash, service: MockedService, contents: bytes) -> None:
+        await client.sign(Document.binary(contents, name="a.bin"))
+
+        assert sent_contents(service) == [contents]
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["Fatura nº 31.pdf", "a", ".pdf", "a.b.c", "x" * 200])
+    async def test_a_given_name_is_sent(
+        self, client: SignStash, service: MockedService, tmp_path: Path, name: str
+    ) -> None:
+        (tmp_path / "invoice.pdf").write_bytes(PDF)
+
+        signed = await client.sign(Document.pdf(tmp_path / "invoice.pdf", name=name))
+
+        assert signed.name == service.sent()["documents"][0]["documentRequest"]["name"] == name
+
+    @pytest.mark.parametrize("name", ["", " ", "a/b.pdf", "a\\b.pdf", "a\nb.pdf", "a\0b", "a\u202eb", 7, b"a.pdf"])
+    def test_what_can_be_no_name_is_refused(self, name: Any) -> None:
+        with pytest.raises(InvalidDocumentError, match="name"):
+            Document.pdf(PDF, name=name)
+
+    def test_contents_without_a_name_need_one(self) -> None:
+        with tempfile.TemporaryFile() as numbered:
+            for source in (PDF, io.BytesIO(PDF), numbered):
+                with pytest.raises(InvalidDocumentError, match=r"no name.*name='"):
+                    Document.pdf(source)
+
+
+class TestReferences:
+    async def test_one_that_is_made(self, client: SignStash, service: MockedService) -> None:
+        documents = [Document.pdf(PDF, name="Fatura FT 2026 nº31.pdf") for _ in range(20)]
+
+        batch = await client.sign_batch(documents)
+
+        made = [item["documentRequest"]["externalReference"] for item in service.sent()["documents"]]
+        assert made == [outcome.signed.external_reference for outcome in batch.outcomes if outcome.signed]
+        assert len(set(made)) == 20
+        assert all(re.fullmatch(rf"{CLIENT_ID}_Fatura_FT_2026_n_31_[0-9a-f]{{12,}}", reference) for reference in made)
+
+    @pytest.mark.parametrize("alias", ["a/b c", "señor:x?y#z", CLIENT_ID])
+    @pytest.mark.parametrize("name", ["ç%&=+~.pdf", "日本語.pdf", "x" * 250, ".."])
+    def test_it_needs_no_quoting_in_a_url(self, alias: str, name: str) -> None:
+        reference = Document.pdf(PDF, name=name).reference(alias)
+
+        assert re.fullmatch(r"[A-Za-z0-9._-]+", reference)
+        assert len(reference) < len(alias) + 60
+
+    @COPIES
+    def test_it_belongs_to_the_document(self, copied: Any) -> None:
+        document = Document.pdf(PDF, name="a.pdf")
+
+        assert document.reference("x") == document.reference("x") == copied(document).reference("x")
+
+    @pytest.mark.parametrize("reference", ["FT_31", "FT 2026/31?x", "é", "...", "a.", "0"])
+    async def test_a_given_one_is_sent_as_it_is(
+        self, client: SignStash, service: MockedService, reference: str
+    ) -> None:
+        signed = await client.sign(Document.pdf(PDF, name="a.pdf", external_reference=reference))
+
+        assert service.sent()["documents"][0]["documentRequest"]["externalReference"] == reference
+        assert signed.external_reference == reference
+
+    @pytest.mark.parametrize("reference", ["", " ", ".", "..", " a", "a ", "a\tb", "a\0", "a\u2028", 7, b"a"])
+    async def test_what_can_be_none_is_refused(self, client: SignStash, service: MockedService, reference: Any) -> None:
+        with pytest.raises(InvalidDocumentError, match="external_reference") as refusal:
+            Document.pdf(PDF, name="a.pdf", external_reference=reference)
+        assert refusal.value.document == "a.pdf"
+        with pytest.raises(InvalidDocumentError, match="external_reference"):
+            await client.sign(Document.pdf(PDF, name="a.pdf"), external_reference=reference)
+        assert len(service.router.calls) == 0
+
+
+class TestBatches:
+    FT_31 = Document.pdf(PDF, name="1.pdf", external_reference="FT_31")
+    MADE = Document.pdf(PDF, name="2.pdf")
+
+    @pytest.mark.parametrize(
+        "twice",
+        [
+            [MADE, MADE],
+            [MADE, copy.deepcopy(MADE)],
+            [MADE, FT_31, pickle.loads(pickle.dumps(MADE))],
+            [FT_31, Document.pdf(PDF, name="3.pdf", external_reference="FT_31")],
+        ],
+        ids=["same", "copied", "travelled", "given twice"],
+    )
+    async def test_one_reference_twice(self, client: SignStash, service: MockedService, twice: list[Document]) -> None:
+        with pytest.raises(InvalidDocumentError, match=re.escape(twice[-1].reference(CLIENT_ID))):
+            await client.sign_batch(twice)
+        assert len(service.router.calls) == 0
+
+    @pytest.mark.parametrize("other", [None, "a.pdf", PDF, Path("a.pdf"), models.Document, Document])
+    async def test_what_is_no_document(self, client: SignStash, service: MockedService, other: Any) -> None:
+        with pytest.raises(InvalidDocumentError, match=rf"type {type(other).__name__}.*Document\.pdf"):
+            await client.sign_batch([self.MADE, other])
+        assert len(service.router.calls) == 0
+
+    async def test_any_iterable_of_documents(self, client: SignStash, service: MockedService) -> None:
+        batch = await client.sign_batch(item for item in (self.FT_31, self.MADE))
+
+        assert [outcome.document for outcome in batch.outcomes] == [self.FT_31, self.MADE]
+        with pytest.raises(InvalidDocumentError, match="no document"):
+            await client.sign_batch(iter(()))
+        assert service.sign.call_count == 1

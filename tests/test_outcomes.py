@@ -1,0 +1,203 @@
+"""What comes out: values that travel and print no contents, and signed documents on their way to disk."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import errno
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from signstash import (
+    Document,
+    DocumentNotSavedError,
+    DocumentNotSignedError,
+    Outcome,
+    SignedBatch,
+    SignedDocument,
+    SignStash,
+    models,
+)
+from tests.conftest import PDF, MockedService
+
+COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
+
+
+def signed_document(**changes: Any) -> SignedDocument:
+    details = models.DocumentResponse(sign_status=models.SigningStatus.SIGNED)
+    given = {"content": b"signed", "name": "a.pdf", "external_reference": "r", "operation_id": 7, "details": details}
+    return SignedDocument(**given | changes)
+
+
+class TestValues:
+    """Documents and what became of them are values: they do not change, print no contents, and travel."""
+
+    VALUES = (
+        Document.pdf(b"%PDF-never shown", name="a.pdf", reason="r"),
+        signed_document(content=b"never shown"),
+        Outcome(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document(content=b"never shown")),
+        Outcome(Document.pdf(PDF, name="a"), DocumentNotSignedError("p.", "c.", document="a", external_reference="r")),
+        SignedBatch(
+            operation=models.SignOperation(id=7),
+            outcomes=(Outcome(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document()),),
+        ),
+    )
+
+    @pytest.mark.parametrize("value", VALUES)
+    def test_they_do_not_change(self, value: Any) -> None:
+        for field in attrs.fields(type(value)):
+            with pytest.raises(AttributeError):
+                setattr(value, field.name, None)
+            with pytest.raises(AttributeError):
+                delattr(value, field.name)
+        with pytest.raises(AttributeError):
+            value.extra = 1
+
+    @pytest.mark.parametrize("value", VALUES)
+    def test_they_print_no_contents(self, value: object) -> None:
+        assert "never shown" not in repr(value)
+        assert "a" in repr(value)
+
+    @COPIES
+    @pytest.mark.parametrize("value", VALUES)
+    def test_they_travel(self, copied: Any, value: object) -> None:
+        again = copied(value)
+
+        assert type(again) is type(value)
+        assert repr(again) == repr(value)
+
+    @COPIES
+    async def test_a_document_that_travelled_is_sent_the_same(
+        self, client: SignStash, service: MockedService, copied: Any
+    ) -> None:
+        document = Document.pdf(PDF, name="a.pdf", reason="approval")
+
+        await client.sign(document)
+        await client.sign(copied(document))
+
+        assert service.sent(0)["documents"] == service.sent(1)["documents"]
+
+    def test_an_outcome_is_signed_or_an_error(self) -> None:
+        signed, failed = self.VALUES[2], self.VALUES[3]
+        assert isinstance(signed, Outcome)
+        assert isinstance(failed, Outcome)
+
+        assert (signed.ok, signed.signed, signed.error) == (True, signed.result, None)
+        assert (failed.ok, failed.signed, failed.error) == (False, None, failed.result)
+
+
+class TestSave:
+    @pytest.mark.parametrize("kind", [str, Path])
+    async def test_the_signed_bytes_are_written(self, tmp_path: Path, kind: Callable[[str], Any]) -> None:
+        await signed_document().save(kind(str(tmp_path / "a.signed.pdf")))
+
+        assert contents_of(tmp_path) == {"a.signed.pdf": b"signed"}
+
+    async def test_a_file_that_is_there_is_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "a.pdf").write_bytes(b"old")
+
+        with pytest.raises(DocumentNotSavedError, match=r"a\.pdf exists already.*overwrite=True"):
+            await signed_document().save(tmp_path / "a.pdf")
+        assert contents_of(tmp_path) == {"a.pdf": b"old"}
+
+    async def test_a_file_that_is_there_is_replaced_if_asked(self, tmp_path: Path) -> None:
+        (tmp_path / "a.pdf").write_bytes(b"old and longer")
+
+        await signed_document().save(tmp_path / "a.pdf", overwrite=True)
+
+        assert contents_of(tmp_path) == {"a.pdf": b"signed"}
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    @pytest.mark.parametrize("place", ["missing/a.pdf", "folder", "folder/a.pdf/b.pdf", "a\0b", "x" * 300])
+    async def test_where_it_cannot_be_written(self, tmp_path: Path, place: str, overwrite: bool) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "a.pdf").write_bytes(b"old")
+        before = contents_of(tmp_path)
+
+        with pytest.raises(DocumentNotSavedError) as failed:
+            await signed_document().save(tmp_path / place, overwrite=overwrite)
+        assert repr(str(tmp_path / place))[1:-1] in repr(str(failed.value))
+        assert isinstance(failed.value.__cause__, OSError | ValueError)
+        assert contents_of(tmp_path) == before
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    async def test_nothing_is_left_of_a_file_that_could_not_be_finished(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+    ) -> None:
+        (tmp_path / "a.pdf").write_bytes(b"old")
+
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+
+        with pytest.raises(DocumentNotSavedError, match="No space left on device"):
+            await signed_document().save(tmp_path / ("a.pdf" if overwrite else "b.pdf"), overwrite=overwrite)
+        assert contents_of(tmp_path) == {"a.pdf": b"old"}
+
+    @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+    async def test_a_name_that_is_taken_meanwhile(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+    ) -> None:
+        if not links:
+            monkeypatch.setattr(os, "link", no_links)
+        monkeypatch.setattr(os, "fsync", lambda _: (tmp_path / "a.pdf").write_bytes(b"somebody else's"))
+
+        with pytest.raises(DocumentNotSavedError, match="exists already"):
+            await signed_document().save(tmp_path / "a.pdf")
+        assert contents_of(tmp_path) == {"a.pdf": b"somebody else's"}
+
+    async def test_a_file_system_without_hard_links(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "link", no_links)
+
+        await signed_document().save(tmp_path / "a.pdf")
+
+        assert contents_of(tmp_path) == {"a.pdf": b"signed"}
+
+    async def test_nothing_is_left_where_there_are_no_hard_links_either(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "link", no_links)
+        monkeypatch.setattr(os, "replace", no_links)
+
+        with pytest.raises(DocumentNotSavedError, match="cannot be written"):
+            await signed_document().save(tmp_path / "a.pdf")
+        assert contents_of(tmp_path) == {}
+
+    async def test_a_link_that_leads_nowhere_is_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "a.pdf").symlink_to("nowhere")
+
+        with pytest.raises(DocumentNotSavedError, match="exists already"):
+            await signed_document().save(tmp_path / "a.pdf")
+        assert (tmp_path / "a.pdf").is_symlink()
+
+    async def test_the_longest_name_that_a_folder_takes(self, tmp_path: Path) -> None:
+        name = "x" * 251 + ".pdf"
+        (tmp_path / name).touch()  # the file system does take it
+
+        await signed_document().save(tmp_path / name, overwrite=True)
+
+        assert contents_of(tmp_path) == {name: b"signed"}
+
+    async def test_two_at_once_give_one_whole_file(self, tmp_path: Path) -> None:
+        documents = [signed_document(content=bytes([number]) * 100_000) for number in range(8)]
+
+        saved = await asyncio.gather(*(item.save(tmp_path / "a.pdf") for item in documents), return_exceptions=True)
+
+        (winner,) = (item for item, error in zip(documents, saved, strict=True) if error is None)
+        assert contents_of(tmp_path) == {"a.pdf": winner.content}
+        assert [type(error) for error in saved if error is not None] == [DocumentNotSavedError] * 7
+
+
+def no_links(*_: object, **__: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
