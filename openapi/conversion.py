@@ -50,7 +50,7 @@ def _with_typed_files(definition: dict[str, Any]) -> dict[str, Any]:
     """Give answers that are files a type of their own: `*/*` is read as JSON everywhere else."""
     definition = copy.deepcopy(definition)
     for _, _, operation in operations(definition):
-        for answer in operation["responses"].values():
+        for answer in operation.get("responses", {}).values():
             content = answer.get("content", {})
             if content.get("*/*", {}).get("schema", {}).get("format") == "binary":
                 content["application/octet-stream"] = content.pop("*/*")

@@ -105,7 +105,10 @@ def generate_package(definition: Path, target: Path) -> None:
 def definition_from(upstream: dict[str, Any]) -> dict[str, Any]:
     """The definition that the client is generated from: OpenAPI 3, corrected, and valid."""
     definition = overlaid(as_openapi3(upstream), yaml.safe_load(OVERLAY.read_text("utf-8")))
-    faults = [error.message for error in OpenAPIV30SpecValidator(definition).iter_errors()]
+    try:
+        faults = [error.message for error in OpenAPIV30SpecValidator(definition).iter_errors()]
+    except KeyError as missing:  # the validator needs it itself
+        faults = [f"{missing} is missing"]
     if faults:
         raise GenerationError(f"{DEFINITION.name} would not be valid OpenAPI 3.0: {'; '.join(faults)}")
     return definition
@@ -174,31 +177,26 @@ def build(target: Path) -> None:
     generate_package(target / DEFINITION.name, target / GENERATED.name)
 
 
-def texts(folder: Path) -> dict[str, str]:
-    """The generated files below a folder, by their path."""
-    return {
-        str(path.relative_to(folder)): path.read_text("utf-8")
-        for path in sorted([folder / DEFINITION.name, *(folder / GENERATED.name).rglob("*.py")])
-    }
+def files(definition: Path, package: Path) -> dict[str, bytes]:
+    """The definition and every file of the generated package, by name."""
+    found = {} if not definition.exists() else {definition.name: definition.read_bytes()}
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            found[f"{package.name}/{path.relative_to(package)}"] = path.read_bytes()
+    return found
 
 
 def differences(target: Path) -> list[str]:
-    """Unified diff lines between what is committed and what was made in `target`."""
-    with tempfile.TemporaryDirectory() as folder:
-        committed = Path(folder)
-        if DEFINITION.exists():
-            shutil.copy(DEFINITION, committed)
-        else:
-            (committed / DEFINITION.name).touch()
-        if GENERATED.exists():
-            shutil.copytree(GENERATED, committed / GENERATED.name)
-        before, after = texts(committed), texts(target)
+    """Unified diff lines between what is committed and what was made in `target`; every byte counts."""
+    before, after = files(DEFINITION, GENERATED), files(target / DEFINITION.name, target / GENERATED.name)
     lines: list[str] = []
     for name in sorted({*before, *after}):
-        old, new = before.get(name, ""), after.get(name, "")
-        lines += difflib.unified_diff(
-            old.splitlines(), new.splitlines(), f"committed/{name}", f"generated/{name}", lineterm=""
-        )
+        if before.get(name) != after.get(name):
+            old, new = (each.get(name, b"").decode("utf-8", "replace").splitlines(True) for each in (before, after))
+            lines += [f"differs: {name}"]
+            lines += [
+                line.rstrip("\n") for line in difflib.unified_diff(old, new, f"committed/{name}", f"generated/{name}")
+            ]
     return lines
 
 

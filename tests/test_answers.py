@@ -187,7 +187,11 @@ class TestNotAnAnswer:
         assert str(error).isprintable()
         assert len(str(error)) < 1500
 
-    @pytest.mark.parametrize("body", [b"\x00\xff\xff\xff\xff", b"\x00\xff\xff\xff\xff" * 3001, b"\x00<html>"])
+    @pytest.mark.parametrize(
+        "body",
+        [b"\x00\xff\xff\xff\xff", b"\x00\xff\xff\xff\xff" * 3001, b"\x00<html>", b"\x00" + b"x" * 1_000_000],
+        ids=["few bytes", "many bytes", "a page", "many letters"],
+    )
     @pytest.mark.parametrize("status", [200, 500])
     async def test_what_no_encoding_fits_costs_little_memory(
         self, client: SignStash, service: MockedService, status: int, body: bytes
@@ -246,6 +250,17 @@ class TestEncodings:
 
         assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [SIGNED]
         assert batch.operation.issuer_client_service_alias == "Serviço nº 1"
+
+    async def test_a_large_document_in_latin_1(self, client: SignStash, service: MockedService) -> None:
+        large = PDF + bytes(2_000_000)
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            fields = json.loads(signed_answer(request).content) | {"issuerClientServiceAlias": "Serviço nº 1"}
+            return httpx.Response(200, content=json.dumps(fields, ensure_ascii=False).encode("latin-1"))
+
+        service.sign.mock(side_effect=answer)
+
+        assert (await client.sign(Document.pdf(large, name="large.pdf"))).content == b"signed:" + large
 
     async def test_a_refusal_in_latin_1(self, client: SignStash, service: MockedService) -> None:
         service.sign.respond(500, content='{"errorCode": "0.0.6", "causeMessage": "página"}'.encode("latin-1"))

@@ -239,7 +239,7 @@ class TestSources:
             (lambda desk: desk.folder / "missing.pdf", r"missing\.pdf.*No such file"),
             (lambda desk: desk.folder, "not a regular file"),
             (lambda desk: desk.special(lambda path: path.symlink_to(path)), "symbolic links"),
-            (lambda desk: desk.special(lambda path: path.symlink_to("/dev/zero")), "not a regular file"),
+            (lambda desk: desk.special(lambda path: path.symlink_to("/dev/null")), "not a regular file"),
             (lambda desk: desk.special(lambda path: path.touch(0)), "Permission denied" if os.geteuid() else "empty"),
             (lambda desk: desk.folder / ("x" * 300), "too long"),
             (lambda desk: f"{desk.folder}/a\0b", "cannot be read"),

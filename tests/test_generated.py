@@ -287,6 +287,14 @@ class TestDates:
         assert read.utcoffset() is not None
         assert read == moment
 
+    @pytest.mark.own_definition
+    def test_every_date_is_read_so(self) -> None:
+        for name, described in DEFINITION["components"]["schemas"].items():
+            for field, item in described.get("properties", {}).items():
+                if item.get("format") == "date-time":
+                    read = getattr(models, name).from_dict(required_values(name) | {field: 1739182761648})
+                    assert MOMENT in attrs.asdict(read, recurse=False).values(), f"{name}.{field}"
+
     def test_without_a_time_zone_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def missing(key: str) -> None:
             raise ZoneInfoNotFoundError(key)

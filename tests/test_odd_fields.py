@@ -188,7 +188,7 @@ class TestSigning:
 
         assert (await signed_batch(client)).outcomes[0].signed.operation_id == 4711
 
-    @pytest.mark.parametrize("value", [True, 47.11, "47.11", "no number", [4711]])
+    @pytest.mark.parametrize("value", [True, 47.11, "47.11", "no number", [4711], "1" * 30, "٤", 2**63, 10**400, -1])
     async def test_what_is_no_number_of_an_operation(
         self, client: SignStash, service: MockedService, value: Any
     ) -> None:
@@ -267,6 +267,17 @@ class TestAsking:
 
         assert operation.document_list
         assert [item.signed_content for item in operation.document_list] == ["YQ=="]
+
+    async def test_a_list_of_documents_that_is_absent_or_odd(self, client: SignStash, service: MockedService) -> None:
+        for absent in ({}, {"documentList": None}):
+            self.reply(service, {"id": 7} | absent)
+            assert (await client.get_operation(7)).document_list is UNSET
+
+        self.reply(service, {"id": 7, "documentList": []})
+        assert (await client.get_operation(7)).document_list == []
+
+        self.reply(service, {"id": 7, "documentList": {"A": 1}})
+        assert (await client.get_operation(7)).additional_properties == {"documentList": {"A": 1}}
 
     @pytest.mark.parametrize("reply", [None, [], {}, "7", "seven", True, 7.5, {"id": 7}])
     async def test_an_operation_id_that_is_none(self, client: SignStash, service: MockedService, reply: Any) -> None:

@@ -356,6 +356,21 @@ class TestImpossible:
         assert service.sign.call_count == 0
 
 
+class TestDescription:
+    async def test_it_is_sent(self, client: SignStash, service: MockedService) -> None:
+        await client.sign(pdf(), description="Fatura FT 2026/31: março")
+
+        assert service.sent()["description"] == "Fatura FT 2026/31: março"
+
+    @pytest.mark.parametrize("description", ["", " ", "a\nb", "a\0", 5, b"a"])
+    async def test_what_can_be_none_is_refused(
+        self, client: SignStash, service: MockedService, description: Any
+    ) -> None:
+        with pytest.raises(InvalidDocumentError, match="description"):
+            await client.sign(pdf(), description=description)
+        assert len(service.router.calls) == 0
+
+
 MAILS = DeliveryInfo(person_receiver=[Person(email="a@x.test")])
 
 

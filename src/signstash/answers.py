@@ -34,7 +34,7 @@ from .errors import (
     TokenRejectedError,
     UnexpectedAnswerError,
 )
-from .streams import REFUSAL_LIMIT, read_refusal
+from .streams import read_refusal
 
 PLAIN_STATUSES: Final = (401, 413, 429)
 """Statuses that say enough by themselves, whatever page a gateway puts below them."""
@@ -236,14 +236,15 @@ NOT_JSON = object()
 
 def json_value(body: bytes) -> Any:
     """The body as JSON: in Unicode, or in Latin-1 as gateways write it."""
-    try:
-        return json.loads(body)
-    except UnicodeDecodeError:
-        if len(body) > REFUSAL_LIMIT:
-            return NOT_JSON
-    except (ValueError, RecursionError):
-        return NOT_JSON
-    return json_value(body.decode("latin-1").encode())
+    text: bytes | str = body
+    for _ in range(2):
+        try:
+            return json.loads(text)
+        except UnicodeDecodeError:
+            text = body.decode("latin-1")
+        except (ValueError, RecursionError):
+            break
+    return NOT_JSON
 
 
 def _text(value: object) -> str:
@@ -311,14 +312,22 @@ def cure_for(error: BaseException) -> str:
 
 def _root(error: BaseException) -> BaseException:
     """The innermost error of the system: httpx wraps httpcore wraps ssl, and only the last says which certificate."""
-    root, cause = error, error.__cause__
-    seen = {id(error)}  # an error that is raised twice may be its own cause
-    while cause is not None and id(cause) not in seen:
+    root, seen = error, set[int]()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:  # an error that is raised twice may be its own cause
         seen.add(id(cause))
-        if isinstance(cause, OSError) and str(cause):
+        if cause is not error and isinstance(cause, OSError) and str(cause):
             root = cause
-        cause = cause.__cause__
+        cause = _below(cause)
     return root
+
+
+def _below(error: BaseException) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):  # one error for each address that was tried: the first will do
+        return error.exceptions[0]
+    # httpcore has what it wraps as its argument.
+    wrapped = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
+    return error.__cause__ or wrapped
 
 
 _NETWORK_FAULTS: Sequence[tuple[type[BaseException], str]] = (

@@ -211,6 +211,8 @@ def read_operation(fields: Mapping[str, Any]) -> SignOperation:
     Args:
         fields: The answer.
     """
+    if not isinstance(fields.get("documentList"), list):
+        return leniently(SignOperation, fields)
     operation = leniently(SignOperation, {name: value for name, value in fields.items() if name != "documentList"})
     operation.document_list = [leniently(DocumentResponse, item) for item in _documents(fields)]
     return operation
@@ -306,7 +308,7 @@ def _number(value: object) -> int | None:
     """An operation's number, also if it is written as text."""
     if isinstance(value, str) and value.isascii() and value.isdecimal():
         value = int(value[:20])
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def _decoded(text: object) -> bytes | None:

@@ -78,9 +78,10 @@ class Service:
         if expected is None or not secrets.compare_digest(expected.encode(), secret.encode()):
             refusal = {"error": "invalid_client", "error_description": "Bad client credentials"}
             return JSONResponse(refusal, 401, headers={"WWW-Authenticate": 'Basic realm="oauth2/client"'})
-        form = await request.form()
-        if form.get("grant_type") != "client_credentials":
-            refusal = {"error": "unsupported_grant_type", "error_description": f"Unsupported: {form.get('grant_type')}"}
+        async with request.form() as form:
+            grant_type = form.get("grant_type")
+        if grant_type != "client_credentials":
+            refusal = {"error": "unsupported_grant_type", "error_description": f"Unsupported: {grant_type}"}
             return JSONResponse(refusal, 400)
         identifier = secrets.token_hex(16)
         token = self._jwt({"client_id": client_id, "jti": identifier, "exp": int(time.time()) + self.token_lifetime})
@@ -112,21 +113,21 @@ class Service:
         """Sign documents whose contents are multipart files, matched by name, by reference, or else by order."""
         try:
             self._check_token(request)
-            form = await request.form(max_files=1000, max_part_size=64 * 1024 * 1024)
-            described = form.get("signRequest")
-            if not isinstance(described, str | UploadFile):
-                raise _missing("signRequest")
-            text = described.encode() if isinstance(described, str) else await described.read()
-            fields = _request_fields(text)
-            files = [item for item in form.getlist("files") if isinstance(item, UploadFile)]
-            if len(files) != len(fields["documents"]):
-                raise _missing("files")
-            by_name = {file.filename: file for file in files}
-            contents = []
-            for item, file in zip(fields["documents"], files, strict=True):
-                described_as = item["documentRequest"]
-                named = by_name.get(described_as["name"]) or by_name.get(described_as["externalReference"])
-                contents.append(await (named or file).read())
+            async with request.form(max_files=1000, max_part_size=64 * 1024 * 1024) as form:
+                described = form.get("signRequest")
+                if described is None:
+                    raise _missing("signRequest")
+                text = described.encode() if isinstance(described, str) else await described.read()
+                fields = _request_fields(text)
+                files = [item for item in form.getlist("files") if isinstance(item, UploadFile)]
+                if len(files) != len(fields["documents"]):
+                    raise _missing("files")
+                by_name = {file.filename: file for file in files}
+                contents = []
+                for item, file in zip(fields["documents"], files, strict=True):
+                    document = item["documentRequest"]
+                    named = by_name.get(document["name"]) or by_name.get(document["externalReference"])
+                    contents.append(await (named or file).read())
             return await self._sign(fields, contents)
         except RefusedError as refused:
             return refused.response
@@ -225,6 +226,11 @@ def _request_fields(body: bytes) -> dict[str, Any]:
             item["documentRequest"], "documentRequest", ("externalReference", str), ("name", str), ("contentType", str)
         )
         _require(item["signatureInfo"], "signatureInfo", ("signatureType", str))
+        if item["signatureInfo"].get("visibleSignatureInfo") is not None:
+            visible = item["signatureInfo"]["visibleSignatureInfo"]
+            _require(visible, "visibleSignatureInfo", ("locationType", str), ("locationValue", str))
+    if fields.get("preservationInfo") is not None:
+        _require(fields["preservationInfo"], "preservationInfo", ("preserveContent", bool))
     return dict(fields)
 
 
