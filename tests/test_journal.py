@@ -1,0 +1,260 @@
+"""The durable record of a run: what it keeps, who may use it, and how a run goes on with it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from signstash import (
+    ClientServiceInactiveError,
+    ConfigurationError,
+    Document,
+    InvalidDocumentError,
+    Journal,
+    Outcome,
+    OutcomeUnknownError,
+    RetryPolicy,
+    SignStash,
+)
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+from tests.test_runs import collect, names_sent, requests
+
+
+@pytest.fixture
+async def client(service: MockedService) -> AsyncIterator[SignStash]:
+    at_once = RetryPolicy(attempts=2, first_bound=0.001, longest_bound=0.001, deadline=5)
+    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=at_once) as client:
+        yield client
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "run.journal") as journal:
+        yield journal
+
+
+def pdfs(count: int) -> list[Document]:
+    """New Document objects each time, as a process that starts again makes them."""
+    return [Document.pdf(PDF + bytes([number]), name=f"{number}.pdf") for number in range(count)]
+
+
+def states(journal: Journal) -> dict[str, str]:
+    return {entry.name: entry.state for entry in journal.entries()}
+
+
+class TestGoingOn:
+    async def test_what_is_signed_is_passed_over(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
+    ) -> None:
+        await collect(client.sign_all(pdfs(3), journal=journal, save_to=tmp_path / "signed"))
+        again = await collect(client.sign_all(pdfs(5), journal=journal, save_to=tmp_path / "signed"))
+
+        assert set(again) == {"3.pdf", "4.pdf"}
+        assert requests(service) == [["0.pdf", "1.pdf", "2.pdf"], ["3.pdf", "4.pdf"]]
+        assert set(states(journal).values()) == {"signed"}
+
+    async def test_where_signed_bytes_are_is_recorded(
+        self, client: SignStash, journal: Journal, tmp_path: Path
+    ) -> None:
+        await collect(client.sign_all(pdfs(1), journal=journal, save_to=tmp_path / "signed"))
+
+        (entry,) = journal.entries("signed")
+        assert entry.saved_as == str(tmp_path / "signed" / "0.pdf")
+        assert entry.operation_id == 4711
+        assert entry.reference.startswith(CLIENT_ID)
+        assert Path(entry.saved_as).read_bytes() == b"signed:" + PDF + b"\x00"
+
+    async def test_it_is_written_before_the_request(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        seen: list[dict[str, str]] = []
+
+        def look(request: httpx.Request) -> httpx.Response:
+            seen.append(states(journal))
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=look)
+        await collect(client.sign_all(pdfs(2), journal=journal))
+
+        assert seen == [{"0.pdf": "sent", "1.pdf": "sent"}]
+
+    async def test_what_failed_is_tried_again_under_its_reference(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        service.sign.respond(500, json={"errorCode": "0.0.6"})
+        await collect(client.sign_all(pdfs(1), journal=journal))
+        assert states(journal) == {"0.pdf": "failed"}
+        service.sign.mock(side_effect=signed_answer)
+
+        found = await collect(client.sign_all(pdfs(1), journal=journal))
+
+        assert found["0.pdf"].ok
+        references = [service.sent(call)["documents"][0]["documentRequest"]["externalReference"] for call in (0, -1)]
+        assert references[0] == references[1] == journal.entries("signed")[0].reference
+
+    async def test_a_run_that_was_stopped_sends_what_was_not_processed(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        service.sign.respond(401, json={"errorCode": "1.1.1"})
+        with pytest.raises(ClientServiceInactiveError):
+            await collect(client.sign_all(pdfs(3), journal=journal))
+        assert set(states(journal).values()) == {"planned"}
+        service.sign.mock(side_effect=signed_answer)
+
+        found = await collect(client.sign_all(pdfs(3), journal=journal))
+
+        assert len(found) == 3
+
+    @pytest.mark.parametrize("policy", ["set_aside", "send_again"])
+    async def test_what_was_in_flight_goes_by_the_policy(
+        self, client: SignStash, service: MockedService, journal: Journal, policy: str
+    ) -> None:
+        await self.leave_in_flight(client, service, journal)
+
+        found = await collect(client.sign_all(pdfs(2), journal=journal, unknown_outcomes=policy))  # type: ignore[arg-type]
+
+        if policy == "set_aside":
+            assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
+            assert set(states(journal).values()) == {"set_aside"}
+            assert service.sign.call_count == 0
+        else:
+            assert all(outcome.ok for outcome in found.values())
+            assert sorted(name for names in requests(service) for name in names) == ["0.pdf", "1.pdf"]
+
+    async def test_a_signed_file_that_the_journal_did_not_learn_of(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
+    ) -> None:
+        await self.leave_in_flight(client, service, journal, save_to=tmp_path / "signed")
+        (tmp_path / "signed").mkdir()
+        (tmp_path / "signed" / "0.pdf").write_bytes(b"whole, since it has its name")
+
+        found = await collect(client.sign_all(pdfs(2), journal=journal, save_to=tmp_path / "signed"))
+
+        assert set(found) == {"1.pdf"}
+        assert states(journal) == {"0.pdf": "signed", "1.pdf": "set_aside"}
+
+    async def leave_in_flight(
+        self, client: SignStash, service: MockedService, journal: Journal, save_to: Path | None = None
+    ) -> None:
+        """End a run as a kill does: with a request on its way."""
+        sent = asyncio.Event()
+
+        async def never(request: httpx.Request) -> httpx.Response:
+            sent.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        service.sign.mock(side_effect=never)
+        run = asyncio.create_task(collect(client.sign_all(pdfs(2), journal=journal, save_to=save_to)))
+        await sent.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert states(journal) == {"0.pdf": "sent", "1.pdf": "sent"}
+        service.sign.calls.reset()
+        service.sign.mock(side_effect=signed_answer)
+
+    async def test_a_reference_is_not_used_for_other_contents(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        await collect(client.sign_all([Document.pdf(PDF, name="a.pdf", external_reference="FT_1")], journal=journal))
+
+        found = await collect(
+            client.sign_all([Document.pdf(PDF + b"2", name="a.pdf", external_reference="FT_1")], journal=journal)
+        )
+
+        assert isinstance(found["a.pdf"].error, InvalidDocumentError)
+        assert "other contents" in str(found["a.pdf"].error)
+        assert service.sign.call_count == 1
+
+
+class TestSetAside:
+    async def set_aside(self, client: SignStash, service: MockedService, journal: Journal) -> str:
+        service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+        await collect(client.sign_all(pdfs(1), journal=journal))
+        service.sign.mock(side_effect=signed_answer)
+        (entry,) = journal.entries("set_aside")
+        assert entry.reason
+        assert "not known" in entry.reason
+        return entry.reference
+
+    async def test_it_stays_so(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+        await self.set_aside(client, service, journal)
+
+        assert await collect(client.sign_all(pdfs(1), journal=journal)) == {}
+
+    async def test_it_is_queued_again(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+        reference = await self.set_aside(client, service, journal)
+        journal.requeue(reference)
+
+        found: dict[str, Outcome] = await collect(client.sign_all(pdfs(1), journal=journal))
+
+        assert found["0.pdf"].signed
+        assert found["0.pdf"].signed.external_reference == reference
+
+    async def test_it_is_dropped(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+        reference = await self.set_aside(client, service, journal)
+        journal.drop(reference)
+
+        found = await collect(client.sign_all(pdfs(1), journal=journal))
+
+        assert found["0.pdf"].signed
+        assert found["0.pdf"].signed.external_reference != reference
+
+    def test_what_is_not_set_aside_is_left_alone(self, journal: Journal) -> None:
+        with pytest.raises(ConfigurationError, match="not set aside"):
+            journal.requeue("nothing")
+        with pytest.raises(ConfigurationError, match="not set aside"):
+            journal.drop("nothing")
+
+
+class TestFile:
+    def test_one_process_at_a_time(self, journal: Journal, tmp_path: Path) -> None:
+        program = "import sys; from signstash import Journal; Journal(sys.argv[1])"
+
+        ended = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "run.journal")], capture_output=True, text=True, check=False
+        )
+
+        assert ended.returncode == 1
+        assert "ConfigurationError" in ended.stderr
+        assert "no other process" in ended.stderr
+
+    @pytest.mark.parametrize("name", ["missing/run.journal", "notes.txt", "."])
+    def test_what_can_be_no_journal(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "notes.txt").write_text("not a database, but long enough to be taken for one" * 100)
+
+        with pytest.raises(ConfigurationError, match="journal"):
+            Journal(tmp_path / name)
+
+    def test_a_journal_of_another_version(self, tmp_path: Path) -> None:
+        database = sqlite3.connect(tmp_path / "run.journal")
+        database.execute("PRAGMA user_version = 99")
+        database.close()
+
+        with pytest.raises(ConfigurationError, match="another version"):
+            Journal(tmp_path / "run.journal")
+
+    async def test_it_is_closed(self, client: SignStash, tmp_path: Path) -> None:
+        journal = Journal(tmp_path / "run.journal")
+        journal.close()
+        journal.close()
+
+        with pytest.raises(ConfigurationError, match="journal"):
+            await collect(client.sign_all(pdfs(1), journal=journal))
+
+    async def test_what_is_in_flight_is_sent_once(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        await collect(client.sign_all(pdfs(100), journal=journal, batch_documents=7, in_flight=4))
+
+        names = [name for call in service.sign.calls for name in names_sent(call.request)]
+        assert sorted(names) == sorted(f"{number}.pdf" for number in range(100))
+        assert set(states(journal).values()) == {"signed"}
