@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate prove-regeneration lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate prove-regeneration prove-kills fuzz bench lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -37,6 +37,17 @@ regenerate: $(INSTALLED)
 # Slow: regenerates from both forms of the definition, each time with the whole test suite.
 prove-regeneration: $(INSTALLED)
 	$(BIN)/python tests/prove_regeneration.py
+
+# Slow: kills a run of 500 documents twenty times, goes on with it each time, and balances the books.
+prove-kills: $(INSTALLED)
+	$(BIN)/python tests/prove_kills.py
+
+# Slow: the fuzz tests with a hundred times as many answers.
+fuzz: $(INSTALLED)
+	SIGNSTASH_FUZZ_EXAMPLES=30000 $(BIN)/python -m pytest -q --timeout 3600 tests/test_fuzz.py
+
+bench: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks.auth
 
 # Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
 lock: $(INSTALLED)

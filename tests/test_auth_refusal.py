@@ -9,7 +9,16 @@ from typing import Any
 import httpx
 import pytest
 
-from signstash import ClientServiceInactiveError, Document, RetryPolicy, SignStash, TokenAuth, TokenRejectedError
+from signstash import (
+    ClientServiceInactiveError,
+    ConnectionFailedError,
+    CredentialsRejectedError,
+    Document,
+    RetryPolicy,
+    SignStash,
+    TokenAuth,
+    TokenRejectedError,
+)
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, signed_answer
 from tests.test_auth import Arrival, Vendor, call, calls, failure_of, settle, until
 
@@ -120,13 +129,30 @@ class TestStep6:
         assert signed.content == b"signed:" + PDF
         assert tokens(vendor) == ["token-1", "token-2"]
 
+    async def test_a_refused_document_whose_repetition_is_lost_before_it_left_was_not_processed(self) -> None:
+        class Breaking(Vendor):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                if request.headers["authorization"] == "Bearer token-2":
+                    raise httpx.WriteError("broken")
+                return await super().handle_async_request(request)
+
+        vendor = Breaking()
+        vendor.refused.add("token-1")
+        async with SignStash(
+            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
+        ) as client:
+            with pytest.raises(ConnectionFailedError) as failed:
+                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+
+        assert failed.value.maybe_processed is False
+
     async def test_without_a_new_token_the_call_fails_as_the_token_server_does(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.refused.add("token-1")
         vendor.answer_token = lambda number: vendor.issue(1) if number == 1 else httpx.Response(401)
 
-        assert type(await failure_of(client)).__name__ == "CredentialsRejectedError"
+        assert type(await failure_of(client)) is CredentialsRejectedError
         assert tokens(vendor) == ["token-1"]
 
 

@@ -303,7 +303,8 @@ class TestClosing:
         vendor.token_gate.clear()
         (waiting,) = calls(client, 1)
         await until(lambda: vendor.asking)
-        waiting.cancel()
+        (renewal,) = renewals()
+        renewal.add_done_callback(lambda _: waiting.cancel())
         await auth.aclose()
         await asyncio.wait([waiting])
 

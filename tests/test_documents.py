@@ -48,6 +48,19 @@ class Broken(OneShot):
         raise OSError(5, "Input/output error")
 
 
+class Waiting(OneShot):
+    """A file whose contents come only when somebody lets them."""
+
+    def __init__(self, contents: bytes) -> None:
+        super().__init__(contents)
+        self.asked, self.let = threading.Event(), threading.Event()
+
+    def readinto(self, buffer: Any) -> int:
+        self.asked.set()
+        self.let.wait(10)
+        return super().readinto(buffer)
+
+
 class Texts:
     name = "invoice.pdf"
 
@@ -216,6 +229,18 @@ class TestSources:
         await client.sign_batch([Document.pdf(file, name="1.pdf"), Document.pdf(file, name="2.pdf")])
 
         assert sent_contents(service) == [PDF, PDF]
+
+    async def test_a_file_that_waits_holds_up_nobody_else(self, client: SignStash, service: MockedService) -> None:
+        slow = Waiting(PDF)
+        waiting = asyncio.create_task(client.sign(Document.pdf(slow)))
+        try:
+            await asyncio.to_thread(slow.asked.wait, 10)
+            async with asyncio.timeout(5):
+                await client.sign(Document.pdf(io.BytesIO(PDF), name="a.pdf"))
+                await client.sign(Document.pdf(OneShot(PDF)))
+        finally:
+            slow.let.set()
+            await waiting
 
     @pytest.mark.parametrize(
         ("give", "named"),

@@ -208,8 +208,8 @@ class TestUpstream:
 
     def test_its_flaw_is_kept(self) -> None:
         for name in ("Document", "DocumentResponse"):
-            described = UPSTREAM["components"]["schemas"][name]["properties"]["contentType"]
-            assert described["enum"] == ["application/pdf, text/xml, application/xml"]
+            field = UPSTREAM["components"]["schemas"][name]["properties"]["contentType"]
+            assert field["enum"] == ["application/pdf, text/xml, application/xml"]
 
 
 @pytest.mark.parametrize("definition", [UPSTREAM, CORRECTED], ids=["upstream", "corrected"])
@@ -309,10 +309,8 @@ class TestGeneration:
         self, generate: Any, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PYTHONHASHSEED", "4711")
-        again, settings = (
-            tmp_path / "again",
-            "[format]\nquote-style = 'single'\n[lint.isort]\nforce-single-line = true\n",
-        )
+        again = tmp_path / "again"
+        settings = "[format]\nquote-style = 'single'\n[lint.isort]\nforce-single-line = true\n"
         again.mkdir()
         (again / "ruff.toml").write_text(settings)
 
@@ -393,8 +391,7 @@ class TestGeneration:
         subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         for diff in generate.TEMPLATE_DIFFS.glob("*.diff"):  # as `git diff` writes them
-            diff.write_text("diff --git a/{0}.py.jinja b/{0}.py.jinja\n".format(diff.stem) + diff.read_text("utf-8"))
-
+            diff.write_text(f"diff --git a/{diff.stem}.py.jinja b/{diff.stem}.py.jinja\n" + diff.read_text("utf-8"))
         with tempfile.TemporaryDirectory() as folder:
             generate.write_templates(Path(folder))
             assert "def path_segment" in Path(folder, "types.py.jinja").read_text("utf-8")

@@ -226,6 +226,7 @@ class TestVisibleSignature:
             ({"size": (-155, 50)}, "area"),
             ({"size": (155.5, 50)}, "area"),
             ({"size": (155,)}, "area|size"),
+            ({"size": 155}, "area|size"),
             ({"font_size": 0}, "font"),
             ({"font_size": -11}, "font"),
             ({"background": "red"}, "background"),
@@ -274,6 +275,16 @@ class TestVisibleSignature:
 ONE_OFF = VisibleSignatureTemplateType.ONE_OFF
 ADVANCED = AdvancedSignatureInfo(signature_location="e")
 VISIBLE = VisibleSignature(field="f")
+
+
+FONTS = ["color=#000000,size=11", "name=arial,color=#000000,size=11", "size=9,name=arial", "color=#000000"]
+
+
+@pytest.mark.parametrize("font", FONTS)
+async def test_fonts_of_the_services_own_model(client: SignStash, service: MockedService, font: str) -> None:
+    signature = await sent_signature(client, service, pdf(visible_signature=field(font=font)))
+
+    assert signature["visibleSignatureInfo"]["font"] == font
 
 
 class TestImpossible:

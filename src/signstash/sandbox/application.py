@@ -10,6 +10,7 @@ import itertools
 import json
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -47,11 +48,13 @@ class Service:
         credentials: Secrets of the client services, by alias.
         maker: Signs documents.
         token_lifetime: Seconds that a token lives.
+        signatures: How often a document of each name was signed.
     """
 
     credentials: Mapping[str, str] = attrs.field(repr=False)
     maker: SignatureMaker
     token_lifetime: int = 86399
+    signatures: Counter[str] = attrs.field(factory=Counter[str], init=False, repr=False)
     _tokens: dict[str, float] = attrs.field(factory=dict[str, float], init=False, repr=False)
     _references: set[str] = attrs.field(factory=set[str], init=False, repr=False)
     _numbers: itertools.count[int] = attrs.field(factory=lambda: itertools.count(1), init=False, repr=False)
@@ -158,6 +161,7 @@ class Service:
         if not fields.get("returnSignedContent"):
             for document in signed:
                 document.pop("signedContent", None)
+        self.signatures.update(document["name"] for document in signed if document["signStatus"] == "SIGNED")
         executed = all(document["signStatus"] == "SIGNED" for document in signed)
         operation = {
             "id": next(self._numbers),

@@ -33,6 +33,7 @@ class Sandbox:
         client_id: A client service that the sandbox knows.
         client_secret: Its secret.
         root_certificate: The root of its certificates in PEM, for verifying signatures.
+        signatures: How often a document of each name was signed.
 
     Args:
         host: Address to listen on.
@@ -52,6 +53,7 @@ class Sandbox:
         identity = issue_identity()
         self.root_certificate = pem(identity.root)
         service = Service({CLIENT_ID: CLIENT_SECRET}, SignatureMaker(identity))
+        self.signatures = service.signatures
         self._server = uvicorn.Server(
             uvicorn.Config(service.application(), log_level="warning", access_log=False, lifespan="off", ws="none")
         )

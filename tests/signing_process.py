@@ -1,0 +1,31 @@
+"""A run in a process of its own, for `prove_kills.py` to kill: signs 500 documents, and says when each is done."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from signstash import Document, Journal, SignStash
+
+
+def documents(count: int) -> list[Document]:
+    """The same documents each time, in new objects."""
+    return [Document.binary(f"document {number}".encode(), name=f"{number}.bin") for number in range(count)]
+
+
+async def main(folder: Path, count: int) -> None:
+    """Sign all that the journal does not know as done."""
+    with Journal(folder / "run.journal") as journal:
+        async with SignStash.from_env() as client:
+            async for outcome in client.sign_all(
+                documents(count),
+                journal=journal,
+                save_to=folder / "signed",
+                unknown_outcomes="send_again",
+                batch_documents=10,
+                in_flight=3,
+            ):
+                print(outcome.document.name, outcome.ok, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
