@@ -365,9 +365,11 @@ class TestMaybeProcessed:
 
         assert (await failure_of(client)).maybe_processed is expected
 
-    @pytest.mark.parametrize("status", [200, 404, 500, 504])
-    async def test_of_a_question(self, client: SignStash, service: MockedService, status: int) -> None:
-        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").respond(status, text="<html>")
+    @pytest.mark.parametrize(
+        ("status", "body"), [(200, "<html>"), (404, ""), (500, ""), (500, '{"errorCode": "0.0.1"}'), (504, "<html>")]
+    )
+    async def test_of_a_question(self, client: SignStash, service: MockedService, status: int, body: str) -> None:
+        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").respond(status, text=body)
 
         with pytest.raises(SignStashError) as failed:
             await client.get_status(7)
