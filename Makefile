@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate prove-regeneration prove-kills fuzz bench lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate prove-regeneration prove-kills prove-faults fuzz bench lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -42,12 +42,17 @@ prove-regeneration: $(INSTALLED)
 prove-kills: $(INSTALLED)
 	$(BIN)/python tests/prove_kills.py
 
+# Slow: signs 2,000 documents against a service that fails in every way, and balances the books.
+prove-faults: $(INSTALLED)
+	SIGNSTASH_FAULT_DOCUMENTS=2000 $(BIN)/python -m pytest -q tests/test_fault_run.py
+
 # Slow: the fuzz tests with a hundred times as many answers.
 fuzz: $(INSTALLED)
 	SIGNSTASH_FUZZ_EXAMPLES=30000 $(BIN)/python -m pytest -q --timeout 3600 tests/test_fuzz.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.auth
+	$(BIN)/python -m tests.benchmarks.runs
 
 # Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
 lock: $(INSTALLED)

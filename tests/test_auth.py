@@ -240,7 +240,19 @@ class TestStep1:
     def test_the_docstring_says_which_specification_the_encoding_follows(self) -> None:
         assert "RFC 7617" in (TokenAuth.__doc__ or "")
 
-    @pytest.mark.parametrize(("client_id", "secret"), [("a:b", "s"), ("", "s"), ("a", ""), ("a", "s\n")])
+    @pytest.mark.parametrize(
+        ("client_id", "secret"),
+        [("a:b", "s"), ("a\n", "s"), ("a\udce7", "s"), ("", "s"), ("a", ""), ("a", "s\n"), ("a", "s\udce7")],
+        ids=[
+            "colon",
+            "line end",
+            "half a character",
+            "nothing",
+            "no secret",
+            "secret's line end",
+            "half a character of it",
+        ],
+    )
     def test_credentials_that_basic_cannot_carry_are_refused(self, client_id: str, secret: str) -> None:
         with pytest.raises(ConfigurationError, match="client_"):
             TokenAuth(TOKEN_URL, client_id, secret, base_urls=[BASE_URL])

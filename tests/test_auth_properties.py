@@ -24,8 +24,8 @@ from tests.conftest import TOKEN_URL, token_answer
 from tests.test_auth import Answer, Clock, Vendor, call, settle
 from tests.test_auth_sharing import RENEWAL_TASK
 
-LIFETIMES = st.sampled_from([0.5, 3, 20, 90, 300, 1000, 86_399])
-STEPS = st.sampled_from([0.01, 0.3, 1, 4.9, 10, 29.9, 60, 280, 900, 3600]) | st.floats(0.01, 100_000)
+LIFETIMES = st.sampled_from([0.5, 20, 90, 1000, 5000, 86_399])
+STEPS = st.sampled_from([0.01, 0.3, 1, 4.9, 6, 8, 20, 29.9, 60, 280, 900, 3600]) | st.floats(0.01, 100)
 POSSIBLE = {
     type(None),
     ConnectionFailedError,
@@ -34,7 +34,7 @@ POSSIBLE = {
     TokenRejectedError,
     UnexpectedAnswerError,
 }
-FAILURES = st.sampled_from(["503", "401", "html", "broken"])
+FAILURES = st.sampled_from(["401", "503", "html", "broken"])
 
 
 class SteppingClock(Clock):
@@ -269,7 +269,7 @@ class TokenMachine(RuleBasedStateMachine):
 
 TestTokenMachine = TokenMachine.TestCase
 TestTokenMachine.settings = settings(
-    max_examples=100,
+    max_examples=80,
     stateful_step_count=40,
     derandomize=True,
     database=None,

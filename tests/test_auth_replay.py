@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import io
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from signstash import Document, DuplicateReferenceError, SignStash, TokenAuth
 from signstash.streams import SPOOL_LIMIT
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, token_answer
-from tests.test_auth import CALL_URL, Arrival, Vendor
+from tests.test_auth import CALL_URL, Arrival, Vendor, until
 
 LONG = bytes(range(256)) * (SPOOL_LIMIT // 64)  # four times what is kept in memory
 
@@ -214,7 +215,7 @@ class Server:
         self.connections.append(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError), contextlib.closing(writer):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
                 headers = httpx.Headers(
@@ -244,21 +245,51 @@ async def _body(reader: asyncio.StreamReader, headers: httpx.Headers) -> bytes:
     return body
 
 
-@pytest.mark.parametrize("refusal", [b"", b"<html>Unauthorized</html>", b"x" * 70_000])
-@pytest.mark.parametrize("kind", ["json", "multipart of a long pipe", "long generator"])
-async def test_step_6_over_a_real_connection_which_is_used_again(kind: str, refusal: bytes) -> None:
-    body, content = BODIES[kind]
+@contextlib.asynccontextmanager
+async def served(refusal: bytes) -> AsyncIterator[tuple[Server, httpx.AsyncClient, str]]:
+    """A server that refuses the first token, a client that has one connection to it at a time, and where it is."""
     service = Server(refusal)
     async with await asyncio.start_server(service.accept, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         one_connection = httpx.Limits(max_connections=1)
         async with httpx.AsyncClient(verify=False, trust_env=False, limits=one_connection, timeout=5) as http_client:
             auth = TokenAuth(f"{url}/token", CLIENT_ID, CLIENT_SECRET, base_urls=[url], http_client=http_client)
-            answer = await http_client.post(url, auth=auth, **body())
+            http_client.auth = auth
+            yield service, http_client, url
             await auth.aclose()
         await asyncio.wait(service.connections)
+
+
+@pytest.mark.parametrize("refusal", [b"", b"<html>Unauthorized</html>", b"x" * 70_000])
+@pytest.mark.parametrize("kind", ["json", "multipart of a long pipe", "long generator"])
+async def test_step_6_over_a_real_connection_which_is_used_again(kind: str, refusal: bytes) -> None:
+    body, content = BODIES[kind]
+    async with served(refusal) as (service, client, url):
+        answer = await client.post(url, **body())
 
     assert answer.text == "done"
     assert service.bodies["token-1"] == service.bodies["token-2"]
     assert content in service.bodies["token-2"]
     assert len(service.connections) == 1
+
+
+async def test_step_6_a_refusal_of_many_bytes_does_not_hold_its_connection() -> None:
+    async with served(b"x" * 5_000_000) as (service, client, url):
+        answer = await client.post(url, json={})
+
+    assert answer.text == "done"
+    assert list(service.bodies) == ["token-1", "token-2"]
+
+
+async def test_what_was_kept_of_a_body_is_let_go_when_the_call_is_cancelled(
+    client: httpx.AsyncClient, vendor: Vendor, recwarn: pytest.WarningsRecorder
+) -> None:
+    vendor.token_gate.clear()
+    sending = asyncio.create_task(client.post(CALL_URL, content=in_chunks(LONG)))
+    await until(lambda: vendor.asking)
+    sending.cancel()
+    await asyncio.wait([sending])
+    del sending
+    gc.collect()
+
+    assert [str(warning.message) for warning in recwarn] == []

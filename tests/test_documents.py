@@ -51,9 +51,7 @@ class Broken(OneShot):
 class Waiting(OneShot):
     """A file whose contents come only when somebody lets them."""
 
-    def __init__(self, contents: bytes) -> None:
-        super().__init__(contents)
-        self.asked, self.let = threading.Event(), threading.Event()
+    asked, let = threading.Event(), threading.Event()
 
     def readinto(self, buffer: Any) -> int:
         self.asked.set()
@@ -215,20 +213,22 @@ class TestSources:
 
         assert sent_contents(service) == [PDF + b"later"]
 
-    async def test_one_open_file_for_two_documents_at_once(self, client: SignStash, service: MockedService) -> None:
+    @pytest.mark.parametrize("kind", [io.BytesIO, OneShot])
+    async def test_one_open_file_sent_twice_at_once(self, client: SignStash, service: MockedService, kind: Any) -> None:
         meeting = threading.Barrier(2)
 
-        class Shared(io.BytesIO):
-            def seek(self, *place: int) -> int:
-                moved = super().seek(*place)
+        class Shared(kind):  # type: ignore[misc]
+            name = "a.pdf"
+
+            def read(self, size: int = -1) -> Any:
                 with contextlib.suppress(threading.BrokenBarrierError):
-                    meeting.wait(0.2)  # where a thread that may go on would read too
-                return moved
+                    meeting.wait(0.2)  # until another thread reads too, if one may
+                return super().read(size)
 
-        file = Shared(PDF)
-        await client.sign_batch([Document.pdf(file, name="1.pdf"), Document.pdf(file, name="2.pdf")])
+        document = Document.pdf(file := Shared(PDF))
+        await asyncio.gather(client.sign(document), client.sign(document if kind is OneShot else Document.pdf(file)))
 
-        assert sent_contents(service) == [PDF, PDF]
+        assert [*sent_contents(service, 0), *sent_contents(service, 1)] == [PDF, PDF]
 
     async def test_a_file_that_waits_holds_up_nobody_else(self, client: SignStash, service: MockedService) -> None:
         slow = Waiting(PDF)

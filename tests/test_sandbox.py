@@ -302,6 +302,7 @@ class TestTokens:
 
 
 Fields = dict[str, Any]
+NOWHERE = {"locationType": "SIGN_FIELD"}
 
 
 class TestRawRequests:
@@ -365,10 +366,11 @@ class TestRawRequests:
         ("change", "what"),
         [
             (lambda it: it["documents"][0]["signatureInfo"].update(visibleSignatureInfo={}), "location"),
+            (lambda it: it["documents"][0]["signatureInfo"].update(visibleSignatureInfo=NOWHERE), "locationValue"),
             (lambda it: it["documents"][0]["documentRequest"].update(base64Content="no base64"), "base64Content"),
             (lambda it: it.update(preservationInfo={}), "preserveContent"),
         ],
-        ids=["visible signature", "no base64", "preservation"],
+        ids=["visible signature", "its place", "no base64", "preservation"],
     )
     def test_what_is_mandatory_within_options(
         self, http: httpx.Client, change: Callable[[Fields], object], what: str

@@ -113,8 +113,8 @@ def credential_problems(client_id: object, client_secret: Secret) -> list[str]:
         problems.append("client_id holds a colon or a control character, which HTTP Basic cannot carry")
     if not isinstance(secret, str) or not secret:
         problems.append("client_secret is missing (the password defined in the backoffice)")
-    elif any(ord(character) < 32 or ord(character) == 127 for character in secret):
-        problems.append("client_secret holds a control character, such as the line end of the file it was read from")
+    elif any(ord(character) < 32 or ord(character) == 127 or 0xD800 <= ord(character) < 0xE000 for character in secret):
+        problems.append("client_secret holds what cannot be sent, such as the line end of the file it was read from")
     return problems
 
 

@@ -52,7 +52,7 @@ def contents_of(source: Any) -> Contents:
     if isinstance(source, str | os.PathLike):
         return _InPath(Path(source))
     if isinstance(source, bytes | bytearray | memoryview):
-        return _InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
+        return InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
     if isinstance(source, io.TextIOBase):
         raise InvalidDocumentError("its file is opened in text mode.", "Open it with mode 'rb'.")
     if not callable(getattr(source, "read", None)):
@@ -87,16 +87,28 @@ class _InPath:
 
 
 @attrs.frozen
-class _InMemory:
+class InMemory:
+    """Contents that were given as bytes."""
+
     _contents: bytes = attrs.field(repr=False)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
+        """See `Contents`."""
         yield io.BytesIO(self._contents)
 
 
-_ONE_AT_A_TIME: Final = threading.RLock()
-"""Two documents may have been given the same open file, which has one position."""
+_locks: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
+_locks_lock = threading.Lock()
+
+
+def _lock_of(file: BinaryIO) -> threading.RLock:
+    """One lock for each open file: two documents may have been given the same one, which has one position."""
+    with _locks_lock:
+        try:
+            return _locks.setdefault(file, threading.RLock())
+        except TypeError:  # of a class that cannot be referred to weakly
+            return threading.RLock()
 
 
 @attrs.frozen
@@ -108,7 +120,7 @@ class _InFile:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        with _ONE_AT_A_TIME, _file_faults():
+        with _lock_of(self._file), _file_faults():
             self._file.seek(self._start)
             yield self._file
 
@@ -122,7 +134,7 @@ class _InPipe:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        with _ONE_AT_A_TIME, _file_faults():
+        with _lock_of(self._file), _file_faults():
             if self._kept is None:
                 spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_LIMIT)  # noqa: SIM115 - lives as long as this
                 weakref.finalize(self, spool.close)

@@ -13,7 +13,7 @@ from typing import Self, TypeVar, Unpack
 
 import attrs
 
-from .contents import Contents, Source, contents_of, digest_of, read, size_of
+from .contents import Contents, InMemory, Source, contents_of, digest_of, read, size_of
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
@@ -136,12 +136,14 @@ class Document:
         return unique_reference(client_service, Path(self.name).stem, self._distinction)
 
     async def size(self) -> int:
-        """Length of the contents in bytes, found out in a thread.
+        """Length of the contents in bytes; unless they are in memory, found out in a thread.
 
         Raises:
             InvalidDocumentError: If they cannot be read.
         """
-        return await asyncio.to_thread(self._about, size_of)
+        if isinstance(self._contents, InMemory):
+            return self.about(size_of)
+        return await asyncio.to_thread(self.about, size_of)
 
     async def digest(self) -> str:
         """SHA-256 of the contents in hexadecimal digits, found out in a thread.
@@ -149,17 +151,14 @@ class Document:
         Raises:
             InvalidDocumentError: If they cannot be read.
         """
-        return await asyncio.to_thread(self._about, digest_of)
+        return await asyncio.to_thread(self.about, digest_of)
 
-    async def read(self) -> bytes:
-        """The contents, read in a thread.
+    def about(self, question: Callable[[Contents], Answer]) -> Answer:
+        """What a function finds out about the contents; its errors name the document. It may block.
 
         Raises:
-            InvalidDocumentError: If they cannot be read, are empty, or are not what they claim to be.
+            InvalidDocumentError: If they cannot be read.
         """
-        return await asyncio.to_thread(self._about, partial(read, content_type=self.content_type))
-
-    def _about(self, question: Callable[[Contents], Answer]) -> Answer:
         try:
             return question(self._contents)
         except InvalidDocumentError as error:
@@ -194,11 +193,8 @@ async def read_all(documents: Sequence[Document]) -> list[bytes]:
     Raises:
         InvalidDocumentError: If any cannot be used. If several cannot, its cause holds the error of each.
     """
-    read = await asyncio.gather(*(document.read() for document in documents), return_exceptions=True)
-    refused = [item for item in read if isinstance(item, InvalidDocumentError)]
-    for item in read:
-        if isinstance(item, BaseException) and not isinstance(item, InvalidDocumentError):
-            raise item
+    contents = await asyncio.to_thread(lambda: [_read(document) for document in documents])
+    refused = [item for item in contents if isinstance(item, InvalidDocumentError)]
     if len(refused) == 1:
         raise refused[0]
     if refused:
@@ -206,7 +202,14 @@ async def read_all(documents: Sequence[Document]) -> list[bytes]:
             f"{len(refused)} of {len(documents)} documents cannot be used: {' '.join(map(str, refused[:3]))}",
             "Mend or leave out each one that `__cause__` lists; nothing was sent.",
         ) from ExceptionGroup("documents that cannot be used", refused)
-    return [item for item in read if isinstance(item, bytes)]
+    return [item for item in contents if isinstance(item, bytes)]
+
+
+def _read(document: Document) -> bytes | InvalidDocumentError:
+    try:
+        return document.about(partial(read, content_type=document.content_type))
+    except InvalidDocumentError as error:
+        return error
 
 
 def refuse_other_types(document: object) -> None:

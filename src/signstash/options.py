@@ -105,7 +105,8 @@ class VisibleSignature:
             model.template_type = VisibleSignatureTemplateType.ONE_OFF
             model.one_off_template = self.text
         if self.size is not None:
-            model.area = "width={},height={}".format(*self.size) if len(self.size) == 2 else f"size={self.size}"
+            is_pair = isinstance(self.size, Sequence) and len(self.size) == 2
+            model.area = "width={},height={}".format(*self.size) if is_pair else f"size={self.size}"
         if self.background is not None:
             model.area_background_color = self.background
         if self.font_size is not None:
@@ -259,7 +260,7 @@ def _refuse_types(**given: tuple[object, type | UnionType]) -> None:
             raise InvalidDocumentError(f"{name} is {value!r}.", f"Give a value of type {wanted}.")
 
 
-_FONT = re.compile(r"([a-z]+=[^,=]+,)*size=[1-9]\d*(,[a-z]+=[^,=]+)*")
+_FONT = re.compile(r"(?!(.*,)?size=(?![1-9]\d*(,|$)))[a-z]+=[^,=]+(,[a-z]+=[^,=]+)*")
 _COORDINATE = re.compile(r"page=[1-9]\d*,x=\d+,y=\d+")
 _AREA = re.compile(r"width=[1-9]\d*,height=[1-9]\d*")
 _BACKGROUND = re.compile(r"#[0-9A-Fa-f]{6}|transparent")

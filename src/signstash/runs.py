@@ -50,6 +50,9 @@ FAULTS_OF_ALL: Final = (
 USUAL_SIZE: Final = 200_000
 """Bytes of a usual document (vendor's figure); a longer one may take longer without the service being overloaded."""
 
+QUICK: Final = 0.1
+"""Seconds for a document that are no sign of an overload, however quick the service was before."""
+
 GIVE_UP_AFTER: Final = 3
 """Requests in a row that may fail for want of a service, all their retries included, until the run ends."""
 
@@ -189,7 +192,7 @@ class Lanes:
         """Take note of an answer, and of the seconds that it took for each document."""
         if self._usual is None:
             self._usual = seconds
-        if seconds > 3 * self._usual:
+        if seconds > max(3 * self._usual, QUICK):
             self.overloaded()
         else:
             self._now = min(self._now + 0.5 / self._now, float(self._most))

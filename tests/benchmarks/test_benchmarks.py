@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import auth
+from tests.benchmarks import auth, runs
 
 
 def test_auth() -> None:
@@ -14,3 +14,11 @@ def test_auth() -> None:
         assert min(row.ratios) > 0
         assert row.name in str(row)
         assert " ms per call" in str(row)
+
+
+def test_runs() -> None:
+    rows = list(runs.rows(documents=60, fixed=0.0, each=0.0, many=(10, 20)))
+
+    assert len(rows) == 1 + 3 + 2
+    assert "sign_all is" in rows[1]
+    assert "MiB" in rows[-1]

@@ -79,6 +79,8 @@ class SignatureMaker:
             return self._sign_pdf(content, info)
         if info.signature_type == SignatureType.XADES:
             return self._sign_xml(content, info)
+        if info.signature_type != SignatureType.CADES:
+            raise CannotSignError(f"there is no signature type {info.signature_type}")
         made = self._signer.async_sign_general_data(content, "sha256", detached=False, use_cades=True)
         return bytes(asyncio.run(made).dump())
 

@@ -1,0 +1,210 @@
+"""The end of things: what closing the authentication ends, and what a second event loop finds of the first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from signstash import ConfigurationError, CredentialsRejectedError, SignStash, TokenAuth
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL
+from tests.test_auth import Arrival, Vendor, call, calls, failure_of, until
+from tests.test_auth_sharing import renewals, status
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
+    auth = vendor.auth()
+    yield auth
+    await auth.aclose()
+
+
+@pytest.fixture
+async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
+    async with vendor.client(auth) as client:
+        yield client
+
+
+async def call_once(vendor: Vendor, auth: TokenAuth) -> None:
+    assert (await call(vendor.client(auth))).status_code == 200
+
+
+class TestClosing:
+    async def test_closing_ends_the_renewal_and_tells_those_who_wait(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        vendor.token_gate.clear()
+        waiting = calls(client, 3)
+        await until(lambda: vendor.asking)
+        await auth.aclose()
+        failures = await asyncio.gather(*waiting, return_exceptions=True)
+
+        assert renewals() == []
+        assert vendor.asking == 0
+        assert [type(failure) for failure in failures] == [ConfigurationError] * 3
+        assert "closed" in str(failures[0])
+
+    async def test_closing_ends_a_renewal_that_nobody_waits_for(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        await call(client)
+        vendor.clock.now += 880
+        vendor.token_gate.clear()
+        await call(client)
+        await until(lambda: vendor.asking)
+        await auth.aclose()
+
+        assert renewals() == []
+        assert vendor.asking == 0
+
+    async def test_a_waiter_who_is_cancelled_while_the_client_closes_is_cancelled(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        vendor.token_gate.clear()
+        (waiting,) = calls(client, 1)
+        await until(lambda: vendor.asking)
+        (renewal,) = renewals()
+        renewal.add_done_callback(lambda _: waiting.cancel())
+        await auth.aclose()
+        await asyncio.wait([waiting])
+
+        assert waiting.cancelled()
+
+    async def test_use_after_closing_is_refused(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        await call(client)
+        await auth.aclose()
+        await auth.aclose()
+        error = await failure_of(client)
+
+        assert type(error) is ConfigurationError
+        assert "closed" in str(error)
+        assert len(vendor.arrivals) == 1
+        assert len(vendor.token_requests) == 1
+
+    async def test_a_token_refused_after_closing_is_not_replaced(
+        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
+    ) -> None:
+        open_up = asyncio.Event()
+
+        async def refuse(_: Arrival) -> httpx.Response:
+            await open_up.wait()
+            return httpx.Response(401)
+
+        vendor.answer = refuse
+        (running,) = calls(client, 1)
+        await until(lambda: vendor.arrivals)
+        await auth.aclose()
+        open_up.set()
+
+        with pytest.raises(ConfigurationError, match="closed"):
+            await running
+        assert len(vendor.token_requests) == 1
+
+    async def test_closing_what_was_never_used(self, vendor: Vendor) -> None:
+        await vendor.auth().aclose()
+
+    async def test_a_client_that_closes_ends_its_renewal(self, vendor: Vendor) -> None:
+        vendor.token_gate.clear()
+        async with SignStash(
+            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
+        ) as client:
+            waiting = asyncio.create_task(client.get_status(7))
+            await until(lambda: vendor.asking)
+
+        assert renewals() == []
+        with pytest.raises(ConfigurationError, match="closed"):
+            await waiting
+
+
+class TestEventLoops:
+    def test_the_token_serves_a_second_event_loop(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+        for _ in range(2):
+            asyncio.run(call_once(vendor, auth))
+
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
+        assert len(vendor.token_requests) == 1
+
+    def test_a_renewal_that_ended_with_its_loop_holds_up_nobody(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+
+        async def leave_while_it_renews() -> None:
+            vendor.token_gate.clear()
+            calls(vendor.client(auth), 1)
+            await until(lambda: vendor.asking)
+
+        asyncio.run(leave_while_it_renews())
+        vendor.token_gate.set()
+        asyncio.run(call_once(vendor, auth))
+
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-2"]
+
+    def test_a_renewal_in_a_loop_that_stands_still_holds_up_nobody(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+        first = asyncio.new_event_loop()
+
+        async def leave_while_it_renews() -> asyncio.Task[httpx.Response]:
+            vendor.token_gate.clear()
+            (left,) = calls(vendor.client(auth), 1)
+            await until(lambda: vendor.asking)
+            return left
+
+        async def use_and_close() -> None:
+            await call(vendor.client(auth))
+            await auth.aclose()
+
+        left = first.run_until_complete(leave_while_it_renews())
+        vendor.token_gate = asyncio.Event()
+        vendor.token_gate.set()
+        asyncio.run(asyncio.wait_for(use_and_close(), 5))
+        assert vendor.arrivals[0].token == "token-2"
+
+        for task in (left, *asyncio.all_tasks(first)):
+            task.cancel()
+        first.run_until_complete(asyncio.gather(left, return_exceptions=True))
+        first.close()
+
+    def test_it_can_be_closed_from_another_loop_than_the_renewals(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+        first = asyncio.new_event_loop()
+
+        async def leave_while_it_renews() -> list[asyncio.Task[object]]:
+            vendor.token_gate.clear()
+            tasks: list[asyncio.Task[object]] = [*calls(vendor.client(auth), 1)]
+            await until(lambda: vendor.asking)
+            return tasks + renewals()
+
+        tasks = first.run_until_complete(leave_while_it_renews())
+        asyncio.run(asyncio.wait_for(auth.aclose(), 5))
+
+        for task in tasks:
+            task.cancel()
+        first.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        first.close()
+
+    def test_a_client_serves_a_second_event_loop_with_the_same_token(self, vendor: Vendor) -> None:
+        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client())
+        for _ in range(2):
+            asyncio.run(status(client))
+
+        assert len(vendor.arrivals) == 2
+        assert len(vendor.token_requests) == 1
+
+    def test_refused_credentials_are_remembered_in_a_second_event_loop(self, vendor: Vendor) -> None:
+        auth = vendor.auth()
+        vendor.answer_token = lambda _: httpx.Response(401)
+        for _ in range(2):
+            with pytest.raises(CredentialsRejectedError):
+                asyncio.run(call_once(vendor, auth))
+
+        assert len(vendor.token_requests) == 1
