@@ -126,11 +126,15 @@ class TestPlanning:
 class TestFlow:
     async def test_few_requests_are_in_flight(self, client: SignStash, service: MockedService) -> None:
         now = most = 0
+        three = asyncio.Event()
 
         async def slow(request: httpx.Request) -> httpx.Response:
             nonlocal now, most
             now += 1
             most = max(most, now)
+            if now == 3:
+                three.set()
+            await three.wait()
             for _ in range(20):
                 await asyncio.sleep(0)
             now -= 1
@@ -173,24 +177,29 @@ class TestFlow:
         assert cancelled == 1
 
     async def test_overload_halves_what_is_in_flight(self, client: SignStash, service: MockedService) -> None:
-        now = most = 0
+        refused: set[str] = set()
+        now: set[str] = set()
+        most = 0
 
         async def refuse_four(request: httpx.Request) -> httpx.Response:
-            nonlocal now, most
-            if service.sign.call_count < 4:
+            nonlocal most
+            (name,) = names_sent(request)
+            if len(refused) < 4 and name not in refused:
+                refused.add(name)
                 return httpx.Response(429)
-            now += 1
-            most = max(most, now)
+            now.add(name)
+            later = {"4.pdf", "5.pdf", "6.pdf"} & now
+            most = max(most, len(now) if later else 0)
             for _ in range(20):
                 await asyncio.sleep(0)
-            now -= 1
+            now.remove(name)
             return signed_answer(request)
 
         service.sign.mock(side_effect=refuse_four)
-        found = await collect(client.sign_all(pdfs(6), batch_documents=1, in_flight=4))
+        found = await collect(client.sign_all(pdfs(7), batch_documents=1, in_flight=4))
 
         assert all(outcome.ok for outcome in found.values())
-        assert most < 6
+        assert most <= 2
 
     async def test_progress_counts_every_document(self, client: SignStash) -> None:
         seen: list[Progress] = []
