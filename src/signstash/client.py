@@ -12,7 +12,7 @@ from typing import Final, Self, Unpack, get_args
 
 import httpx
 
-from .answers import json_object, json_value
+from .answers import json_object
 from .auth import TokenAuth
 from .books import RunBooks, SaveTo
 from .configuration import (
@@ -32,16 +32,16 @@ from .configuration import (
     token_url_problems,
     url_problems,
 )
+from .consultation import Consultation
 from .documents import Document, refuse_reference, unique_reference
-from .errors import ApiError, ConfigurationError, ErrorClasses, InvalidDocumentError, SignStashError
+from .errors import ApiError, ConfigurationError, ErrorClasses, SignStashError
 from .exchange import Answer, Exchange
 from .generated import GeneratedClient
 from .journal import Journal
-from .models import BaseOperation, PreservationInfo, SignOperation
-from .operations import Call, detail, operation_id, resend_mails, status
-from .operations import documents as documents_of
-from .options import Preservation, refuse_addresses
-from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, leniently, read_batch, read_operation
+from .models import PreservationInfo
+from .operations import Call
+from .options import Preservation
+from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, read_batch
 from .retries import Retries, RetryPolicy
 from .runs import Planned, Progress, Run, UnknownOutcomes, batches
 from .signing import SigningRequest, by_reference, described, signing_call
@@ -52,7 +52,7 @@ DEFAULT_DEADLINE: Final = 300.0
 """Seconds that a call may take in all, a new token and a second sending included."""
 
 
-class SignStash:
+class SignStash(Consultation):
     """A client of one Sign'Stash service: a proxy, or the Integration Service.
 
         async with SignStash(base_url, client_id, client_secret, environment="staging") as client:
@@ -266,7 +266,7 @@ class SignStash:
         refuse_reference("external_reference", external_reference)
         sent = by_reference(list(documents), self._client_service)
         request = SigningRequest(external_reference, described(sent, description), preservation)
-        return await self._sign_request(request, sent, self._send)
+        return await self._sign_request(request, sent, self._ask)
 
     def sign_all(
         self,
@@ -367,7 +367,7 @@ class SignStash:
             error_classes=self._exchange.error_classes,
         )
 
-    async def _send(self, call: Call) -> Answer:
+    async def _ask(self, call: Call) -> Answer:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call))
 
     async def _look_up(self, item: Planned) -> Outcome | None:
@@ -391,99 +391,6 @@ class SignStash:
         Their requests get the token, the timeouts and the errors of this client.
         """
         return GeneratedClient(self._exchange)
-
-    async def get_operation_id(self, external_reference: str) -> int:
-        """The number of the operation that signed a document. Integration Service only: a proxy keeps nothing.
-
-        Args:
-            external_reference: The document's external reference.
-
-        Raises:
-            SignStashError: If the service was not reached, or refused.
-        """
-        call = operation_id(external_reference)
-        answer = await self._send(call)
-        number = json_value(answer.body)
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise answer.unreadable(call, "is no number of an operation")
-        return number
-
-    async def get_status(self, operation_id: int) -> BaseOperation:
-        """How far an operation has come. Integration Service only: a proxy keeps nothing.
-
-        Args:
-            operation_id: Number of the operation.
-
-        Raises:
-            SignStashError: If the service was not reached, or refused.
-        """
-        call = status(operation_id)
-        answer = await self._send(call)
-        fields = json_object(answer.body)
-        if fields is None or "id" not in fields:
-            raise answer.unreadable(call, "is no operation")
-        return leniently(BaseOperation, fields)
-
-    async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
-        """An operation with its documents. Integration Service only: a proxy keeps nothing.
-
-        Args:
-            operation_id: Number of the operation.
-            include_content: Whether the documents carry their signed contents, in base64.
-
-        Raises:
-            SignStashError: If the service was not reached, or refused.
-        """
-        call = detail(operation_id, include_content=include_content)
-        answer = await self._send(call)
-
-        def read() -> SignOperation | None:
-            fields = json_object(answer.body)
-            return read_operation(fields) if fields is not None and "id" in fields else None
-
-        operation = await asyncio.to_thread(read)
-        if operation is None:
-            raise answer.unreadable(call, "is no operation")
-        return operation
-
-    async def download_documents(self, operation_id: int) -> bytes:
-        """The signed documents of an operation. Integration Service only: a proxy keeps nothing.
-
-        Args:
-            operation_id: Number of the operation.
-
-        Returns:
-            A ZIP file with entries named `<external reference>.<document name>`. Do not trust these as paths.
-
-        Raises:
-            SignStashError: If the service was not reached, or refused.
-        """
-        call = documents_of(operation_id)
-        answer = await self._send(call)
-        if not answer.body.startswith(b"PK"):
-            raise answer.unreadable(call, "is no ZIP file")
-        return answer.body
-
-    async def resend_mails(
-        self, operation_id: int, recipients: Sequence[str], *, attach_documents: bool = False
-    ) -> None:
-        """Send the mails about an operation again. Integration Service only: a proxy keeps nothing.
-
-        Args:
-            operation_id: Number of the operation.
-            recipients: Who gets them.
-            attach_documents: Whether they carry the documents.
-
-        Raises:
-            SignStashError: If the service was not reached, or refused.
-        """
-        refuse_addresses("recipients", recipients)
-        if not recipients:
-            raise InvalidDocumentError("recipients is empty.", "Name who gets the mails.")
-        call = resend_mails(operation_id, recipients, attach_documents=attach_documents)
-        answer = await self._send(call)
-        if "html" in answer.headers.get("content-type", ""):
-            raise answer.unreadable(call, "is a web page")
 
     async def _running_client(self) -> httpx.AsyncClient:
         """The HTTP client for the running event loop: connections belong to the loop that opened them."""

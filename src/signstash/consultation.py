@@ -1,0 +1,117 @@
+"""What can be asked of the Integration Service about operations. A proxy signs and keeps nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from .answers import json_object, json_value
+from .errors import InvalidDocumentError
+from .exchange import Answer
+from .models import BaseOperation, SignOperation
+from .operations import Call, detail, operation_id, resend_mails, status
+from .operations import documents as documents_of
+from .options import refuse_addresses
+from .outcomes import leniently, read_operation
+
+
+class Consultation(ABC):
+    """The part of `SignStash` that asks the Integration Service."""
+
+    @abstractmethod
+    async def _ask(self, call: Call) -> Answer:
+        """Send a call, and return the answer if it is a success."""
+
+    async def get_operation_id(self, external_reference: str) -> int:
+        """The number of the operation that signed a document. Integration Service only: a proxy keeps nothing.
+
+        Args:
+            external_reference: The document's external reference.
+
+        Raises:
+            SignStashError: If the service was not reached, or refused.
+        """
+        call = operation_id(external_reference)
+        answer = await self._ask(call)
+        number = json_value(answer.body)
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise answer.unreadable(call, "is no number of an operation")
+        return number
+
+    async def get_status(self, operation_id: int) -> BaseOperation:
+        """How far an operation has come. Integration Service only: a proxy keeps nothing.
+
+        Args:
+            operation_id: Number of the operation.
+
+        Raises:
+            SignStashError: If the service was not reached, or refused.
+        """
+        call = status(operation_id)
+        answer = await self._ask(call)
+        fields = json_object(answer.body)
+        if fields is None or "id" not in fields:
+            raise answer.unreadable(call, "is no operation")
+        return leniently(BaseOperation, fields)
+
+    async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
+        """An operation with its documents. Integration Service only: a proxy keeps nothing.
+
+        Args:
+            operation_id: Number of the operation.
+            include_content: Whether the documents carry their signed contents, in base64.
+
+        Raises:
+            SignStashError: If the service was not reached, or refused.
+        """
+        call = detail(operation_id, include_content=include_content)
+        answer = await self._ask(call)
+
+        def read() -> SignOperation | None:
+            fields = json_object(answer.body)
+            return read_operation(fields) if fields is not None and "id" in fields else None
+
+        operation = await asyncio.to_thread(read)
+        if operation is None:
+            raise answer.unreadable(call, "is no operation")
+        return operation
+
+    async def download_documents(self, operation_id: int) -> bytes:
+        """The signed documents of an operation. Integration Service only: a proxy keeps nothing.
+
+        Args:
+            operation_id: Number of the operation.
+
+        Returns:
+            A ZIP file with entries named `<external reference>.<document name>`. Do not trust these as paths.
+
+        Raises:
+            SignStashError: If the service was not reached, or refused.
+        """
+        call = documents_of(operation_id)
+        answer = await self._ask(call)
+        if not answer.body.startswith(b"PK"):
+            raise answer.unreadable(call, "is no ZIP file")
+        return answer.body
+
+    async def resend_mails(
+        self, operation_id: int, recipients: Sequence[str], *, attach_documents: bool = False
+    ) -> None:
+        """Send the mails about an operation again. Integration Service only: a proxy keeps nothing.
+
+        Args:
+            operation_id: Number of the operation.
+            recipients: Who gets them.
+            attach_documents: Whether they carry the documents.
+
+        Raises:
+            SignStashError: If the service was not reached, or refused.
+        """
+        refuse_addresses("recipients", recipients)
+        if not recipients:
+            raise InvalidDocumentError("recipients is empty.", "Name who gets the mails.")
+        call = resend_mails(operation_id, recipients, attach_documents=attach_documents)
+        answer = await self._ask(call)
+        if "html" in answer.headers.get("content-type", ""):
+            raise answer.unreadable(call, "is a web page")
