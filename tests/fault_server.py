@@ -41,7 +41,8 @@ class Connection:
     async def head(self) -> httpx.Headers:
         """Read a request as far as the end of its headers."""
         lines = (await self._reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
-        return httpx.Headers([tuple(line.split(b": ", 1)) for line in lines[1:] if line])
+        parts = [line.partition(b": ") for line in lines[1:] if line]
+        return httpx.Headers([(name, value) for name, _, value in parts])
 
     async def body(self, length: int) -> bytes:
         """Read so many bytes of the request's body."""

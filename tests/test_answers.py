@@ -103,7 +103,7 @@ class TestNotAnAnswer:
         [(401, TokenRejectedError), (413, InvalidRequestError), (429, RateLimitedError)],
     )
     async def test_a_page_whose_status_says_enough(
-        self, client: SignStash, service: MockedService, status: int, expected: type[SignStashError]
+        self, client: SignStash, service: MockedService, status: int, expected: Any
     ) -> None:
         service.sign.respond(status, html=PAGE)
 
@@ -117,7 +117,7 @@ class TestNotAnAnswer:
         [(400, InvalidRequestError), (401, TokenRejectedError), (409, ApiError), (429, RateLimitedError)],
     )
     async def test_an_empty_refusal(
-        self, client: SignStash, service: MockedService, status: int, expected: type[SignStashError]
+        self, client: SignStash, service: MockedService, status: int, expected: Any
     ) -> None:
         service.sign.respond(status, content=b" \r\n")
 

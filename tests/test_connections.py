@@ -122,6 +122,24 @@ def ca() -> trustme.CA:
     return trustme.CA()
 
 
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_connection_is_given_back_whatever_its_answer_was(status: int) -> None:
+    async def answers_unusably(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(b"x" * 2_000_000, "Content-Encoding: br", status=status)
+
+    http_client = httpx.AsyncClient(limits=httpx.Limits(max_connections=1), verify=False, trust_env=False)
+    timeout = httpx.Timeout(5.0, pool=0.5)
+    async with (
+        FaultServer(answers_unusably, signs_for_ever) as server,
+        client_of(server.url, http_client=http_client, timeout=timeout) as client,
+    ):
+        kept = await failure_of(client)  # with its traceback, and the frames of that
+
+        assert kept.maybe_processed is True
+        assert (await client.sign(pdf())).content == b"signed:" + PDF
+
+
 class TestTls:
     def server(self, ca: trustme.CA, name: str = "127.0.0.1", **options: Any) -> FaultServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -357,7 +375,7 @@ async def gives_no_token(connection: Connection) -> None:
         (gives_no_token, UnexpectedAnswerError, 1),
     ],
 )
-async def test_a_token_server_that_fails(script: Script, expected: type, attempts: int) -> None:
+async def test_a_token_server_that_fails(script: Script, expected: Any, attempts: int) -> None:
     async def is_left_alone(connection: Connection) -> None:
         raise AssertionError("without a token there is nothing to send")
 

@@ -189,6 +189,22 @@ async def test_it_holds_no_secret(client: SignStash, service: MockedService, ech
         assert secret not in said
 
 
+async def test_a_token_of_any_form_is_not_shown(client: SignStash, service: MockedService) -> None:
+    service.token.mock(return_value=token_answer("0pen-sesame-0pen-sesame"))
+    service.sign.respond(401, json={"error": "invalid_token", "error_description": "Bad: 0pen-sesame-0pen-sesame"})
+
+    error = await failure_of(client)
+
+    assert "sesame" not in f"{error} {error.description}"
+
+
+async def test_a_token_that_is_a_usual_word_costs_no_words(client: SignStash, service: MockedService) -> None:
+    service.token.mock(return_value=token_answer("token"))
+    service.sign.respond(401, json={"error": "invalid_token"})
+
+    assert (await failure_of(client)).error_code == "invalid_token"
+
+
 @pytest.mark.parametrize("call", ["get_status", "get_operation", "download_documents"])
 async def test_it_names_the_operation_asked_for(client: SignStash, service: MockedService, call: str) -> None:
     service.router.get(path__regex="/4711").respond(404)
@@ -302,7 +318,7 @@ ONE_OF_EACH: list[SignStashError] = [
 
 
 def pickled(protocol: int) -> Callable[[SignStashError], SignStashError]:
-    return lambda error: pickle.loads(pickle.dumps(error, protocol))  # type: ignore[no-any-return]
+    return lambda error: pickle.loads(pickle.dumps(error, protocol))
 
 
 @pytest.mark.parametrize("original", ONE_OF_EACH, ids=lambda error: type(error).__name__)
@@ -354,8 +370,9 @@ class TestTravel:
 
         assert isinstance(arrived, ExceptionGroup)
         assert [type(item) for item in arrived.exceptions] == [InvalidDocumentError, ConfigurationError]
-        assert arrived.exceptions[0].document == "invoice.pdf"  # type: ignore[attr-defined]
-        assert "disk" in str(arrived.exceptions[0].__cause__)
+        first: Any = arrived.exceptions[0]
+        assert first.document == "invoice.pdf"
+        assert "disk" in str(first.__cause__)
 
 
 def raised(error: SignStashError, cause: BaseException) -> SignStashError:

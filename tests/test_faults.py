@@ -22,7 +22,6 @@ from signstash import (
     OutcomeUnknownError,
     RateLimitedError,
     ServiceError,
-    SignStashError,
     UnexpectedAnswerError,
 )
 from tests.conftest import PDF
@@ -246,9 +245,9 @@ LOST_ANSWERS = [
     (resets_after_the_body, {}),
     (closes_without_an_answer, {}),
     (never_answers, {"timeout": httpx.Timeout(5.0, read=0.05)}),
-    (never_answers, {"deadline": 0.1}),
-    (trickles_its_head, {"timeout": httpx.Timeout(5.0, read=1.0), "deadline": 0.1}),
-    (trickles_its_body, {"timeout": httpx.Timeout(5.0, read=1.0), "deadline": 0.1}),
+    (never_answers, {"deadline": 0.5}),
+    (trickles_its_head, {"timeout": httpx.Timeout(5.0, read=1.0), "deadline": 0.5}),
+    (trickles_its_body, {"timeout": httpx.Timeout(5.0, read=1.0), "deadline": 0.5}),
     (answers_half, {}),
     (answers_half_and_resets, {}),
     (cuts_off_its_chunks, {}),
@@ -302,19 +301,34 @@ async def test_an_answer_longer_than_its_length_is_cut() -> None:
         (409, b'{"errorCode": "0.0.', UnexpectedAnswerError, False),
     ],
 )
+@pytest.mark.parametrize("auth", [None, httpx.BasicAuth("own", "one")], ids=["token", "own"])
 async def test_half_a_refusal_is_a_refusal(
-    status: int, body: bytes, expected: type[SignStashError], maybe_processed: bool
+    status: int, body: bytes, expected: Any, maybe_processed: bool, auth: httpx.Auth | None
 ) -> None:
     async def refuses(connection: Connection) -> None:
         await connection.request()
         await connection.answer(body, status=status, length=1000)
         connection.reset() if status == 409 else connection.close()
 
-    error = await failure_at(refuses)
+    error = await failure_at(refuses, auth=auth)
 
     assert type(error) is expected
     assert error.status_code == status
     assert error.maybe_processed is maybe_processed
+
+
+@pytest.mark.parametrize("auth", [None, httpx.BasicAuth("own", "one")], ids=["token", "own"])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
+async def test_a_refusal_whose_compression_is_damaged_is_a_refusal(encoding: str, auth: httpx.Auth | None) -> None:
+    async def refuses(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(b"never compressed", f"Content-Encoding: {encoding}", status=503)
+
+    error = await failure_at(refuses, auth=auth)
+
+    assert isinstance(error, ServiceError | UnexpectedAnswerError)
+    assert error.status_code == 503
+    assert error.maybe_processed is True
 
 
 async def test_a_refused_token_is_replaced_even_if_the_refusal_is_cut() -> None:

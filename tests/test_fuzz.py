@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import pickle
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -282,7 +282,7 @@ def base64_of(text: Any) -> bytes | None:
         return None
 
 
-def try_answers(cases: st.SearchStrategy[Any], check: Callable[[Any], Awaitable[None]]) -> None:
+def try_answers(cases: st.SearchStrategy[Any], check: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
 
         @fuzz

@@ -143,7 +143,7 @@ class TestSigning:
 
         error = batch.outcomes[0].error
         assert "WAITING_FOR_MOON" in str(error)
-        status = batch.operation.document_list[0].sign_status  # type: ignore[index,union-attr]
+        status = batch.operation.document_list[0].sign_status  # type: ignore[index]
         assert isinstance(status, SigningStatus)
         assert status == "WAITING_FOR_MOON"
 

@@ -145,8 +145,8 @@ async def read_refusal(response: httpx.Response) -> bytes:
     except (httpx.DecodingError, httpx.StreamError):  # compressed, and damaged; the second time it is consumed
         return b""
     credentials = response.request.headers.get("Authorization", "").partition(" ")[2].encode()
-    # Servers and gateways quote what they refuse.
-    return body.replace(credentials, b"(hidden)") if credentials else body
+    # Servers and gateways quote what they refuse. What is as short as a word is no token, and would cost words.
+    return body.replace(credentials, b"(hidden)") if len(credentials) > 10 else body
 
 
 async def read_whole(response: httpx.Response, limit: int) -> bytes:
