@@ -23,10 +23,19 @@ TOKEN = "never-shown-token"
 PDF = b"%PDF-1.7\n% a small one\n%%EOF\n"
 INVOICE = Path(__file__).parent / "data" / "invoice.pdf"
 
-BASE64_PATH = "/api/v0/document/sign/base64/"
-MULTIPART_PATH = "/api/v0/document/sign/"
+DEFINITION = json.loads(Path(__file__).parents[1].joinpath("openapi", "signstash.json").read_text("utf-8"))
+PATHS = {operation["operationId"]: path for path, item in DEFINITION["paths"].items() for operation in item.values()}
+"""Paths by operation: another definition may have others."""
+
+BASE64_PATH = PATHS["signDocumentBatchBase64"]
+MULTIPART_PATH = PATHS["signDocumentBatchBinary"]
 
 ChangeDocument = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+
+
+def url_of(operation: str, **values: object) -> str:
+    """The URL of an operation, with the values of its path parameters."""
+    return BASE_URL + str(PATHS[operation]).format(**values)
 
 
 def token_answer(value: str = TOKEN, **changes: Any) -> httpx.Response:

@@ -36,6 +36,7 @@ from tests.conftest import (
     MockedService,
     signed_answer,
     token_answer,
+    url_of,
 )
 
 
@@ -220,19 +221,19 @@ class TestMultipart:
 
 class TestIntegrationService:
     async def test_operation_id_by_document_reference(self, client: SignStash, service: MockedService) -> None:
-        path = "/api/v0/operation/id/withDocumentExternalReference/FT%202026%2F31%3Fx"
-        service.router.get(BASE_URL + path).respond(json=9_007_199_254_740_993)
+        url = url_of("getOperationIdByDocumentExternalReference", externalReference="FT%202026%2F31%3Fx")
+        service.router.get(url).respond(json=9_007_199_254_740_993)
 
         assert await client.get_operation_id("FT 2026/31?x") == 9_007_199_254_740_993
 
     async def test_status(self, client: SignStash, service: MockedService) -> None:
-        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").respond(json={"id": 7, "status": "EXECUTED"})
+        service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
 
         assert (await client.get_status(7)).status == "EXECUTED"
 
     @pytest.mark.parametrize(("include", "word"), [(False, "false"), (True, "true")])
     async def test_operation(self, client: SignStash, service: MockedService, include: bool, word: str) -> None:
-        service.router.get(f"{BASE_URL}/api/v0/operation/sign/detail/7/contentInResponse/{word}").respond(
+        service.router.get(url_of("getSignOperationDetail", operationId=7, includeContent=word)).respond(
             json={"id": 7, "documentList": [{"externalReference": "r", "signedContent": "c2lnbmVk"}]}
         )
 
@@ -242,25 +243,25 @@ class TestIntegrationService:
         assert operation.document_list[0].signed_content == "c2lnbmVk"
 
     async def test_documents(self, client: SignStash, service: MockedService) -> None:
-        service.router.get(f"{BASE_URL}/api/v0/operation/sign/detail/7/documents").respond(content=b"PK\x05\x06zip")
+        service.router.get(url_of("getSignOperationDocumentsContent", operationId=7)).respond(content=b"PK\x05\x06zip")
 
         assert await client.download_documents(7) == b"PK\x05\x06zip"
 
     async def test_resend_mails(self, client: SignStash, service: MockedService) -> None:
-        route = service.router.post(f"{BASE_URL}/api/v0/delivery/mail/resend/7/true").respond(200)
+        route = service.router.post(url_of("resendDeliveryMails", operationId=7, attachDocuments="true")).respond(200)
 
         await client.resend_mails(7, ["ana@example.pt"], attach_documents=True)
 
         assert json.loads(route.calls.last.request.content) == ["ana@example.pt"]
 
     async def test_on_a_proxy_there_is_nothing_to_ask(self, client: SignStash, service: MockedService) -> None:
-        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").respond(404)
+        service.router.get(url_of("getStatus", operationId=7)).respond(404)
 
         with pytest.raises(ApiError, match="only the Integration Service can be consulted"):
             await client.get_status(7)
 
     async def test_a_lost_question_changed_nothing(self, client: SignStash, service: MockedService) -> None:
-        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").mock(side_effect=httpx.ReadTimeout("slow"))
+        service.router.get(url_of("getStatus", operationId=7)).mock(side_effect=httpx.ReadTimeout("slow"))
 
         with pytest.raises(ConnectionFailedError, match="nothing was changed"):
             await client.get_status(7)
@@ -282,8 +283,8 @@ class TestIntegrationService:
 
     async def test_a_web_page_is_no_answer(self, client: SignStash, service: MockedService) -> None:
         page = {"content": b"<html>Login</html>", "content_type": "text/html"}
-        service.router.get(path__regex="/api/v0/operation/").respond(**page)
-        service.router.post(path__regex="/api/v0/delivery/").respond(**page)
+        service.router.get(path__regex="/operation/").respond(**page)
+        service.router.post(path__regex="/delivery/").respond(**page)
 
         for call in (
             client.get_operation_id("r"),

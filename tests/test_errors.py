@@ -44,6 +44,7 @@ from tests.conftest import (
     TOKEN_URL,
     MockedService,
     signed_answer,
+    url_of,
 )
 
 CODES: list[tuple[str, int, type[SignStashError], bool]] = [
@@ -369,7 +370,7 @@ class TestMaybeProcessed:
         ("status", "body"), [(200, "<html>"), (404, ""), (500, ""), (500, '{"errorCode": "0.0.1"}'), (504, "<html>")]
     )
     async def test_of_a_question(self, client: SignStash, service: MockedService, status: int, body: str) -> None:
-        service.router.get(f"{BASE_URL}/api/v0/operation/status/7").respond(status, text=body)
+        service.router.get(url_of("getStatus", operationId=7)).respond(status, text=body)
 
         with pytest.raises(SignStashError) as failed:
             await client.get_status(7)

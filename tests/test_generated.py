@@ -53,10 +53,11 @@ from tests.conftest import (
     TOKEN_URL,
     MockedService,
     signed_answer,
+    url_of,
 )
 
 DEFINITION = json.loads(Path(__file__).parents[1].joinpath("openapi", "signstash.json").read_text("utf-8"))
-STATUS_URL = f"{BASE_URL}/api/v0/operation/status/7"
+STATUS_URL = url_of("getStatus", operationId=7)
 MOMENT = datetime(2025, 2, 10, 10, 19, 21, 648000, tzinfo=UTC)
 SECRET = "bmV2ZXItc2hvd24="
 
