@@ -206,6 +206,7 @@ TOKEN_SERVER: dict[str, Callable[[], Answer]] = {
     "request refused with an echo": lambda: httpx.Response(
         400, json={"error": "invalid_scope", "error_description": f"{CLIENT_SECRET} may not"}
     ),
+    "request refused with an echo for a code": lambda: httpx.Response(400, json={"error": f"no {CLIENT_SECRET}"}),
     "no connection": lambda: httpx.ConnectError("no route to host"),
     "slow": lambda: httpx.ReadTimeout("slow"),
     "failed": lambda: httpx.Response(500, text="failed"),
