@@ -87,7 +87,7 @@ class TestPlanning:
                 taken += 1
                 yield document
 
-        async with aclosing(client.sign_all(source(), batch_documents=2, in_flight=1)) as outcomes:  # type: ignore[type-var]
+        async with aclosing(client.sign_all(source(), batch_documents=2, in_flight=1)) as outcomes:
             await anext(outcomes)
             assert taken <= 6
 
@@ -152,7 +152,7 @@ class TestFlow:
             await asyncio.sleep(0)
 
         assert service.sign.call_count <= 3
-        await outcomes.aclose()  # type: ignore[attr-defined]
+        await outcomes.aclose()
 
     async def test_leaving_the_loop_ends_what_is_in_flight(self, client: SignStash, service: MockedService) -> None:
         second_is_sent, never = asyncio.Event(), asyncio.Event()
@@ -172,7 +172,7 @@ class TestFlow:
             raise AssertionError
 
         service.sign.mock(side_effect=first_answers)
-        async with aclosing(client.sign_all(pdfs(5), batch_documents=1)) as outcomes:  # type: ignore[type-var]
+        async with aclosing(client.sign_all(pdfs(5), batch_documents=1)) as outcomes:
             assert (await anext(outcomes)).ok
         assert cancelled == 1
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self, Unpack, get_args
 
@@ -282,7 +282,7 @@ class SignStash(Consultation):
         batch_bytes: int = 10_000_000,
         in_flight: int = 2,
         progress: Callable[[Progress], None] | None = None,
-    ) -> AsyncIterator[Outcome]:
+    ) -> AsyncGenerator[Outcome, None]:
         """Sign any number of documents: they are put together into requests, of which few are in flight at once.
 
             async for outcome in client.sign_all(documents, save_to="signed"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -228,7 +228,7 @@ class Run:
     _failures_in_a_row: int = attrs.field(init=False, default=0)
     _progress: Progress = attrs.field(init=False, factory=Progress)
 
-    async def outcomes(self, planned: AsyncIterator[list[Planned] | Outcome]) -> AsyncIterator[Outcome]:
+    async def outcomes(self, planned: AsyncIterator[list[Planned] | Outcome]) -> AsyncGenerator[Outcome, None]:
         """The outcome of each document, as soon as it is known.
 
         Args:
