@@ -423,6 +423,19 @@ class TestSaving:
         assert (tmp_path / "0.pdf").read_bytes() == b"earlier"
         assert requests(service) == [["1.pdf"]]
 
+    async def test_two_documents_for_one_file_are_not_both_sent(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        twins = [Document.pdf(PDF + twin, name="invoice.pdf") for twin in (b"1", b"2")]
+
+        outcomes = [outcome async for outcome in client.sign_all(twins, save_to=tmp_path)]
+
+        refused, signed = sorted(outcomes, key=lambda outcome: outcome.ok)
+        assert signed.document is twins[0]
+        assert isinstance(refused.error, DocumentNotSavedError)
+        assert requests(service) == [["invoice.pdf"]]
+        assert (tmp_path / "invoice.pdf").read_bytes() == b"signed:" + PDF + b"1"
+
     async def test_files_are_replaced_when_told(self, client: SignStash, tmp_path: Path) -> None:
         (tmp_path / "0.pdf").write_bytes(b"earlier")
 

@@ -83,7 +83,8 @@ class TokenAuth(httpx.Auth):
       taken its place, and the request is sent once more with a new one, byte for byte the same. If that is
       refused too, `TokenRejectedError` is raised.
     - Refused credentials are not sent again for `REJECTION_PAUSE` seconds, lest the account be locked.
-    - The token goes to the origins of `base_urls` and nowhere else.
+    - The token goes to the origins of `base_urls` and nowhere else. (A client of your own that follows redirects keeps
+      it when a host sends it on to its own https.)
 
     One object may serve several clients, but one event loop at a time.
 
@@ -110,7 +111,7 @@ class TokenAuth(httpx.Auth):
         client_id: str,
         client_secret: str | Secret,
         *,
-        base_urls: Iterable[str],
+        base_urls: str | Iterable[str],
         http_client: httpx.AsyncClient | None = None,
         client_settings: bool = True,
         clock: Callable[[], float] = time.monotonic,
@@ -118,11 +119,12 @@ class TokenAuth(httpx.Auth):
         jitter: Callable[[], float] = random.random,
     ) -> None:
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret)
-        base_urls = list(base_urls)
+        base_urls = [base_urls] if isinstance(base_urls, str) else list(base_urls or ())
         raise_for_problems(
             [
                 *token_url_problems(token_url),
                 *credential_problems(client_id, client_secret),
+                *([] if base_urls else ["base_urls is missing"]),
                 *(problem for url in base_urls for problem in url_problems("base_urls", url)),
             ]
         )

@@ -34,16 +34,25 @@ class RunBooks:
     journal: Journal | None
     save_to: SaveTo | None
     overwrite: bool
+    _targets: set[Path] = attrs.field(init=False, factory=set[Path])
 
     async def plan(self, document: Document) -> Planned | Outcome | None:
         """See `runs.Books`."""
         try:
-            return await self._plan(document)
+            item = await self._plan(document)
         except (InvalidDocumentError, DocumentNotSavedError) as error:
             return Outcome(document, error)
+        if item is not None and item.target is not None:
+            self._targets.add(item.target)
+        return item
 
     async def _plan(self, document: Document) -> Planned | None:
         target = self._target(document)
+        if target is not None and target in self._targets:
+            raise DocumentNotSavedError(
+                f"Another document of this run is saved as {target}, so {document.name} was not sent.",
+                "Give the documents different names, or let `save_to` be a function that tells their files apart.",
+            )
         reference = document.reference(self.client_service)
         if self.journal is None:
             await self._refuse_taken(target)

@@ -77,7 +77,8 @@ class SignStash(Consultation):
             service matches files with documents is not published; both are sent in the order of the documents.
         http_client: Your own client, for outbound proxy, CA, limits or transport. It serves the token requests too,
             without its headers, parameters and cookies, and is not closed here. Without it one is made that obeys
-            `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
+            `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. A hook of it that raises for failing answers keeps a
+            refused token from being replaced.
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code.
         retries: How often a call is tried that surely was not processed. Without it once, and as often as

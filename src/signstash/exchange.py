@@ -151,7 +151,10 @@ class Exchange:
     async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request, limit: int) -> Answer:
         if client.is_closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
-        response = await client.send(request, auth=self.auth, follow_redirects=False, stream=True)
+        try:
+            response = await client.send(request, auth=self.auth, follow_redirects=False, stream=True)
+        except httpx.HTTPStatusError as error:
+            response = error.response  # a hook of the client raises for failing answers
         try:
             body = read_whole(response, limit) if response.is_success else read_refusal(response)
             return Answer(response.status_code, response.headers, await body, self.client_service)
