@@ -205,6 +205,12 @@ async def test_a_token_that_is_a_usual_word_costs_no_words(client: SignStash, se
     assert (await failure_of(client)).error_code == "invalid_token"
 
 
+async def test_a_word_that_begins_no_token_is_shown(client: SignStash, service: MockedService) -> None:
+    service.sign.respond(500, json={"errorCode": "0.0.6", "causeMessage": "field keyJournal of turkeyJar.pdf"})
+
+    assert "field keyJournal of turkeyJar.pdf" in str(await failure_of(client))
+
+
 @pytest.mark.parametrize("call", ["get_status", "get_operation", "download_documents"])
 async def test_it_names_the_operation_asked_for(client: SignStash, service: MockedService, call: str) -> None:
     service.router.get(path__regex="/4711").respond(404)

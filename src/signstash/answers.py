@@ -258,7 +258,7 @@ def _excerpt(body: bytes) -> str:
     return printable(body[:2000].decode("utf-8", "replace"), 120)
 
 
-_SECRETS = re.compile(r"eyJ[\w-]+(\.[\w-]*)*|(?<=Bearer )\S+|(?<=Basic )\S+|[A-Za-z0-9+/]{48,}=*", re.IGNORECASE)
+_SECRETS = re.compile(r"\beyJ[\w-]+(\.[\w-]*)*|(?i:(?<=Bearer )|(?<=Basic ))\S+|[A-Za-z0-9+/]{48,}=*")
 """What looks like a token (servers quote the one that they refuse), like credentials, or like contents in base64."""
 
 

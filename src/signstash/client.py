@@ -80,7 +80,8 @@ class SignStash(Consultation):
             `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. A hook of it that raises for failing answers keeps a
             refused token from being replaced.
         token_http_client: Your own client for the token requests alone. It is not closed here.
-        error_classes: Exception classes for error codes that `signstash.errors` does not know, by code.
+        error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
+            with a class of the certificate family makes a `DocumentCertificateError`.
         retries: How often a call is tried that surely was not processed. Without it once, and as often as
             `RetryPolicy.batch` says in `sign_all`.
 
