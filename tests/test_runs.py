@@ -292,6 +292,17 @@ class TestFaults:
         assert all(outcome.ok for outcome in found.values())
         assert service.sign.call_count == 3
 
+    @pytest.mark.parametrize("answer", [httpx.Response(503), httpx.Response(500, json={"errorCode": "0.0.1"})])
+    async def test_what_may_have_been_processed_is_not_tried_again(
+        self, client: SignStash, service: MockedService, answer: httpx.Response
+    ) -> None:
+        service.sign.mock(return_value=answer)
+
+        found = await collect(client.sign_all(pdfs(1)))
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert service.sign.call_count == 1
+
     async def test_a_pause_that_is_too_long_is_reported_with_its_time(
         self, client: SignStash, service: MockedService
     ) -> None:
