@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,15 @@ def signed_answer(request: httpx.Request, change: ChangeDocument = lambda docume
         if changed is not None:
             documents.append(changed)
     return httpx.Response(200, json={"id": 4711, "type": "SIGN", "status": "EXECUTED", "documentList": documents})
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """A ZIP file."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        for name, content in files.items():
+            writer.writestr(name, content)
+    return archive.getvalue()
 
 
 class MockedService:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,6 +38,7 @@ from tests.conftest import (
     signed_answer,
     token_answer,
     url_of,
+    zipped,
 )
 
 
@@ -242,10 +244,13 @@ class TestIntegrationService:
         assert operation.document_list
         assert operation.document_list[0].signed_content == "c2lnbmVk"
 
-    async def test_documents(self, client: SignStash, service: MockedService) -> None:
-        service.router.get(url_of("getSignOperationDocumentsContent", operationId=7)).respond(content=b"PK\x05\x06zip")
+    async def test_documents(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+        service.router.get(url_of("getSignOperationDocumentsContent", operationId=7)).respond(
+            content=zipped({"A.invoice.pdf": b"signed"})
+        )
 
-        assert await client.download_documents(7) == b"PK\x05\x06zip"
+        assert await client.download_documents(7, tmp_path / "november") == [tmp_path / "november" / "A.invoice.pdf"]
+        assert (tmp_path / "november" / "A.invoice.pdf").read_bytes() == b"signed"
 
     async def test_resend_mails(self, client: SignStash, service: MockedService) -> None:
         route = service.router.post(url_of("resendDeliveryMails", operationId=7, attachDocuments="true")).respond(200)
@@ -281,7 +286,7 @@ class TestIntegrationService:
         with pytest.raises(InvalidDocumentError, match="recipients"):
             await client.resend_mails(7, recipients)
 
-    async def test_a_web_page_is_no_answer(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_web_page_is_no_answer(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
         page = {"content": b"<html>Login</html>", "content_type": "text/html"}
         service.router.get(path__regex="/operation/").respond(**page)
         service.router.post(path__regex="/delivery/").respond(**page)
@@ -290,7 +295,7 @@ class TestIntegrationService:
             client.get_operation_id("r"),
             client.get_status(7),
             client.get_operation(7),
-            client.download_documents(7),
+            client.download_documents(7, tmp_path),
             client.resend_mails(7, ["ana@example.pt"]),
         ):
             with pytest.raises(UnexpectedAnswerError):

@@ -7,6 +7,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -212,11 +213,13 @@ async def test_a_word_that_begins_no_token_is_shown(client: SignStash, service: 
 
 
 @pytest.mark.parametrize("call", ["get_status", "get_operation", "download_documents"])
-async def test_it_names_the_operation_asked_for(client: SignStash, service: MockedService, call: str) -> None:
+async def test_it_names_the_operation_asked_for(
+    client: SignStash, service: MockedService, call: str, tmp_path: Path
+) -> None:
     service.router.get(path__regex="/4711").respond(404)
 
     with pytest.raises(ApiError, match="4711"):
-        await getattr(client, call)(4711)
+        await getattr(client, call)(4711, *([tmp_path] if call == "download_documents" else []))
 
 
 async def test_mails_whose_outcome_is_unknown_are_no_documents(client: SignStash, service: MockedService) -> None:

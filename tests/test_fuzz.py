@@ -337,8 +337,8 @@ def is_model(result: Any) -> bool:
         (answers(operations | refusals), lambda client: client.get_operation(7, include_content=True), is_model),
         (
             answers(refusals) | answers(refusals, raw=b"PK\x05\x06" + bytes(18)),
-            lambda client: client.download_documents(7),
-            lambda result: result.startswith(b"PK"),
+            lambda client: client.download_documents(7, "nowhere"),
+            lambda result: result == [],
         ),
         (
             answers(refusals),

@@ -54,6 +54,7 @@ from tests.conftest import (
     MockedService,
     signed_answer,
     url_of,
+    zipped,
 )
 
 DEFINITION = json.loads(Path(__file__).parents[1].joinpath("openapi", "signstash.json").read_text("utf-8"))
@@ -394,16 +395,16 @@ class TestStatus:
 class TestTimeouts:
     """A timeout that is left out means none at all."""
 
-    async def everything(self, client: SignStash, service: MockedService) -> list[httpx.Request]:
+    async def everything(self, client: SignStash, service: MockedService, tmp_path: Path) -> list[httpx.Request]:
         """The requests of all that the client can be asked."""
         service.router.get(path__regex="/withDocumentExternalReference/").respond(json=7)
-        service.router.get(path__regex="/documents$").respond(content=b"PK")
+        service.router.get(path__regex="/documents$").respond(content=zipped({}))
         service.router.route(path__regex="/api/").respond(json={"id": 7, "documentList": []})
         await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
         await client.get_operation_id("r")
         await client.get_status(7)
         await client.get_operation(7, include_content=True)
-        await client.download_documents(7)
+        await client.download_documents(7, tmp_path)
         await client.resend_mails(7, ["ana@example.test"])
         for function in (get_status, get_sign_operation_documents_content):
             await function.asyncio_detailed(7, client=client.generated)
@@ -413,13 +414,15 @@ class TestTimeouts:
 
     @pytest.mark.parametrize("upload", ["base64", "multipart"])
     @pytest.mark.parametrize("own", [False, True], ids=["made", "given"])
-    async def test_every_request_has_all_four(self, service: MockedService, upload: Any, own: bool) -> None:
+    async def test_every_request_has_all_four(
+        self, service: MockedService, upload: Any, own: bool, tmp_path: Path
+    ) -> None:
         async with httpx.AsyncClient(timeout=None) as http_client:
             given: dict[str, Any] = {"http_client": http_client} if own else {}
             async with SignStash(
                 BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload=upload, **given
             ) as client:
-                requests = await self.everything(client, service)
+                requests = await self.everything(client, service, tmp_path)
 
         assert len(requests) == 11
         assert str(requests[0].url) == TOKEN_URL
@@ -428,10 +431,10 @@ class TestTimeouts:
             assert limits.keys() == {"connect", "read", "write", "pool"}
             assert all(value is not None and 0 < value < math.inf for value in limits.values())
 
-    async def test_they_are_what_was_asked_for(self, service: MockedService) -> None:
+    async def test_they_are_what_was_asked_for(self, service: MockedService, tmp_path: Path) -> None:
         limits = httpx.Timeout(7, connect=3)
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, timeout=limits) as client:
-            requests = await self.everything(client, service)
+            requests = await self.everything(client, service, tmp_path)
 
         assert all(request.extensions["timeout"] == limits.as_dict() for request in requests[1:])
 

@@ -132,7 +132,6 @@ class TestGoingOn:
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
         await self.leave_in_flight(client, service, journal, save_to=tmp_path / "signed")
-        (tmp_path / "signed").mkdir()
         (tmp_path / "signed" / "0.pdf").write_bytes(b"whole, since it has its name")
 
         found = await collect(client.sign_all(pdfs(2), journal=journal, save_to=tmp_path / "signed"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -300,9 +301,11 @@ class TestAsking:
         assert failed.value.maybe_processed is False
 
     @pytest.mark.parametrize("reply", [b"", b"{}", b"%PDF-1.7", b"<html>", b"P"])
-    async def test_an_archive_that_is_none(self, client: SignStash, service: MockedService, reply: bytes) -> None:
+    async def test_an_archive_that_is_none(
+        self, client: SignStash, service: MockedService, reply: bytes, tmp_path: Path
+    ) -> None:
         service.router.get(path__regex="/documents$").respond(content=reply)
 
         with pytest.raises(UnexpectedAnswerError) as failed:
-            await client.download_documents(7)
+            await client.download_documents(7, tmp_path)
         assert failed.value.maybe_processed is False

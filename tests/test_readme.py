@@ -18,7 +18,7 @@ import respx
 import signstash
 from signstash import errors
 from signstash.sandbox import Sandbox
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, INVOICE, TOKEN_URL, MockedService
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, INVOICE, TOKEN_URL, MockedService, zipped
 
 README = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -75,7 +75,7 @@ def _answer_the_integration_service(router: respx.MockRouter) -> None:
     router.get(path__regex="/withDocumentExternalReference/").respond(json=7)
     router.get(path__regex="/operation/status/7$").respond(json={"id": 7})
     router.get(path__regex="/detail/7/contentInResponse/true$").respond(json={"id": 7})
-    router.get(path__regex="/detail/7/documents$").respond(content=b"PK")
+    router.get(path__regex="/detail/7/documents$").respond(content=zipped({}))
     router.post(path__regex="/delivery/mail/resend/7/true$").respond(200)
     router.get(f"{BASE_URL}/v3/api-docs").respond(json={})
 

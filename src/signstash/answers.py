@@ -239,7 +239,7 @@ def json_value(body: bytes) -> Any:
     text: bytes | str = body
     for _ in range(2):
         try:
-            return json.loads(text)
+            return json.loads(text, strict=False)
         except UnicodeDecodeError:
             text = body.decode("latin-1")
         except (ValueError, RecursionError):

@@ -1,22 +1,117 @@
-"""Keeps account of a run: in a journal if there is one, and in a folder of signed files."""
+"""Keeps account of a run: in a journal if there is one, and in files of signed documents."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
+from .contents import digest_of, look_at
 from .documents import Document
-from .errors import DocumentNotSavedError, DuplicateReferenceError, InvalidDocumentError, OutcomeUnknownError
+from .errors import (
+    ConfigurationError,
+    DocumentNotSavedError,
+    DuplicateReferenceError,
+    InvalidDocumentError,
+    OutcomeUnknownError,
+    SignStashError,
+)
+from .files import sync_folder
 from .journal import Entry, Journal, State
-from .outcomes import Outcome
+from .outcomes import Outcome, SignedDocument
 from .runs import Planned
 
 SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
 """A folder, in which signed files get the names of their documents, or a function that names the file for each."""
+
+
+def file_or_folder(save_to: SaveTo) -> SaveTo:
+    """What `save_to` means for one document: a folder if it is there or ends with a slash, and else the file."""
+    if not isinstance(save_to, str | os.PathLike):
+        return save_to
+    path = Path(save_to)
+    is_folder = str(save_to).endswith(("/", os.sep))
+    return lambda document: path / document.name if is_folder or path.is_dir() else path
+
+
+def _refuse_other_types(_: object, __: object, save_to: object) -> None:
+    if not callable(save_to) and not isinstance(save_to, str | os.PathLike):
+        raise ConfigurationError(f"save_to is {save_to!r}.", "Give a path, or a function that gives paths.")
+
+
+@attrs.frozen(kw_only=True)
+class SignedFiles:
+    """Where signed documents are saved. Its methods block: call them in a thread.
+
+    Attributes:
+        save_to: See `SaveTo`.
+        overwrite: Whether files that are there already are replaced.
+    """
+
+    save_to: SaveTo = attrs.field(validator=_refuse_other_types)
+    overwrite: bool
+    _claimed: set[Path] = attrs.field(init=False, factory=set[Path])
+
+    def target(self, document: Document) -> Path:
+        """The file for a signed document."""
+        named = self.save_to(document) if callable(self.save_to) else Path(self.save_to, document.name)
+        return Path(named).absolute()
+
+    def claim(self, document: Document) -> Path:
+        """The file for a signed document, which no other document gets.
+
+        Raises:
+            DocumentNotSavedError: If another document has it, it is there already, or its folder cannot be made.
+        """
+        # Before the request: a signature that cannot be saved would be lost, or paid for in vain.
+        target = self.target(document)
+        if target in self._claimed:
+            raise DocumentNotSavedError(
+                f"Another document is saved as {target}, so {document.name} was not sent.",
+                "Give the documents different names, or let `save_to` be a function that tells their files apart.",
+            )
+        if not self.overwrite and os.path.lexists(target):
+            raise DocumentNotSavedError(
+                f"{target} exists already, so the document was not sent.",
+                "Choose another folder, or replace files with overwrite=True.",
+            )
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise DocumentNotSavedError(
+                f"{target.parent} cannot be made, so {document.name} was not sent: {reason}.", "Check its path."
+            ) from error
+        self._claimed.add(target)
+        return target
+
+    def save(self, outcomes: Sequence[Outcome], targets: Sequence[Path]) -> list[Outcome]:
+        """Save what is signed, so that not even a power failure loses it.
+
+        Args:
+            outcomes: What became of some documents.
+            targets: The file for each.
+
+        Returns:
+            The outcomes; a document that cannot be saved has a `DocumentNotSavedError`, which holds it.
+        """
+        saved = [
+            outcome if outcome.signed is None else Outcome(outcome.document, self._saved(outcome.signed, target))
+            for outcome, target in zip(outcomes, targets, strict=True)
+        ]
+        signed = [outcome.signed for outcome in saved if outcome.signed is not None]
+        for folder in {document.saved_as.parent for document in signed if document.saved_as is not None}:
+            sync_folder(folder)
+        return saved
+
+    def _saved(self, signed: SignedDocument, target: Path) -> SignedDocument | DocumentNotSavedError:
+        try:
+            return signed.copy_to(target, overwrite=self.overwrite, move=True)
+        except DocumentNotSavedError as error:
+            return error
 
 
 @attrs.frozen(kw_only=True)
@@ -26,132 +121,106 @@ class RunBooks:
     Attributes:
         client_service: Alias of the client service.
         journal: Durable record, or None.
-        save_to: Where signed files go, or None.
-        overwrite: Whether files that are there already are replaced.
+        files: Where signed documents are saved, or None.
     """
 
     client_service: str
     journal: Journal | None
-    save_to: SaveTo | None
-    overwrite: bool
-    _targets: set[Path] = attrs.field(init=False, factory=set[Path])
+    files: SignedFiles | None
 
     async def plan(self, document: Document) -> Planned | Outcome | None:
         """See `runs.Books`."""
+        if self.journal is None and self.files is None and document.in_memory:
+            return self._planned(document)
+        return await asyncio.to_thread(self._planned, document)
+
+    def _planned(self, document: Document) -> Planned | Outcome | None:
         try:
-            item = await self._plan(document)
+            if self.journal is not None:
+                return self._planned_by(self.journal, document)
+            return self._to_be_sent(document, document.reference(self.client_service))
         except (InvalidDocumentError, DocumentNotSavedError) as error:
             return Outcome(document, error)
-        if item is not None and item.target is not None:
-            self._targets.add(item.target)
-        return item
 
-    async def _plan(self, document: Document) -> Planned | None:
-        target = self._target(document)
-        if target is not None and target in self._targets:
-            raise DocumentNotSavedError(
-                f"Another document of this run is saved as {target}, so {document.name} was not sent.",
-                "Give the documents different names, or let `save_to` be a function that tells their files apart.",
-            )
-        reference = document.reference(self.client_service)
-        if self.journal is None:
-            await self._refuse_taken(target)
-            return Planned(document, document, reference, await document.size(), target)
-        size, digest = await document.size(), await document.digest()
-        entry = await asyncio.to_thread(self._entry, document, digest)
+    def _to_be_sent(self, document: Document, reference: str, digest: str = "") -> Planned:
+        size = document.about(look_at).size
+        target = None if self.files is None else self.files.claim(document)
+        replaces = target is not None and os.path.lexists(target)
+        return Planned(document, document, reference, size, target, digest, replaces=replaces)
+
+    def _planned_by(self, journal: Journal, document: Document) -> Planned | None:
+        digest = document.about(digest_of)
+        if document.external_reference is None:
+            entry = journal.by_contents(digest, document.name)
+        else:
+            entry = journal.by_reference(document.external_reference)
         if entry is None:
-            await self._refuse_taken(target)
-            return Planned(document, document, reference, size, target, digest)
+            return self._to_be_sent(document, document.reference(self.client_service), digest)
         if entry.digest != digest:
             raise InvalidDocumentError(
-                f"Document {document.name}: its external reference {reference!r} was used for other contents.",
+                f"Document {document.name}: its external reference {entry.reference!r} was used for other contents.",
                 "Give a document that changed a new reference.",
                 document=document.name,
             )
         if entry.state in ("signed", "set_aside"):
             return None
-        item = Planned(
-            document,
-            attrs.evolve(document, external_reference=entry.reference),
-            entry.reference,
-            size,
-            target,
-            digest,
-            lost=entry.state == "sent",
-        )
-        # A signed file gets its name when it is complete, and only then the journal learns of it.
-        if item.lost and entry.saved_as is not None and await asyncio.to_thread(Path(entry.saved_as).exists):
-            await self._record([item], "signed")
-            return None
-        if not item.lost:
-            await self._refuse_taken(target)
-        return item
-
-    def _entry(self, document: Document, digest: str) -> Entry | None:
-        if self.journal is None:
-            return None
-        if document.external_reference is not None:
-            return self.journal.by_reference(document.external_reference)
-        return self.journal.by_contents(digest, document.name)
-
-    def _target(self, document: Document) -> Path | None:
-        if self.save_to is None:
-            return None
-        if callable(self.save_to):
-            return Path(self.save_to(document)).absolute()
-        return Path(self.save_to).absolute() / document.name
-
-    async def _refuse_taken(self, target: Path | None) -> None:
-        # Before the request: a signature that cannot be saved would be lost, or paid for in vain.
-        if target is not None and not self.overwrite and await asyncio.to_thread(target.exists):
-            raise DocumentNotSavedError(
-                f"{target} exists already, so the document was not sent.",
-                "Choose another folder, or replace files with overwrite=True.",
+        if entry.state != "sent":
+            return attrs.evolve(
+                self._to_be_sent(document, entry.reference, digest),
+                document=attrs.evolve(document, external_reference=entry.reference),
             )
+        # A signed file gets its name when it is complete, and only then the journal learns of it.
+        if entry.saved_as is not None and Path(entry.saved_as).exists():
+            journal.record([attrs.evolve(entry, state="signed")])
+            return None
+        item = self._to_be_sent(document, entry.reference, digest)
+        return attrs.evolve(item, document=attrs.evolve(document, external_reference=entry.reference), lost=True)
 
     async def sending(self, batch: Sequence[Planned]) -> None:
         """See `runs.Books`."""
-        await self._record(batch, "sent")
+        if self.journal is not None:
+            entries = [_entry(item, "sent", None if item.replaces else item.target) for item in batch]
+            await asyncio.to_thread(self.journal.record, entries)
 
     async def not_sent(self, batch: Sequence[Planned]) -> None:
         """See `runs.Books`."""
-        await self._record(batch, "planned")
+        if self.journal is not None:
+            await asyncio.to_thread(self.journal.record, [_entry(item, "planned", item.target) for item in batch])
 
-    async def done(self, item: Planned, outcome: Outcome) -> Outcome:
+    async def done(self, results: Mapping[Planned, Outcome]) -> tuple[list[Outcome], SignStashError | None]:
         """See `runs.Books`."""
-        if outcome.signed is not None and item.target is not None:
-            try:
-                await asyncio.to_thread(item.target.parent.mkdir, parents=True, exist_ok=True)
-                await outcome.signed.save(item.target, overwrite=self.overwrite)
-            except OSError as error:
-                folder = item.target.parent
-                outcome = Outcome(
-                    item.given,
-                    DocumentNotSavedError(
-                        f"{folder} cannot be made: {error.strerror}.", "Check its path.", signed=outcome.signed
-                    ),
-                )
-            except DocumentNotSavedError as error:
-                outcome = Outcome(item.given, error)
-        unknown = isinstance(outcome.error, OutcomeUnknownError | DuplicateReferenceError | DocumentNotSavedError)
-        state: State = "signed" if outcome.ok else "set_aside" if unknown else "failed"
-        await self._record([item], state, outcome)
-        return outcome
+        if self.journal is None and self.files is None:
+            return list(results.values()), None
+        return await asyncio.to_thread(self._done, results)
 
-    async def _record(self, batch: Sequence[Planned], state: State, outcome: Outcome | None = None) -> None:
-        if self.journal is None:
-            return
-        signed = None if outcome is None else outcome.signed
-        entries = [
-            Entry(
-                reference=item.reference,
-                name=item.given.name,
-                digest=item.digest,
-                state=state,
-                saved_as=None if item.target is None else str(item.target),
-                operation_id=None if signed is None else signed.operation_id,
-                reason=None if outcome is None or outcome.error is None else str(outcome.error),
-            )
-            for item in batch
-        ]
-        await asyncio.to_thread(self.journal.record, entries)
+    def _done(self, results: Mapping[Planned, Outcome]) -> tuple[list[Outcome], SignStashError | None]:
+        outcomes, fault = list(results.values()), None
+        try:
+            if self.files is not None:
+                targets = [item.target or self.files.target(item.given) for item in results]
+                outcomes = self.files.save(outcomes, targets)
+                fault = next((item.error for item in outcomes if isinstance(item.error, DocumentNotSavedError)), None)
+            if self.journal is not None:
+                self.journal.record([_outcome_entry(item, got) for item, got in zip(results, outcomes, strict=True)])
+        except SignStashError as error:
+            return outcomes, error  # what is signed is told all the same
+        return outcomes, fault
+
+
+def _entry(item: Planned, state: State, saved_as: Path | None) -> Entry:
+    return Entry(
+        reference=item.reference,
+        name=item.given.name,
+        digest=item.digest,
+        state=state,
+        saved_as=None if saved_as is None else str(saved_as),
+    )
+
+
+def _outcome_entry(item: Planned, outcome: Outcome) -> Entry:
+    unknown = isinstance(outcome.error, OutcomeUnknownError | DuplicateReferenceError | DocumentNotSavedError)
+    return attrs.evolve(
+        _entry(item, "signed" if outcome.ok else "set_aside" if unknown else "failed", item.target),
+        operation_id=None if outcome.signed is None else outcome.signed.operation_id,
+        reason=None if outcome.error is None else str(outcome.error),
+    )

@@ -7,14 +7,17 @@ import os
 import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack, get_args
 
+import attrs
 import httpx
 
 from .answers import json_object
 from .auth import TokenAuth
-from .books import RunBooks, SaveTo
+from .books import RunBooks, SaveTo, SignedFiles, file_or_folder
 from .configuration import (
     ENVIRONMENT_VARIABLES,
     TOKEN_URLS,
@@ -34,12 +37,13 @@ from .configuration import (
 )
 from .consultation import Consultation
 from .documents import Document, refuse_reference, unique_reference
+from .downloads import receive_operation
 from .errors import ApiError, ConfigurationError, ErrorClasses, SignStashError
 from .exchange import Answer, Exchange
 from .generated import GeneratedClient
 from .journal import Journal
 from .models import PreservationInfo
-from .operations import Call
+from .operations import Call, detail
 from .options import Preservation
 from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, read_batch
 from .retries import Retries, RetryPolicy
@@ -50,6 +54,8 @@ DEFAULT_TIMEOUT: Final = httpx.Timeout(120.0, connect=10.0)
 """Seconds for connecting (10), and for each wait while a request is sent or its answer is read (120)."""
 DEFAULT_DEADLINE: Final = 300.0
 """Seconds that a call may take in all, a new token and a second sending included."""
+SMALL_ANSWER: Final = 64 * 1024
+"""Bytes of JSON that are read without a thread; contents are taken out of it before."""
 
 
 class SignStash(Consultation):
@@ -210,6 +216,8 @@ class SignStash(Consultation):
         description: str | None = None,
         external_reference: str | None = None,
         preservation: Preservation | PreservationInfo | None = None,
+        save_to: SaveTo | None = None,
+        overwrite: bool = False,
     ) -> SignedDocument:
         """Sign one document.
 
@@ -218,12 +226,15 @@ class SignStash(Consultation):
             description: What it is about, for the people who see it in the backoffice. Without it the document's name.
             external_reference: Unique reference of the request, which is not the document's. Without it one is made.
             preservation: What becomes of the signed document at the service.
+            save_to: File for the signed document, or a folder in which it gets the document's name. Folders are made.
+            overwrite: Whether a file that is there already is replaced. If not, the document is not sent.
 
         Returns:
             The signed document.
 
         Raises:
             InvalidDocumentError: If the document cannot be used. Nothing was sent.
+            DocumentNotSavedError: If `save_to` cannot be used: before anything is sent, if it can be known then.
             AuthenticationError: If credentials or token are refused.
             ApiError: If the service refuses the request; its subclasses say why.
             DocumentNotSignedError: If the service answered, but did not sign it.
@@ -232,7 +243,12 @@ class SignStash(Consultation):
             UnexpectedAnswerError: If the answer cannot be read.
         """
         batch = await self.sign_batch(
-            [document], description=description, external_reference=external_reference, preservation=preservation
+            [document],
+            description=description,
+            external_reference=external_reference,
+            preservation=preservation,
+            save_to=None if save_to is None else file_or_folder(save_to),
+            overwrite=overwrite,
         )
         result = batch.outcomes[0].result
         if isinstance(result, SignStashError):
@@ -246,6 +262,8 @@ class SignStash(Consultation):
         description: str | None = None,
         external_reference: str | None = None,
         preservation: Preservation | PreservationInfo | None = None,
+        save_to: SaveTo | None = None,
+        overwrite: bool = False,
     ) -> SignedBatch:
         """Sign several documents with one request, which is much faster than one request for each.
 
@@ -254,6 +272,9 @@ class SignStash(Consultation):
             description: What they are about, for the people who see it in the backoffice. Without it their names.
             external_reference: Unique reference of the request. Without it one is made.
             preservation: What becomes of the signed documents at the service.
+            save_to: Folder for the signed documents, each named like its document, or a function that gives each its
+                path. Folders are made.
+            overwrite: Whether files that are there already are replaced. If not, nothing is sent.
 
         Returns:
             The operation, and one outcome for each document in the order given. Some may be signed and others not.
@@ -268,7 +289,12 @@ class SignStash(Consultation):
         refuse_reference("external_reference", external_reference)
         sent = by_reference(list(documents), self._client_service)
         request = SigningRequest(external_reference, described(sent, description), preservation)
-        return await self._sign_request(request, sent, self._ask)
+        if save_to is None:
+            return await self._sign_request(request, sent, self._ask)
+        files = SignedFiles(save_to=save_to, overwrite=overwrite)
+        targets = await asyncio.to_thread(lambda: [files.claim(document) for document in sent.values()])
+        batch = await self._sign_request(request, sent, self._ask, folder=targets[0].parent)
+        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, targets))
 
     def sign_all(
         self,
@@ -299,7 +325,8 @@ class SignStash(Consultation):
             documents: What to sign, in any iterable or asynchronous iterable.
             description: What they are about, for the people who see it in the backoffice.
             preservation: What becomes of the signed documents at the service.
-            save_to: Folder for the signed files, each named like its document, or a function that gives each its path.
+            save_to: Folder for the signed documents, each named like its document, or a function that gives each its
+                path. Folders are made.
             overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
             journal: Durable record, with which a run that was ended or killed goes on: documents that it knows as
                 signed or set aside are passed over, and get no outcome.
@@ -320,20 +347,21 @@ class SignStash(Consultation):
             choices = ", ".join(get_args(UnknownOutcomes))
             raise ConfigurationError(f"unknown_outcomes is {unknown_outcomes!r}.", f"Give one of {choices}.")
         preservation = preservation.to_model() if isinstance(preservation, Preservation) else preservation
-        books = RunBooks(client_service=self._client_service, journal=journal, save_to=save_to, overwrite=overwrite)
+        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
+        books = RunBooks(client_service=self._client_service, journal=journal, files=files)
 
         async def send(batch: Sequence[Planned]) -> Sequence[Outcome]:
             sent = by_reference([item.document for item in batch], self._client_service)
             reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
             request = SigningRequest(reference, described(sent, description), preservation)
-            signed = await self._sign_request(request, sent, self._exchange.send)
+            signed = await self._sign_request(request, sent, self._exchange.send, folder=_folder(batch[0]))
             return [Outcome(item.given, outcome.result) for item, outcome in zip(batch, signed.outcomes, strict=True)]
 
         run = Run(
             send=send,
             look_up=self._look_up,
             books=books,
-            retries=Retries(policy=self._retries or RetryPolicy.batch()),
+            retry_policy=self._retries or RetryPolicy.batch(),
             unknown_outcomes=unknown_outcomes,
             in_flight=in_flight,
             progress=progress,
@@ -345,29 +373,38 @@ class SignStash(Consultation):
         request: SigningRequest,
         documents: Mapping[str, Document],
         send: Callable[[Call], Awaitable[Answer]],
+        *,
+        folder: Path | None = None,
     ) -> SignedBatch:
         call = await signing_call(
-            request, documents, upload=self._upload, multipart_file_names=self._multipart_file_names
+            request,
+            documents,
+            upload=self._upload,
+            multipart_file_names=self._multipart_file_names,
+            folder=folder,
         )
         answer = await send(call)
+        batch = await self._batch(answer, documents)
+        if batch is None:
+            raise answer.unreadable(call, "is no operation")
+        return batch
+
+    async def _batch(self, answer: Answer, documents: Mapping[str, Document]) -> SignedBatch | None:
+        """What an operation says of some documents, or None if the answer is no operation."""
 
         def read() -> SignedBatch | None:
             fields = json_object(answer.body)
             if fields is None or not fields.keys() & {"id", "documentList"}:
                 return None
-            return read_batch(fields, documents, self._answered(answer.status_code))
+            answered = Answered(
+                status_code=answer.status_code,
+                client_service=self._client_service,
+                error_classes=self._exchange.error_classes,
+                contents=answer.contents,
+            )
+            return read_batch(fields, documents, answered)
 
-        batch = await asyncio.to_thread(read)
-        if batch is None:
-            raise answer.unreadable(call, "is no operation")
-        return batch
-
-    def _answered(self, status_code: int) -> Answered:
-        return Answered(
-            status_code=status_code,
-            client_service=self._client_service,
-            error_classes=self._exchange.error_classes,
-        )
+        return read() if len(answer.body) < SMALL_ANSWER else await asyncio.to_thread(read)
 
     async def _ask(self, call: Call) -> Answer:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call))
@@ -380,10 +417,11 @@ class SignStash(Consultation):
             if error.status_code == httpx.codes.NOT_FOUND:
                 return None
             raise
-        operation = await self.get_operation(number, include_content=True)
-        found = await asyncio.to_thread(
-            read_batch, operation.to_dict(), {item.reference: item.given}, self._answered(httpx.codes.OK)
-        )
+        call = detail(number, include_content=True, receive=partial(receive_operation, folder=_folder(item)))
+        answer = await self._ask(call)
+        found = await self._batch(answer, {item.reference: item.given})
+        if found is None:
+            raise answer.unreadable(call, "is no operation")
         return found.outcomes[0]
 
     @property
@@ -414,6 +452,10 @@ class SignStash(Consultation):
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
+
+
+def _folder(item: Planned) -> Path | None:
+    return None if item.target is None else item.target.parent
 
 
 def _refuse_numbers(**numbers: int) -> None:

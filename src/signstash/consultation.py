@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 from .answers import json_object, json_value
-from .errors import InvalidDocumentError
+from .archives import UnusableArchiveError, extract
+from .errors import DocumentNotSavedError, InvalidDocumentError
 from .exchange import Answer
 from .models import BaseOperation, SignOperation
-from .operations import Call, detail, operation_id, resend_mails, status
+from .operations import CONTENT_LIMIT, Call, detail, operation_id, resend_mails, status
 from .operations import documents as documents_of
 from .options import refuse_addresses
 from .outcomes import leniently, read_operation
@@ -77,23 +80,42 @@ class Consultation(ABC):
             raise answer.unreadable(call, "is no operation")
         return operation
 
-    async def download_documents(self, operation_id: int) -> bytes:
-        """The signed documents of an operation. Integration Service only: a proxy keeps nothing.
+    async def download_documents(
+        self, operation_id: int, save_to: str | os.PathLike[str], *, overwrite: bool = False
+    ) -> list[Path]:
+        """Save the signed documents of an operation. Integration Service only: a proxy keeps nothing.
+
+        The service sends them as a ZIP file, which is extracted; it is never in memory as a whole.
 
         Args:
             operation_id: Number of the operation.
+            save_to: Folder for the documents. It is made if it is not there.
+            overwrite: Whether files that are there already are replaced. If not, none is written.
 
         Returns:
-            A ZIP file with entries named `<external reference>.<document name>`. Do not trust these as paths.
+            The files. Each is named `<external reference>.<document name>`, with `_` for what cannot be in a name.
 
         Raises:
-            SignStashError: If the service was not reached, or refused.
+            DocumentNotSavedError: If a file is there already or cannot be written.
+            SignStashError: If the service was not reached, refused, or did not send a ZIP file.
         """
         call = documents_of(operation_id)
         answer = await self._ask(call)
-        if not answer.body.startswith(b"PK"):
-            raise answer.unreadable(call, "is no ZIP file")
-        return answer.body
+        try:
+            return await asyncio.to_thread(
+                extract, answer.contents[""], Path(save_to), overwrite=overwrite, limit=CONTENT_LIMIT
+            )
+        except UnusableArchiveError as error:
+            raise answer.unreadable(call, str(error)) from error.__cause__
+        except FileExistsError as error:
+            raise DocumentNotSavedError(
+                f"{error} exists already.", "Choose another folder, or replace files with overwrite=True."
+            ) from error
+        except OSError as error:
+            raise DocumentNotSavedError(
+                f"{error.filename or save_to} cannot be written: {error.strerror}.",
+                "Check folder, permissions and space, then download again.",
+            ) from error
 
     async def resend_mails(
         self, operation_id: int, recipients: Sequence[str], *, attach_documents: bool = False

@@ -11,7 +11,7 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, cast
 
@@ -28,11 +28,24 @@ _HEADER: Final = 1024
 """Bytes at the start of a file in which PDF readers look for `%PDF-`."""
 
 
+@attrs.frozen
+class Opened:
+    """Contents that are being read.
+
+    Attributes:
+        file: Gives them from their beginning; threads may take turns with it.
+        look: Tells their length in bytes now, and whatever else shows that they have changed.
+    """
+
+    file: BinaryIO
+    look: Callable[[], tuple[int, ...]]
+
+
 class Contents(Protocol):
     """Contents that can be read as often as is needed. Reading blocks: do it in a thread."""
 
-    def opened(self) -> contextlib.AbstractContextManager[BinaryIO]:
-        """The contents as a file, from their beginning.
+    def opened(self) -> contextlib.AbstractContextManager[Opened]:
+        """The contents, to be read from their beginning.
 
         Raises:
             InvalidDocumentError: If they cannot be read.
@@ -50,7 +63,7 @@ def contents_of(source: Any) -> Contents:
         InvalidDocumentError: If it cannot be contents.
     """
     if isinstance(source, str | os.PathLike):
-        return _InPath(Path(source))
+        return InPath(Path(source))
     if isinstance(source, bytes | bytearray | memoryview):
         return InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
     if isinstance(source, io.TextIOBase):
@@ -60,88 +73,127 @@ def contents_of(source: Any) -> Contents:
             f"its contents are of type {type(source).__name__}.", "Give a path, bytes, or a file opened with mode 'rb'."
         )
     try:
-        return _InFile(source, source.tell()) if source.seekable() else _InPipe(source)
+        start = source.tell() if source.seekable() else None
+        return _InFile(source, start or 0) if _on_disk(source) else _InPipe(source, start)
     except (OSError, ValueError, AttributeError):  # closed, or without these methods: reading it will tell
         return _InPipe(source)
 
 
+def _on_disk(file: Any) -> bool:
+    """Whether an open file is one on disk, as it is; any other is kept when it is read first.
+
+    A file that decompresses, for example, is slow to go back in, and has the number of the file below it.
+    """
+    file = getattr(file, "file", file)  # of a NamedTemporaryFile
+    raw = getattr(file, "raw", file)
+    return isinstance(raw, io.FileIO) and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
+
+
 @attrs.frozen
-class _InPath:
-    _path: Path
+class InPath:
+    """Contents of a file that is opened when they are read."""
+
+    path: Path
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
+    def opened(self) -> Iterator[Opened]:
+        """See `Contents`."""
         try:
             # Opening a named pipe would wait for a writer without end.
-            if not stat.S_ISREG(self._path.stat().st_mode):
+            if not stat.S_ISREG(self.path.stat().st_mode):
                 raise InvalidDocumentError(
-                    f"{self._path} is not a regular file.", "Give a file, or its contents as bytes."
+                    f"{self.path} is not a regular file.", "Give a file, or its contents as bytes."
                 )
-            with self._path.open("rb") as file:
-                yield file
+            with self.path.open("rb") as file:
+                yield Opened(file, lambda: _seen(file))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise InvalidDocumentError(
-                f"{self._path} cannot be read: {reason}.", "Check path and permissions."
+                f"{self.path} cannot be read: {reason}.", "Check path and permissions."
             ) from error
+
+
+def _seen(file: BinaryIO, start: int = 0) -> tuple[int, ...]:
+    found = os.fstat(file.fileno())
+    return found.st_size - start, found.st_mtime_ns, found.st_ino, found.st_dev
 
 
 @attrs.frozen
 class InMemory:
-    """Contents that were given as bytes."""
+    """Contents that are there as bytes."""
 
-    _contents: bytes = attrs.field(repr=False)
+    content: bytes = attrs.field(repr=False)
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
+    def opened(self) -> Iterator[Opened]:
         """See `Contents`."""
-        yield io.BytesIO(self._contents)
+        yield Opened(io.BytesIO(self.content), lambda: (len(self.content),))
 
 
-_locks: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
+_locks: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
 _locks_lock = threading.Lock()
 
 
-def _lock_of(file: BinaryIO) -> threading.RLock:
+def _lock_of(file: BinaryIO) -> threading.Lock:
     """One lock for each open file: two documents may have been given the same one, which has one position."""
     with _locks_lock:
         try:
-            return _locks.setdefault(file, threading.RLock())
+            return _locks.setdefault(file, threading.Lock())
         except TypeError:  # of a class that cannot be referred to weakly
-            return threading.RLock()
+            return threading.Lock()
+
+
+class _Window(io.RawIOBase):
+    """A view of an open file with a position of its own, which is where the file stood when it was given."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self._file = file
+        self._lock = _lock_of(file)
+        self._position = start
+
+    def read(self, size: int = -1) -> bytes:
+        with self._lock:
+            self._file.seek(self._position)
+            block = self._file.read(size)
+        self._position += len(block)
+        return block
 
 
 @attrs.frozen
 class _InFile:
-    """An open file, read from where it stood when it was given."""
+    """An open file on disk, read from where it stood when it was given."""
 
     _file: BinaryIO
     _start: int
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
-        with _lock_of(self._file), _file_faults():
-            self._file.seek(self._start)
-            yield self._file
+    def opened(self) -> Iterator[Opened]:
+        with _file_faults():
+            yield Opened(cast("BinaryIO", _Window(self._file, self._start)), lambda: _seen(self._file, self._start))
 
 
 @attrs.define
 class _InPipe:
-    """A file that can be read once: what it gives is kept, on disk if it is long."""
+    """A file that can be read once, or is slow to go back in: what it gives is kept, on disk if it is long."""
 
     _file: BinaryIO
+    _start: int | None = None
     _kept: BinaryIO | None = None
+    _size: int = 0
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
-        with _lock_of(self._file), _file_faults():
-            if self._kept is None:
-                spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_LIMIT)  # noqa: SIM115 - lives as long as this
-                weakref.finalize(self, spool.close)
-                shutil.copyfileobj(self._file, spool)
-                self._kept = cast("BinaryIO", spool)
-            self._kept.seek(0)
-            yield self._kept
+    def opened(self) -> Iterator[Opened]:
+        with _file_faults():
+            with _lock_of(self._file):
+                if self._kept is None:
+                    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_LIMIT)  # noqa: SIM115 - lives as long as this
+                    weakref.finalize(self, spool.close)
+                    if self._start is not None:
+                        self._file.seek(self._start)
+                    shutil.copyfileobj(self._file, spool)
+                    self._size = spool.tell()
+                    self._kept = cast("BinaryIO", spool)
+            yield Opened(cast("BinaryIO", _Window(self._kept, 0)), lambda: (self._size,))
 
 
 @contextlib.contextmanager
@@ -156,15 +208,58 @@ def _file_faults() -> Iterator[None]:
         raise InvalidDocumentError("its file does not give bytes.", "Open it with mode 'rb'.") from None
 
 
-def size_of(contents: Contents) -> int:
-    """Length of contents in bytes. Blocks: call it in a thread.
+@attrs.frozen
+class Reading:
+    """Contents as they were found: whenever they are read, they must be the same.
+
+    Attributes:
+        contents: The contents.
+        seen: What was seen of them; first their length in bytes.
+    """
+
+    contents: Contents
+    seen: tuple[int, ...] = attrs.field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Their length in bytes."""
+        return self.seen[0]
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading them does not block."""
+        return isinstance(self.contents, InMemory)
+
+    def blocks(self, length: int) -> Iterator[bytes]:
+        """The contents in blocks. Each may block: take it in a thread.
+
+        Args:
+            length: Bytes that a block may have.
+
+        Raises:
+            InvalidDocumentError: If they cannot be read, or are not what they were.
+        """
+        left = self.size
+        with self.contents.opened() as opened:
+            while left and opened.look() == self.seen and (block := opened.file.read(min(length, left))):
+                left -= len(block)
+                yield block
+            if not left and opened.look() == self.seen:
+                return
+        raise InvalidDocumentError(
+            "it changed after it was looked at, so the request was not completed.",
+            "Let nobody write to it, then send it again.",
+        )
+
+
+def look_at(contents: Contents) -> Reading:
+    """How contents are now. Blocks: call it in a thread.
 
     Raises:
         InvalidDocumentError: If they cannot be read.
     """
-    with contents.opened() as file:
-        start = file.tell()
-        return file.seek(0, os.SEEK_END) - start
+    with contents.opened() as opened:
+        return Reading(contents, opened.look())
 
 
 def digest_of(contents: Contents) -> str:
@@ -174,35 +269,53 @@ def digest_of(contents: Contents) -> str:
         InvalidDocumentError: If they cannot be read.
     """
     digest = hashlib.sha256()
-    with contents.opened() as file:
-        while chunk := file.read(SPOOL_LIMIT):
+    with contents.opened() as opened:
+        while chunk := opened.file.read(SPOOL_LIMIT):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def read(contents: Contents, content_type: str) -> bytes:
+def read(contents: Contents) -> bytes:
     """The contents as bytes. Blocks: call it in a thread.
+
+    Raises:
+        InvalidDocumentError: If they cannot be read.
+    """
+    with contents.opened() as opened:
+        return opened.file.read()
+
+
+def prepare(contents: Contents, content_type: str, *, keep: int) -> Reading:
+    """Check contents before they are sent. Blocks: call it in a thread.
+
+    Args:
+        contents: The contents.
+        content_type: Media type that they must look like.
+        keep: Bytes that they may have to be kept in memory; longer ones are read when they are sent.
 
     Raises:
         InvalidDocumentError: If they cannot be read, are empty, or are not of their type.
     """
-    with contents.opened() as file:
-        given = file.read()
-    problem = _problem(given, content_type)
+    with contents.opened() as opened:
+        seen = opened.look()
+        start = opened.file.read(keep + 1 if seen[0] <= keep else _HEADER)
+    problem = _problem(start, content_type)
     if problem is None:
-        return given
-    del given  # so that no traceback shows them
+        small = isinstance(contents, InMemory) or len(start) != seen[0] or seen[0] > keep
+        return Reading(contents, seen) if small else Reading(InMemory(start), (len(start),))
+    del start  # so that no traceback shows them
     raise InvalidDocumentError(*problem)
 
 
-def _problem(given: object, content_type: str) -> tuple[str, str] | None:
-    if not isinstance(given, bytes):
+def _problem(start: object, content_type: str) -> tuple[str, str] | None:
+    if not isinstance(start, bytes):
         return "its file does not give bytes.", "Open it with mode 'rb'."
-    if not given:
+    if not start:
         return "it is empty.", "Check what wrote it."
-    if content_type == ContentType.APPLICATIONPDF and b"%PDF-" not in given[:_HEADER]:
+    start = start[:_HEADER]
+    if content_type == ContentType.APPLICATIONPDF and b"%PDF-" not in start:
         return "it is no PDF: '%PDF-' is not at its start.", "Check the file, or use Document.binary."
-    if content_type.endswith("xml") and not _begins_like_xml(given[:_HEADER]):
+    if content_type.endswith("xml") and not _begins_like_xml(start):
         return "it is no XML: its first character is not '<'.", "Check the file, or use Document.binary."
     return None
 

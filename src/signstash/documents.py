@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import secrets
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar, Unpack
 
 import attrs
 
-from .contents import Contents, InMemory, Source, contents_of, digest_of, read, size_of
+from .contents import Contents, InMemory, Source, contents_of
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
@@ -135,23 +133,10 @@ class Document:
             return self.external_reference
         return unique_reference(client_service, Path(self.name).stem, self._distinction)
 
-    async def size(self) -> int:
-        """Length of the contents in bytes; unless they are in memory, found out in a thread.
-
-        Raises:
-            InvalidDocumentError: If they cannot be read.
-        """
-        if isinstance(self._contents, InMemory):
-            return self.about(size_of)
-        return await asyncio.to_thread(self.about, size_of)
-
-    async def digest(self) -> str:
-        """SHA-256 of the contents in hexadecimal digits, found out in a thread.
-
-        Raises:
-            InvalidDocumentError: If they cannot be read.
-        """
-        return await asyncio.to_thread(self.about, digest_of)
+    @property
+    def in_memory(self) -> bool:
+        """Whether its contents were given as bytes, so that reading them does not block."""
+        return isinstance(self._contents, InMemory)
 
     def about(self, question: Callable[[Contents], Answer]) -> Answer:
         """What a function finds out about the contents; its errors name the document. It may block.
@@ -185,31 +170,6 @@ def refuse_reference(name: str, reference: object) -> None:
     refuse_text(name, reference)
     if reference in (".", "..") or str(reference) != str(reference).strip():
         raise InvalidDocumentError(f"{name} is {reference!r}.", "Give a name without blanks at its ends.")
-
-
-async def read_all(documents: Sequence[Document]) -> list[bytes]:
-    """The contents of several documents, in their order.
-
-    Raises:
-        InvalidDocumentError: If any cannot be used. If several cannot, its cause holds the error of each.
-    """
-    contents = await asyncio.to_thread(lambda: [_read(document) for document in documents])
-    refused = [item for item in contents if isinstance(item, InvalidDocumentError)]
-    if len(refused) == 1:
-        raise refused[0]
-    if refused:
-        raise InvalidDocumentError(
-            f"{len(refused)} of {len(documents)} documents cannot be used: {' '.join(map(str, refused[:3]))}",
-            "Mend or leave out each one that `__cause__` lists; nothing was sent.",
-        ) from ExceptionGroup("documents that cannot be used", refused)
-    return [item for item in contents if isinstance(item, bytes)]
-
-
-def _read(document: Document) -> bytes | InvalidDocumentError:
-    try:
-        return document.about(partial(read, content_type=document.content_type))
-    except InvalidDocumentError as error:
-        return error
 
 
 def refuse_other_types(document: object) -> None:

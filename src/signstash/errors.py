@@ -253,7 +253,7 @@ class DocumentNotSavedError(SignStashError):
     """A signed document could not be written to disk.
 
     Attributes:
-        signed: The signed document, so that nothing is lost; None if it was not sent for that reason.
+        signed: The signed document, so that nothing is lost; None if it was not sent, or is still at the service.
     """
 
     def __init__(self, problem: str, cure: str, *, signed: SignedDocument | None = None) -> None:

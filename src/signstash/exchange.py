@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
 import httpx
 
 from .answers import about, cure_for, error_from_answer, told, unreadable_answer
+from .contents import Contents
+from .downloads import Received
 from .errors import (
     ConfigurationError,
     ConnectionFailedError,
     ErrorClasses,
-    InvalidDocumentError,
     OutcomeUnknownError,
     SignStashError,
     UnexpectedAnswerError,
 )
 from .operations import Call
-from .streams import RequestBody, UnusableAnswerError, read_refusal, read_whole
+from .streams import RequestBody, UnusableAnswerError, read_refusal
+from .uploads import ContentStream
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +38,14 @@ class Answer:
         headers: The answer's headers.
         body: The answer's body. It may hold signed documents, so it is not in the repr.
         client_service: Alias of the client service that asked.
+        contents: Signed contents that were taken out of the body, by the marks that stand in their places.
     """
 
     status_code: int
     headers: httpx.Headers = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     client_service: str = ""
+    contents: Mapping[str, Contents] = attrs.field(factory=dict[str, Contents], repr=False)
 
     def unreadable(self, call: Call, why: str) -> UnexpectedAnswerError:
         """The error for a success that is not what was asked for."""
@@ -91,7 +94,7 @@ class Exchange:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self.deadline):
-                answer = await self._exchange(client, request, call.answer_limit)
+                answer = await self._exchange(client, request, call)
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
             raise self._lost(call, error, handed_over=body.handed_over) from error
         except UnusableAnswerError as unusable:
@@ -121,13 +124,7 @@ class Exchange:
         )
 
     async def _request(self, client: httpx.AsyncClient, call: Call) -> tuple[httpx.Request, RequestBody]:
-        content = await asyncio.to_thread(_encoded, call.json) if call.changes_state else None
-        if content is not None and not content:
-            raise InvalidDocumentError(
-                "The request cannot be written as JSON.",
-                "Look for fields of the given models that hold a value of another type than the model says.",
-            )
-        others: dict[str, Any] = {**call.others} if content is None else {**call.others, "content": content}
+        others: dict[str, Any] = {**call.others} if call.content is None else {**call.others, "content": call.content}
         request = client.build_request(
             call.method,
             self.base_url + call.path,
@@ -137,9 +134,13 @@ class Exchange:
             headers={**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"},
             timeout=self.timeout,
         )
-        if not isinstance(request.stream, httpx.AsyncByteStream):
+        stream = request.stream
+        if not isinstance(stream, httpx.AsyncByteStream):
             raise ConfigurationError("The HTTP client makes synchronous requests.", "Give an httpx.AsyncClient.")
-        body = RequestBody(request.stream)
+        if call.inserts:
+            stream = ContentStream(await request.aread(), call.inserts)
+            request.headers["Content-Length"] = str(stream.length)
+        body = RequestBody(stream)
         # A request that holds its content beside its stream may be sent without the stream being asked.
         return (
             httpx.Request(
@@ -148,7 +149,7 @@ class Exchange:
             body,
         )
 
-    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request, limit: int) -> Answer:
+    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request, call: Call) -> Answer:
         if client.is_closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
         try:
@@ -156,8 +157,11 @@ class Exchange:
         except httpx.HTTPStatusError as error:
             response = error.response  # a hook of the client raises for failing answers
         try:
-            body = read_whole(response, limit) if response.is_success else read_refusal(response)
-            return Answer(response.status_code, response.headers, await body, self.client_service)
+            if response.is_success:
+                received = await call.receive(response, call.answer_limit)
+            else:
+                received = Received(await read_refusal(response))
+            return Answer(response.status_code, response.headers, received.body, self.client_service, received.contents)
         finally:
             await response.aclose()
 
@@ -188,13 +192,3 @@ _IF_DOCUMENTS_WERE_SENT = (
     "and nothing is signed twice."
 )
 _IF_SOMETHING_ELSE_WAS_SENT = "Check what came of it, or repeat it if it does no harm when it is done twice."
-
-
-def _encoded(value: object) -> bytes | None:
-    """The value as JSON; nothing for None, and an empty text if it cannot be done."""
-    if value is None:
-        return None
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError):
-        return b""  # the encoder's own error would hold the value

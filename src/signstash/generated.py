@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NoReturn, cast
 
 import httpx
@@ -53,7 +54,7 @@ class _Requests:
         self._exchange = exchange
 
     async def request(self, **arguments: Any) -> httpx.Response:
-        call = any_operation(**arguments)
+        call = await asyncio.to_thread(any_operation, **arguments)
         answer = await self._exchange.send(call)
         headers = httpx.Headers(answer.headers)
         # The body has been decompressed and put together.

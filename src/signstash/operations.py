@@ -6,10 +6,15 @@ leaves their parsers alone: those return errors as values, and fail on answers t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import attrs
+import httpx
 
 from ._generated.api.document_sign import sign_document_batch_base_64, sign_document_batch_binary
 from ._generated.api.operation_management import (
@@ -20,13 +25,19 @@ from ._generated.api.operation_management import (
     resend_delivery_mails,
 )
 from ._generated.types import File, RequestFiles
-from .errors import ConfigurationError
+from .downloads import Received, receive_file, receive_operation, receive_whole
+from .errors import ConfigurationError, InvalidDocumentError
 from .models import SignDocumentBatchBinaryBody, SignRequestBase64Document, SignRequestDocument
+from .uploads import Insert
 
 ANSWER_LIMIT = 16 * 1024 * 1024
 """Bytes that an answer without documents may have."""
 CONTENT_LIMIT = 1024 * 1024 * 1024
 """Bytes that an answer with stored documents may have; the service's largest request is 500 MB."""
+
+
+Receive = Callable[[httpx.Response, int], Awaitable[Received]]
+"""Reads a successful answer of at most so many bytes."""
 
 
 @attrs.frozen
@@ -38,9 +49,11 @@ class Call:
         method: HTTP method.
         path: Path below the service's base URL, ready to be sent.
         headers: Headers that the definition asks for.
-        json: Body to be sent as JSON, or None.
+        content: Body to be sent as it is, or None.
         files: Body to be sent as multipart, or None.
+        inserts: Contents that take the places of their marks in the body, in order.
         others: What else the definition asks for, as httpx takes it: query parameters, or a body of another kind.
+        receive: Reads a successful answer.
         answer_limit: Bytes that the answer may have.
         changes_state: Whether the service does something that must not be done twice by mistake.
         external_references: References of the documents that it is about.
@@ -51,9 +64,11 @@ class Call:
     method: str
     path: str
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
-    json: Any = attrs.field(default=None, repr=False)
+    content: bytes | None = attrs.field(default=None, repr=False)
     files: RequestFiles | None = attrs.field(default=None, repr=False)
+    inserts: Sequence[Insert] = attrs.field(default=(), repr=False)
     others: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
+    receive: Receive = attrs.field(default=receive_whole, repr=False)
     answer_limit: int = ANSWER_LIMIT
     changes_state: bool = False
     external_references: Sequence[str] = ()
@@ -66,21 +81,34 @@ def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
         kwargs["method"].upper(),
         kwargs["url"],
         headers=kwargs.get("headers", {}),
-        json=kwargs.get("json"),
+        content=_json(kwargs.get("json")),
         files=kwargs.get("files"),
         **details,
     )
 
 
+def _json(value: object) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError):
+        pass  # the encoder's own error would hold the value
+    raise InvalidDocumentError(
+        "The request cannot be written as JSON.",
+        "Look for fields of the given models that hold a value of another type than the model says.",
+    )
+
+
 def any_operation(*, method: str, url: str, **others: Any) -> Call:
-    """Whatever a generated endpoint function asks for, as it gives it to httpx."""
-    headers, json, files = others.pop("headers", {}), others.pop("json", None), others.pop("files", None)
+    """Whatever a generated endpoint function asks for, as it gives it to httpx. With a long body it takes its time."""
+    headers, body, files = others.pop("headers", {}), others.pop("json", None), others.pop("files", None)
     return Call(
         f"{method.upper()} {url}",
         method.upper(),
         url,
         headers=headers,
-        json=json,
+        content=_json(body),
         files=files,
         others=others,
         answer_limit=CONTENT_LIMIT,
@@ -88,32 +116,43 @@ def any_operation(*, method: str, url: str, **others: Any) -> Call:
     )
 
 
-def sign_base64(body: SignRequestBase64Document) -> Call:
-    """Sign documents that are in the request itself."""
+def sign_base64(body: SignRequestBase64Document, inserts: Sequence[Insert], *, folder: Path | None) -> Call:
+    """Sign documents that are in the request itself; in the body a mark stands for each."""
     return _call(
         "signDocumentBatchBase64",
         sign_document_batch_base_64._get_kwargs(body=body),
-        changes_state=True,
-        answer_limit=_signed_limit(sum(len(item.document_request.base_64_content) for item in body.documents)),
-        external_references=tuple(item.document_request.external_reference for item in body.documents),
+        inserts=inserts,
+        **_signing(inserts, [item.document_request.external_reference for item in body.documents], folder),
     )
 
 
-def sign_multipart(body: SignRequestDocument, files: Sequence[File], *, size: int) -> Call:
-    """Sign documents whose contents are parts of a multipart request, `size` bytes in all."""
-    parts = SignDocumentBatchBinaryBody(files=list(files), sign_request=body)
+def sign_multipart(
+    body: SignRequestDocument, file_names: Sequence[str], inserts: Sequence[Insert], *, folder: Path | None
+) -> Call:
+    """Sign documents whose contents are parts of a multipart request."""
+    requests = [item.document_request for item in body.documents]
+    files = [
+        File(payload=BytesIO(insert.mark.encode()), file_name=name, mime_type=document.content_type)
+        for name, document, insert in zip(file_names, requests, inserts, strict=True)
+    ]
+    parts = SignDocumentBatchBinaryBody(files=files, sign_request=body)
     return _call(
         "signDocumentBatchBinary",
         sign_document_batch_binary._get_kwargs(body=parts),
-        changes_state=True,
-        answer_limit=_signed_limit(size),
-        external_references=tuple(item.document_request.external_reference for item in body.documents),
+        inserts=inserts,
+        **_signing(inserts, [document.external_reference for document in requests], folder),
     )
 
 
-def _signed_limit(sent: int) -> int:
-    """A signature adds some ten kilobytes, an archive timestamp more; nothing makes a document three times as long."""
-    return ANSWER_LIMIT + 3 * sent
+def _signing(inserts: Sequence[Insert], references: Sequence[str], folder: Path | None) -> dict[str, Any]:
+    sent = sum(insert.reading.size for insert in inserts)
+    return {
+        "receive": partial(receive_operation, folder=folder),
+        # A signature adds some ten kilobytes, an archive timestamp more; with base64 that is not four times as long.
+        "answer_limit": ANSWER_LIMIT + 4 * sent,
+        "changes_state": True,
+        "external_references": tuple(references),
+    }
 
 
 def operation_id(external_reference: str) -> Call:
@@ -131,11 +170,12 @@ def status(operation_id: int) -> Call:
     return _call("getStatus", get_status._get_kwargs(_number(operation_id)), operation_id=operation_id)
 
 
-def detail(operation_id: int, *, include_content: bool) -> Call:
+def detail(operation_id: int, *, include_content: bool, receive: Receive = receive_whole) -> Call:
     """Ask for an operation with its documents."""
     return _call(
         "getSignOperationDetail",
         get_sign_operation_detail._get_kwargs(_number(operation_id), include_content),
+        receive=receive,
         answer_limit=CONTENT_LIMIT if include_content else ANSWER_LIMIT,
         operation_id=operation_id,
     )
@@ -144,7 +184,13 @@ def detail(operation_id: int, *, include_content: bool) -> Call:
 def documents(operation_id: int) -> Call:
     """Ask for the signed documents of an operation, as a ZIP file."""
     kwargs = get_sign_operation_documents_content._get_kwargs(_number(operation_id))
-    return _call("getSignOperationDocumentsContent", kwargs, answer_limit=CONTENT_LIMIT, operation_id=operation_id)
+    return _call(
+        "getSignOperationDocumentsContent",
+        kwargs,
+        receive=receive_file,
+        answer_limit=CONTENT_LIMIT,
+        operation_id=operation_id,
+    )
 
 
 def resend_mails(operation_id: int, recipients: Sequence[str], *, attach_documents: bool) -> Call:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import logging
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -14,14 +13,17 @@ from typing import Any, Protocol, Self, TypeVar
 import attrs
 
 from .answers import about, error_from_document
+from .contents import Contents, InMemory, read
 from .documents import Document
 from .errors import (
     DocumentNotSavedError,
     ErrorClasses,
+    InvalidDocumentError,
     OutcomeUnknownError,
     SignStashError,
     UnexpectedAnswerError,
 )
+from .files import place
 from .models import DocumentResponse, SigningStatus, SignOperation
 
 logger = logging.getLogger(__name__)
@@ -30,23 +32,48 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What the generated models raise for values of a type that the definition does not know."""
 
 
+def _as_contents(content: bytes | Contents) -> Contents:
+    return InMemory(content) if isinstance(content, bytes) else content
+
+
 @attrs.frozen(kw_only=True)
 class SignedDocument:
     """A document that came back signed.
 
     Attributes:
-        content: The signed bytes.
         name: File name, as it was sent.
         external_reference: The document's external reference.
         operation_id: Number of the operation that signed it, if the service gave one.
         details: What else the service says about the document.
+        saved_as: Where the signed bytes were saved by `save_to`, or None.
     """
 
-    content: bytes = attrs.field(repr=False)
+    _contents: Contents = attrs.field(alias="content", repr=False, converter=_as_contents)
     name: str
     external_reference: str
     operation_id: int | None
     details: DocumentResponse = attrs.field(repr=False)
+    saved_as: Path | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The signed bytes. Long ones, and those that were saved, are in a file: `read` does not block for them.
+
+        Raises:
+            DocumentNotSavedError: If they were saved, and the file cannot be read.
+        """
+        try:
+            return read(self._contents)
+        except InvalidDocumentError as error:
+            raise DocumentNotSavedError(error.problem, error.cure, signed=self) from error.__cause__
+
+    async def read(self) -> bytes:
+        """The signed bytes, read in a thread if they are in a file.
+
+        Raises:
+            DocumentNotSavedError: If they were saved, and the file cannot be read.
+        """
+        return await asyncio.to_thread(lambda: self.content)
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the signed bytes to a file, whole or not at all.
@@ -58,13 +85,30 @@ class SignedDocument:
         Raises:
             DocumentNotSavedError: If it cannot be written, or is there already.
         """
-        target = Path(path)
+        await asyncio.to_thread(self.copy_to, Path(path), overwrite=overwrite)
+
+    def copy_to(self, target: Path, *, overwrite: bool, move: bool = False) -> Self:
+        """Write the signed bytes to a file, as `save` does. Blocks: call it in a thread.
+
+        Args:
+            target: The file. Its folder must exist.
+            overwrite: Whether a file that is there already is replaced.
+            move: Whether a temporary file may become the target, so that only what is returned can be read.
+
+        Returns:
+            The document with its contents in the target.
+
+        Raises:
+            DocumentNotSavedError: If it cannot be written, or is there already.
+        """
         try:
-            await asyncio.to_thread(self._write, target, overwrite)
+            contents = place(self._contents, target, overwrite=overwrite, move=move)
         except FileExistsError as error:
             raise DocumentNotSavedError(
                 f"{target} exists already.", "Choose another name, or replace it with overwrite=True.", signed=self
             ) from error
+        except InvalidDocumentError as error:
+            raise DocumentNotSavedError(error.problem, error.cure, signed=self) from error.__cause__
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise DocumentNotSavedError(
@@ -72,36 +116,7 @@ class SignedDocument:
                 "Check folder, permissions and space, then save it again.",
                 signed=self,
             ) from error
-
-    def _write(self, target: Path, overwrite: bool) -> None:
-        if not overwrite and target.exists():
-            raise FileExistsError(target)
-        partial = target.with_name(f".{secrets.token_hex(8)}.part")  # the target's own name may be as long as it can
-        try:
-            with partial.open("xb") as file:
-                file.write(self.content)
-                file.flush()
-                os.fsync(file.fileno())
-            if overwrite:
-                partial.replace(target)
-            else:
-                _move_to_free_name(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def _move_to_free_name(partial: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(partial)  # fails if the name is taken meanwhile, which renaming would not
-    except FileExistsError:
-        raise
-    except OSError:  # no hard links on this file system
-        target.open("xb").close()
-        try:
-            partial.replace(target)
-        except OSError:
-            target.unlink()
-            raise
+        return attrs.evolve(self, content=contents, saved_as=target)
 
 
 @attrs.frozen
@@ -192,17 +207,29 @@ class Answered:
         client_service: Alias of the client service.
         error_classes: The user's own classes for the service's codes.
         operation_id: Number of the operation, if the answer holds it.
+        contents: Signed contents that were taken out of the answer, by the marks that stand in their places.
     """
 
     status_code: int
     client_service: str
     error_classes: ErrorClasses
     operation_id: int | None = None
+    contents: Mapping[str, Contents] = attrs.field(factory=dict[str, Contents], repr=False)
 
     @property
     def where(self) -> str:
         """Operation and client service, for a message."""
         return about(self.client_service, (), self.operation_id)
+
+    def taken(self, signed_content: object) -> Contents | None:
+        """The contents of a document, or None if there are none or they are not base64.
+
+        Args:
+            signed_content: What stands in the document.
+        """
+        text = signed_content if isinstance(signed_content, str) else ""
+        contents = self.contents[text] if text in self.contents else InMemory(_decoded(text))
+        return None if contents == InMemory(b"") else contents
 
 
 def read_operation(fields: Mapping[str, Any]) -> SignOperation:
@@ -273,11 +300,11 @@ def _result(
             client_service=answered.client_service,
             error_classes=answered.error_classes,
         )
-    content = _decoded(received[0].get("signedContent"))
-    if not content:
+    contents = answered.taken(received[0].get("signedContent"))
+    if contents is None:
         return _unusable(f"{which} is signed, but its contents are missing or not base64", reference, answered)
     return SignedDocument(
-        content=content,
+        content=contents,
         name=document.name,
         external_reference=reference,
         operation_id=answered.operation_id,
@@ -311,15 +338,10 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
-def _decoded(text: object) -> bytes | None:
-    """Decode base64 with or without line ends and padding, and refuse anything else."""
-    if not isinstance(text, str):
-        return None
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        text = "".join(text.split()).rstrip("=")
+def _decoded(text: str) -> bytes:
+    """Decode base64 with or without line ends and padding; anything else is nothing."""
+    text = "".join(text.split()).rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
-        return None
+        return b""

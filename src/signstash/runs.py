@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -18,14 +28,13 @@ from .errors import (
     ClientServiceInactiveError,
     ConfigurationError,
     ConnectionFailedError,
-    DocumentNotSavedError,
     DuplicateReferenceError,
     OutcomeUnknownError,
     RateLimitedError,
     SignStashError,
 )
 from .outcomes import Outcome
-from .retries import Retries
+from .retries import Retries, RetryPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +98,7 @@ class Planned:
         size: Length of its contents in bytes.
         target: Where its signed bytes are to be saved, or None.
         digest: SHA-256 of its contents, or an empty text if nobody asks for it.
+        replaces: Whether its target was there before.
         lost: Whether an earlier run sent it and recorded no answer.
     """
 
@@ -98,6 +108,7 @@ class Planned:
     size: int
     target: Path | None = None
     digest: str = ""
+    replaces: bool = False
     lost: bool = False
 
 
@@ -116,8 +127,8 @@ class Books(Protocol):
         """Is told that a request was not processed, and is not tried again in this run."""
         ...
 
-    async def done(self, item: Planned, outcome: Outcome) -> Outcome:
-        """Is told the outcome of a document, and may change it."""
+    async def done(self, results: Mapping[Planned, Outcome]) -> tuple[list[Outcome], SignStashError | None]:
+        """Is told outcomes, and may change them; the error, if there is one, ends the run."""
         ...
 
 
@@ -208,7 +219,7 @@ class Run:
         send: Signs documents with one request, and returns an outcome for each, or raises.
         look_up: Fetches what became of a document, or None if the service does not know it.
         books: Keeps account.
-        retries: Tries requests again.
+        retry_policy: How often requests are tried.
         unknown_outcomes: What happens to documents whose answer was lost.
         in_flight: Requests that may be in flight.
         progress: Is told how far the run has come, after each document; it must not wait.
@@ -218,13 +229,18 @@ class Run:
     send: Callable[[Sequence[Planned]], Awaitable[Sequence[Outcome]]]
     look_up: Callable[[Planned], Awaitable[Outcome | None]]
     books: Books
-    retries: Retries
+    retry_policy: RetryPolicy
     unknown_outcomes: UnknownOutcomes
     in_flight: int
     progress: Callable[[Progress], None] | None = None
     clock: Callable[[], float] = time.monotonic
     _lanes: Lanes = attrs.field(init=False, default=attrs.Factory(lambda self: Lanes(self.in_flight), takes_self=True))
-    _fault: SignStashError | None = attrs.field(init=False, default=None)
+    _retries: Retries = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda self: Retries(policy=self.retry_policy, sleep=self._pause), takes_self=True),
+    )
+    _fault: Exception | None = attrs.field(init=False, default=None)
+    _ended: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _failures_in_a_row: int = attrs.field(init=False, default=0)
     _progress: Progress = attrs.field(init=False, factory=Progress)
 
@@ -232,18 +248,23 @@ class Run:
         """The outcome of each document, as soon as it is known.
 
         Args:
-            planned: Batches; one is taken when there is room for its request.
+            planned: Batches; one is taken ahead of the requests that there is room for.
 
         Raises:
             SignStashError: A fault that concerns all documents, after the outcomes of what was in flight.
+            Exception: What the source of documents raised, likewise.
         """
         started = self.clock()
         requests: set[asyncio.Task[list[Outcome]]] = set()
         plan: asyncio.Task[list[Planned] | Outcome | None] | None = None
+        ready: list[Planned] | None = None
         exhausted = False
         try:
             while True:
-                if plan is None and not exhausted and self._fault is None and len(requests) < self._lanes.open:
+                if ready is not None and self._fault is None and len(requests) < self._lanes.open:
+                    requests.add(asyncio.create_task(self._accounted(ready)))
+                    ready = None
+                if plan is None and ready is None and not exhausted and self._fault is None:
                     plan = asyncio.create_task(_next(planned))
                 waiting: set[asyncio.Task[Any]] = {*requests, *([] if plan is None else [plan])}
                 if not waiting:
@@ -251,13 +272,18 @@ class Run:
                 done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 known: list[Outcome] = []
                 if plan is not None and plan in done:
-                    batch, plan = plan.result(), None
+                    try:
+                        batch = plan.result()
+                    except Exception as error:  # noqa: BLE001 - the source's own: it is raised after what is in flight
+                        self._end(error)
+                        batch = None
+                    plan = None
                     if isinstance(batch, Outcome):
                         known.append(batch)
                     elif batch is None:
                         exhausted = True
                     else:
-                        requests.add(asyncio.create_task(self._accounted(batch)))
+                        ready = batch
                 for request in requests & done:
                     requests.discard(request)
                     known += request.result()
@@ -271,6 +297,17 @@ class Run:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+
+    def _end(self, fault: Exception) -> None:
+        """Send nothing more, and raise the first fault when what is in flight is known."""
+        self._fault = self._fault or fault
+        self._ended.set()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before another try, but not longer than the run goes on."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
 
     def _count(self, outcome: Outcome, *, in_flight: int, seconds: float) -> None:
         before = self._progress
@@ -291,14 +328,17 @@ class Run:
             results = await self._settled(batch, _sent_by_an_earlier_run(batch[0]), None)
         else:
             results = await self._signed(batch)
-        outcomes = [await self.books.done(item, outcome) for item, outcome in results.items()]
+        outcomes, fault = await self.books.done(results)
+        if fault is not None:
+            self._end(fault)
         not_sent = [item for item in batch if item not in results]
         if not_sent:
-            await self.books.not_sent(not_sent)
+            try:
+                await self.books.not_sent(not_sent)
+            except SignStashError as error:
+                self._end(error)
         size = sum(item.size for item in results)
         self._progress = attrs.evolve(self._progress, content_bytes=self._progress.content_bytes + size)
-        unsaved = next((item.error for item in outcomes if isinstance(item.error, DocumentNotSavedError)), None)
-        self._fault = self._fault or unsaved
         return outcomes
 
     async def _signed(self, batch: Sequence[Planned], lost: SignStashError | None = None) -> dict[Planned, Outcome]:
@@ -309,7 +349,9 @@ class Run:
             lost: The error by which the answer to an earlier request with them was lost, if there was one.
         """
 
-        async def attempt() -> Sequence[Outcome]:
+        async def attempt() -> Sequence[Outcome] | None:
+            if self._fault is not None:
+                return None
             await self.books.sending(batch)
             began = self.clock()
             try:
@@ -323,16 +365,18 @@ class Run:
             return outcomes
 
         try:
-            outcomes = await self.retries.run(attempt)
+            outcomes = await self._retries.run(attempt)
         except FAULTS_OF_ALL as error:
-            self._fault = self._fault or error
-            return {} if lost is None else {item: _set_aside(item, lost) for item in batch}
+            self._end(error)
+            outcomes = None
         except SignStashError as error:
             return await self._failed(batch, error, lost)
+        if outcomes is None:
+            return {} if lost is None else {item: _set_aside(item, lost) for item in batch}
         self._failures_in_a_row = 0
         certificate_faults = [item.error for item in outcomes if isinstance(item.error, CertificateNotProvisionedError)]
         if len(certificate_faults) == len(outcomes):
-            self._fault = self._fault or certificate_faults[0]
+            self._end(certificate_faults[0])
         return dict(zip(batch, outcomes, strict=True))
 
     async def _failed(
@@ -344,7 +388,7 @@ class Run:
         if isinstance(error, ConnectionFailedError) or getattr(error, "retryable", False):
             self._failures_in_a_row += 1
             if self._failures_in_a_row >= GIVE_UP_AFTER:
-                self._fault = self._fault or error
+                self._end(error)
             if lost is not None:
                 return {item: _set_aside(item, lost) for item in batch}
             return {item: Outcome(item.given, error.again()) for item in batch}
@@ -374,7 +418,7 @@ class Run:
 
     async def _looked_up(self, item: Planned, lost: SignStashError) -> Outcome | None:
         try:
-            return await self.retries.run(lambda: self.look_up(item))
+            return await self._retries.run(lambda: self.look_up(item))
         except SignStashError as error:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
             return _set_aside(item, lost)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from io import BytesIO
+from functools import partial
+from pathlib import Path
+from typing import Literal
 
 import attrs
 
-from ._generated.types import UNSET, File
+from ._generated.types import UNSET
 from .configuration import MultipartFileNames, Upload
-from .documents import Document, read_all, refuse_other_types, refuse_text
+from .contents import prepare
+from .documents import Document, refuse_other_types, refuse_text
 from .errors import InvalidDocumentError
 from .models import (
     Base64Document,
@@ -25,6 +27,7 @@ from .models import (
 )
 from .models import Document as DocumentModel
 from .operations import Call, sign_base64, sign_multipart
+from .uploads import SMALL, Insert
 
 
 @attrs.frozen
@@ -80,56 +83,82 @@ async def signing_call(
     *,
     upload: Upload,
     multipart_file_names: MultipartFileNames,
+    folder: Path | None = None,
 ) -> Call:
-    """Read the documents and make the call that sends them.
+    """Look at the documents and make the call that sends them.
 
     Args:
         request: What the request says beside its documents.
         documents: The documents by their external references, in order.
         upload: How contents are sent.
         multipart_file_names: What multipart files are called.
+        folder: Where long signed contents are kept in files until they are saved, or None for the system's own place.
 
     Raises:
-        InvalidDocumentError: If a document cannot be used.
+        InvalidDocumentError: If a document cannot be used. If several cannot, its cause holds the error of each.
     """
     if upload == "multipart" and multipart_file_names == "name":
         _refuse_same_names([document.name for document in documents.values()])
-    contents = await read_all(list(documents.values()))
-    if upload == "base64":
-        return await asyncio.to_thread(_base64_call, request, documents, contents)
-    by_name = multipart_file_names == "name"
-    return _multipart_call(request, documents, contents, [d.name if by_name else r for r, d in documents.items()])
+
+    def make() -> Call:
+        inserts = _inserts(list(documents.values()), "base64" if upload == "base64" else "binary")
+        if upload == "base64":
+            return sign_base64(_base64_request(request, documents, inserts), inserts, folder=folder)
+        names = [d.name if multipart_file_names == "name" else r for r, d in documents.items()]
+        return sign_multipart(_multipart_request(request, documents), names, inserts, folder=folder)
+
+    if len(documents) == 1 and all(document.in_memory for document in documents.values()):
+        return make()
+    return await asyncio.to_thread(make)
 
 
-def _base64_call(request: SigningRequest, documents: Mapping[str, Document], contents: Sequence[bytes]) -> Call:
+def _inserts(documents: Sequence[Document], encoding: Literal["base64", "binary"]) -> list[Insert]:
+    inserts: list[Insert] = []
+    refused: list[InvalidDocumentError] = []
+    room = SMALL
+    for document in documents:
+        try:
+            reading = document.about(partial(prepare, content_type=document.content_type, keep=room))
+        except InvalidDocumentError as error:
+            refused.append(error)
+        else:
+            room -= reading.size if reading.in_memory else 0
+            inserts.append(Insert(reading, document.name, encoding))
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        raise InvalidDocumentError(
+            f"{len(refused)} of {len(documents)} documents cannot be used: {' '.join(map(str, refused[:3]))}",
+            "Mend or leave out each one that `__cause__` lists; nothing was sent.",
+        ) from ExceptionGroup("documents that cannot be used", refused)
+    return inserts
+
+
+def _base64_request(
+    request: SigningRequest, documents: Mapping[str, Document], inserts: Sequence[Insert]
+) -> SignRequestBase64Document:
     items = [
         SignDocumentBase64Document(
             document_request=Base64Document(
                 external_reference=reference,
                 name=document.name,
                 content_type=ContentType(document.content_type),
-                base_64_content=base64.b64encode(content).decode("ascii"),
+                base_64_content=insert.mark,
             ),
             signature_info=document.signature,
         )
-        for (reference, document), content in zip(documents.items(), contents, strict=True)
+        for (reference, document), insert in zip(documents.items(), inserts, strict=True)
     ]
-    body = SignRequestBase64Document(
+    return SignRequestBase64Document(
         external_reference=request.external_reference,
         description=request.description,
         documents=items,
         preservation_info=request.preservation or UNSET,
         return_signed_content=True,  # a proxy stores nothing: asked later, it has nothing to give
     )
-    return sign_base64(body)
 
 
-def _multipart_call(
-    request: SigningRequest,
-    documents: Mapping[str, Document],
-    contents: Sequence[bytes],
-    file_names: Sequence[str],
-) -> Call:
+def _multipart_request(request: SigningRequest, documents: Mapping[str, Document]) -> SignRequestDocument:
     items = [
         SignDocumentDocument(
             document_request=DocumentModel(
@@ -139,18 +168,13 @@ def _multipart_call(
         )
         for reference, document in documents.items()
     ]
-    body = SignRequestDocument(
+    return SignRequestDocument(
         external_reference=request.external_reference,
         description=request.description,
         documents=items,
         preservation_info=request.preservation or UNSET,
         return_signed_content=True,
     )
-    files = [
-        File(payload=BytesIO(content), file_name=name, mime_type=document.content_type)
-        for name, document, content in zip(file_names, documents.values(), contents, strict=True)
-    ]
-    return sign_multipart(body, files, size=sum(map(len, contents)))
 
 
 def _refuse_same_names(names: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import TypeVar
 
 import httpx
@@ -149,30 +149,40 @@ async def read_refusal(response: httpx.Response) -> bytes:
     return body.replace(credentials, b"(hidden)") if len(credentials) > 10 else body
 
 
-async def read_whole(response: httpx.Response, limit: int) -> bytes:
-    """Read an answer of at most `limit` bytes.
+async def answer_bytes(response: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:
+    """Read an answer of at most `limit` bytes, piece by piece.
 
     Raises:
         UnusableAnswerError: If it is longer, also if it becomes so by decompression, or may explode by it.
     """
     if not _grows_little(response):
         raise UnusableAnswerError("is compressed in a way that was not asked for")
-    received = _Received()
-    async for received.chunk in response.aiter_bytes():
-        received.chunks.append(received.chunk)
-        received.length += len(received.chunk)
-        if received.length > limit:
+    length, passing = 0, Passing()
+    async for passing.piece in response.aiter_bytes():
+        length += len(passing.piece)
+        if length > limit:
             raise UnusableAnswerError(f"is longer than the {limit:,} bytes that it may have")
-    return b"".join(received.chunks)
+        yield passing.piece
 
 
-class _Received:
-    """What has come of an answer, which may be a token or a document: no traceback shows it."""
+async def read_whole(response: httpx.Response, limit: int) -> bytes:
+    """Read an answer of at most `limit` bytes.
+
+    Raises:
+        UnusableAnswerError: If it is longer, also if it becomes so by decompression, or may explode by it.
+    """
+    passing = Passing()
+    async for passing.piece in answer_bytes(response, limit):
+        passing.pieces.append(passing.piece)
+    return b"".join(passing.pieces)
+
+
+class Passing:
+    """What has come of an answer, which may be a token or a document: as a local value a traceback would show it."""
 
     def __init__(self) -> None:
-        self.chunk = b""
-        self.chunks: list[bytes] = []
-        self.length = 0
+        self.piece = b""
+        self.pieces: list[bytes] = []
 
 
 def _grows_little(response: httpx.Response) -> bool:

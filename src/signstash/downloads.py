@@ -1,0 +1,362 @@
+"""Takes signed contents out of an answer while it arrives, so that only the little beside them is read as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+import httpx
+
+from .contents import Contents, InMemory
+from .files import InTemporaryFile, TemporaryFile
+from .streams import SPOOL_LIMIT, Passing, UnusableAnswerError, answer_bytes, read_whole
+
+FRAME_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes that an answer may have beside its signed contents."""
+MEMORY_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes of signed contents that an answer may have in memory; the rest goes to files."""
+SLICE: Final = 256 * 1024
+"""Bytes that are looked at in one go, so that the event loop is held for about a millisecond."""
+
+_STRUCTURE: Final = re.compile(rb'["{}\[\],:]')
+_TEXT: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_ESCAPED_TEXT: Final = re.compile(rb'[^"\\]*+(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*+', re.DOTALL)
+_BLANKS: Final = b" \t\r\n\f\v"
+
+
+@attrs.frozen
+class Received:
+    """A successful answer that was read.
+
+    Attributes:
+        body: The answer, with a mark in the place of each signed content that was taken out.
+        contents: What was taken out, by mark; what is not base64 is empty.
+    """
+
+    body: bytes = attrs.field(repr=False)
+    contents: Mapping[str, Contents] = attrs.field(factory=dict[str, Contents], repr=False)
+
+
+async def receive_whole(response: httpx.Response, limit: int) -> Received:
+    """Read an answer as it is.
+
+    Args:
+        response: The answer, not yet read.
+        limit: Bytes that it may have.
+
+    Raises:
+        UnusableAnswerError: If it is longer, or may become so by decompression.
+    """
+    return Received(await read_whole(response, limit))
+
+
+async def receive_file(response: httpx.Response, limit: int) -> Received:
+    """Read an answer into a file, which is the only one of its contents.
+
+    Args:
+        response: The answer, not yet read.
+        limit: Bytes that it may have.
+
+    Raises:
+        UnusableAnswerError: If it is longer, or may become so by decompression.
+        OSError: If the file cannot be written.
+    """
+    file, passing = TemporaryFile(None), Passing()
+    length = 0
+    async for passing.piece in answer_bytes(response, limit):
+        passing.pieces.append(passing.piece)
+        length += len(passing.piece)
+        if length >= SPOOL_LIMIT:
+            await asyncio.to_thread(file.append, passing.pieces)
+            passing.pieces, length = [], 0
+    await asyncio.to_thread(file.append, passing.pieces)
+    return Received(b"", {"": InTemporaryFile(file)})
+
+
+async def receive_operation(response: httpx.Response, limit: int, folder: Path | None) -> Received:
+    """Read an operation with its signed contents.
+
+    Args:
+        response: The answer, not yet read.
+        limit: Bytes that it may have.
+        folder: Where long contents are kept in files, or None for the system's own place.
+
+    Raises:
+        UnusableAnswerError: If it is longer, or may become so by decompression.
+    """
+    taker, passing = ContentTaker(folder), Passing()
+    try:
+        async for passing.piece in answer_bytes(response, limit):
+            for start in range(0, len(passing.piece), SLICE):
+                taker.feed(passing.piece[start : start + SLICE])
+                if taker.crowded:
+                    await asyncio.to_thread(taker.make_room)
+    except BaseException:
+        taker.discard()
+        raise
+    return await asyncio.to_thread(taker.received) if taker.has_files else taker.received()
+
+
+class ContentTaker:
+    """Reads an operation's JSON piece by piece, and decodes the contents of its documents.
+
+    It knows as much of JSON as it takes to find the strings `documentList[].signedContent`; whether the rest is JSON
+    turns out when what is left is parsed.
+
+    Args:
+        folder: Where long contents are kept in files, or None for the system's own place.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._name = secrets.token_hex(16)
+        self._frame: list[bytes] = []
+        self._frame_length = 0
+        self._contents: list[_Content] = []
+        self._levels: list[_Level] = []
+        self._depth = 0
+        self._held = b""
+        self._text: list[bytes] | None = None
+        self._is_key = False
+        self._content: _Content | None = None
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece of the answer.
+
+        Raises:
+            UnusableAnswerError: If there is too much beside the contents.
+        """
+        piece, self._held = self._held + piece if self._held else piece, b""
+        position = 0
+        while position < len(piece):
+            if self._content is not None:
+                position = self._in_content(self._content, piece, position)
+            elif self._text is not None:
+                position = self._in_text(self._text, piece, position)
+            else:
+                position = self._in_structure(piece, position)
+
+    def _in_structure(self, piece: bytes, start: int) -> int:
+        for match in _STRUCTURE.finditer(piece, start):
+            found = match[0]
+            level = self._levels[-1] if self._depth == len(self._levels) and self._levels else None
+            if found == b'"':
+                self._keep(piece[start : match.end()])
+                self._begin_text(level)
+                return match.end()
+            if found in b"{[":
+                self._depth += 1
+                if self._depth <= 3:
+                    self._levels.append(_Level(is_object=found == b"{"))
+            elif found in b"}]":
+                if level is not None:
+                    self._levels.pop()
+                self._depth = max(self._depth - 1, 0)
+            elif level is not None:
+                level.in_value = found == b":"
+        self._keep(piece[start:])
+        return len(piece)
+
+    def _begin_text(self, level: _Level | None) -> None:
+        self._is_key = level is not None and level.is_object and not level.in_value
+        if level is not None and not self._is_key and self._depth == 3 and self._at_signed_content():
+            self._content = _Content(self._folder)
+            self._contents.append(self._content)
+            self._keep(f"{self._name}:{len(self._contents) - 1}".encode())
+        else:
+            self._text = []
+
+    def _at_signed_content(self) -> bool:
+        operation, documents, document = self._levels
+        return (
+            operation.is_object
+            and operation.key == "documentList"
+            and not documents.is_object
+            and document.is_object
+            and document.key == "signedContent"
+        )
+
+    def _in_text(self, text: list[bytes], piece: bytes, start: int) -> int:
+        end = _TEXT.match(piece, start).end()  # type: ignore[union-attr]  # it matches nothing, too
+        if end < len(piece) and piece[end : end + 1] == b"\\":  # what is escaped comes with the next piece
+            self._keep(piece[start:end])
+            if self._is_key:
+                text.append(piece[start:end])
+            self._held = piece[end:]
+            return len(piece)
+        if self._is_key:
+            text.append(piece[start:end])
+        self._keep(piece[start : end + 1])
+        if end < len(piece):
+            self._text = None
+            if self._is_key:
+                self._levels[-1].key = _unescaped(b"".join(text))
+        return end + 1
+
+    def _in_content(self, content: _Content, piece: bytes, start: int) -> int:
+        end = piece.find(b'"', start)
+        plain = piece[start : end if end >= 0 else len(piece)]
+        if b"\\" not in plain:
+            content.add(plain)
+        else:
+            end = _ESCAPED_TEXT.match(piece, start).end()  # type: ignore[union-attr]  # it matches nothing, too
+            text = _unescaped(piece[start:end])
+            content.add(text.encode("ascii", "replace") if text is not None else b"?")
+            if piece[end : end + 1] == b"\\":
+                if len(piece) - end < 6:
+                    self._held = piece[end:]
+                    return len(piece)
+                content.add(b"?")  # no escape that JSON knows
+                return end + 2
+        if 0 <= end < len(piece):
+            content.finish()
+            self._content = None
+            self._keep(b'"')
+            return end + 1
+        return len(piece)
+
+    def _keep(self, piece: bytes) -> None:
+        self._frame.append(piece)
+        self._frame_length += len(piece)
+        if self._frame_length > FRAME_LIMIT:
+            raise UnusableAnswerError(f"has more than {FRAME_LIMIT:,} bytes beside signed contents")
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is in memory that `make_room` should be called."""
+        return bool(self._contents) and (
+            self._contents[-1].in_memory > SPOOL_LIMIT
+            or sum(content.in_memory for content in self._contents) > MEMORY_LIMIT
+        )
+
+    @property
+    def has_files(self) -> bool:
+        """Whether `received` has to do with files, and may block."""
+        return any(content.in_file for content in self._contents)
+
+    def make_room(self) -> None:
+        """Move long contents to files. Blocks: call it in a thread."""
+        everything = sum(content.in_memory for content in self._contents) > MEMORY_LIMIT
+        for content in self._contents:
+            if content.in_memory > SPOOL_LIMIT or (everything and content.in_memory):
+                content.spill()
+
+    def received(self) -> Received:
+        """What has come."""
+        return Received(
+            b"".join([*self._frame, self._held]),
+            {f"{self._name}:{number}": content.result() for number, content in enumerate(self._contents)},
+        )
+
+    def discard(self) -> None:
+        """Remove the files; nobody will ask for them."""
+        for content in self._contents:
+            content.discard()
+
+
+@attrs.define
+class _Level:
+    """An object or array of the answer that is not closed yet."""
+
+    is_object: bool
+    key: str | None = None
+    in_value: bool = False
+
+
+def _unescaped(text: bytes) -> str | None:
+    """A string of JSON, or None if it is none."""
+    try:
+        return str(json.loads(b'"%b"' % text, strict=False))
+    except ValueError:
+        return None
+
+
+class _Content:
+    """A signed content on its way: base64, with or without line ends and padding."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._blocks: list[bytes] = []
+        self._file: TemporaryFile | None = None
+        self._written = 0
+        self._no_room = False
+        self._rest = b""
+        self._padded = False
+        self._bad = False
+        self.in_memory = 0
+
+    def add(self, text: bytes) -> None:
+        """Decode the next piece of it."""
+        if self._bad or not text:
+            return
+        text = self._rest + text if self._rest else text
+        try:
+            self._decode(text)
+        except binascii.Error:
+            try:
+                self._decode(text.translate(None, _BLANKS))
+            except binascii.Error:
+                self._bad = True
+                self.discard()
+
+    def _decode(self, text: bytes) -> None:
+        if self._padded:
+            text = text.lstrip(b"=")
+        cut = len(text) - len(text) % 4
+        block = binascii.a2b_base64(text[:cut] if cut < len(text) else text, strict_mode=True)
+        if block and self._padded:
+            raise binascii.Error("data after the padding")
+        self._rest = text[cut:]
+        self._padded = self._padded or (cut > 0 and text[cut - 1 : cut] == b"=")
+        if block:
+            self._blocks.append(block)
+            self.in_memory += len(block)
+
+    def finish(self) -> None:
+        """Take note that it is complete."""
+        rest = self._rest.translate(None, _BLANKS).rstrip(b"=")
+        self._rest = b""
+        if rest:
+            self.add(rest + b"=" * (-len(rest) % 4))
+            self._bad = self._bad or bool(self._rest)
+
+    @property
+    def in_file(self) -> bool:
+        """Whether some of it is in a file."""
+        return self._file is not None
+
+    def spill(self) -> None:
+        """Move to a file what is in memory, unless there is no room for it. Blocks."""
+        if self._no_room:
+            return
+        self._file = self._file or TemporaryFile(self._folder)
+        try:
+            self._file.append(self._blocks)
+        except OSError:  # a signature is worth more than memory
+            self._no_room = True
+        else:
+            self._written += self.in_memory
+            self._blocks, self.in_memory = [], 0
+
+    def result(self) -> Contents:
+        """The contents; none, if they are not base64. Blocks if there is a file."""
+        if self._file is None or self._bad:
+            return InMemory(b"".join(self._blocks))
+        self.spill()
+        if not self._blocks:
+            return InTemporaryFile(self._file)
+        with self._file.path.open("rb") as file:
+            return InMemory(b"".join([file.read(self._written), *self._blocks]))
+
+    def discard(self) -> None:
+        """Let go of it."""
+        self._blocks, self.in_memory = [], 0
+        if self._file is not None:
+            self._file.remove()

@@ -1,0 +1,134 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from .contents import Contents, InMemory, InPath, Opened, look_at, read
+
+_APPENDING: Final = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+
+
+class TemporaryFile:
+    """A file that is removed when nobody holds this object any more.
+
+    Args:
+        folder: Where it is made: where the file is to stay in the end, or None for the system's own place.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._flags = _APPENDING | os.O_CREAT | os.O_EXCL
+        self._mode = 0o600 if folder is None else 0o666  # among other people's files nobody else may read it
+        self.path = _beside(Path(tempfile.gettempdir(), "signed") if folder is None else folder / "signed")
+        self.remove = weakref.finalize(self, self.path.unlink, missing_ok=True)
+
+    def append(self, blocks: Iterable[bytes]) -> None:
+        """Write more. Blocks: call it in a thread.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        with os.fdopen(os.open(self.path, self._flags, self._mode), "wb") as file:
+            self._flags = _APPENDING
+            file.writelines(blocks)
+
+    def keep(self) -> Path:
+        """Leave the file to the caller, who gives it its name."""
+        self.remove.detach()
+        return self.path
+
+
+@attrs.frozen
+class InTemporaryFile:
+    """Contents in a temporary file."""
+
+    file: TemporaryFile
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Opened]:
+        """See `Contents`."""
+        with InPath(self.file.path).opened() as opened:
+            yield opened
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return InMemory, (read(self),)
+
+
+def place(contents: Contents, target: Path, *, overwrite: bool, move: bool = False) -> InPath:
+    """Write contents to a file, which is there with all of them or not at all. Blocks: call it in a thread.
+
+    Args:
+        contents: What is written.
+        target: The file. Its folder must exist.
+        overwrite: Whether a file that is there already is replaced.
+        move: Whether a temporary file in the target's folder becomes the target; it is then gone.
+
+    Returns:
+        The contents where they are now.
+
+    Raises:
+        FileExistsError: If the file is there already.
+        InvalidDocumentError: If the contents cannot be read.
+        OSError: If it cannot be written.
+    """
+    if not overwrite and os.path.lexists(target):
+        raise FileExistsError(target)
+    if move and isinstance(contents, InTemporaryFile) and contents.file.path.parent == target.parent:
+        partial = contents.file.path
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        _rename(partial, target, overwrite=overwrite)
+        contents.file.keep()
+        return InPath(target)
+    partial = _beside(target)
+    try:
+        with partial.open("xb") as file:
+            file.writelines(look_at(contents).blocks(1024 * 1024))
+            file.flush()
+            os.fsync(file.fileno())
+        _rename(partial, target, overwrite=overwrite)
+    finally:
+        partial.unlink(missing_ok=True)
+    return InPath(target)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{secrets.token_hex(8)}.part")  # the target's own name may be as long as it can
+
+
+def _rename(partial: Path, target: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        partial.replace(target)
+        return
+    try:
+        target.hardlink_to(partial)  # fails if the name is taken meanwhile, which renaming would not
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links on this file system
+        target.open("xb").close()
+        try:
+            partial.replace(target)
+        except OSError:
+            target.unlink()
+            raise
+    else:
+        partial.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder outlast a power failure, where folders can be synced. Blocks: call it in a thread."""
+    with contextlib.suppress(OSError):  # not every system and file system can
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

@@ -1,0 +1,129 @@
+"""The body of a signing request: written by the generated code, with contents put in while it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from typing import Final, Literal
+
+import attrs
+import httpx
+
+from .contents import Reading
+from .errors import ConfigurationError, InvalidDocumentError
+
+BLOCK: Final = 192 * 1024
+"""Bytes of contents that are read at once; a multiple of three, so that each block is base64 of its own."""
+PORTION: Final = 512 * 1024
+"""Bytes of a body that are made ready in one visit to a thread."""
+SMALL: Final = 256 * 1024
+"""Bytes of contents up to which a request is read before it is sent, and its body made ready without a thread."""
+
+
+@attrs.frozen
+class Insert:
+    """Contents that take the place of a mark.
+
+    Attributes:
+        reading: The contents.
+        document: Name of their document, for errors.
+        encoding: How they are written.
+        mark: What stands in their place: a text that nothing else in the request can hold.
+    """
+
+    reading: Reading
+    document: str
+    encoding: Literal["base64", "binary"]
+    mark: str = attrs.field(init=False, factory=lambda: secrets.token_hex(16), repr=False)
+
+    @property
+    def length(self) -> int:
+        """Bytes that they take in the body."""
+        return self.reading.size if self.encoding == "binary" else (self.reading.size + 2) // 3 * 4
+
+    def blocks(self) -> Iterator[bytes]:
+        """The contents as they are written. Each block may have to be waited for: take it in a thread.
+
+        Raises:
+            InvalidDocumentError: If they cannot be read, or have changed.
+        """
+        blocks = self.reading.blocks(BLOCK)
+        try:
+            yield from blocks if self.encoding == "binary" else _base64(blocks)
+        except InvalidDocumentError as error:
+            problem = f"Document {self.document}: {error.problem}"
+            raise InvalidDocumentError(problem, error.cure, document=self.document) from error.__cause__
+
+
+def _base64(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for block in blocks:
+        whole = rest + block if rest else block
+        cut = len(whole) - len(whole) % 3
+        rest = whole[cut:]
+        yield binascii.b2a_base64(whole[:cut] if rest else whole, newline=False)
+    if rest:
+        yield binascii.b2a_base64(rest, newline=False)
+
+
+class ContentStream(httpx.AsyncByteStream):
+    """A body with contents in the places of their marks. It can be sent again, and its length is known.
+
+    Args:
+        frame: The body as the generated code wrote it, with each mark once, in the order of the inserts.
+        inserts: The contents.
+
+    Raises:
+        ConfigurationError: If a mark is not there.
+    """
+
+    replayable = True
+
+    def __init__(self, frame: bytes, inserts: Sequence[Insert]) -> None:
+        self._inserts = inserts
+        self._pieces: list[bytes] = []
+        for insert in inserts:
+            piece, mark, frame = frame.partition(insert.mark.encode())
+            if not mark:
+                raise ConfigurationError(
+                    "The generated code does not write contents where they were put.",
+                    "Generate it again from the proxy's definition.",
+                )
+            self._pieces.append(piece)
+        self._pieces.append(frame)
+        self.length = sum(map(len, self._pieces)) + sum(insert.length for insert in inserts)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        portions = self._portions()
+        if self.length <= 2 * SMALL and all(insert.reading.in_memory for insert in self._inserts):
+            for portion in portions:
+                yield portion
+            return
+        try:
+            while portion := await asyncio.to_thread(next, portions, b""):
+                yield portion
+        finally:
+            # Cancelled while its thread reads, it ends with the thread.
+            with contextlib.suppress(ValueError):
+                portions.close()
+
+    def _portions(self) -> Generator[bytes, None, None]:
+        portion: list[bytes] = []
+        length = 0
+        for block in self._blocks():
+            portion.append(block)
+            length += len(block)
+            if length >= PORTION:
+                yield b"".join(portion)
+                portion, length = [], 0
+        if portion:
+            yield b"".join(portion)
+
+    def _blocks(self) -> Iterator[bytes]:
+        for piece, insert in zip(self._pieces, self._inserts, strict=False):
+            yield piece
+            yield from insert.blocks()
+        yield self._pieces[-1]
