@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -37,7 +38,7 @@ def file_or_folder(save_to: SaveTo) -> SaveTo:
     return lambda document: path / document.name if is_folder or path.is_dir() else path
 
 
-def _refuse_other_types(_: object, __: object, save_to: object) -> None:
+def _refuse_other_types(_: object, __: object, save_to: Any) -> None:
     if not callable(save_to) and not isinstance(save_to, str | os.PathLike):
         raise ConfigurationError(f"save_to is {save_to!r}.", "Give a path, or a function that gives paths.")
 
