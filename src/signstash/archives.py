@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ NAME_LIMIT: Final = 200
 """Bytes that a file name may have; file systems stop at 255."""
 
 _BLOCK: Final = 1024 * 1024
-_NOT_IN_NAMES: Final = re.compile(r'[<>:"/\\|?*]|[^ -\U0010ffff]')
+_NOT_IN_NAMES: Final = frozenset('<>:"/\\|?*')
 
 
 class UnusableArchiveError(Exception):
@@ -61,9 +61,12 @@ def _extract(unpacked: zipfile.ZipFile, folder: Path, *, overwrite: bool, limit:
             raise FileExistsError(target)
     for entry, target in zip(entries, targets, strict=True):
         file = TemporaryFile(folder)
-        with unpacked.open(entry) as packed:
-            file.append(iter(lambda: packed.read(_BLOCK), b""))
-        place(InTemporaryFile(file), target, overwrite=overwrite, move=True)
+        try:
+            with unpacked.open(entry) as packed:
+                file.append(iter(partial(packed.read, _BLOCK), b""))
+            place(InTemporaryFile(file), target, overwrite=overwrite, move=True)
+        finally:
+            file.remove()
     sync_folder(folder)
     return targets
 
@@ -72,7 +75,8 @@ def _names(given: list[str]) -> Iterator[str]:
     """A file name for each entry: without folders, no longer than it may be, and no two that a system takes for one."""
     taken: set[str] = set()
     for number, name in enumerate(given, 1):
-        plain = _NOT_IN_NAMES.sub("_", name).strip(" .") or f"document-{number}"
+        printable = (letter if letter.isprintable() and letter not in _NOT_IN_NAMES else "_" for letter in name)
+        plain = "".join(printable).strip(" .") or f"document-{number}"
         path = Path(plain)
         stem, suffix = (path.stem, path.suffix) if len(path.suffix.encode()) < 20 else (plain, "")
         if len(plain.encode()) > NAME_LIMIT or plain.lower() in taken:

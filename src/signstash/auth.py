@@ -16,6 +16,7 @@ import httpx
 from .answers import cure_for, json_object, printable, retry_after, token_refusal, told
 from .configuration import (
     Secret,
+    client_problems,
     credential_problems,
     new_http_client,
     origin,
@@ -126,6 +127,7 @@ class TokenAuth(httpx.Auth):
                 *credential_problems(client_id, client_secret),
                 *([] if base_urls else ["base_urls is missing"]),
                 *(problem for url in base_urls for problem in url_problems("base_urls", url)),
+                *client_problems(http_client=http_client),
             ]
         )
         self.client_id = client_id

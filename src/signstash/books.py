@@ -139,24 +139,27 @@ class RunBooks:
         try:
             if self.journal is not None:
                 return self._planned_by(self.journal, document)
-            return self._to_be_sent(document, document.reference(self.client_service))
+            return self._to_be_sent(document, document)
         except (InvalidDocumentError, DocumentNotSavedError) as error:
             return Outcome(document, error)
 
-    def _to_be_sent(self, document: Document, reference: str, digest: str = "") -> Planned:
+    def _to_be_sent(self, given: Document, document: Document, *, digest: str = "", lost: bool = False) -> Planned:
         size = document.about(look_at).size
-        target = None if self.files is None else self.files.claim(document)
+        target = None if self.files is None else self.files.claim(given)
         replaces = target is not None and os.path.lexists(target)
-        return Planned(document, document, reference, size, target, digest, replaces=replaces)
+        reference = document.reference(self.client_service)
+        return Planned(given, document, reference, size, target, digest, replaces=replaces, lost=lost)
 
-    def _planned_by(self, journal: Journal, document: Document) -> Planned | None:
+    def _planned_by(self, journal: Journal, given: Document) -> Planned | None:
+        document = given.unchanged()
         digest = document.about(digest_of)
         if document.external_reference is None:
             entry = journal.by_contents(digest, document.name)
         else:
             entry = journal.by_reference(document.external_reference)
         if entry is None:
-            return self._to_be_sent(document, document.reference(self.client_service), digest)
+            document = attrs.evolve(document, external_reference=given.reference(self.client_service))
+            return self._to_be_sent(given, document, digest=digest)
         if entry.digest != digest:
             raise InvalidDocumentError(
                 f"Document {document.name}: its external reference {entry.reference!r} was used for other contents.",
@@ -165,17 +168,13 @@ class RunBooks:
             )
         if entry.state in ("signed", "set_aside"):
             return None
-        if entry.state != "sent":
-            return attrs.evolve(
-                self._to_be_sent(document, entry.reference, digest),
-                document=attrs.evolve(document, external_reference=entry.reference),
-            )
+        lost = entry.state == "sent"
         # A signed file gets its name when it is complete, and only then the journal learns of it.
-        if entry.saved_as is not None and Path(entry.saved_as).exists():
+        if lost and entry.saved_as is not None and Path(entry.saved_as).exists():
             journal.record([attrs.evolve(entry, state="signed")])
             return None
-        item = self._to_be_sent(document, entry.reference, digest)
-        return attrs.evolve(item, document=attrs.evolve(document, external_reference=entry.reference), lost=True)
+        document = attrs.evolve(document, external_reference=entry.reference)
+        return self._to_be_sent(given, document, digest=digest, lost=lost)
 
     async def sending(self, batch: Sequence[Planned]) -> None:
         """See `runs.Books`."""

@@ -26,6 +26,7 @@ from .configuration import (
     MultipartFileNames,
     Secret,
     Upload,
+    client_problems,
     credential_problems,
     environment_problems,
     error_class_problems,
@@ -122,6 +123,7 @@ class SignStash(Consultation):
             if value not in choices:
                 problems.append(f"{name} is {value!r}, not {' or '.join(map(repr, choices))}")
         problems += error_class_problems(error_classes or {})
+        problems += client_problems(http_client=http_client, token_http_client=token_http_client)
         if auth is None:
             problems += credential_problems(client_id, client_secret)
             problems += environment_problems(environment, token_url)
@@ -292,8 +294,13 @@ class SignStash(Consultation):
         if save_to is None:
             return await self._sign_request(request, sent, self._ask)
         files = SignedFiles(save_to=save_to, overwrite=overwrite)
-        targets = await asyncio.to_thread(lambda: [files.claim(document) for document in sent.values()])
-        batch = await self._sign_request(request, sent, self._ask, folder=targets[0].parent)
+        targets: list[Path] = []
+
+        def folder() -> Path:
+            targets.extend(files.claim(document) for document in sent.values())
+            return targets[0].parent
+
+        batch = await self._sign_request(request, sent, self._ask, folder=folder)
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, targets))
 
     def sign_all(
@@ -354,7 +361,9 @@ class SignStash(Consultation):
             sent = by_reference([item.document for item in batch], self._client_service)
             reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
             request = SigningRequest(reference, described(sent, description), preservation)
-            signed = await self._sign_request(request, sent, self._exchange.send, folder=_folder(batch[0]))
+            target = batch[0].target
+            folder = None if target is None else lambda: target.parent
+            signed = await self._sign_request(request, sent, self._exchange.send, folder=folder)
             return [Outcome(item.given, outcome.result) for item, outcome in zip(batch, signed.outcomes, strict=True)]
 
         run = Run(
@@ -374,7 +383,7 @@ class SignStash(Consultation):
         documents: Mapping[str, Document],
         send: Callable[[Call], Awaitable[Answer]],
         *,
-        folder: Path | None = None,
+        folder: Callable[[], Path | None] | None = None,
     ) -> SignedBatch:
         call = await signing_call(
             request,
@@ -417,7 +426,8 @@ class SignStash(Consultation):
             if error.status_code == httpx.codes.NOT_FOUND:
                 return None
             raise
-        call = detail(number, include_content=True, receive=partial(receive_operation, folder=_folder(item)))
+        folder = None if item.target is None else item.target.parent
+        call = detail(number, include_content=True, receive=partial(receive_operation, folder=folder))
         answer = await self._ask(call)
         found = await self._batch(answer, {item.reference: item.given})
         if found is None:
@@ -452,10 +462,6 @@ class SignStash(Consultation):
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
-
-
-def _folder(item: Planned) -> Path | None:
-    return None if item.target is None else item.target.parent
 
 
 def _refuse_numbers(**numbers: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NoReturn, Self, TypedDict
@@ -172,6 +173,15 @@ def error_class_problems(error_classes: Mapping[str, object]) -> list[str]:
         f"error_classes[{code!r}] is {kind!r}, not a subclass of ApiError"
         for code, kind in error_classes.items()
         if not isinstance(kind, type) or not issubclass(kind, ApiError)
+    ]
+
+
+def client_problems(**clients: object) -> list[str]:
+    """What is wrong with a user's own HTTP clients."""
+    return [
+        f"{name} is of type {type(client).__name__}, not an httpx.AsyncClient"
+        for name, client in clients.items()
+        if client is not None and not inspect.iscoroutinefunction(getattr(client, "send", None))
     ]
 
 

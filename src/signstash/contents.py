@@ -35,10 +35,21 @@ class Opened:
     Attributes:
         file: Gives them from their beginning; threads may take turns with it.
         look: Tells their length in bytes now, and whatever else shows that they have changed.
+        faults: What turns the faults of reading into an `InvalidDocumentError`.
     """
 
     file: BinaryIO
     look: Callable[[], tuple[int, ...]]
+    faults: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            InvalidDocumentError: If they cannot be read.
+        """
+        with self.faults():
+            return self.file.read(size)
 
 
 class Contents(Protocol):
@@ -98,14 +109,20 @@ class InPath:
     @contextlib.contextmanager
     def opened(self) -> Iterator[Opened]:
         """See `Contents`."""
-        try:
+        with self._faults():
             # Opening a named pipe would wait for a writer without end.
             if not stat.S_ISREG(self.path.stat().st_mode):
                 raise InvalidDocumentError(
                     f"{self.path} is not a regular file.", "Give a file, or its contents as bytes."
                 )
-            with self.path.open("rb") as file:
-                yield Opened(file, lambda: _seen(file))
+            file = self.path.open("rb")
+        with file:
+            yield Opened(file, lambda: _seen(file), self._faults)
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise InvalidDocumentError(
@@ -169,7 +186,9 @@ class _InFile:
     @contextlib.contextmanager
     def opened(self) -> Iterator[Opened]:
         with _file_faults():
-            yield Opened(cast("BinaryIO", _Window(self._file, self._start)), lambda: _seen(self._file, self._start))
+            window = cast("BinaryIO", _Window(self._file, self._start))
+            _seen(self._file)  # which fails if it was closed
+        yield Opened(window, lambda: _seen(self._file, self._start), _file_faults)
 
 
 @attrs.define
@@ -193,7 +212,8 @@ class _InPipe:
                     shutil.copyfileobj(self._file, spool)
                     self._size = spool.tell()
                     self._kept = cast("BinaryIO", spool)
-            yield Opened(cast("BinaryIO", _Window(self._kept, 0)), lambda: (self._size,))
+            window = cast("BinaryIO", _Window(self._kept, 0))
+        yield Opened(window, lambda: (self._size,), _file_faults)
 
 
 @contextlib.contextmanager
@@ -241,7 +261,7 @@ class Reading:
         """
         left = self.size
         with self.contents.opened() as opened:
-            while left and opened.look() == self.seen and (block := opened.file.read(min(length, left))):
+            while left and opened.look() == self.seen and (block := opened.read(min(length, left))):
                 left -= len(block)
                 yield block
             if not left and opened.look() == self.seen:
@@ -250,6 +270,21 @@ class Reading:
             "it changed after it was looked at, so the request was not completed.",
             "Let nobody write to it, then send it again.",
         )
+
+
+@attrs.frozen
+class Unchanged:
+    """Contents that are refused when they are not any more what they were."""
+
+    _reading: Reading
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Opened]:
+        """See `Contents`."""
+        with self._reading.contents.opened() as opened:
+            if opened.look() != self._reading.seen:
+                raise InvalidDocumentError("it changed after it was looked at.", "Start again with what it is now.")
+            yield opened
 
 
 def look_at(contents: Contents) -> Reading:
@@ -270,7 +305,7 @@ def digest_of(contents: Contents) -> str:
     """
     digest = hashlib.sha256()
     with contents.opened() as opened:
-        while chunk := opened.file.read(SPOOL_LIMIT):
+        while chunk := opened.read(SPOOL_LIMIT):
             digest.update(chunk)
     return digest.hexdigest()
 
@@ -282,7 +317,7 @@ def read(contents: Contents) -> bytes:
         InvalidDocumentError: If they cannot be read.
     """
     with contents.opened() as opened:
-        return opened.file.read()
+        return opened.read()
 
 
 def prepare(contents: Contents, content_type: str, *, keep: int) -> Reading:
@@ -298,7 +333,7 @@ def prepare(contents: Contents, content_type: str, *, keep: int) -> Reading:
     """
     with contents.opened() as opened:
         seen = opened.look()
-        start = opened.file.read(keep + 1 if seen[0] <= keep else _HEADER)
+        start = opened.read(keep + 1 if seen[0] <= keep else _HEADER)
     problem = _problem(start, content_type)
     if problem is None:
         small = isinstance(contents, InMemory) or len(start) != seen[0] or seen[0] > keep

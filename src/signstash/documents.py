@@ -11,7 +11,7 @@ from typing import Self, TypeVar, Unpack
 
 import attrs
 
-from .contents import Contents, InMemory, Source, contents_of
+from .contents import Contents, InMemory, Source, Unchanged, contents_of, look_at
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
@@ -137,6 +137,14 @@ class Document:
     def in_memory(self) -> bool:
         """Whether its contents were given as bytes, so that reading them does not block."""
         return isinstance(self._contents, InMemory)
+
+    def unchanged(self) -> Self:
+        """The document as it is now: if its contents change, they are refused. Blocks: call it in a thread.
+
+        Raises:
+            InvalidDocumentError: If they cannot be read.
+        """
+        return self if self.in_memory else attrs.evolve(self, contents=Unchanged(self.about(look_at)))
 
     def about(self, question: Callable[[Contents], Answer]) -> Answer:
         """What a function finds out about the contents; its errors name the document. It may block.

@@ -9,12 +9,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import httpx
 
-from .contents import Contents, InMemory
+from .contents import Contents, InMemory, read
 from .files import InTemporaryFile, TemporaryFile
 from .streams import SPOOL_LIMIT, Passing, UnusableAnswerError, answer_bytes, read_whole
 
@@ -25,9 +25,16 @@ MEMORY_LIMIT: Final = 16 * 1024 * 1024
 SLICE: Final = 256 * 1024
 """Bytes that are looked at in one go, so that the event loop is held for about a millisecond."""
 
-_STRUCTURE: Final = re.compile(rb'["{}\[\],:]')
+# A string ends at the first quote that is not escaped. Possessive, so that no answer makes these patterns slow.
 _TEXT: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _ESCAPED_TEXT: Final = re.compile(rb'[^"\\]*+(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*+', re.DOTALL)
+_CONTENT: Final = re.compile(rb'"signedContent"\s*:\s*"')
+# All up to a signed content, or up to a string that is not complete yet.
+_OTHER: Final = re.compile(
+    rb'[^"]*+(?:"(?!signedContent"\s*(?:\Z|:\s*(?:"|\Z)))' + _TEXT.pattern + rb'"[^"]*+)*+', re.DOTALL
+)
+_LONGEST_BEGINNING: Final = 64
+"""Bytes in which a signed content is recognised; a longer string is another one."""
 _BLANKS: Final = b" \t\r\n\f\v"
 
 
@@ -105,10 +112,9 @@ async def receive_operation(response: httpx.Response, limit: int, folder: Path |
 
 
 class ContentTaker:
-    """Reads an operation's JSON piece by piece, and decodes the contents of its documents.
+    """Reads an answer's JSON piece by piece, and decodes the strings that are called `signedContent`.
 
-    It knows as much of JSON as it takes to find the strings `documentList[].signedContent`; whether the rest is JSON
-    turns out when what is left is parsed.
+    It knows as much of JSON as it takes to find them; whether the rest is JSON turns out when what is left is parsed.
 
     Args:
         folder: Where long contents are kept in files, or None for the system's own place.
@@ -120,12 +126,9 @@ class ContentTaker:
         self._frame: list[bytes] = []
         self._frame_length = 0
         self._contents: list[_Content] = []
-        self._levels: list[_Level] = []
-        self._depth = 0
-        self._held = b""
-        self._text: list[bytes] | None = None
-        self._is_key = False
         self._content: _Content | None = None
+        self._in_text = False
+        self._held = b""
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece of the answer.
@@ -137,70 +140,39 @@ class ContentTaker:
         position = 0
         while position < len(piece):
             if self._content is not None:
-                position = self._in_content(self._content, piece, position)
-            elif self._text is not None:
-                position = self._in_text(self._text, piece, position)
+                position = self._take_content(self._content, piece, position)
+            elif self._in_text:
+                position = self._pass_text(piece, position)
             else:
-                position = self._in_structure(piece, position)
+                position = self._pass_other(piece, position)
 
-    def _in_structure(self, piece: bytes, start: int) -> int:
-        for match in _STRUCTURE.finditer(piece, start):
-            found = match[0]
-            level = self._levels[-1] if self._depth == len(self._levels) and self._levels else None
-            if found == b'"':
-                self._keep(piece[start : match.end()])
-                self._begin_text(level)
-                return match.end()
-            if found in b"{[":
-                self._depth += 1
-                if self._depth <= 3:
-                    self._levels.append(_Level(is_object=found == b"{"))
-            elif found in b"}]":
-                if level is not None:
-                    self._levels.pop()
-                self._depth = max(self._depth - 1, 0)
-            elif level is not None:
-                level.in_value = found == b":"
-        self._keep(piece[start:])
-        return len(piece)
-
-    def _begin_text(self, level: _Level | None) -> None:
-        self._is_key = level is not None and level.is_object and not level.in_value
-        if level is not None and not self._is_key and self._depth == 3 and self._at_signed_content():
+    def _pass_other(self, piece: bytes, start: int) -> int:
+        end = _OTHER.match(piece, start).end()  # type: ignore[union-attr]  # it matches nothing, too
+        begun = _CONTENT.match(piece, end)
+        if begun is not None:
             self._content = _Content(self._folder)
+            self._keep(piece[start : begun.end()])
+            self._keep(f"{self._name}:{len(self._contents)}".encode())
             self._contents.append(self._content)
-            self._keep(f"{self._name}:{len(self._contents) - 1}".encode())
-        else:
-            self._text = []
-
-    def _at_signed_content(self) -> bool:
-        operation, documents, document = self._levels
-        return (
-            operation.is_object
-            and operation.key == "documentList"
-            and not documents.is_object
-            and document.is_object
-            and document.key == "signedContent"
-        )
-
-    def _in_text(self, text: list[bytes], piece: bytes, start: int) -> int:
-        end = _TEXT.match(piece, start).end()  # type: ignore[union-attr]  # it matches nothing, too
-        if end < len(piece) and piece[end : end + 1] == b"\\":  # what is escaped comes with the next piece
-            self._keep(piece[start:end])
-            if self._is_key:
-                text.append(piece[start:end])
+            return begun.end()
+        self._keep(piece[start:end])
+        if len(piece) - end < _LONGEST_BEGINNING:
             self._held = piece[end:]
             return len(piece)
-        if self._is_key:
-            text.append(piece[start:end])
-        self._keep(piece[start : end + 1])
-        if end < len(piece):
-            self._text = None
-            if self._is_key:
-                self._levels[-1].key = _unescaped(b"".join(text))
+        self._in_text = True
+        self._keep(b'"')
         return end + 1
 
-    def _in_content(self, content: _Content, piece: bytes, start: int) -> int:
+    def _pass_text(self, piece: bytes, start: int) -> int:
+        end = _TEXT.match(piece, start).end()  # type: ignore[union-attr]  # it matches nothing, too
+        self._keep(piece[start : end + 1] if piece[end : end + 1] == b'"' else piece[start:end])
+        if end < len(piece) and piece[end : end + 1] == b"\\":  # what is escaped comes with the next piece
+            self._held = piece[end:]
+            return len(piece)
+        self._in_text = end == len(piece)
+        return end + 1
+
+    def _take_content(self, content: _Content, piece: bytes, start: int) -> int:
         end = piece.find(b'"', start)
         plain = piece[start : end if end >= 0 else len(piece)]
         if b"\\" not in plain:
@@ -261,13 +233,15 @@ class ContentTaker:
             content.discard()
 
 
-@attrs.define
-class _Level:
-    """An object or array of the answer that is not closed yet."""
-
-    is_object: bool
-    key: str | None = None
-    in_value: bool = False
+def put_back(value: Any, contents: Mapping[str, Contents]) -> Any:
+    """What was read of an answer, with its signed contents in base64 again. Blocks if there is a file."""
+    if isinstance(value, dict):
+        return {name: put_back(item, contents) for name, item in value.items()}
+    if isinstance(value, list):
+        return [put_back(item, contents) for item in value]
+    if isinstance(value, str) and value in contents:
+        return binascii.b2a_base64(read(contents[value]), newline=False).decode("ascii")
+    return value
 
 
 def _unescaped(text: bytes) -> str | None:
@@ -347,7 +321,7 @@ class _Content:
 
     def result(self) -> Contents:
         """The contents; none, if they are not base64. Blocks if there is a file."""
-        if self._file is None or self._bad:
+        if self._file is None or not self._written or self._bad:
             return InMemory(b"".join(self._blocks))
         self.spill()
         if not self._blocks:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from functools import partial
 
 import attrs
 import httpx
@@ -124,30 +124,24 @@ class Exchange:
         )
 
     async def _request(self, client: httpx.AsyncClient, call: Call) -> tuple[httpx.Request, RequestBody]:
-        others: dict[str, Any] = {**call.others} if call.content is None else {**call.others, "content": call.content}
-        request = client.build_request(
-            call.method,
-            self.base_url + call.path,
-            files=call.files,
-            **others,
-            # The answer is mostly base64 of compressed data: compressing it again only costs time.
-            headers={**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"},
-            timeout=self.timeout,
-        )
-        stream = request.stream
-        if not isinstance(stream, httpx.AsyncByteStream):
-            raise ConfigurationError("The HTTP client makes synchronous requests.", "Give an httpx.AsyncClient.")
-        if call.inserts:
+        # The answer is mostly base64 of compressed data: compressing it again only costs time.
+        headers = {**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"}
+        build = partial(client.build_request, call.method, self.base_url + call.path, timeout=self.timeout)
+        if call.content is not None:
+            stream = ContentStream(call.content, call.inserts)
+            headers["Content-Length"] = str(stream.length)
+            request = build(headers=headers, content=stream, **call.others)
+        else:
+            request = build(headers=headers, files=call.files, **call.others)
             stream = ContentStream(await request.aread(), call.inserts)
-            request.headers["Content-Length"] = str(stream.length)
-        body = RequestBody(stream)
-        # A request that holds its content beside its stream may be sent without the stream being asked.
-        return (
-            httpx.Request(
-                request.method, request.url, headers=request.headers, stream=body, extensions=request.extensions
-            ),
-            body,
-        )
+            if call.files is not None:
+                request.headers["Content-Length"] = str(stream.length)
+            # A request that holds its content beside its stream may be sent without the stream being asked.
+            request = httpx.Request(
+                request.method, request.url, headers=request.headers, stream=stream, extensions=request.extensions
+            )
+        request.stream = body = RequestBody(stream)
+        return request, body
 
     async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request, call: Call) -> Answer:
         if client.is_closed:

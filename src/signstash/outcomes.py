@@ -15,6 +15,7 @@ import attrs
 from .answers import about, error_from_document
 from .contents import Contents, InMemory, read
 from .documents import Document
+from .downloads import put_back
 from .errors import (
     DocumentNotSavedError,
     ErrorClasses,
@@ -254,11 +255,15 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
         answered: What is known of the answer.
     """
     answered = attrs.evolve(answered, operation_id=_number(fields.get("id")))
-    received: dict[str, list[Mapping[str, Any]]] = {}
-    for item in _documents(fields):
+    expected = {item.get("signedContent") for item in _documents(fields) if isinstance(item.get("signedContent"), str)}
+    if strays := {mark: contents for mark, contents in answered.contents.items() if mark not in expected}:
+        fields = put_back(fields, strays)  # a field of that name somewhere else is kept as it came
+    operation = read_operation({**fields, "documentList": [_without_content(item) for item in _documents(fields)]})
+    received: dict[str, list[_Received]] = {}
+    for item, details in zip(_documents(fields), operation.document_list or (), strict=True):
         reference = item.get("externalReference")
         is_reference = isinstance(reference, str | int) and not isinstance(reference, bool)
-        received.setdefault(str(reference) if is_reference else "", []).append(item)
+        received.setdefault(str(reference) if is_reference else "", []).append(_Received(item, details))
     strangers = len(received.keys() - documents.keys())
     if strangers:
         logger.warning("the answer holds %d references that were not sent%s", strangers, answered.where)
@@ -266,12 +271,19 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
         Outcome(document, _result(document, reference, received.get(reference, []), answered))
         for reference, document in documents.items()
     ]
-    operation = read_operation({**fields, "documentList": [_without_content(item) for item in _documents(fields)]})
     return SignedBatch(operation=operation, outcomes=tuple(outcomes))
 
 
+@attrs.frozen
+class _Received:
+    """A document of an answer: as it came, and as it was read."""
+
+    fields: Mapping[str, Any]
+    details: DocumentResponse
+
+
 def _result(
-    document: Document, reference: str, received: Sequence[Mapping[str, Any]], answered: Answered
+    document: Document, reference: str, received: Sequence[_Received], answered: Answered
 ) -> SignedDocument | SignStashError:
     which = f"Document {document.name} ({reference})"
     if not received:
@@ -283,7 +295,8 @@ def _result(
     if len(received) > 1:
         return _unusable(f"{which} is in it {len(received)} times", reference, answered)
     # From the answer itself: a value of an odd type must not pass as absent.
-    sign_error, sign_status = received[0].get("signError") or None, received[0].get("signStatus") or None
+    fields = received[0].fields
+    sign_error, sign_status = fields.get("signError") or None, fields.get("signStatus") or None
     if sign_status == SigningStatus.RECEIVED and sign_error is None:
         return OutcomeUnknownError(
             f"{which} was received, but is not signed yet{answered.where}.",
@@ -300,7 +313,7 @@ def _result(
             client_service=answered.client_service,
             error_classes=answered.error_classes,
         )
-    contents = answered.taken(received[0].get("signedContent"))
+    contents = answered.taken(fields.get("signedContent"))
     if contents is None:
         return _unusable(f"{which} is signed, but its contents are missing or not base64", reference, answered)
     return SignedDocument(
@@ -308,7 +321,7 @@ def _result(
         name=document.name,
         external_reference=reference,
         operation_id=answered.operation_id,
-        details=leniently(DocumentResponse, _without_content(received[0])),
+        details=received[0].details,
     )
 
 

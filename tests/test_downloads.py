@@ -1,0 +1,495 @@
+"""Signed contents that are taken out of an answer while it arrives, and what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import gc
+import json
+import pickle
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signstash import (
+    Document,
+    DocumentNotSavedError,
+    OutcomeUnknownError,
+    SignedDocument,
+    SignStash,
+    UnexpectedAnswerError,
+)
+from signstash.downloads import ContentTaker, put_back
+from tests.conftest import PDF, MockedService, signed_answer, token_answer
+
+LONG = PDF + bytes(range(256)) * 10_000
+"""Longer than what is kept in memory."""
+
+
+class Pieces(httpx.AsyncByteStream):
+    """An answer that comes in pieces."""
+
+    def __init__(self, pieces: Sequence[bytes], error: Exception | None = None) -> None:
+        self._pieces = pieces
+        self._error = error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+        if self._error is not None:
+            raise self._error
+
+
+def cut(body: bytes, length: int) -> list[bytes]:
+    return [body[start : start + length] for start in range(0, len(body), length)]
+
+
+def as_json(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def escaped(body: bytes) -> bytes:
+    r"""Every slash as `\/` and every plus as `\u002b`, as JSON allows."""
+    return body.replace(b"/", rb"\/").replace(b"+", rb"\u002B").replace(b"QAA", rb"Q\u0041A")
+
+
+def backwards(body: bytes) -> bytes:
+    """The fields of every object in the other order."""
+
+    def turned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: turned(value[name]) for name in reversed(value)}
+        return [turned(item) for item in value] if isinstance(value, list) else value
+
+    return as_json(turned(json.loads(body)))
+
+
+def spaced(body: bytes) -> bytes:
+    return json.dumps(json.loads(body), indent=4).replace('":', '" \n\t:').encode()
+
+
+def in_lines(body: bytes) -> bytes:
+    """Contents with a line end after 76 letters, as MIME has them."""
+    return re.sub(rb'(?<="signedContent":")[^"]+', lambda match: b"\\r\\n".join(cut(match[0], 76)), body)
+
+
+FORMS: tuple[Callable[[bytes], bytes], ...] = (bytes, escaped, backwards, spaced, in_lines)
+WRITTEN = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+
+
+def answer_in(form: Callable[[bytes], bytes], length: int) -> Callable[[httpx.Request], httpx.Response]:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Pieces(cut(form(signed_answer(request).content), length)))
+
+    return answer
+
+
+class TestTheAnswer:
+    @WRITTEN
+    @pytest.mark.parametrize("length", [1, 7, 64, 65536])
+    async def test_however_it_is_written_and_cut(
+        self, client: SignStash, service: MockedService, form: Callable[[bytes], bytes], length: int
+    ) -> None:
+        service.sign.mock(side_effect=answer_in(form, length))
+        contents = [PDF + bytes(range(256)) * 3 + bytes(number) for number in range(3)]
+
+        batch = await client.sign_batch([Document.pdf(c, name=f"{n}.pdf") for n, c in enumerate(contents)])
+
+        assert [outcome.signed and outcome.signed.content for outcome in batch.outcomes] == [
+            b"signed:" + content for content in contents
+        ]
+        assert batch.operation.id == 4711
+
+    @WRITTEN
+    async def test_long_contents(
+        self, client: SignStash, service: MockedService, form: Callable[[bytes], bytes], tmp_path: Path
+    ) -> None:
+        service.sign.mock(side_effect=answer_in(form, 65536))
+        documents = [Document.binary(LONG[number:], name=f"{number}.pdf") for number in range(2)]
+
+        batch = await client.sign_batch(documents)
+
+        for number, outcome in enumerate(batch.outcomes):
+            assert outcome.signed is not None
+            assert await outcome.signed.read() == b"signed:" + LONG[number:]
+
+    async def test_many_that_are_long_together(self, client: SignStash, service: MockedService) -> None:
+        service.sign.mock(side_effect=answer_in(bytes, 2**20))
+        content = PDF + bytes(900_000)
+
+        batch = await client.sign_batch([Document.pdf(content, name=f"{n}.pdf") for n in range(20)])
+
+        assert all(outcome.signed and outcome.signed.content == b"signed:" + content for outcome in batch.outcomes)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "not base64!",
+            "QUJD*",
+            "QQ==QQ==",
+            "QUJD=QUJD",
+            "====",
+            "Q",
+            "QUJDR",
+            "QU\\u00e9JD",
+            "QU\\qJD",
+            "QU\\u12",
+            "",
+            "A" * 400_000 + "?",
+        ],
+    )
+    @pytest.mark.parametrize("length", [1, 65536])
+    async def test_a_content_that_is_none_costs_only_itself(
+        self, client: SignStash, service: MockedService, content: str, length: int
+    ) -> None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            body = signed_answer(request).content
+            first = body.index(b'signedContent":"') + len(b'signedContent":"')
+            body = body[:first] + content.encode() + body[body.index(b'"', first) :]
+            return httpx.Response(200, stream=Pieces(cut(body, length)))
+
+        service.sign.mock(side_effect=answer)
+
+        bad, good = (await client.sign_batch([Document.pdf(PDF, name=f"{n}.pdf") for n in range(2)])).outcomes
+
+        assert isinstance(bad.error, UnexpectedAnswerError)
+        assert bad.error.maybe_processed
+        assert good.signed is not None
+        assert good.signed.content == b"signed:" + PDF
+
+    @pytest.mark.parametrize(
+        ("fields", "kept"),
+        [
+            ({"signedContent": "QUJD"}, ["signedContent"]),
+            ({"extra": {"signedContent": "QUJD"}}, ["extra", "signedContent"]),
+            ({"extra": [[{"signedContent": "QUJD"}]]}, ["extra", 0, 0, "signedContent"]),
+        ],
+    )
+    async def test_a_field_of_that_name_elsewhere_is_kept_as_it_came(
+        self, client: SignStash, service: MockedService, fields: dict[str, Any], kept: list[Any]
+    ) -> None:
+        service.sign.mock(
+            side_effect=lambda request: httpx.Response(200, json={**signed_answer(request).json(), **fields})
+        )
+
+        batch = await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
+
+        found: Any = batch.operation.to_dict()
+        for step in kept:
+            found = found[step]
+        assert found == "QUJD"
+        assert batch.outcomes[0].ok
+
+    async def test_text_that_only_looks_like_a_content_is_text(self, client: SignStash, service: MockedService) -> None:
+        text = 'x","signedContent":"QUJD","y":"\\'
+        service.sign.mock(
+            side_effect=lambda request: signed_answer(request, lambda document: {"note": text, **document})
+        )
+
+        signed = await client.sign(Document.pdf(PDF, name="a.pdf"))
+
+        assert signed.content == b"signed:" + PDF
+        assert signed.details.additional_properties["note"] == text
+
+    @pytest.mark.parametrize(
+        "body", [b'{"id": 1, "documentList": [{"signedContent": "QUJD', b'{"id": "', b'{"signedContent"']
+    )
+    async def test_an_answer_that_ends_early(self, client: SignStash, service: MockedService, body: bytes) -> None:
+        service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 5))))
+
+        with pytest.raises(UnexpectedAnswerError) as failed:
+            await client.sign(Document.pdf(PDF, name="a.pdf"))
+        assert failed.value.maybe_processed
+
+    @pytest.mark.parametrize(
+        "endless",
+        [b'{"id": 1, "note": "' + b"x" * 2**24, b'{"id": 1, "a' + b'":1,"a' * 2**22, b"[" * (2**24 + 1)],
+        ids=["text", "fields", "depth"],
+    )
+    async def test_what_is_beside_the_contents_is_bounded(
+        self, client: SignStash, service: MockedService, endless: bytes
+    ) -> None:
+        service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(endless, 2**16))))
+
+        with pytest.raises(UnexpectedAnswerError, match=r"more than|longer than"):
+            await client.sign(Document.pdf(PDF, name="a.pdf"))
+
+    async def test_what_is_in_the_contents_is_bounded(self, client: SignStash, service: MockedService) -> None:
+        body = b'{"id": 1, "documentList": [{"signedContent": "' + b"QUJD" * 2**22 * 2
+        service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 2**20))))
+
+        with pytest.raises(UnexpectedAnswerError, match="longer than"):
+            await client.sign(Document.pdf(PDF, name="a.pdf"))
+
+
+TEXTS = st.one_of(
+    st.text(max_size=8),
+    st.binary(max_size=40).map(lambda content: base64.b64encode(content).decode()),
+    st.text('QUJDa+/=\r\n \\"u0', max_size=12),
+    st.just("signedContent"),
+)
+NAMES = st.one_of(st.just("signedContent"), st.just("documentList"), st.text('aé"\\/:', max_size=4))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+OPERATIONS = st.fixed_dictionaries(
+    {"documentList": st.lists(st.dictionaries(NAMES, VALUES | TEXTS, max_size=4), max_size=4)},
+    optional={"id": st.integers(), "é": VALUES},
+)
+
+
+def content_of(text: str) -> bytes:
+    """What base64 stands for, with blanks and without padding too; nothing, if it is none."""
+    text = "".join(text.split()).rstrip("=") if text.strip("= \r\n\t") else ""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def with_contents(value: Any) -> Any:
+    """The same with base64 as we would write it in each `signedContent`."""
+    if isinstance(value, list):
+        return [with_contents(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: base64.b64encode(content_of(item)).decode()
+        if name == "signedContent" and isinstance(item, str)
+        else with_contents(item)
+        for name, item in value.items()
+    }
+
+
+@settings(deadline=None, max_examples=400)
+@given(data=st.data(), operation=OPERATIONS | VALUES)
+def test_it_reads_what_json_reads(data: st.DataObject, operation: Any) -> None:
+    text = json.dumps(
+        operation,
+        ensure_ascii=data.draw(st.booleans()),
+        indent=data.draw(st.sampled_from([None, 0, 3])),
+        separators=data.draw(st.sampled_from([(",", ":"), (" , ", " :\n ")])),
+    )
+    body = (text.replace("/", "\\/") if data.draw(st.booleans()) else text).encode("utf-8", "surrogatepass")
+    borders = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
+
+    taker = ContentTaker(None)
+    for start, end in zip([0, *borders], [*borders, len(body)], strict=True):
+        taker.feed(body[start:end])
+    received = taker.received()
+
+    rest = json.loads(received.body.decode("utf-8", "surrogatepass"))
+    assert put_back(rest, received.contents) == with_contents(json.loads(text))
+
+
+@settings(deadline=None, max_examples=300)
+@given(body=st.binary(max_size=60) | st.text('"\\signedContent:{}[], Q=').map(str.encode), border=st.integers(0, 60))
+def test_it_keeps_what_is_no_json(body: bytes, border: int) -> None:
+    taker = ContentTaker(None)
+    taker.feed(body[:border])
+    taker.feed(body[border:])
+
+    received = taker.received()
+
+    if not received.contents:
+        assert received.body == body
+
+
+class TestFiles:
+    @pytest.fixture
+    def temporary(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The system's place for temporary files."""
+        folder = tmp_path / "temporary"
+        folder.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(folder))
+        return folder
+
+    async def test_a_long_content_is_in_a_file_as_long_as_it_is_needed(
+        self, client: SignStash, temporary: Path
+    ) -> None:
+        signed = await client.sign(Document.binary(LONG, name="a.bin"))
+
+        (file,) = temporary.iterdir()
+        assert file.stat().st_mode & 0o077 == 0
+        await signed.save(temporary.parent / "a.bin")
+        assert await signed.read() == b"signed:" + LONG
+        assert (temporary.parent / "a.bin").read_bytes() == b"signed:" + LONG
+        del signed
+        await self.nobody_works()
+        assert list(temporary.iterdir()) == []
+
+    async def nobody_works(self) -> None:
+        """A thread may hold on to what it returned until it gets its turn again."""
+        await asyncio.get_running_loop().shutdown_default_executor()
+        gc.collect()
+
+    async def test_it_travels(self, client: SignStash, temporary: Path) -> None:
+        raw = pickle.dumps(await client.sign(Document.binary(LONG, name="a.bin")))
+        await self.nobody_works()
+
+        assert list(temporary.iterdir()) == []
+        copy: SignedDocument = pickle.loads(raw)
+        assert copy.content == b"signed:" + LONG
+
+    @pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.ReadTimeout("slow")])
+    async def test_an_answer_that_breaks_leaves_no_file(
+        self, client: SignStash, service: MockedService, temporary: Path, error: Exception
+    ) -> None:
+        seen: list[int] = []
+
+        class Counted(Pieces):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                async for piece in super().__aiter__():
+                    yield piece
+                    seen.append(len(list(temporary.iterdir())))
+
+        service.sign.mock(
+            side_effect=lambda request: httpx.Response(
+                200, stream=Counted(cut(signed_answer(request).content, 65536)[:-1], error)
+            )
+        )
+
+        with pytest.raises(OutcomeUnknownError):
+            await client.sign(Document.binary(LONG, name="a.bin"))
+
+        assert max(seen) == 1
+        assert list(temporary.iterdir()) == []
+
+    async def test_no_room_for_the_file_costs_memory_and_no_signature(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "signed"
+
+        def lose_the_folder(_: httpx.Request) -> httpx.Response:
+            folder.rmdir()
+            return token_answer()
+
+        service.token.mock(side_effect=lose_the_folder)
+
+        with pytest.raises(DocumentNotSavedError) as failed:
+            await client.sign(Document.binary(LONG, name="a.bin"), save_to=folder / "a.bin")
+
+        assert failed.value.signed is not None
+        assert failed.value.signed.content == b"signed:" + LONG
+
+    async def test_a_saved_content_is_read_from_its_file(self, client: SignStash, tmp_path: Path) -> None:
+        signed = await client.sign(Document.binary(LONG, name="a.bin"), save_to=tmp_path / "a.bin")
+
+        assert signed.saved_as == tmp_path / "a.bin"
+        assert signed.content == b"signed:" + LONG
+        (tmp_path / "a.bin").unlink()
+        with pytest.raises(DocumentNotSavedError, match="cannot be read"):
+            await signed.read()
+
+
+def saved(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(params=[PDF, LONG], ids=["short", "long"])
+def content(request: pytest.FixtureRequest) -> bytes:
+    return request.param  # type: ignore[no-any-return]
+
+
+class TestSaveTo:
+    async def test_a_file(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+        signed = await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path / "new" / "signed.bin")
+
+        assert saved(tmp_path / "new") == {"signed.bin": b"signed:" + content}
+        assert signed.saved_as == tmp_path / "new" / "signed.bin"
+
+    @pytest.mark.parametrize("there", [True, False])
+    async def test_a_folder(self, client: SignStash, tmp_path: Path, content: bytes, there: bool) -> None:
+        if there:
+            (tmp_path / "signed").mkdir()
+
+        await client.sign(
+            Document.binary(content, name="a.bin"), save_to=tmp_path / "signed" if there else f"{tmp_path}/signed/"
+        )
+
+        assert saved(tmp_path / "signed") == {"a.bin": b"signed:" + content}
+
+    async def test_a_folder_for_several(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+        documents = [Document.binary(content, name=f"{number}.bin") for number in range(3)]
+
+        batch = await client.sign_batch(documents, save_to=tmp_path / "signed")
+
+        assert saved(tmp_path / "signed") == {f"{number}.bin": b"signed:" + content for number in range(3)}
+        assert [outcome.signed and outcome.signed.saved_as for outcome in batch.outcomes] == [
+            tmp_path / "signed" / f"{number}.bin" for number in range(3)
+        ]
+
+    async def test_a_function(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+        def beside(document: Document) -> Path:
+            return tmp_path / document.name[0] / "signed.bin"
+
+        await client.sign_batch([Document.binary(content, name=f"{n}.bin") for n in range(2)], save_to=beside)
+
+        assert saved(tmp_path / "0") == saved(tmp_path / "1") == {"signed.bin": b"signed:" + content}
+
+    @pytest.mark.parametrize("several", [False, True])
+    async def test_what_is_there_is_kept_and_nothing_is_sent(
+        self, client: SignStash, service: MockedService, tmp_path: Path, several: bool
+    ) -> None:
+        (tmp_path / "a.pdf").write_bytes(b"earlier")
+        document = Document.pdf(PDF, name="a.pdf")
+        others = [Document.pdf(PDF, name="b.pdf")]
+        call: Any = client.sign_batch([*others, document], save_to=tmp_path) if several else None
+
+        with pytest.raises(DocumentNotSavedError, match="exists already, so the document was not sent"):
+            await (call or client.sign(document, save_to=tmp_path))
+
+        assert saved(tmp_path) == {"a.pdf": b"earlier"}
+        assert service.sign.call_count == 0
+
+    async def test_what_is_there_is_replaced_when_told(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "a.bin").write_bytes(b"earlier")
+
+        await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path, overwrite=True)
+
+        assert saved(tmp_path) == {"a.bin": b"signed:" + content}
+
+    async def test_what_came_meanwhile_is_kept(
+        self, client: SignStash, service: MockedService, tmp_path: Path, content: bytes
+    ) -> None:
+        def write_first(request: httpx.Request) -> httpx.Response:
+            (tmp_path / "a.bin").write_bytes(b"somebody else's")
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=write_first)
+
+        with pytest.raises(DocumentNotSavedError, match="exists already") as failed:
+            await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path)
+
+        assert (tmp_path / "a.bin").read_bytes() == b"somebody else's"
+        assert failed.value.signed is not None
+        assert failed.value.signed.content == b"signed:" + content
+
+    async def test_a_document_that_is_not_signed_leaves_nothing(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        service.sign.mock(
+            side_effect=lambda request: signed_answer(
+                request,
+                lambda d: d if d["name"] == "0.pdf" else {**d, "signStatus": "ERROR_SIGNING", "signedContent": None},
+            )
+        )
+
+        await client.sign_batch([Document.pdf(PDF, name=f"{n}.pdf") for n in range(2)], save_to=tmp_path)
+
+        assert saved(tmp_path) == {"0.pdf": b"signed:" + PDF}
+
+    @pytest.mark.parametrize("save_to", [5, b"folder", ["a"]])
+    async def test_what_is_no_path_is_refused(self, client: SignStash, service: MockedService, save_to: Any) -> None:
+        with pytest.raises(Exception, match="save_to"):
+            await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=save_to)
+        assert service.sign.call_count == 0
