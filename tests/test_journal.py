@@ -49,6 +49,27 @@ def states(journal: Journal) -> dict[str, str]:
     return {entry.name: entry.state for entry in journal.entries()}
 
 
+class TestFaults:
+    async def test_a_journal_that_fails_ends_the_run_and_costs_no_outcome(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
+    ) -> None:
+        def close_it(request: httpx.Request) -> httpx.Response:
+            journal.close()
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=close_it)
+        found: dict[str, Outcome] = {}
+        with pytest.raises(ConfigurationError, match="journal"):
+            await collect(
+                client.sign_all(pdfs(9), journal=journal, save_to=tmp_path / "signed", batch_documents=1, in_flight=1),
+                found,
+            )
+
+        assert found["0.pdf"].ok
+        assert (tmp_path / "signed" / "0.pdf").read_bytes() == b"signed:" + PDF + b"\0"
+        assert service.sign.call_count == 1
+
+
 class TestGoingOn:
     async def test_what_is_signed_is_passed_over(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
@@ -139,8 +160,24 @@ class TestGoingOn:
         assert set(found) == {"1.pdf"}
         assert states(journal) == {"0.pdf": "signed", "1.pdf": "set_aside"}
 
+    async def test_a_file_that_is_being_replaced_is_no_proof_of_a_signature(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
+    ) -> None:
+        (tmp_path / "0.pdf").write_bytes(b"of last month")
+        await self.leave_in_flight(client, service, journal, save_to=tmp_path, overwrite=True)
+
+        found = await collect(client.sign_all(pdfs(1), journal=journal, save_to=tmp_path, overwrite=True))
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert states(journal) == {"0.pdf": "set_aside", "1.pdf": "sent"}
+
     async def leave_in_flight(
-        self, client: SignStash, service: MockedService, journal: Journal, save_to: Path | None = None
+        self,
+        client: SignStash,
+        service: MockedService,
+        journal: Journal,
+        save_to: Path | None = None,
+        overwrite: bool = False,
     ) -> None:
         """End a run as a kill does: with a request on its way."""
         sent = asyncio.Event()
@@ -151,7 +188,8 @@ class TestGoingOn:
             raise AssertionError
 
         service.sign.mock(side_effect=never)
-        run = asyncio.create_task(collect(client.sign_all(pdfs(2), journal=journal, save_to=save_to)))
+        documents = client.sign_all(pdfs(2), journal=journal, save_to=save_to, overwrite=overwrite)
+        run = asyncio.create_task(collect(documents))
         await sent.wait()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):

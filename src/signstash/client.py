@@ -48,7 +48,7 @@ from .operations import Call, detail
 from .options import Preservation
 from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, read_batch
 from .retries import Retries, RetryPolicy
-from .runs import Planned, Progress, Run, UnknownOutcomes, batches
+from .runs import Planned, Progress, Run, Transmit, UnknownOutcomes, batches
 from .signing import SigningRequest, by_reference, described, signing_call
 
 DEFAULT_TIMEOUT: Final = httpx.Timeout(120.0, connect=10.0)
@@ -357,13 +357,15 @@ class SignStash(Consultation):
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
         books = RunBooks(client_service=self._client_service, journal=journal, files=files)
 
-        async def send(batch: Sequence[Planned]) -> Sequence[Outcome]:
+        async def send(batch: Sequence[Planned], transmit: Transmit) -> Sequence[Outcome]:
             sent = by_reference([item.document for item in batch], self._client_service)
             reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
             request = SigningRequest(reference, described(sent, description), preservation)
             target = batch[0].target
             folder = None if target is None else lambda: target.parent
-            signed = await self._sign_request(request, sent, self._exchange.send, folder=folder)
+            signed = await self._sign_request(
+                request, sent, lambda call: transmit(lambda: self._exchange.send(call)), folder=folder
+            )
             return [Outcome(item.given, outcome.result) for item, outcome in zip(batch, signed.outcomes, strict=True)]
 
         run = Run(

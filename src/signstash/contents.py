@@ -259,6 +259,10 @@ class Reading:
         Raises:
             InvalidDocumentError: If they cannot be read, or are not what they were.
         """
+        if isinstance(self.contents, InMemory):
+            content = self.contents.content
+            yield from (content[start : start + length] for start in range(0, self.size, length))
+            return
         left = self.size
         with self.contents.opened() as opened:
             while left and opened.look() == self.seen and (block := opened.read(min(length, left))):
@@ -293,6 +297,8 @@ def look_at(contents: Contents) -> Reading:
     Raises:
         InvalidDocumentError: If they cannot be read.
     """
+    if isinstance(contents, InMemory):
+        return Reading(contents, (len(contents.content),))
     with contents.opened() as opened:
         return Reading(contents, opened.look())
 
@@ -316,6 +322,8 @@ def read(contents: Contents) -> bytes:
     Raises:
         InvalidDocumentError: If they cannot be read.
     """
+    if isinstance(contents, InMemory):
+        return contents.content
     with contents.opened() as opened:
         return opened.read()
 
@@ -331,15 +339,22 @@ def prepare(contents: Contents, content_type: str, *, keep: int) -> Reading:
     Raises:
         InvalidDocumentError: If they cannot be read, are empty, or are not of their type.
     """
+    if isinstance(contents, InMemory):
+        reading, problem = look_at(contents), _problem(contents.content[:_HEADER], content_type)
+    else:
+        reading, problem = _prepare(contents, content_type, keep)
+    if problem is None:
+        return reading
+    raise InvalidDocumentError(*problem)
+
+
+def _prepare(contents: Contents, content_type: str, keep: int) -> tuple[Reading, tuple[str, str] | None]:
     with contents.opened() as opened:
         seen = opened.look()
         start = opened.read(keep + 1 if seen[0] <= keep else _HEADER)
-    problem = _problem(start, content_type)
-    if problem is None:
-        small = isinstance(contents, InMemory) or len(start) != seen[0] or seen[0] > keep
-        return Reading(contents, seen) if small else Reading(InMemory(start), (len(start),))
-    del start  # so that no traceback shows them
-    raise InvalidDocumentError(*problem)
+    problem = _problem(start[:_HEADER] if isinstance(start, bytes) else start, content_type)
+    whole = problem is None and len(start) == seen[0] <= keep
+    return Reading(InMemory(start), (len(start),)) if whole else Reading(contents, seen), problem
 
 
 def _problem(start: object, content_type: str) -> tuple[str, str] | None:
@@ -347,7 +362,6 @@ def _problem(start: object, content_type: str) -> tuple[str, str] | None:
         return "its file does not give bytes.", "Open it with mode 'rb'."
     if not start:
         return "it is empty.", "Check what wrote it."
-    start = start[:_HEADER]
     if content_type == ContentType.APPLICATIONPDF and b"%PDF-" not in start:
         return "it is no PDF: '%PDF-' is not at its start.", "Check the file, or use Document.binary."
     if content_type.endswith("xml") and not _begins_like_xml(start):

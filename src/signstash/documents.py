@@ -131,7 +131,7 @@ class Document:
         """
         if self.external_reference is not None:
             return self.external_reference
-        return unique_reference(client_service, Path(self.name).stem, self._distinction)
+        return unique_reference(client_service, self.name.rpartition(".")[0] or self.name, self._distinction)
 
     @property
     def in_memory(self) -> bool:

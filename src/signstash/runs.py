@@ -33,6 +33,7 @@ from .errors import (
     RateLimitedError,
     SignStashError,
 )
+from .exchange import Answer
 from .outcomes import Outcome
 from .retries import Retries, RetryPolicy
 
@@ -189,11 +190,26 @@ class Lanes:
         self._most = most
         self._now = float(most)
         self._usual: float | None = None
+        self._busy = 0
+        self._changed = asyncio.Condition()
 
     @property
     def open(self) -> int:
         """Requests that may be in flight now."""
         return max(int(self._now), 1)
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """A lane, as soon as one is free, for as long as the block lasts."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._busy < self.open)
+            self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            async with self._changed:
+                self._changed.notify_all()
 
     def overloaded(self) -> None:
         """Halve: the service refused for the number of requests."""
@@ -211,12 +227,25 @@ class Lanes:
         self._usual += 0.1 * (min(seconds, 3 * self._usual) - self._usual)
 
 
+class Transmit(Protocol):
+    """Awaits what sends a request, when there is a lane for it."""
+
+    async def __call__(self, send: Callable[[], Awaitable[Answer]], /) -> Answer:
+        """The answer.
+
+        Raises:
+            SignStashError: If there is none, or it is a refusal.
+        """
+        ...
+
+
 @attrs.define(kw_only=True)
 class Run:
     """One run over any number of documents.
 
     Attributes:
-        send: Signs documents with one request, and returns an outcome for each, or raises.
+        send: Signs documents with one request, and returns an outcome for each, or raises. What goes over the network
+            it hands to the second argument, so that documents are read and saved while others are on their way.
         look_up: Fetches what became of a document, or None if the service does not know it.
         books: Keeps account.
         retry_policy: How often requests are tried.
@@ -226,7 +255,7 @@ class Run:
         clock: Monotonic clock, in seconds.
     """
 
-    send: Callable[[Sequence[Planned]], Awaitable[Sequence[Outcome]]]
+    send: Callable[[Sequence[Planned], Transmit], Awaitable[Sequence[Outcome]]]
     look_up: Callable[[Planned], Awaitable[Outcome | None]]
     books: Books
     retry_policy: RetryPolicy
@@ -248,7 +277,7 @@ class Run:
         """The outcome of each document, as soon as it is known.
 
         Args:
-            planned: Batches; one is taken ahead of the requests that there is room for.
+            planned: Batches; one is taken and read ahead of the requests that there is room for.
 
         Raises:
             SignStashError: A fault that concerns all documents, after the outcomes of what was in flight.
@@ -257,14 +286,10 @@ class Run:
         started = self.clock()
         requests: set[asyncio.Task[list[Outcome]]] = set()
         plan: asyncio.Task[list[Planned] | Outcome | None] | None = None
-        ready: list[Planned] | None = None
         exhausted = False
         try:
             while True:
-                if ready is not None and self._fault is None and len(requests) < self._lanes.open:
-                    requests.add(asyncio.create_task(self._accounted(ready)))
-                    ready = None
-                if plan is None and ready is None and not exhausted and self._fault is None:
+                if plan is None and not exhausted and self._fault is None and len(requests) <= self._lanes.open:
                     plan = asyncio.create_task(_next(planned))
                 waiting: set[asyncio.Task[Any]] = {*requests, *([] if plan is None else [plan])}
                 if not waiting:
@@ -283,7 +308,7 @@ class Run:
                     elif batch is None:
                         exhausted = True
                     else:
-                        ready = batch
+                        requests.add(asyncio.create_task(self._accounted(batch)))
                 for request in requests & done:
                     requests.discard(request)
                     known += request.result()
@@ -349,29 +374,32 @@ class Run:
             lost: The error by which the answer to an earlier request with them was lost, if there was one.
         """
 
-        async def attempt() -> Sequence[Outcome] | None:
-            if self._fault is not None:
-                return None
-            await self.books.sending(batch)
-            began = self.clock()
-            try:
-                outcomes = await self.send(batch)
-            except RateLimitedError:
-                self._lanes.overloaded()
-                raise
-            finally:
-                self._progress = attrs.evolve(self._progress, requests=self._progress.requests + 1)
-            self._lanes.answered((self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in batch))
-            return outcomes
+        async def transmit(send: Callable[[], Awaitable[Answer]]) -> Answer:
+            async with self._lanes.one():
+                if self._fault is not None:
+                    raise _EndedError
+                await self.books.sending(batch)
+                began = self.clock()
+                try:
+                    answer = await send()
+                except RateLimitedError:
+                    self._lanes.overloaded()
+                    raise
+                finally:
+                    self._progress = attrs.evolve(self._progress, requests=self._progress.requests + 1)
+                self._lanes.answered((self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in batch))
+                return answer
 
+        outcomes: Sequence[Outcome] = ()
         try:
-            outcomes = await self._retries.run(attempt)
+            outcomes = await self._retries.run(lambda: self.send(batch, transmit))
+        except _EndedError:
+            pass
         except FAULTS_OF_ALL as error:
             self._end(error)
-            outcomes = None
         except SignStashError as error:
             return await self._failed(batch, error, lost)
-        if outcomes is None:
+        if not outcomes:
             return {} if lost is None else {item: _set_aside(item, lost) for item in batch}
         self._failures_in_a_row = 0
         certificate_faults = [item.error for item in outcomes if isinstance(item.error, CertificateNotProvisionedError)]
@@ -422,6 +450,10 @@ class Run:
         except SignStashError as error:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
             return _set_aside(item, lost)
+
+
+class _EndedError(Exception):
+    """The run ended before a request was sent."""
 
 
 async def _next(planned: AsyncIterator[list[Planned] | Outcome]) -> list[Planned] | Outcome | None:

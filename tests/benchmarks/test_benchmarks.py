@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import auth, runs
+from tests.benchmarks import auth, payloads, runs
 
 
 def test_auth() -> None:
@@ -17,8 +17,18 @@ def test_auth() -> None:
 
 
 def test_runs() -> None:
-    rows = list(runs.rows(documents=60, fixed=0.0, each=0.0, many=(10, 20)))
+    rows = list(runs.rows(documents=60, fixed=0.0, each=0.0, many=(10, 20), rounds=1))
 
     assert len(rows) == 1 + 3 + 2
     assert "sign_all is" in rows[1]
     assert "MiB" in rows[-1]
+
+
+def test_payloads() -> None:
+    rows = list(payloads.rows(rounds=1, requests=1, large=2, megabytes=3))
+
+    assert len(rows) == 1 + 6 + 3
+    assert "signstash needs" in rows[2]
+    peaks = [float(row.partition("peak")[2].split()[0]) for row in rows[-3:]]
+    assert max(peaks[:2]) < 30, "what is signed from disk to disk does not stay in memory"
+    assert peaks[2] > 12
