@@ -53,6 +53,7 @@ fuzz: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.auth
 	$(BIN)/python -m tests.benchmarks.runs
+	$(BIN)/python -m tests.benchmarks.payloads
 
 # Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
 lock: $(INSTALLED)

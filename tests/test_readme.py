@@ -55,7 +55,7 @@ async def test_a_snippet_runs(
     _answer_the_integration_service(service.router)
     async with signstash.SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
         names = {
-            **vars(signstash),
+            **{name: getattr(signstash, name) for name in signstash.__all__},
             "httpx": httpx,
             "client": client,
             "document": signstash.Document.pdf("invoice.pdf"),

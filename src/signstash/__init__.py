@@ -1,37 +1,42 @@
 """Async Python SDK for Sign'Stash, the service that puts qualified digital signatures on documents."""
 
-from . import models
-from .auth import TokenAuth
-from .client import SignStash
-from .documents import Document
-from .errors import (
-    ApiError,
-    AuthenticationError,
-    CertificateNotProvisionedError,
-    ClientServiceInactiveError,
-    ConfigurationError,
-    ConnectionFailedError,
-    CredentialsRejectedError,
-    DocumentCertificateError,
-    DocumentNotSavedError,
-    DocumentNotSignedError,
-    DuplicateReferenceError,
-    InvalidDocumentError,
-    InvalidRequestError,
-    OutcomeUnknownError,
-    RateLimitedError,
-    ServiceError,
-    SignStashError,
-    TokenRejectedError,
-    UnexpectedAnswerError,
-)
-from .journal import Journal
-from .options import Preservation, VisibleSignature
-from .outcomes import Outcome, SignedBatch, SignedDocument
-from .retries import RetryPolicy
-from .runs import Progress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import models
+    from .auth import TokenAuth
+    from .client import SignStash
+    from .documents import Document
+    from .errors import (
+        ApiError,
+        AuthenticationError,
+        CertificateNotProvisionedError,
+        ClientServiceInactiveError,
+        ConfigurationError,
+        ConnectionFailedError,
+        CredentialsRejectedError,
+        DocumentCertificateError,
+        DocumentNotSavedError,
+        DocumentNotSignedError,
+        DuplicateReferenceError,
+        InvalidDocumentError,
+        InvalidRequestError,
+        OutcomeUnknownError,
+        RateLimitedError,
+        ServiceError,
+        SignStashError,
+        TokenRejectedError,
+        UnexpectedAnswerError,
+    )
+    from .journal import Journal
+    from .options import Preservation, VisibleSignature
+    from .outcomes import Outcome, SignedBatch, SignedDocument
+    from .retries import RetryPolicy
+    from .runs import Progress
 
 __version__ = "0.1.0"
+
 
 __all__ = [
     "ApiError",
@@ -66,3 +71,33 @@ __all__ = [
     "VisibleSignature",
     "models",
 ]
+
+_MODULES = {
+    "Document": "documents",
+    "Journal": "journal",
+    "Outcome": "outcomes",
+    "Preservation": "options",
+    "Progress": "runs",
+    "RetryPolicy": "retries",
+    "SignStash": "client",
+    "SignedBatch": "outcomes",
+    "SignedDocument": "outcomes",
+    "TokenAuth": "auth",
+    "VisibleSignature": "options",
+}
+"""Where names are that are not exceptions."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: an application that only catches errors loads only these."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "models":
+        return import_module(".models", __name__)
+    value = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

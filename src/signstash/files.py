@@ -8,6 +8,7 @@ import secrets
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,14 +92,21 @@ def place(contents: Contents, target: Path, *, overwrite: bool, move: bool = Fal
         return InPath(target)
     partial = _beside(target)
     try:
-        with partial.open("xb") as file:
-            file.writelines(look_at(contents).blocks(1024 * 1024))
-            file.flush()
+        with partial.open("xb", buffering=0) as file:
+            for block in look_at(contents).blocks(1024 * 1024):
+                _write_all(file, block)
             os.fsync(file.fileno())
         _rename(partial, target, overwrite=overwrite)
-    finally:
+    except BaseException:
         partial.unlink(missing_ok=True)
+        raise
     return InPath(target)
+
+
+def _write_all(file: FileIO, block: bytes) -> None:
+    left = memoryview(block)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _beside(target: Path) -> Path:
