@@ -174,9 +174,9 @@ class ContentTaker:
 
     def _take_content(self, content: _Content, piece: bytes, start: int) -> int:
         end = piece.find(b'"', start)
-        plain = piece[start : end if end >= 0 else len(piece)]
-        if b"\\" not in plain:
-            content.add(plain)
+        stop = end if end >= 0 else len(piece)
+        if piece.find(b"\\", start, stop) < 0:
+            content.add(memoryview(piece)[start:stop])
         else:
             end = _ESCAPED_TEXT.match(piece, start).end()  # type: ignore[union-attr]  # it matches nothing, too
             text = _unescaped(piece[start:end])
@@ -266,29 +266,29 @@ class _Content:
         self._bad = False
         self.in_memory = 0
 
-    def add(self, text: bytes) -> None:
+    def add(self, text: bytes | memoryview) -> None:
         """Decode the next piece of it."""
         if self._bad or not text:
             return
-        text = self._rest + text if self._rest else text
+        text = memoryview(self._rest + text) if self._rest else memoryview(text)
         try:
             self._decode(text)
         except binascii.Error:
             try:
-                self._decode(text.translate(None, _BLANKS))
+                self._decode(memoryview(bytes(text).translate(None, _BLANKS)))
             except binascii.Error:
                 self._bad = True
                 self.discard()
 
-    def _decode(self, text: bytes) -> None:
+    def _decode(self, text: memoryview) -> None:
         if self._padded:
-            text = text.lstrip(b"=")
+            text = memoryview(bytes(text).lstrip(b"="))
         cut = len(text) - len(text) % 4
-        block = binascii.a2b_base64(text[:cut] if cut < len(text) else text, strict_mode=True)
+        block = binascii.a2b_base64(text[:cut], strict_mode=True)
         if block and self._padded:
             raise binascii.Error("data after the padding")
-        self._rest = text[cut:]
-        self._padded = self._padded or (cut > 0 and text[cut - 1 : cut] == b"=")
+        self._rest = bytes(text[cut:])
+        self._padded = self._padded or (cut > 0 and text[cut - 1] == ord("="))
         if block:
             self._blocks.append(block)
             self.in_memory += len(block)
