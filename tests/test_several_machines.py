@@ -1,0 +1,139 @@
+"""README's worker for a task queue: several processes, a worker that is killed, tasks that are run twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from signstash.sandbox import Sandbox
+from tests.conftest import INVOICE
+from tests.test_readme import README
+
+(WORKER,) = re.findall(r"```py\n(.*?)```", README, re.DOTALL)
+
+SENDER = """
+import asyncio, json, sys
+from worker import queue
+
+async def main():
+    await queue.connect()
+    work = [dict(paths=paths, folder="signed") for paths in json.loads(sys.argv[1])]
+    jobs = [await queue.enqueue("sign_invoices", **arguments, timeout=8, retries=5) for arguments in work]
+    print("sent", flush=True)
+    for job in jobs:
+        while not job.completed:
+            # Queues look for lost tasks once a minute; a test has less time.
+            await queue.sweep(lock=1, abort=0.1)
+            try:
+                await job.refresh(0.5)
+            except TimeoutError:
+                pass
+    print(json.dumps([job.result if job.error is None else {"": job.error} for job in jobs]))
+    await queue.disconnect()
+
+asyncio.run(main())
+"""
+
+REDIS = shutil.which("redis-server") or ""
+
+TASKS, EACH = 8, 3
+
+
+@contextlib.contextmanager
+def started(arguments: list[str], folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A process in a group of its own, which is killed with all that it started."""
+    process = subprocess.Popen(
+        arguments,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            kill(process)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "signed").mkdir()
+    return tmp_path
+
+
+@pytest.mark.skipif(not REDIS, reason="redis-server is not installed")
+def test_every_invoice_is_signed_once(sandbox: Sandbox, folder: Path) -> None:
+    month = secrets.token_hex(4)
+    names = [f"FT_{month}_{number}.pdf" for number in range(TASKS * EACH)]
+    for name in names:
+        (folder / name).write_bytes(INVOICE.read_bytes())
+    batches = [names[start : start + EACH] for start in range(0, len(names), EACH)]
+    worker = [sys.executable, "-m", "saq", "worker.settings"]
+
+    with contextlib.ExitStack() as stack:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        stack.enter_context(started([REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], folder))
+        wait_until(lambda: listens(port))
+        settings = {
+            "QUEUE_URL": f"redis://127.0.0.1:{port}",
+            "SIGNSTASH_BASE_URL": sandbox.base_url,
+            "SIGNSTASH_TOKEN_URL": sandbox.token_url,
+            "SIGNSTASH_CLIENT_ID": sandbox.client_id,
+            "SIGNSTASH_CLIENT_SECRET": sandbox.client_secret,
+        }
+        sender = stack.enter_context(
+            started([sys.executable, "-c", SENDER, json.dumps([*batches, *batches[:3]])], folder, **settings)
+        )
+        assert sender.stdout is not None
+        assert sender.stdout.readline() == "sent\n"
+        first = stack.enter_context(started(worker, folder, **settings))
+        wait_until(lambda: any(sandbox.signatures[name] for name in names))
+        kill(first)
+        for _ in range(2):
+            stack.enter_context(started(worker, folder, **settings))
+        told: list[dict[str, str]] = json.loads(sender.stdout.read())
+
+    assert {name: sandbox.signatures[name] for name in names} == dict.fromkeys(names, 1)
+    saved = {path.name for path in (folder / "signed").iterdir() if path.suffix == ".pdf"}
+    for name in saved:
+        assert (folder / "signed" / name).read_bytes().startswith(INVOICE.read_bytes())
+    for name in set(names) - saved:
+        assert any("external reference was used before" in task.get(name, "") for task in told), told
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
