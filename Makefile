@@ -19,7 +19,7 @@ types: $(INSTALLED)
 	$(BIN)/pyright
 
 pytest: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 generate: $(INSTALLED)
 	$(BIN)/python openapi/generate.py

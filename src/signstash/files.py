@@ -71,7 +71,7 @@ def place(contents: Contents, target: Path, *, overwrite: bool, move: bool = Fal
         contents: What is written.
         target: The file. Its folder must exist.
         overwrite: Whether a file that is there already is replaced.
-        move: Whether a temporary file in the target's folder becomes the target; it is then gone.
+        move: Whether a temporary file becomes the target; it is then gone.
 
     Returns:
         The contents where they are now.
@@ -100,6 +100,8 @@ def place(contents: Contents, target: Path, *, overwrite: bool, move: bool = Fal
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+    if move and isinstance(contents, InTemporaryFile):
+        contents.file.remove()
     return InPath(target)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.benchmarks import auth, payloads, runs
 
 
@@ -24,6 +26,7 @@ def test_runs() -> None:
     assert "MiB" in rows[-1]
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp's, of the program by hand
 def test_payloads() -> None:
     rows = list(payloads.rows(rounds=1, requests=1, large=2, megabytes=3))
 
