@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -43,6 +44,11 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 def pdfs(count: int) -> list[Document]:
     """New Document objects each time, as a process that starts again makes them."""
     return [Document.pdf(PDF + bytes([number]), name=f"{number}.pdf") for number in range(count)]
+
+
+def durably(journal: Journal) -> dict[str, Any]:
+    """A journal belongs to a folder of signed files."""
+    return {"journal": journal, "save_to": journal._path.parent / "signed"}
 
 
 def states(journal: Journal) -> dict[str, str]:
@@ -102,7 +108,7 @@ class TestGoingOn:
             return signed_answer(request)
 
         service.sign.mock(side_effect=look)
-        await collect(client.sign_all(pdfs(2), journal=journal))
+        await collect(client.sign_all(pdfs(2), **durably(journal)))
 
         assert seen == [{"0.pdf": "sent", "1.pdf": "sent"}]
 
@@ -110,11 +116,11 @@ class TestGoingOn:
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         service.sign.respond(500, json={"errorCode": "0.0.6"})
-        await collect(client.sign_all(pdfs(1), journal=journal))
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
         assert states(journal) == {"0.pdf": "failed"}
         service.sign.mock(side_effect=signed_answer)
 
-        found = await collect(client.sign_all(pdfs(1), journal=journal))
+        found = await collect(client.sign_all(pdfs(1), **durably(journal)))
 
         assert found["0.pdf"].ok
         references = [service.sent(call)["documents"][0]["documentRequest"]["externalReference"] for call in (0, -1)]
@@ -125,11 +131,11 @@ class TestGoingOn:
     ) -> None:
         service.sign.respond(401, json={"errorCode": "1.1.1"})
         with pytest.raises(ClientServiceInactiveError):
-            await collect(client.sign_all(pdfs(3), journal=journal))
+            await collect(client.sign_all(pdfs(3), **durably(journal)))
         assert set(states(journal).values()) == {"planned"}
         service.sign.mock(side_effect=signed_answer)
 
-        found = await collect(client.sign_all(pdfs(3), journal=journal))
+        found = await collect(client.sign_all(pdfs(3), **durably(journal)))
 
         assert len(found) == 3
 
@@ -139,7 +145,7 @@ class TestGoingOn:
     ) -> None:
         await self.leave_in_flight(client, service, journal)
 
-        found = await collect(client.sign_all(pdfs(2), journal=journal, unknown_outcomes=policy))  # type: ignore[arg-type]
+        found = await collect(client.sign_all(pdfs(2), **durably(journal), unknown_outcomes=policy))  # type: ignore[arg-type]
 
         if policy == "set_aside":
             assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
@@ -188,7 +194,9 @@ class TestGoingOn:
             raise AssertionError
 
         service.sign.mock(side_effect=never)
-        documents = client.sign_all(pdfs(2), journal=journal, save_to=save_to, overwrite=overwrite)
+        documents = client.sign_all(
+            pdfs(2), **durably(journal) | ({} if save_to is None else {"save_to": save_to}), overwrite=overwrite
+        )
         run = asyncio.create_task(collect(documents))
         await sent.wait()
         run.cancel()
@@ -201,10 +209,10 @@ class TestGoingOn:
     async def test_a_reference_is_not_used_for_other_contents(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
-        await collect(client.sign_all([Document.pdf(PDF, name="a.pdf", external_reference="FT_1")], journal=journal))
+        await collect(client.sign_all([Document.pdf(PDF, name="a.pdf", external_reference="FT_1")], **durably(journal)))
 
         found = await collect(
-            client.sign_all([Document.pdf(PDF + b"2", name="a.pdf", external_reference="FT_1")], journal=journal)
+            client.sign_all([Document.pdf(PDF + b"2", name="a.pdf", external_reference="FT_1")], **durably(journal))
         )
 
         assert isinstance(found["a.pdf"].error, InvalidDocumentError)
@@ -215,7 +223,7 @@ class TestGoingOn:
 class TestSetAside:
     async def set_aside(self, client: SignStash, service: MockedService, journal: Journal) -> str:
         service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
-        await collect(client.sign_all(pdfs(1), journal=journal))
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
         service.sign.mock(side_effect=signed_answer)
         (entry,) = journal.entries("set_aside")
         assert entry.reason
@@ -225,13 +233,13 @@ class TestSetAside:
     async def test_it_stays_so(self, client: SignStash, service: MockedService, journal: Journal) -> None:
         await self.set_aside(client, service, journal)
 
-        assert await collect(client.sign_all(pdfs(1), journal=journal)) == {}
+        assert await collect(client.sign_all(pdfs(1), **durably(journal))) == {}
 
     async def test_it_is_queued_again(self, client: SignStash, service: MockedService, journal: Journal) -> None:
         reference = await self.set_aside(client, service, journal)
         journal.requeue(reference)
 
-        found: dict[str, Outcome] = await collect(client.sign_all(pdfs(1), journal=journal))
+        found: dict[str, Outcome] = await collect(client.sign_all(pdfs(1), **durably(journal)))
 
         assert found["0.pdf"].signed
         assert found["0.pdf"].signed.external_reference == reference
@@ -240,7 +248,7 @@ class TestSetAside:
         reference = await self.set_aside(client, service, journal)
         journal.drop(reference)
 
-        found = await collect(client.sign_all(pdfs(1), journal=journal))
+        found = await collect(client.sign_all(pdfs(1), **durably(journal)))
 
         assert found["0.pdf"].signed
         assert found["0.pdf"].signed.external_reference != reference
@@ -285,12 +293,12 @@ class TestFile:
         journal.close()
 
         with pytest.raises(ConfigurationError, match="journal"):
-            await collect(client.sign_all(pdfs(1), journal=journal))
+            await collect(client.sign_all(pdfs(1), **durably(journal)))
 
     async def test_what_is_in_flight_is_sent_once(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
-        await collect(client.sign_all(pdfs(100), journal=journal, batch_documents=7, in_flight=4))
+        await collect(client.sign_all(pdfs(100), **durably(journal), batch_documents=7, in_flight=4))
 
         names = [name for call in service.sign.calls for name in names_sent(call.request)]
         assert sorted(names) == sorted(f"{number}.pdf" for number in range(100))

@@ -296,7 +296,8 @@ class TestDocumentsThatChange:
 
         with Journal(tmp_path / "journal") as journal:
             documents = [Document.pdf(path) for path in paths]
-            failed = [o.document.name async for o in client.sign_all(documents, journal=journal) if not o.ok]
+            outcomes = client.sign_all(documents, journal=journal, save_to=tmp_path / "signed")
+            failed = [outcome.document.name async for outcome in outcomes if not outcome.ok]
             states = {entry.name: entry.state for entry in journal.entries()}
 
         assert failed == ["1.pdf"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,23 @@ from .errors import (
     DocumentNotSavedError,
     DuplicateReferenceError,
     InvalidDocumentError,
-    OutcomeUnknownError,
     SignStashError,
 )
-from .files import sync_folder
+from .files import make_folder, sync_folder
 from .journal import Entry, Journal, State
 from .outcomes import Outcome, SignedDocument
 from .runs import Planned
 
 SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
 """A folder, in which signed files get the names of their documents, or a function that names the file for each."""
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def file_or_folder(save_to: SaveTo) -> SaveTo:
@@ -55,17 +63,21 @@ class SignedFiles:
     save_to: SaveTo = attrs.field(validator=_refuse_other_types)
     overwrite: bool
     _claimed: set[Path] = attrs.field(init=False, factory=set[Path])
+    _folders: set[Path] = attrs.field(init=False, factory=set[Path])
 
     def target(self, document: Document) -> Path:
         """The file for a signed document."""
-        named = self.save_to(document) if callable(self.save_to) else Path(self.save_to, document.name)
-        return Path(named).absolute()
+        named: object = self.save_to(document) if callable(self.save_to) else Path(self.save_to, document.name)
+        if not isinstance(named, str | os.PathLike):
+            raise ConfigurationError(f"save_to gave {named!r} for {document.name}.", "Let it give a path.")
+        path = Path(named)
+        return Path(os.path.realpath(path.parent), path.name)
 
     def claim(self, document: Document) -> Path:
         """The file for a signed document, which no other document gets.
 
         Raises:
-            DocumentNotSavedError: If another document has it, it is there already, or its folder cannot be made.
+            DocumentNotSavedError: If another document has it, it is there already, or it cannot be written.
         """
         # Before the request: a signature that cannot be saved would be lost, or paid for in vain.
         target = self.target(document)
@@ -74,17 +86,20 @@ class SignedFiles:
                 f"Another document is saved as {target}, so {document.name} was not sent.",
                 "Give the documents different names, or let `save_to` be a function that tells their files apart.",
             )
-        if not self.overwrite and os.path.lexists(target):
-            raise DocumentNotSavedError(
-                f"{target} exists already, so the document was not sent.",
-                "Choose another folder, or replace files with overwrite=True.",
-            )
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if not self.overwrite and _is_there(target):
+                raise DocumentNotSavedError(
+                    f"{target} exists already, so the document was not sent.",
+                    "Choose another folder, or replace files with overwrite=True.",
+                )
+            if target.parent not in self._folders:
+                make_folder(target.parent)
+                self._folders.add(target.parent)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise DocumentNotSavedError(
-                f"{target.parent} cannot be made, so {document.name} was not sent: {reason}.", "Check its path."
+                f"{target} cannot be written, so {document.name} was not sent: {reason}.",
+                "Check path and permissions.",
             ) from error
         self._claimed.add(target)
         return target
@@ -106,6 +121,8 @@ class SignedFiles:
         signed = [outcome.signed for outcome in saved if outcome.signed is not None]
         for folder in {document.saved_as.parent for document in signed if document.saved_as is not None}:
             sync_folder(folder)
+        if not self.overwrite:  # from now on the files themselves claim their names
+            self._claimed.difference_update(targets)
         return saved
 
     def _saved(self, signed: SignedDocument, target: Path) -> SignedDocument | DocumentNotSavedError:
@@ -115,7 +132,7 @@ class SignedFiles:
             return error
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class RunBooks:
     """The account of one run.
 
@@ -128,6 +145,14 @@ class RunBooks:
     client_service: str
     journal: Journal | None
     files: SignedFiles | None
+    _run: int = attrs.field(init=False, default=0)
+    _unrecorded: set[str] = attrs.field(init=False, factory=set[str])
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """See `runs.Books`."""
+        with contextlib.nullcontext(0) if self.journal is None else self.journal.run() as self._run:
+            yield
 
     async def plan(self, document: Document) -> Planned | Outcome | None:
         """See `runs.Books`."""
@@ -143,84 +168,117 @@ class RunBooks:
         except (InvalidDocumentError, DocumentNotSavedError) as error:
             return Outcome(document, error)
 
-    def _to_be_sent(self, given: Document, document: Document, *, digest: str = "", lost: bool = False) -> Planned:
+    def _to_be_sent(
+        self, given: Document, document: Document, *, digest: str = "", state: State | None = None
+    ) -> Planned:
         size = document.about(look_at).size
         target = None if self.files is None else self.files.claim(given)
-        replaces = target is not None and os.path.lexists(target)
         reference = document.reference(self.client_service)
-        return Planned(given, document, reference, size, target, digest, replaces=replaces, lost=lost)
+        return Planned(
+            given,
+            document,
+            reference,
+            size,
+            target,
+            digest,
+            replaces=target is not None and os.path.lexists(target),
+            lost=state in ("sent", "requeued"),
+            requeued=state == "requeued",
+        )
 
     def _planned_by(self, journal: Journal, given: Document) -> Planned | None:
         document = given.unchanged()
         digest = document.about(digest_of)
         if document.external_reference is None:
+            identity = f"{digest} {document.name}"
             entry = journal.by_contents(digest, document.name)
         else:
+            identity = document.external_reference
             entry = journal.by_reference(document.external_reference)
-        if entry is None:
-            document = attrs.evolve(document, external_reference=given.reference(self.client_service))
-            return self._to_be_sent(given, document, digest=digest)
-        if entry.digest != digest:
+        if identity in self._unrecorded or (entry is not None and entry.run == self._run):
+            raise InvalidDocumentError(
+                f"Document {document.name} is in this run twice, by its contents or its external reference.",
+                "Give each document once, or tell two alike apart by references of your own.",
+                document=document.name,
+            )
+        reference = given.reference(self.client_service) if entry is None else entry.reference
+        document = attrs.evolve(document, external_reference=reference)
+        if entry is None or entry.state in ("planned", "failed"):
+            item = self._to_be_sent(given, document, digest=digest)
+        elif entry.digest != digest:
             raise InvalidDocumentError(
                 f"Document {document.name}: its external reference {entry.reference!r} was used for other contents.",
                 "Give a document that changed a new reference.",
                 document=document.name,
             )
-        if entry.state in ("signed", "set_aside"):
+        elif entry.state in ("signed", "set_aside"):
             return None
-        lost = entry.state == "sent"
         # A signed file gets its name when it is complete, and only then the journal learns of it.
-        if lost and entry.saved_as is not None and Path(entry.saved_as).exists():
-            journal.record([attrs.evolve(entry, state="signed")])
+        elif entry.state == "sent" and entry.saved_as is not None and _is_whole(Path(entry.saved_as)):
+            journal.record([attrs.evolve(entry, state="signed", run=self._run)])
             return None
-        document = attrs.evolve(document, external_reference=entry.reference)
-        return self._to_be_sent(given, document, digest=digest, lost=lost)
+        else:
+            item = self._to_be_sent(given, document, digest=digest, state=entry.state)
+        self._unrecorded.add(identity)
+        return attrs.evolve(item, identity=identity)
 
     async def sending(self, batch: Sequence[Planned]) -> None:
         """See `runs.Books`."""
         if self.journal is not None:
-            entries = [_entry(item, "sent", None if item.replaces else item.target) for item in batch]
-            await asyncio.to_thread(self.journal.record, entries)
+            await asyncio.to_thread(self._record, [self._entry(item, "sent") for item in batch])
+            self._unrecorded.difference_update(item.identity for item in batch)
 
-    async def not_sent(self, batch: Sequence[Planned]) -> None:
-        """See `runs.Books`."""
-        if self.journal is not None:
-            await asyncio.to_thread(self.journal.record, [_entry(item, "planned", item.target) for item in batch])
-
-    async def done(self, results: Mapping[Planned, Outcome]) -> tuple[list[Outcome], SignStashError | None]:
+    async def done(
+        self, results: Mapping[Planned, Outcome], *, unsettled: Collection[Planned], unsent: Sequence[Planned]
+    ) -> tuple[list[Outcome], SignStashError | None]:
         """See `runs.Books`."""
         if self.journal is None and self.files is None:
             return list(results.values()), None
-        return await asyncio.to_thread(self._done, results)
+        return await asyncio.to_thread(self._done, results, unsettled, unsent)
 
-    def _done(self, results: Mapping[Planned, Outcome]) -> tuple[list[Outcome], SignStashError | None]:
+    def _done(
+        self, results: Mapping[Planned, Outcome], unsettled: Collection[Planned], unsent: Sequence[Planned]
+    ) -> tuple[list[Outcome], SignStashError | None]:
         outcomes, fault = list(results.values()), None
         try:
             if self.files is not None:
                 targets = [item.target or self.files.target(item.given) for item in results]
                 outcomes = self.files.save(outcomes, targets)
                 fault = next((item.error for item in outcomes if isinstance(item.error, DocumentNotSavedError)), None)
-            if self.journal is not None:
-                self.journal.record([_outcome_entry(item, got) for item, got in zip(results, outcomes, strict=True)])
+            settled = [(i, o) for i, o in zip(results, outcomes, strict=True) if i not in unsettled]
+            entries = [self._entry(item, _state(outcome), outcome) for item, outcome in settled]
+            self._record([*entries, *(self._entry(item, "planned") for item in unsent)])
         except SignStashError as error:
             return outcomes, error  # what is signed is told all the same
         return outcomes, fault
 
+    def _record(self, entries: Sequence[Entry]) -> None:
+        if self.journal is not None:
+            self.journal.record(entries)
 
-def _entry(item: Planned, state: State, saved_as: Path | None) -> Entry:
-    return Entry(
-        reference=item.reference,
-        name=item.given.name,
-        digest=item.digest,
-        state=state,
-        saved_as=None if saved_as is None else str(saved_as),
-    )
+    def _entry(self, item: Planned, state: State, outcome: Outcome | None = None) -> Entry:
+        signed, error = (None, None) if outcome is None else (outcome.signed, outcome.error)
+        # A file that was there before proves nothing as long as no answer is recorded.
+        saved_as = None if item.target is None or (state == "sent" and item.replaces) else str(item.target)
+        return Entry(
+            reference=item.reference,
+            name=item.given.name,
+            digest=item.digest,
+            state=state,
+            saved_as=saved_as,
+            operation_id=None if signed is None else signed.operation_id,
+            reason=None if error is None else str(error),
+            run=self._run,
+        )
 
 
-def _outcome_entry(item: Planned, outcome: Outcome) -> Entry:
-    unknown = isinstance(outcome.error, OutcomeUnknownError | DuplicateReferenceError | DocumentNotSavedError)
-    return attrs.evolve(
-        _entry(item, "signed" if outcome.ok else "set_aside" if unknown else "failed", item.target),
-        operation_id=None if outcome.signed is None else outcome.signed.operation_id,
-        reason=None if outcome.error is None else str(outcome.error),
-    )
+def _state(outcome: Outcome) -> State:
+    if outcome.error is None:
+        return "signed"
+    used = isinstance(outcome.error, DuplicateReferenceError | DocumentNotSavedError)
+    return "set_aside" if used or outcome.error.maybe_processed else "failed"
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is there; where there are no hard links, an empty one holds its name for a moment."""
+    return path.exists() and path.stat().st_size > 0

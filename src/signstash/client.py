@@ -36,16 +36,16 @@ from .configuration import (
     token_url_problems,
     url_problems,
 )
-from .consultation import Consultation
-from .documents import Document, refuse_reference, unique_reference
+from .consultation import Consultation, as_number
+from .documents import Document, refuse_reference, refuse_text, unique_reference
 from .downloads import receive_operation
 from .errors import ApiError, ConfigurationError, ErrorClasses, SignStashError
 from .exchange import Answer, Exchange
 from .generated import GeneratedClient
 from .journal import Journal
 from .models import PreservationInfo
-from .operations import Call, detail
-from .options import Preservation
+from .operations import Call, detail, operation_id
+from .options import Preservation, preservation_from
 from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, read_batch
 from .retries import Retries, RetryPolicy
 from .runs import Planned, Progress, Run, Transmit, UnknownOutcomes, batches
@@ -284,13 +284,12 @@ class SignStash(Consultation):
         Raises:
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
-        if isinstance(preservation, Preservation):
-            preservation = preservation.to_model()
+        kept = preservation_from(preservation)
         if external_reference is None:
             external_reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
         refuse_reference("external_reference", external_reference)
         sent = by_reference(list(documents), self._client_service)
-        request = SigningRequest(external_reference, described(sent, description), preservation)
+        request = SigningRequest(external_reference, described(sent, description), kept)
         if save_to is None:
             return await self._sign_request(request, sent, self._ask)
         files = SignedFiles(save_to=save_to, overwrite=overwrite)
@@ -353,14 +352,20 @@ class SignStash(Consultation):
         if unknown_outcomes not in get_args(UnknownOutcomes):
             choices = ", ".join(get_args(UnknownOutcomes))
             raise ConfigurationError(f"unknown_outcomes is {unknown_outcomes!r}.", f"Give one of {choices}.")
-        preservation = preservation.to_model() if isinstance(preservation, Preservation) else preservation
+        kept = preservation_from(preservation)
+        if journal is not None and save_to is None:
+            raise ConfigurationError(
+                "A journal was given without save_to.", "Give both: what it calls signed must be saved."
+            )
+        if description is not None:
+            refuse_text("description", description)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
         books = RunBooks(client_service=self._client_service, journal=journal, files=files)
 
         async def send(batch: Sequence[Planned], transmit: Transmit) -> Sequence[Outcome]:
             sent = by_reference([item.document for item in batch], self._client_service)
             reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
-            request = SigningRequest(reference, described(sent, description), preservation)
+            request = SigningRequest(reference, described(sent, description), kept)
             target = batch[0].target
             folder = None if target is None else lambda: target.parent
             signed = await self._sign_request(
@@ -422,15 +427,16 @@ class SignStash(Consultation):
 
     async def _look_up(self, item: Planned) -> Outcome | None:
         """What the Integration Service knows of a document whose answer was lost."""
+        asking = operation_id(item.reference)
         try:
-            number = await self.get_operation_id(item.reference)
+            number = as_number(await self._exchange.send(asking), asking)
         except ApiError as error:
             if error.status_code == httpx.codes.NOT_FOUND:
                 return None
             raise
         folder = None if item.target is None else item.target.parent
         call = detail(number, include_content=True, receive=partial(receive_operation, folder=folder))
-        answer = await self._ask(call)
+        answer = await self._exchange.send(call)
         found = await self._batch(answer, {item.reference: item.given})
         if found is None:
             raise answer.unreadable(call, "is no operation")

@@ -19,6 +19,18 @@ from .options import refuse_addresses
 from .outcomes import leniently, read_operation
 
 
+def as_number(answer: Answer, call: Call) -> int:
+    """The number of an operation.
+
+    Raises:
+        UnexpectedAnswerError: If the answer is something else.
+    """
+    number = json_value(answer.body)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise answer.unreadable(call, "is no number of an operation")
+    return number
+
+
 class Consultation(ABC):
     """The part of `SignStash` that asks the Integration Service."""
 
@@ -36,11 +48,7 @@ class Consultation(ABC):
             SignStashError: If the service was not reached, or refused.
         """
         call = operation_id(external_reference)
-        answer = await self._ask(call)
-        number = json_value(answer.body)
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise answer.unreadable(call, "is no number of an operation")
-        return number
+        return as_number(await self._ask(call), call)
 
     async def get_status(self, operation_id: int) -> BaseOperation:
         """How far an operation has come. Integration Service only: a proxy keeps nothing.

@@ -15,6 +15,7 @@ import attrs
 import httpx
 
 from .contents import Contents, InMemory, read
+from .errors import DocumentNotSavedError
 from .files import InTemporaryFile, TemporaryFile
 from .streams import SPOOL_LIMIT, Passing, UnusableAnswerError, answer_bytes, read_whole
 
@@ -73,17 +74,27 @@ async def receive_file(response: httpx.Response, limit: int) -> Received:
 
     Raises:
         UnusableAnswerError: If it is longer, or may become so by decompression.
-        OSError: If the file cannot be written.
+        DocumentNotSavedError: If the file cannot be written.
     """
     file, passing = TemporaryFile(None), Passing()
     length = 0
+
+    async def write() -> None:
+        try:
+            await asyncio.to_thread(file.append, passing.pieces)
+        except OSError as error:
+            raise DocumentNotSavedError(
+                f"The answer cannot be kept in {file.path.parent}: {error.strerror}.",
+                "Make room there, or name another folder with TMPDIR.",
+            ) from error
+
     async for passing.piece in answer_bytes(response, limit):
         passing.pieces.append(passing.piece)
         length += len(passing.piece)
         if length >= SPOOL_LIMIT:
-            await asyncio.to_thread(file.append, passing.pieces)
+            await write()
             passing.pieces, length = [], 0
-    await asyncio.to_thread(file.append, passing.pieces)
+    await write()
     return Received(b"", {"": InTemporaryFile(file)})
 
 

@@ -134,6 +134,21 @@ def _rename(partial: Path, target: Path, *, overwrite: bool) -> None:
         partial.unlink()
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder with all above it, unless it is there, and see that files can be made in it. Blocks.
+
+    Raises:
+        OSError: If it cannot be made or written to.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
+    trial = _beside(folder / "signed")
+    trial.touch(exist_ok=False)
+    trial.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder outlast a power failure, where folders can be synced. Blocks: call it in a thread."""
     with contextlib.suppress(OSError):  # not every system and file system can

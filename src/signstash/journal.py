@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -13,14 +14,15 @@ import attrs
 
 from .errors import ConfigurationError
 
-State = Literal["planned", "sent", "signed", "failed", "set_aside"]
+State = Literal["planned", "sent", "signed", "failed", "set_aside", "requeued"]
 """What is known of a document.
 
 - `planned`: it has a reference, and nothing was sent.
 - `sent`: a request with it went out, and no answer is recorded.
 - `signed`: its signed bytes are saved.
 - `failed`: it was refused and not signed; the next run tries it again.
-- `set_aside`: whether it is signed is not known, or it was given up: a person decides.
+- `set_aside`: it is signed and its bytes are not saved, or whether it is signed is not known: a person decides.
+- `requeued`: a person decided that it is sent again.
 """
 
 _SCHEMA: Final = """
@@ -32,10 +34,12 @@ CREATE TABLE IF NOT EXISTS documents (
     saved_as TEXT,
     operation_id INTEGER,
     reason TEXT,
+    run INTEGER NOT NULL,
     changed TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
 CREATE INDEX IF NOT EXISTS documents_by_contents ON documents (digest, name);
 CREATE INDEX IF NOT EXISTS documents_by_state ON documents (state);
+CREATE TABLE IF NOT EXISTS runs (run INTEGER PRIMARY KEY, began TEXT NOT NULL DEFAULT (datetime('now')));
 """
 
 _VERSION: Final = 1
@@ -53,6 +57,7 @@ class Entry:
         saved_as: Where its signed bytes are, or are to be.
         operation_id: Number of the operation that signed it, if it is known.
         reason: Why it is not signed, or None.
+        run: Number of the last run that had to do with it.
     """
 
     reference: str
@@ -62,15 +67,19 @@ class Entry:
     saved_as: str | None = None
     operation_id: int | None = None
     reason: str | None = None
+    run: int = 0
 
 
 _COLUMNS: Final = tuple(field.name for field in attrs.fields(Entry))
-_SELECT: Final = "SELECT reference, name, digest, state, saved_as, operation_id, reason FROM documents"
+_SELECT: Final = "SELECT reference, name, digest, state, saved_as, operation_id, reason, run FROM documents"
 _RECORD: Final = """
-INSERT INTO documents (reference, name, digest, state, saved_as, operation_id, reason) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO documents (reference, name, digest, state, saved_as, operation_id, reason, run)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (reference) DO UPDATE SET
     name = excluded.name, digest = excluded.digest, state = excluded.state, saved_as = excluded.saved_as,
-    operation_id = excluded.operation_id, reason = excluded.reason, changed = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+    operation_id = excluded.operation_id, reason = excluded.reason, run = excluded.run,
+    changed = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+WHERE documents.state != 'signed'
 """
 
 
@@ -94,10 +103,15 @@ class Journal:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._lock = threading.Lock()
+        self._running = False
         try:
             self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=1)
-            self._prepare()
-        except sqlite3.Error as error:
+            try:
+                self._prepare()
+            except BaseException:
+                self._database.close()
+                raise
+        except (sqlite3.Error, ValueError) as error:
             raise ConfigurationError(
                 f"The journal {self._path} cannot be used: {error}.",
                 "Check path and permissions, and that no other process uses it.",
@@ -135,8 +149,30 @@ class Journal:
         where, values = ("", ()) if state is None else ("WHERE state = ?", (state,))
         return self._select(f"{where} ORDER BY rowid", values)
 
+    @contextlib.contextmanager
+    def run(self) -> Iterator[int]:
+        """One run with this journal, from its number on.
+
+        Raises:
+            ConfigurationError: If another one is under way, or the file cannot be written.
+        """
+        with self._lock:
+            if self._running:
+                raise ConfigurationError(
+                    f"The journal {self._path} is used by another run.", "Wait for its end, or use another journal."
+                )
+            number = self._using(lambda: self._database.execute("INSERT INTO runs DEFAULT VALUES").lastrowid)
+            self._running = True
+        try:
+            yield int(number)
+        finally:
+            self._running = False
+
     def requeue(self, *references: str) -> None:
-        """Let the next run send documents that were set aside, under the same references.
+        """Let the next run take up documents that were set aside, under the same references.
+
+        It sends them again, and the service refuses what it has signed; with `unknown_outcomes="look_up"` it looks them
+        up before.
 
         Args:
             *references: Their external references.
@@ -144,10 +180,23 @@ class Journal:
         Raises:
             ConfigurationError: If one of them is not set aside.
         """
-        self._leave_set_aside(references, "UPDATE documents SET state = 'planned', reason = NULL WHERE reference = ?")
+        self._leave_set_aside(references, "UPDATE documents SET state = 'requeued', reason = NULL WHERE reference = ?")
+
+    def settle(self, *references: str) -> None:
+        """Take note that documents that were set aside are signed and in safe hands, fetched by a person.
+
+        Args:
+            *references: Their external references.
+
+        Raises:
+            ConfigurationError: If one of them is not set aside.
+        """
+        self._leave_set_aside(references, "UPDATE documents SET state = 'signed', reason = NULL WHERE reference = ?")
 
     def drop(self, *references: str) -> None:
-        """Forget documents that were set aside; the next run takes them for new ones, with new references.
+        """Forget documents that were set aside: the next run takes them for new ones.
+
+        Those without a reference of their own get another one, under which the service signs them a second time.
 
         Args:
             *references: Their external references.

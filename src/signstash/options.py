@@ -353,3 +353,13 @@ def refuse_addresses(name: str, addresses: Sequence[str]) -> None:
     for address in addresses:
         if not isinstance(address, str) or not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
             raise InvalidDocumentError(f"{name} holds {address!r}.", "Give e-mail addresses, such as ana@example.pt.")
+
+
+def preservation_from(given: Preservation | PreservationInfo | None) -> PreservationInfo | None:
+    """The service's model of what becomes of signed documents.
+
+    Raises:
+        InvalidDocumentError: If it is something else.
+    """
+    _refuse_types(preservation=(given, Preservation | PreservationInfo))
+    return given.to_model() if isinstance(given, Preservation) else given

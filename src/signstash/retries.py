@@ -23,14 +23,20 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{attribute.name} is {value!r}.", "Give a positive, finite number.")
 
 
+def _not_negative(policy: RetryPolicy, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value != 0 or isinstance(value, bool):
+        _positive(policy, attribute, value)
+
+
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """How often a call is tried, and how long it waits in between.
 
         SignStash.from_env(retries=RetryPolicy.interactive())
 
-    Tried again is what did not reach the service (`ConnectionFailedError`) and what the service refused for the moment
-    (`RateLimitedError`, or an `ApiError` whose `retryable` is true), never what may have been processed. Between two
+    Tried again is what did not reach the service (`ConnectionFailedError`), what it refused for the moment
+    (`RateLimitedError`), and of questions also what failed at the service (`ServiceError` that is `retryable`); never
+    what may have been processed, as a signing request that failed at the service. Between two
     tries it waits for a random time up to a bound that doubles each time, or as long as `Retry-After` says.
 
     Attributes:
@@ -42,7 +48,7 @@ class RetryPolicy:
     """
 
     attempts: int = attrs.field(validator=_positive)
-    shortest_pause: float = 0.0
+    shortest_pause: float = attrs.field(default=0.0, validator=_not_negative)
     first_bound: float = attrs.field(validator=_positive)
     longest_bound: float = attrs.field(validator=_positive)
     deadline: float = attrs.field(validator=_positive)
@@ -72,7 +78,8 @@ class RetryPolicy:
         """
         if isinstance(error, RateLimitedError) and error.retry_after is not None:
             return max(error.retry_after, self.shortest_pause)
-        bound: float = min(self.first_bound * 2 ** (attempt - 1), self.longest_bound)
+        doublings = min(attempt - 1, 60)  # by then any bound is reached
+        bound = max(min(self.first_bound * 2.0**doublings, self.longest_bound), self.shortest_pause)
         return self.shortest_pause + (bound - self.shortest_pause) * jitter
 
 

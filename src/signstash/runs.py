@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
+    Coroutine,
     Iterable,
     Mapping,
     Sequence,
 )
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import attrs
 
@@ -34,10 +37,13 @@ from .errors import (
     SignStashError,
 )
 from .exchange import Answer
+from .lanes import Lanes
 from .outcomes import Outcome
 from .retries import Retries, RetryPolicy
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 UnknownOutcomes = Literal["set_aside", "look_up", "send_again"]
 """What happens to documents whose request went out and whose answer was lost.
@@ -60,11 +66,11 @@ FAULTS_OF_ALL: Final = (
 USUAL_SIZE: Final = 200_000
 """Bytes of a usual document (vendor's figure); a longer one may take longer without the service being overloaded."""
 
-QUICK: Final = 0.1
-"""Seconds for a document that are no sign of an overload, however quick the service was before."""
-
 GIVE_UP_AFTER: Final = 3
 """Requests in a row that may fail for want of a service, all their retries included, until the run ends."""
+
+LOSE_NO_MORE_AFTER: Final = 5
+"""Requests in a row that may fail or lose their answer, until the run ends: each puts its documents at risk."""
 
 
 @attrs.frozen(kw_only=True)
@@ -101,6 +107,8 @@ class Planned:
         digest: SHA-256 of its contents, or an empty text if nobody asks for it.
         replaces: Whether its target was there before.
         lost: Whether an earlier run sent it and recorded no answer.
+        requeued: Whether a person decided that it is sent again.
+        identity: By what it would be recognised in the same run.
     """
 
     given: Document
@@ -111,10 +119,16 @@ class Planned:
     digest: str = ""
     replaces: bool = False
     lost: bool = False
+    requeued: bool = False
+    identity: str = ""
 
 
 class Books(Protocol):
     """Who keeps account of a run: decides what is sent, and is told what became of it."""
+
+    def opened(self) -> contextlib.AbstractContextManager[None]:
+        """Lasts as long as the run."""
+        ...
 
     async def plan(self, document: Document) -> Planned | Outcome | None:
         """What is to be done with a document: send it, report this outcome, or nothing, since it is done."""
@@ -124,12 +138,16 @@ class Books(Protocol):
         """Is told before a request goes out."""
         ...
 
-    async def not_sent(self, batch: Sequence[Planned]) -> None:
-        """Is told that a request was not processed, and is not tried again in this run."""
-        ...
+    async def done(
+        self, results: Mapping[Planned, Outcome], *, unsettled: Collection[Planned], unsent: Sequence[Planned]
+    ) -> tuple[list[Outcome], SignStashError | None]:
+        """Is told what came of a batch, and may change outcomes; the error, if there is one, ends the run.
 
-    async def done(self, results: Mapping[Planned, Outcome]) -> tuple[list[Outcome], SignStashError | None]:
-        """Is told outcomes, and may change them; the error, if there is one, ends the run."""
+        Args:
+            results: Outcomes by document.
+            unsettled: Documents of these whose outcome is unknown, and left for the next run to settle.
+            unsent: Documents that surely were not processed, and have no outcome yet.
+        """
         ...
 
 
@@ -139,7 +157,7 @@ async def batches(
     *,
     count: int,
     content_bytes: int,
-) -> AsyncIterator[list[Planned] | Outcome]:
+) -> AsyncGenerator[list[Planned] | Outcome, None]:
     """Put documents together into batches, taking no more of them than the next batch needs.
 
     Args:
@@ -153,25 +171,33 @@ async def batches(
     """
     batch: list[Planned] = []
     room = content_bytes
-    async for document in _each(documents):
-        refuse_other_types(document)
-        item = await plan(document)
-        if isinstance(item, Outcome):
-            yield item
-        elif item is not None and item.lost:
-            yield [item]
-        elif item is not None:
-            if batch and (item.size > room or len(batch) == count):
-                yield batch
-                batch, room = [], content_bytes
-            batch.append(item)
-            room -= item.size
+    async with contextlib.aclosing(_each(documents)) as source:
+        async for document in source:
+            refuse_other_types(document)
+            item = await plan(document)
+            if isinstance(item, Outcome):
+                yield item
+            elif item is not None and item.lost:
+                yield [item]
+            elif item is not None:
+                if batch and item.size > room:
+                    yield batch
+                    batch, room = [], content_bytes
+                batch.append(item)
+                room -= item.size
+                if len(batch) == count or room <= 0:
+                    yield batch
+                    batch, room = [], content_bytes
     if batch:
         yield batch
 
 
-async def _each(documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncIterator[Document]:
-    if isinstance(documents, AsyncIterable):
+async def _each(documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Document, None]:
+    if isinstance(documents, AsyncGenerator):
+        async with contextlib.aclosing(documents):
+            async for document in documents:
+                yield document
+    elif isinstance(documents, AsyncIterable):
         async for document in documents:
             yield document
     else:
@@ -179,52 +205,34 @@ async def _each(documents: Iterable[Document] | AsyncIterable[Document]) -> Asyn
             yield document
 
 
-class Lanes:
-    """How many requests may be in flight: fewer when the service is overloaded, slowly more when it is not.
+@attrs.frozen
+class Batch:
+    """Documents that are to be sent with one request, or one that is to be looked up.
 
-    Args:
-        most: Requests that may be in flight at best.
+    Attributes:
+        items: The documents.
+        lost: The error by which the answer to an earlier request with them was lost, or None.
+        ask: Whether the service is asked what became of the document, before it is sent.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._now = float(most)
-        self._usual: float | None = None
-        self._busy = 0
-        self._changed = asyncio.Condition()
+    items: Sequence[Planned]
+    lost: SignStashError | None = None
+    ask: bool = False
 
-    @property
-    def open(self) -> int:
-        """Requests that may be in flight now."""
-        return max(int(self._now), 1)
 
-    @contextlib.asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """A lane, as soon as one is free, for as long as the block lasts."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._busy < self.open)
-            self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
-            async with self._changed:
-                self._changed.notify_all()
+@attrs.frozen
+class Found:
+    """What came of a batch. Documents that are neither in outcomes nor in what is next were not sent.
 
-    def overloaded(self) -> None:
-        """Halve: the service refused for the number of requests."""
-        self._now = max(self._now / 2, 1.0)
+    Attributes:
+        outcomes: By document.
+        unsettled: Documents whose outcome stays unknown for now: the next run settles it.
+        next: What is to be done with others.
+    """
 
-    def answered(self, seconds: float) -> None:
-        """Take note of an answer, and of the seconds that it took for each document."""
-        if self._usual is None:
-            self._usual = seconds
-        if seconds > max(3 * self._usual, QUICK):
-            self.overloaded()
-        else:
-            self._now = min(self._now + 0.5 / self._now, float(self._most))
-        # The usual time follows slowly, so that a service that gets slower is not taken for a slow one.
-        self._usual += 0.1 * (min(seconds, 3 * self._usual) - self._usual)
+    outcomes: Mapping[Planned, Outcome] = attrs.field(factory=dict[Planned, Outcome])
+    unsettled: Sequence[Planned] = ()
+    next: Sequence[Batch] = ()
 
 
 class Transmit(Protocol):
@@ -273,7 +281,7 @@ class Run:
     _failures_in_a_row: int = attrs.field(init=False, default=0)
     _progress: Progress = attrs.field(init=False, factory=Progress)
 
-    async def outcomes(self, planned: AsyncIterator[list[Planned] | Outcome]) -> AsyncGenerator[Outcome, None]:
+    async def outcomes(self, planned: AsyncGenerator[list[Planned] | Outcome, None]) -> AsyncGenerator[Outcome, None]:
         """The outcome of each document, as soon as it is known.
 
         Args:
@@ -284,44 +292,68 @@ class Run:
             Exception: What the source of documents raised, likewise.
         """
         started = self.clock()
-        requests: set[asyncio.Task[list[Outcome]]] = set()
+        backlog: deque[Batch] = deque()
+        requests: set[asyncio.Task[tuple[list[Outcome], Sequence[Batch]]]] = set()
         plan: asyncio.Task[list[Planned] | Outcome | None] | None = None
         exhausted = False
+        with self.books.opened():
+            try:
+                while True:
+                    while backlog and self._has_room(requests):
+                        requests.add(asyncio.create_task(self._accounted(backlog.popleft())))
+                    if plan is None and not exhausted and self._has_room(requests):
+                        plan = asyncio.create_task(_next(planned))
+                    waiting: set[asyncio.Task[Any]] = {*requests, *([] if plan is None else [plan])}
+                    # A source may wait for ever; when the run has ended, nobody wants its next document.
+                    if not waiting or (self._fault is not None and not requests):
+                        break
+                    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    known: list[Outcome] = []
+                    if plan is not None and plan in done:
+                        batch = self._planned(plan)
+                        plan = None
+                        if isinstance(batch, Outcome):
+                            known.append(batch)
+                        elif batch is None:
+                            exhausted = True
+                        else:
+                            backlog.append(batch)
+                    for request in requests & done:
+                        requests.discard(request)
+                        outcomes, following = request.result()
+                        known += outcomes
+                        backlog.extendleft(reversed(following))
+                    for outcome in known:
+                        self._count(outcome, in_flight=len(requests), seconds=self.clock() - started)
+                        yield outcome
+                for batch in backlog:
+                    for outcome in self._left(batch).outcomes.values():
+                        self._count(outcome, in_flight=0, seconds=self.clock() - started)
+                        yield outcome
+                if self._fault is not None:
+                    raise self._fault
+            finally:
+                left = [*requests, *([] if plan is None else [plan])]
+                for task in left:
+                    task.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
+                await planned.aclose()
+
+    def _has_room(self, requests: Collection[object]) -> bool:
+        """Whether another batch may be begun: one more than there are lanes, to be read while it waits for its lane."""
+        return self._fault is None and len(requests) <= self._lanes.open
+
+    def _planned(self, plan: asyncio.Task[list[Planned] | Outcome | None]) -> Batch | Outcome | None:
         try:
-            while True:
-                if plan is None and not exhausted and self._fault is None and len(requests) <= self._lanes.open:
-                    plan = asyncio.create_task(_next(planned))
-                waiting: set[asyncio.Task[Any]] = {*requests, *([] if plan is None else [plan])}
-                if not waiting:
-                    break
-                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                known: list[Outcome] = []
-                if plan is not None and plan in done:
-                    try:
-                        batch = plan.result()
-                    except Exception as error:  # noqa: BLE001 - the source's own: it is raised after what is in flight
-                        self._end(error)
-                        batch = None
-                    plan = None
-                    if isinstance(batch, Outcome):
-                        known.append(batch)
-                    elif batch is None:
-                        exhausted = True
-                    else:
-                        requests.add(asyncio.create_task(self._accounted(batch)))
-                for request in requests & done:
-                    requests.discard(request)
-                    known += request.result()
-                for outcome in known:
-                    self._count(outcome, in_flight=len(requests), seconds=self.clock() - started)
-                    yield outcome
-            if self._fault is not None:
-                raise self._fault
-        finally:
-            left = [*requests, *([] if plan is None else [plan])]
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            planned = plan.result()
+        except Exception as error:  # noqa: BLE001 - the source's own: it is raised after what is in flight
+            self._end(error)
+            return None
+        if not isinstance(planned, list):
+            return planned
+        if not planned[0].lost:
+            return Batch(planned)
+        return Batch(planned, _sent_by_an_earlier_run(planned[0]), ask=self.unknown_outcomes == "look_up")
 
     def _end(self, fault: Exception) -> None:
         """Send nothing more, and raise the first fault when what is in flight is known."""
@@ -346,117 +378,130 @@ class Run:
         if self.progress is not None:
             self.progress(self._progress)
 
-    async def _accounted(self, batch: Sequence[Planned]) -> list[Outcome]:
-        if self._fault is not None:
-            return []
-        if batch[0].lost:
-            results = await self._settled(batch, _sent_by_an_earlier_run(batch[0]), None)
-        else:
-            results = await self._signed(batch)
-        outcomes, fault = await self.books.done(results)
+    async def _accounted(self, batch: Batch) -> tuple[list[Outcome], Sequence[Batch]]:
+        found = await self._found(batch)
+        maybe_processed = batch.lost is not None or any(later.lost is not None for later in found.next)
+        unsent = [] if maybe_processed else [item for item in batch.items if item not in found.outcomes]
+        outcomes, fault = await _completed(self.books.done(found.outcomes, unsettled=found.unsettled, unsent=unsent))
         if fault is not None:
             self._end(fault)
-        not_sent = [item for item in batch if item not in results]
-        if not_sent:
-            try:
-                await self.books.not_sent(not_sent)
-            except SignStashError as error:
-                self._end(error)
-        size = sum(item.size for item in results)
+        size = sum(item.size for item in found.outcomes)
         self._progress = attrs.evolve(self._progress, content_bytes=self._progress.content_bytes + size)
-        return outcomes
+        return outcomes, found.next
 
-    async def _signed(self, batch: Sequence[Planned], lost: SignStashError | None = None) -> dict[Planned, Outcome]:
-        """An outcome for each document of a batch; none, if a fault of all came up before it was sent.
+    async def _found(self, batch: Batch) -> Found:
+        if self._fault is not None:
+            return self._left(batch)
+        if batch.lost is not None and self.unknown_outcomes == "set_aside" and not batch.items[0].requeued:
+            return Found({item: _set_aside(item, batch.lost) for item in batch.items})
+        return await (self._looked_up(batch, batch.items[0]) if batch.ask else self._sent(batch))
 
-        Args:
-            batch: The documents.
-            lost: The error by which the answer to an earlier request with them was lost, if there was one.
-        """
+    def _left(self, batch: Batch) -> Found:
+        """What is to be said of documents when the run ends before anything is learnt of them."""
+        if batch.lost is None:
+            return Found()
+        return Found({item: _set_aside(item, batch.lost) for item in batch.items}, unsettled=batch.items)
 
-        async def transmit(send: Callable[[], Awaitable[Answer]]) -> Answer:
-            async with self._lanes.one():
-                if self._fault is not None:
-                    raise _EndedError
-                await self.books.sending(batch)
-                began = self.clock()
-                try:
-                    answer = await send()
-                except RateLimitedError:
-                    self._lanes.overloaded()
-                    raise
-                finally:
-                    self._progress = attrs.evolve(self._progress, requests=self._progress.requests + 1)
-                self._lanes.answered((self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in batch))
-                return answer
-
-        outcomes: Sequence[Outcome] = ()
+    async def _sent(self, batch: Batch) -> Found:
         try:
-            outcomes = await self._retries.run(lambda: self.send(batch, transmit))
+            outcomes = await self._retries.run(lambda: self.send(batch.items, partial(self._transmit, batch.items)))
         except _EndedError:
-            pass
+            return self._left(batch)
         except FAULTS_OF_ALL as error:
             self._end(error)
+            return self._left(batch)
         except SignStashError as error:
-            return await self._failed(batch, error, lost)
-        if not outcomes:
-            return {} if lost is None else {item: _set_aside(item, lost) for item in batch}
+            return self._failed(batch, error)
         self._failures_in_a_row = 0
         certificate_faults = [item.error for item in outcomes if isinstance(item.error, CertificateNotProvisionedError)]
         if len(certificate_faults) == len(outcomes):
             self._end(certificate_faults[0])
-        return dict(zip(batch, outcomes, strict=True))
+        return Found(dict(zip(batch.items, outcomes, strict=True)))
 
-    async def _failed(
-        self, batch: Sequence[Planned], error: SignStashError, lost: SignStashError | None
-    ) -> dict[Planned, Outcome]:
+    async def _transmit(self, items: Sequence[Planned], send: Callable[[], Awaitable[Answer]]) -> Answer:
+        async with self._lanes.one():
+            if self._fault is not None:
+                raise _EndedError
+            await self.books.sending(items)
+            began = self.clock()
+            try:
+                answer = await send()
+            except RateLimitedError:
+                self._lanes.overloaded()
+                raise
+            finally:
+                self._progress = attrs.evolve(self._progress, requests=self._progress.requests + 1)
+            self._lanes.answered((self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in items))
+            return answer
+
+    def _failed(self, batch: Batch, error: SignStashError) -> Found:
         """What becomes of the documents of a request that failed as a whole."""
         if error.maybe_processed:
-            return await self._settled(batch, error, lost)
-        if isinstance(error, ConnectionFailedError) or getattr(error, "retryable", False):
-            self._failures_in_a_row += 1
-            if self._failures_in_a_row >= GIVE_UP_AFTER:
-                self._end(error)
-            if lost is not None:
-                return {item: _set_aside(item, lost) for item in batch}
-            return {item: Outcome(item.given, error.again()) for item in batch}
-        if len(batch) == 1:
-            (item,) = batch
-            went_through = lost is not None and isinstance(error, DuplicateReferenceError)
-            return {item: Outcome(item.given, _went_through(item, error) if went_through else error)}
-        # One document is at fault: halving finds it, and the others get signed.
-        logger.info("a request with %d documents was refused, splitting it: %s", len(batch), error)
-        middle = len(batch) // 2
-        return {**await self._signed(batch[:middle], lost), **await self._signed(batch[middle:], lost)}
+            self._count_failure(error)
+            if self.unknown_outcomes == "set_aside" or batch.lost is not None:
+                return Found({item: _set_aside(item, error) for item in batch.items})
+            if self.unknown_outcomes == "send_again":
+                return Found(next=[Batch(batch.items, error)])
+            return Found(next=[Batch([item], error, ask=True) for item in batch.items])
+        if _is_transient(error):
+            self._count_failure(error)
+            if batch.lost is not None:
+                return self._left(batch)
+            return Found({item: Outcome(item.given, error.again()) for item in batch.items})
+        if len(batch.items) > 1:
+            # One document is at fault: halving finds it, and the others get signed.
+            logger.info("a request with %d documents was refused, splitting it: %s", len(batch.items), error)
+            middle = len(batch.items) // 2
+            halves = batch.items[:middle], batch.items[middle:]
+            return Found(next=[Batch(half, batch.lost) for half in halves])
+        (item,) = batch.items
+        if batch.lost is None:
+            return Found({item: Outcome(item.given, error)})
+        if isinstance(error, DuplicateReferenceError):
+            return Found({item: Outcome(item.given, _went_through(item, error))})
+        return Found({item: _set_aside(item, batch.lost)})  # this refusal says nothing about the earlier request
 
-    async def _settled(
-        self, batch: Sequence[Planned], error: SignStashError, lost: SignStashError | None
-    ) -> dict[Planned, Outcome]:
-        """What becomes of documents whose answer was lost."""
-        if self.unknown_outcomes == "set_aside" or lost is not None:
-            return {item: _set_aside(item, error) for item in batch}
-        found: dict[Planned, Outcome] = {}
-        if self.unknown_outcomes == "look_up":
-            for item in batch:
-                outcome = await self._looked_up(item, error)
-                if outcome is not None:
-                    found[item] = outcome
-        missing = [item for item in batch if item not in found]
-        return {**found, **(await self._signed(missing, error) if missing else {})}
-
-    async def _looked_up(self, item: Planned, lost: SignStashError) -> Outcome | None:
+    async def _looked_up(self, batch: Batch, item: Planned) -> Found:
         try:
-            return await self._retries.run(lambda: self.look_up(item))
+            outcome = await self._retries.run(lambda: self.look_up(item))
         except SignStashError as error:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
-            return _set_aside(item, lost)
+            if isinstance(error, FAULTS_OF_ALL):
+                self._end(error)
+            elif _is_transient(error):
+                self._count_failure(error)
+            else:
+                return Found({item: _set_aside(item, batch.lost or error)})
+            return self._left(batch)
+        self._failures_in_a_row = 0
+        return Found({item: outcome}) if outcome is not None else Found(next=[Batch([item], batch.lost)])
+
+    def _count_failure(self, error: SignStashError) -> None:
+        """When one request after another fails, the service is not there: no more documents are put at risk."""
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= (LOSE_NO_MORE_AFTER if error.maybe_processed else GIVE_UP_AFTER):
+            self._end(error)
+
+
+def _is_transient(error: SignStashError) -> bool:
+    return isinstance(error, ConnectionFailedError) or getattr(error, "retryable", False)
+
+
+async def _completed(work: Coroutine[Any, Any, Result]) -> Result:
+    """Await what must not stay half done: cancelled, it is waited for all the same."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 class _EndedError(Exception):
     """The run ended before a request was sent."""
 
 
-async def _next(planned: AsyncIterator[list[Planned] | Outcome]) -> list[Planned] | Outcome | None:
+async def _next(planned: AsyncGenerator[list[Planned] | Outcome, None]) -> list[Planned] | Outcome | None:
     return await anext(planned, None)
 
 
