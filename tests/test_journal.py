@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from signstash import (
     ClientServiceInactiveError,
     ConfigurationError,
     Document,
+    DocumentNotSavedError,
     InvalidDocumentError,
     Journal,
     Outcome,
@@ -41,14 +45,26 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield journal
 
 
+def numbered(number: int) -> Document:
+    return Document.pdf(PDF + bytes([number]), name=f"{number}.pdf")
+
+
 def pdfs(count: int) -> list[Document]:
     """New Document objects each time, as a process that starts again makes them."""
-    return [Document.pdf(PDF + bytes([number]), name=f"{number}.pdf") for number in range(count)]
+    return [numbered(number) for number in range(count)]
 
 
 def durably(journal: Journal) -> dict[str, Any]:
     """A journal belongs to a folder of signed files."""
     return {"journal": journal, "save_to": journal._path.parent / "signed"}
+
+
+def signed_before(service: MockedService, reference: str) -> None:
+    """Let the Integration Service know a document."""
+    content = base64.b64encode(b"signed before").decode()
+    document = {"externalReference": reference, "signStatus": "SIGNED", "signedContent": content}
+    service.router.get(path__regex="withDocumentExternalReference").respond(json=7)
+    service.router.get(path__regex="/detail/7/").respond(json={"id": 7, "documentList": [document]})
 
 
 def states(journal: Journal) -> dict[str, str]:
@@ -74,6 +90,69 @@ class TestFaults:
         assert found["0.pdf"].ok
         assert (tmp_path / "signed" / "0.pdf").read_bytes() == b"signed:" + PDF + b"\0"
         assert service.sign.call_count == 1
+
+
+class TestTwice:
+    """What is given twice is not sent twice, and what is signed stays so."""
+
+    @pytest.mark.parametrize("options", [{}, {"batch_documents": 1}, {"batch_documents": 1, "in_flight": 1}])
+    @pytest.mark.parametrize("reference", [None, "FT_1"])
+    async def test_in_one_run(
+        self,
+        client: SignStash,
+        service: MockedService,
+        journal: Journal,
+        options: dict[str, Any],
+        reference: str | None,
+    ) -> None:
+        twins = [Document.pdf(PDF, name="a.pdf", external_reference=reference) for _ in range(2)]
+        numbers = iter(range(9))
+        folder = durably(journal)["save_to"]
+
+        outcomes = [
+            outcome
+            async for outcome in client.sign_all(
+                twins, journal=journal, save_to=lambda _: folder / f"{next(numbers)}.pdf", **options
+            )
+        ]
+
+        refused, signed = sorted(outcomes, key=lambda outcome: outcome.ok)
+        assert signed.document is twins[0]
+        assert isinstance(refused.error, InvalidDocumentError)
+        assert "twice" in str(refused.error)
+        assert service.sign.call_count == 1
+        assert states(journal) == {"a.pdf": "signed"}
+
+    async def test_in_two_runs_at_once(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+        first = client.sign_all(pdfs(3), **durably(journal), batch_documents=1)
+        async with aclosing(first):
+            await anext(first)
+            with pytest.raises(ConfigurationError, match="used by another run"):
+                await collect(client.sign_all(pdfs(1), **durably(journal)))
+        assert set(await collect(client.sign_all(pdfs(4)[3:], **durably(journal)))) == {"3.pdf"}
+
+    async def test_mended_under_the_same_reference(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        for content, ok in ((b"%PD", False), (PDF, True)):
+            document = Document.pdf(content, name="a.pdf", external_reference="FT_1")
+            found = await collect(client.sign_all([document], **durably(journal)))
+            assert found["a.pdf"].ok is ok
+
+    async def test_a_second_run_waits_for_what_the_first_one_saves(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        """However a run is cancelled, what it began to save is saved and recorded."""
+        for turns in range(30):
+            run = asyncio.create_task(collect(client.sign_all([numbered(turns)], **durably(journal))))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            run.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await run
+            files = {path.name for path in durably(journal)["save_to"].glob("*.pdf")}
+            signed = {entry.name for entry in journal.entries("signed")}
+            assert files == signed
 
 
 class TestGoingOn:
@@ -138,6 +217,40 @@ class TestGoingOn:
         found = await collect(client.sign_all(pdfs(3), **durably(journal)))
 
         assert len(found) == 3
+
+    @pytest.mark.parametrize("policy", ["look_up", "send_again"])
+    @pytest.mark.parametrize("fault", ["credentials", "service"])
+    async def test_a_run_that_learns_nothing_leaves_them_to_the_next(
+        self, client: SignStash, service: MockedService, journal: Journal, policy: Any, fault: str
+    ) -> None:
+        await self.leave_in_flight(client, service, journal)
+        if fault == "credentials":
+            service.sign.respond(403, json={"errorCode": "1.2.0"})
+            service.router.get(path__regex="withDocument").respond(403, json={"errorCode": "1.2.0"})
+        else:
+            service.sign.mock(side_effect=httpx.ConnectError("refused"))
+            service.router.get(path__regex="withDocument").mock(side_effect=httpx.ConnectError("refused"))
+
+        found: dict[str, Outcome] = {}
+        with contextlib.suppress(ClientServiceInactiveError):
+            await collect(client.sign_all(pdfs(2), **durably(journal), unknown_outcomes=policy), found)
+
+        assert not any(outcome.ok for outcome in found.values())
+        assert set(states(journal).values()) == {"sent"}
+        service.router.get(path__regex="withDocument").respond(404)
+        service.sign.mock(side_effect=signed_answer)
+        found = await collect(client.sign_all(pdfs(2), **durably(journal), unknown_outcomes=policy))
+        assert all(outcome.ok for outcome in found.values())
+
+    async def test_a_file_that_only_holds_its_name_is_no_signed_one(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        await self.leave_in_flight(client, service, journal)
+        (durably(journal)["save_to"] / "0.pdf").touch()
+
+        found = await collect(client.sign_all(pdfs(1), **durably(journal), overwrite=True))
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
 
     @pytest.mark.parametrize("policy", ["set_aside", "send_again"])
     async def test_what_was_in_flight_goes_by_the_policy(
@@ -253,11 +366,68 @@ class TestSetAside:
         assert found["0.pdf"].signed
         assert found["0.pdf"].signed.external_reference != reference
 
+    async def test_queued_again_it_is_looked_up_first(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        reference = await self.set_aside(client, service, journal)
+        signed_before(service, reference)
+        journal.requeue(reference)
+
+        found = await collect(client.sign_all(pdfs(1), **durably(journal), unknown_outcomes="look_up"))
+
+        assert found["0.pdf"].signed
+        assert found["0.pdf"].signed.content == b"signed before"
+        assert service.sign.call_count == 1, "only in the first run"
+
+    async def test_queued_again_and_refused_it_is_known_to_be_signed(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        reference = await self.set_aside(client, service, journal)
+        journal.requeue(reference)
+        service.sign.respond(409, json={"errorCode": "0.0.7"})
+
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        (entry,) = journal.entries("set_aside")
+        assert "is signed, but the answer with its contents was lost" in str(entry.reason)
+
+    async def test_a_person_has_fetched_it(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+        reference = await self.set_aside(client, service, journal)
+        journal.settle(reference)
+
+        assert await collect(client.sign_all(pdfs(1), **durably(journal))) == {}
+        assert states(journal) == {"0.pdf": "signed"}
+
+    async def test_signed_without_its_contents_it_is_set_aside(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        service.sign.mock(side_effect=lambda r: signed_answer(r, lambda d: {**d, "signedContent": None}))
+
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        assert states(journal) == {"0.pdf": "set_aside"}
+
+    @pytest.mark.parametrize("answer", [httpx.Response(409, json={"errorCode": "0.0.7"}), "file"])
+    async def test_so_is_what_is_signed_and_cannot_be_saved(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, answer: Any
+    ) -> None:
+        def take_its_place(request: httpx.Request) -> httpx.Response:
+            (tmp_path / "signed" / "0.pdf").write_bytes(b"somebody else's")
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=take_its_place if answer == "file" else [answer])
+        with contextlib.suppress(DocumentNotSavedError):
+            await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        assert states(journal) == {"0.pdf": "set_aside"}
+
     def test_what_is_not_set_aside_is_left_alone(self, journal: Journal) -> None:
         with pytest.raises(ConfigurationError, match="not set aside"):
             journal.requeue("nothing")
         with pytest.raises(ConfigurationError, match="not set aside"):
             journal.drop("nothing")
+        with pytest.raises(ConfigurationError, match="not set aside"):
+            journal.settle("nothing")
 
 
 class TestFile:

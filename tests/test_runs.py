@@ -29,6 +29,7 @@ from signstash import (
     RateLimitedError,
     RetryPolicy,
     SignStash,
+    SignStashError,
 )
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
 
@@ -107,11 +108,20 @@ class TestPlanning:
 
     @pytest.mark.parametrize(
         "options",
-        [{"batch_documents": 0}, {"batch_bytes": -1}, {"in_flight": True}, {"unknown_outcomes": "guess"}],
+        [
+            {"batch_documents": 0},
+            {"batch_bytes": -1},
+            {"in_flight": True},
+            {"unknown_outcomes": "guess"},
+            {"description": ""},
+            {"preservation": "keep"},
+            {"save_to": 5},
+            {"journal": "november.journal"},
+        ],
     )
     def test_what_cannot_work_is_refused_at_once(self, options: dict[str, Any]) -> None:
         client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
-        with pytest.raises(ConfigurationError, match=next(iter(options))):
+        with pytest.raises((ConfigurationError, InvalidDocumentError), match=next(iter(options))):
             client.sign_all([], **options)
 
     async def test_what_is_no_document_ends_the_run(self, client: SignStash) -> None:
@@ -365,6 +375,60 @@ class TestFaults:
         assert service.sign.call_count <= 12  # three requests, and one that was made ready meanwhile, three times each
 
 
+class TestSources:
+    async def test_a_full_request_does_not_wait_for_the_next_document(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        first_is_signed = asyncio.Event()
+
+        async def source() -> AsyncIterator[Document]:
+            yield pdfs(1)[0]
+            await first_is_signed.wait()
+
+        async with asyncio.timeout(10), aclosing(client.sign_all(source(), batch_documents=1)) as outcomes:
+            assert (await anext(outcomes)).ok
+            first_is_signed.set()
+
+    async def test_a_run_that_ended_waits_for_no_document(self, client: SignStash, service: MockedService) -> None:
+        service.sign.respond(403, json={"errorCode": "1.2.0"})
+        closed = False
+
+        async def source() -> AsyncIterator[Document]:
+            nonlocal closed
+            try:
+                yield pdfs(1)[0]
+                await asyncio.Event().wait()
+            finally:
+                closed = True
+
+        async with asyncio.timeout(10):
+            with pytest.raises(ClientServiceInactiveError):
+                await collect(client.sign_all(source(), batch_documents=1))
+        assert closed
+
+    async def test_they_are_closed_when_the_loop_is_left(self, client: SignStash) -> None:
+        closed: list[str] = []
+
+        async def asynchronous() -> AsyncIterator[Document]:
+            try:
+                for document in pdfs(100):
+                    yield document
+            finally:
+                closed.append("asynchronous")
+
+        def plain() -> Iterator[Document]:
+            try:
+                yield from pdfs(100)
+            finally:
+                closed.append("plain")
+
+        for source in (asynchronous(), plain()):
+            async with aclosing(client.sign_all(source, batch_documents=1)) as outcomes:
+                await anext(outcomes)
+
+        assert closed == ["asynchronous", "plain"]
+
+
 class TestUnknownOutcomes:
     @pytest.fixture(autouse=True)
     def lost_once(self, service: MockedService) -> None:
@@ -438,6 +502,73 @@ class TestUnknownOutcomes:
         assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
         assert service.sign.call_count == 1
 
+    async def test_what_is_found_is_not_held_up_by_others(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        first_is_saved = asyncio.Event()
+
+        async def refuse_both(request: httpx.Request) -> httpx.Response:
+            names = names_sent(request)
+            if len(names) == 2:
+                return httpx.Response(400, json={"errorCode": "0.0.2"})
+            if names == ["1.pdf"]:
+                await first_is_saved.wait()
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=refuse_both)
+        async with asyncio.timeout(10), aclosing(client.sign_all(pdfs(2), save_to=tmp_path)) as outcomes:
+            assert (await anext(outcomes)).document.name == "0.pdf"
+            assert (tmp_path / "0.pdf").exists()
+            first_is_saved.set()
+            assert (await anext(outcomes)).ok
+
+    async def test_a_gateway_that_loses_everything_ends_the_run(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        service.sign.mock(return_value=httpx.Response(503))
+        found: dict[str, Outcome] = {}
+
+        with pytest.raises(SignStashError):
+            await collect(client.sign_all(pdfs(500), batch_documents=10, in_flight=1), found)
+
+        assert service.sign.call_count <= 6
+        assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
+
+    async def test_now_and_then_a_lost_answer_does_not(self, client: SignStash, service: MockedService) -> None:
+        def every_second(request: httpx.Request) -> httpx.Response:
+            if service.sign.call_count % 2:
+                raise GATEWAY_TIMEOUT
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=every_second)
+
+        found = await collect(client.sign_all(pdfs(40), batch_documents=1, in_flight=1))
+
+        assert sum(outcome.ok for outcome in found.values()) == 20
+
+    async def test_another_refusal_says_nothing_of_the_lost_request(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        def lose_then_refuse(request: httpx.Request) -> httpx.Response:
+            if service.sign.call_count == 0:
+                raise GATEWAY_TIMEOUT
+            return httpx.Response(400, json={"errorCode": "0.0.2"})
+
+        service.sign.mock(side_effect=lose_then_refuse)
+
+        found = await collect(client.sign_all(pdfs(1), unknown_outcomes="send_again"))
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+
+    async def test_a_question_is_tried_as_often_as_a_request(self, client: SignStash, service: MockedService) -> None:
+        question = service.router.get(path__regex="withDocumentExternalReference")
+        question.mock(side_effect=httpx.ConnectError("refused"))
+
+        found = await collect(client.sign_all(pdfs(1), unknown_outcomes="look_up"))
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert question.call_count == AT_ONCE.attempts
+
     async def test_lost_twice_is_set_aside(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(side_effect=GATEWAY_TIMEOUT)
 
@@ -472,6 +603,34 @@ class TestSaving:
         assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
         assert (tmp_path / "0.pdf").read_bytes() == b"earlier"
         assert requests(service) == [["1.pdf"]]
+
+    @pytest.mark.parametrize(
+        "save_to",
+        [lambda _: "x" * 300, lambda _: "a\0b", lambda _: Path(__file__, "below")],
+        ids=["too long", "no name", "below a file"],
+    )
+    async def test_a_file_that_cannot_be_is_found_out_before(
+        self, client: SignStash, service: MockedService, save_to: Any
+    ) -> None:
+        found = await collect(client.sign_all(pdfs(1), save_to=save_to))
+
+        assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
+        assert service.sign.call_count == 0
+
+    async def test_a_function_that_gives_no_path(self, client: SignStash, service: MockedService) -> None:
+        with pytest.raises(ConfigurationError, match="save_to gave None"):
+            await collect(client.sign_all(pdfs(1), save_to=lambda _: None))  # type: ignore[arg-type, return-value]
+        assert service.sign.call_count == 0
+
+    async def test_one_file_by_two_paths(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "real")
+        paths = {"0.pdf": tmp_path / "real" / "a.pdf", "1.pdf": tmp_path / "link" / "a.pdf"}
+
+        found = await collect(client.sign_all(pdfs(2), save_to=lambda d: paths[d.name], overwrite=True))
+
+        assert found["0.pdf"].ok
+        assert isinstance(found["1.pdf"].error, DocumentNotSavedError)
 
     async def test_two_documents_for_one_file_are_not_both_sent(
         self, client: SignStash, service: MockedService, tmp_path: Path

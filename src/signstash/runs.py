@@ -14,6 +14,7 @@ from collections.abc import (
     Callable,
     Collection,
     Coroutine,
+    Generator,
     Iterable,
     Mapping,
     Sequence,
@@ -201,8 +202,9 @@ async def _each(documents: Iterable[Document] | AsyncIterable[Document]) -> Asyn
         async for document in documents:
             yield document
     else:
-        for document in documents:
-            yield document
+        with contextlib.closing(documents) if isinstance(documents, Generator) else contextlib.nullcontext():
+            for document in documents:
+                yield document
 
 
 @attrs.frozen
