@@ -51,7 +51,7 @@ UnknownOutcomes = Literal["set_aside", "look_up", "send_again"]
 
 - `set_aside`: each gets an `OutcomeUnknownError`, for a person to decide.
 - `look_up`: on the Integration Service they are looked up by their references, and their signed contents fetched; what
-  is not there is sent again.
+  is not there is sent again. If the service cannot be asked, the next run with the same journal asks again.
 - `send_again`: they are sent again under the same references. The service refuses those that went through
   (`DuplicateReferenceError`); these are then known to be signed, but a proxy does not have their contents any more.
 """
