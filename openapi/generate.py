@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,45 @@ def differences(target: Path) -> list[str]:
     return lines
 
 
+def take_over(made: Mapping[Path, Path]) -> None:
+    """Put what was made in its places: all of it, or nothing.
+
+    Args:
+        made: Files and folders, by the places that they go to.
+    """
+    fresh = {place: place.with_name(f"{place.name}.new") for place in made}
+    stale = {place: place.with_name(f"{place.name}.old") for place in made}
+    swapped: list[Path] = []
+    try:
+        for place, source in made.items():
+            _remove(fresh[place])
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, fresh[place])
+        for place in made:
+            _remove(stale[place])
+            swapped.append(place)
+            if place.exists():
+                place.rename(stale[place])
+            fresh[place].rename(place)
+    except BaseException as error:
+        for place in swapped:
+            if stale[place].exists():
+                _remove(place)
+                stale[place].rename(place)
+        if isinstance(error, OSError):
+            raise GenerationError(f"nothing was changed, because of {error}.") from error
+        raise
+    finally:
+        for leftover in (*fresh.values(), *stale.values()):
+            _remove(leftover)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="fail if the committed files are stale; write nothing")
@@ -217,9 +257,11 @@ def main() -> int:
             if stale:
                 print("\nGenerated files are stale or were edited by hand: run `make generate`.", file=sys.stderr)
             return 1 if stale else 0
-        shutil.copy(target / DEFINITION.name, DEFINITION)
-        shutil.rmtree(GENERATED, ignore_errors=True)
-        shutil.copytree(target / GENERATED.name, GENERATED)
+        try:
+            take_over({DEFINITION: target / DEFINITION.name, GENERATED: target / GENERATED.name})
+        except GenerationError as error:
+            print(f"Generation failed: {error}", file=sys.stderr)
+            return 1
     print(f"Wrote {DEFINITION.relative_to(ROOT)} and {GENERATED.relative_to(ROOT)}.")
     return 0
 

@@ -35,7 +35,7 @@ TESTS = ("-m", "not sandbox and not own_definition")
 
 def obtain(source: str) -> dict[str, Any]:
     """Read the definition from a file or a URL."""
-    text = _download(source) if source.startswith(("http://", "https://")) else _read(Path(source))
+    text = _download(source) if source.lower().startswith(("http://", "https://")) else _read(Path(source))
     try:
         definition = json.loads(text)
     except ValueError:
@@ -57,7 +57,10 @@ def _read(path: Path) -> str:
 
 
 def _download(source: str) -> str:
-    url = httpx.URL(source)
+    try:
+        url = httpx.URL(source)
+    except httpx.InvalidURL as error:
+        raise GenerationError(f"what was given is no URL: {error}.") from None
     shown = url.copy_with(username=None, password=None)
     credentials = (url.username, url.password) if url.userinfo else None
     try:
@@ -109,7 +112,8 @@ def regenerate(upstream: dict[str, Any]) -> None:
         _step("generation", copy, sys.executable, "openapi/generate.py")
         _step("type check", copy, sys.executable, "-m", "mypy")
         _step("tests", copy, sys.executable, "-m", "pytest", "-q", *TESTS)
-        _take_over(copy)
+        places = (generate.UPSTREAM, generate.DEFINITION, generate.GENERATED)
+        generate.take_over({place: copy / place.relative_to(generate.ROOT) for place in places})
 
 
 def _step(name: str, folder: Path, *command: str) -> None:
@@ -121,17 +125,14 @@ def _step(name: str, folder: Path, *command: str) -> None:
         raise GenerationError(f"the step '{name}' failed, and nothing was changed.\n{output}")
 
 
-def _take_over(copy: Path) -> None:
-    fresh = generate.GENERATED.with_name("_generated.new")
-    stale = generate.GENERATED.with_name("_generated.old")
-    for leftover in (fresh, stale):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(copy / generate.GENERATED.relative_to(generate.ROOT), fresh)
-    for path in (generate.UPSTREAM, generate.DEFINITION):
-        shutil.copy(copy / path.relative_to(generate.ROOT), path)
-    generate.GENERATED.rename(stale)
-    fresh.rename(generate.GENERATED)
-    shutil.rmtree(stale)
+def _checked(upstream: dict[str, Any], *, bind: bool) -> dict[str, Any]:
+    try:
+        definition = generate.definition_from(upstream)
+        if bind:
+            generate.check_bindings(definition)
+    except (LookupError, AttributeError, TypeError) as error:
+        raise GenerationError(f"the definition is not as OpenAPI has it ({type(error).__name__}: {error}).") from error
+    return definition
 
 
 def main() -> int:
@@ -141,10 +142,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         upstream = obtain(arguments.spec)
-        definition = generate.definition_from(upstream)
+        definition = _checked(upstream, bind=not arguments.diff)
         report(definition)
         if not arguments.diff:
-            generate.check_bindings(definition)
             regenerate(upstream)
             print("Took over the new definition. Read the differences above, then run `make test`.")
     except GenerationError as error:

@@ -252,6 +252,56 @@ def test_a_client_is_made_from_a_changed_definition(
     assert not list(generated.parent.glob("_generated.*"))
 
 
+def test_a_disk_that_is_full_in_the_middle_changes_nothing(
+    project: Path, scripts: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = scripts["generate"]
+    made = project / "made"
+    shutil.copytree(generate.GENERATED, made)
+    (project / "made.json").write_text("{}")
+    before = _state(project)
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if target == generate.GENERATED and path.suffix == ".new":
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(scripts["failure"].GenerationError, match=r"nothing was changed.*No space left"):
+        generate.take_over({generate.DEFINITION: project / "made.json", generate.GENERATED: made})
+
+    assert _state(project) == before
+
+
+@pytest.mark.parametrize("damage", [lambda d: d.update(paths=[]), lambda d: d["paths"].update({STATUS: "x"})])
+def test_what_is_no_definition_is_said(
+    project: Path,
+    scripts: dict[str, ModuleType],
+    damage: Callable[[Definition], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    definition = upstream()
+    damage(definition)
+    before = _state(project)
+
+    assert _regenerated(project, scripts, definition, monkeypatch) == 1
+
+    assert "Regeneration failed: " in capsys.readouterr().err
+    assert _state(project) == before
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "HTTP://user:pass-word@127.0.0.1:9/x", "http://user:pass-word@h:99999/"]
+)
+def test_an_address_that_cannot_be_reached_shows_no_password(scripts: dict[str, ModuleType], url: str) -> None:
+    with pytest.raises(scripts["failure"].GenerationError) as failed:
+        scripts["regenerate"].obtain(url)
+
+    assert "pass-word" not in str(failed.value)
+
+
 def test_a_renamed_schema_is_mended_in_one_place(project: Path, scripts: dict[str, ModuleType]) -> None:
     definition = upstream()
     rename_operation_schema(definition)

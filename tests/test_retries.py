@@ -1,0 +1,239 @@
+"""How long calls wait before another try, how much load retries may add, and how many requests may be in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from signstash import (
+    ConfigurationError,
+    ConnectionFailedError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RetryPolicy,
+    ServiceError,
+    SignStashError,
+)
+from signstash.lanes import Lanes
+from signstash.retries import Retries
+
+REFUSED = ConnectionFailedError("p.", "c.")
+
+
+def limited(retry_after: float | None) -> RateLimitedError:
+    return RateLimitedError("p.", "c.", status_code=429, retryable=True, retry_after=retry_after)
+
+
+class Clock:
+    """A clock that goes on when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+class Call:
+    """Fails as often as it is told, then returns "done"."""
+
+    def __init__(self, *errors: SignStashError) -> None:
+        self.errors = list(errors)
+        self.count = 0
+
+    async def __call__(self) -> str:
+        self.count += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+def retries(clock: Clock, policy: RetryPolicy | None = None, **options: Any) -> Retries:
+    policy = policy or RetryPolicy(attempts=4, first_bound=1, longest_bound=3, deadline=100)
+    return Retries(policy=policy, clock=clock, sleep=clock.sleep, jitter=lambda: 1.0, **options)
+
+
+class TestPolicy:
+    @pytest.mark.parametrize(("attempt", "bound"), [(1, 1), (2, 2), (3, 3), (4, 3), (5000, 3)])
+    def test_the_bound_doubles_up_to_the_longest(self, attempt: int, bound: float) -> None:
+        policy = RetryPolicy(attempts=9999, first_bound=1, longest_bound=3, deadline=100)
+
+        assert policy.pause(attempt, REFUSED, 1.0) == bound
+        assert policy.pause(attempt, REFUSED, 0.5) == bound / 2
+
+    def test_no_pause_is_shorter_than_the_shortest(self) -> None:
+        policy = RetryPolicy(attempts=3, shortest_pause=60, first_bound=1, longest_bound=1, deadline=600)
+
+        assert policy.pause(1, REFUSED, 0.0) == policy.pause(2, REFUSED, 1.0) == 60
+        assert policy.pause(1, limited(2.0), 0.0) == 60
+        assert policy.pause(1, limited(90.0), 0.0) == 90
+
+    def test_the_batch_policy_is_the_vendors(self) -> None:
+        pauses = [RetryPolicy.batch().pause(attempt, REFUSED, jitter) for attempt in (1, 2) for jitter in (0, 1)]
+
+        assert RetryPolicy.batch().attempts == 3
+        assert pauses == [60, 75, 60, 75]
+
+    def test_the_interactive_policy_takes_seconds(self) -> None:
+        policy = RetryPolicy.interactive()
+
+        assert sum(policy.pause(attempt, REFUSED, 1.0) for attempt in range(1, policy.attempts)) < policy.deadline == 5
+
+    @pytest.mark.parametrize("field", ["attempts", "first_bound", "longest_bound", "deadline", "shortest_pause"])
+    @pytest.mark.parametrize("value", [-5, float("inf"), float("nan"), True, "3", None])
+    def test_what_is_no_number_is_refused(self, field: str, value: Any) -> None:
+        numbers: dict[str, Any] = {"attempts": 3, "first_bound": 1, "longest_bound": 1, "deadline": 5}
+
+        with pytest.raises(ConfigurationError, match=field):
+            RetryPolicy(**numbers | {field: value})
+
+
+class TestRetries:
+    async def test_what_passes_is_tried_until_it_works(self) -> None:
+        clock, call = Clock(), Call(REFUSED, limited(None), limited(7))
+
+        assert await retries(clock).run(call) == "done"
+
+        assert clock.pauses == [1, 2, 7]
+
+    async def test_not_more_often_than_allowed(self) -> None:
+        call = Call(*[REFUSED] * 9)
+
+        with pytest.raises(ConnectionFailedError):
+            await retries(Clock()).run(call)
+
+        assert call.count == 4
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            OutcomeUnknownError("p.", "c."),
+            SignStashError("p.", "c."),
+            ServiceError("p.", "c.", status_code=500, retryable=False),
+        ],
+    )
+    async def test_what_does_not_pass_is_not_tried_again(self, error: SignStashError) -> None:
+        call = Call(error)
+
+        with pytest.raises(type(error)):
+            await retries(Clock()).run(call)
+
+        assert call.count == 1
+
+    async def test_no_try_begins_after_the_deadline(self) -> None:
+        clock, call = Clock(), Call(limited(60), limited(60))
+
+        with pytest.raises(RateLimitedError) as raised:
+            await retries(clock).run(call)
+
+        assert (clock.pauses, call.count, raised.value.retry_after) == ([60], 2, 60)
+
+    async def test_many_failures_are_not_multiplied(self) -> None:
+        clock = Clock()
+        shared = retries(clock, share=0.25, allowance=3)
+        calls = [Call(*[REFUSED] * 9) for _ in range(100)]
+
+        for call in calls:
+            with contextlib.suppress(ConnectionFailedError):
+                await shared.run(call)
+
+        assert 100 + 3 <= sum(call.count for call in calls) <= 100 + 3 + 100 * 0.25
+
+    async def test_successes_do_not_save_up_without_end(self) -> None:
+        shared = retries(Clock(), share=0.25, allowance=3)
+        for _ in range(1000):
+            await shared.run(Call())
+        calls = [Call(*[REFUSED] * 9) for _ in range(4)]
+
+        for call in calls:
+            with contextlib.suppress(ConnectionFailedError):
+                await shared.run(call)
+
+        assert sum(call.count for call in calls) == 4 + 3
+
+
+class TestLanes:
+    async def most_at_once(self, lanes: Lanes) -> int:
+        """How many of ten that want a lane have one at once."""
+        inside = most = 0
+
+        async def pass_through() -> None:
+            nonlocal inside, most
+            async with lanes.one():
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0)
+                inside -= 1
+
+        await asyncio.gather(*(pass_through() for _ in range(10)))
+        return most
+
+    async def test_there_are_as_many_as_were_asked_for(self) -> None:
+        assert await self.most_at_once(Lanes(3)) == 3
+
+    async def test_overload_halves_them_down_to_one(self) -> None:
+        lanes = Lanes(8)
+
+        counts = []
+        for _ in range(5):
+            lanes.overloaded()
+            counts.append(await self.most_at_once(lanes))
+
+        assert counts == [4, 2, 1, 1, 1]
+
+    async def test_answers_bring_them_back_slowly(self) -> None:
+        lanes = Lanes(4)
+        lanes.overloaded()
+
+        counts = []
+        for _ in range(40):
+            lanes.answered(0.05)
+            counts.append(lanes.open)
+
+        assert counts[:3] == [2, 2, 2]
+        assert counts == sorted(counts)
+        assert counts[-1] == 4
+
+    async def test_answers_that_take_much_longer_than_usual_halve_them(self) -> None:
+        lanes = Lanes(4)
+        for _ in range(10):
+            lanes.answered(0.2)
+
+        lanes.answered(0.5)
+        assert lanes.open == 4
+        lanes.answered(2.0)
+        assert lanes.open == 2
+
+    async def test_what_is_still_quick_is_no_overload(self) -> None:
+        lanes = Lanes(4)
+        lanes.answered(0.001)
+        lanes.answered(0.09)
+
+        assert lanes.open == 4
+
+    async def test_a_service_that_stays_slower_becomes_the_usual(self) -> None:
+        lanes = Lanes(4)
+        lanes.answered(0.2)
+        for _ in range(60):
+            lanes.answered(1.0)
+
+        assert lanes.open == 4
+
+    async def test_who_is_cancelled_while_waiting_leaves_its_lane_to_others(self) -> None:
+        lanes = Lanes(1)
+        async with lanes.one():
+            waiting = asyncio.create_task(lanes.one().__aenter__())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+
+        assert await self.most_at_once(lanes) == 1
