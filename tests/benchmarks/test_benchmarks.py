@@ -30,7 +30,7 @@ def test_runs() -> None:
 def test_payloads() -> None:
     rows = list(payloads.rows(rounds=1, requests=1, large=2, megabytes=3))
 
-    assert len(rows) == 1 + 6 + 3
+    assert len(rows) == 1 + 8 + 3
     assert "signstash needs" in rows[2]
     peaks = [float(row.partition("peak")[2].split()[0]) for row in rows[-3:]]
     assert max(peaks[:2]) < 30, "what is signed from disk to disk does not stay in memory"
