@@ -15,7 +15,7 @@ import httpx
 import pytest
 import respx
 
-import signstash
+import signstash.sandbox
 from signstash import errors
 from signstash.sandbox import Sandbox
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, INVOICE, TOKEN_URL, MockedService, zipped
@@ -53,9 +53,11 @@ async def test_a_snippet_runs(
     monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "staging")
     Path("invoice.pdf").write_bytes(INVOICE.read_bytes())
     _answer_the_integration_service(service.router)
+    service.router.route(host="127.0.0.1").pass_through()  # a sandbox that the snippet starts
     async with signstash.SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
         names = {
             **{name: getattr(signstash, name) for name in signstash.__all__},
+            **{name: getattr(signstash.sandbox, name) for name in signstash.sandbox.__all__},
             "httpx": httpx,
             "client": client,
             "document": signstash.Document.pdf("invoice.pdf"),

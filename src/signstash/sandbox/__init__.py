@@ -1,11 +1,16 @@
-"""A Sign'Stash on your own machine: token server and proxy over HTTP, with real signatures by a test certificate.
+"""A Sign'Stash on your own machine: token server, proxy, Integration Service, real signatures and every failure.
 
-    async with Sandbox() as sandbox:
-        client = SignStash(sandbox.base_url, sandbox.client_id, sandbox.client_secret, token_url=sandbox.token_url)
+    async with Sandbox(faults=[Fault("too_many_requests", times=2)]) as sandbox:
+        client = SignStash(**sandbox.credentials)
 
 Or from a shell: `python -m signstash.sandbox`. It needs `pip install signstash[sandbox]`.
 """
 
-from .server import Sandbox
+try:
+    from .application import SandboxApplication
+    from .faults import KINDS, Fault, Faults
+    from .server import Sandbox
+except ImportError as missing:
+    raise ImportError(f"{missing}. The sandbox needs more packages: pip install 'signstash[sandbox]'") from missing
 
-__all__ = ["Sandbox"]
+__all__ = ["KINDS", "Fault", "Faults", "Sandbox", "SandboxApplication"]

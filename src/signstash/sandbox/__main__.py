@@ -1,23 +1,104 @@
 """Serves a sandbox until it is interrupted: `python -m signstash.sandbox`."""
 
 import argparse
+import json
+import signal
 import sys
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
+from .administration import read_faults
+from .faults import KINDS, Fault
 from .server import Sandbox
 
 
-def main() -> int:
-    """Serve, and print what a client needs to be set up with."""
-    parser = argparse.ArgumentParser(prog="python -m signstash.sandbox", description=__doc__)
+def fault(text: str) -> Fault:
+    """A fault as it is written in a shell: `too_many_requests,times=2,seconds=1`."""
+    kind, *options = text.split(",")
+    fields: dict[str, object] = {"kind": kind}
+    for option in options:
+        name, _, value = option.partition("=")
+        try:
+            fields[name] = value if name in ("kind", "reference", "name", "code", "on") else json.loads(value)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{name} is {value!r}, not a number") from None
+    try:
+        return Fault.from_dict(fields)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def script(name: str) -> list[Fault]:
+    """The faults of a script: a file with a JSON array of faults."""
+    try:
+        return read_faults(json.loads(Path(name).read_text("utf-8")))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{name}: {error}") from error
+
+
+def credentials(text: str) -> tuple[str, str]:
+    """A client service as `alias:secret`."""
+    alias, separator, secret = text.partition(":")
+    if not (alias and separator and secret):
+        raise argparse.ArgumentTypeError("it has the form ALIAS:SECRET")
+    return alias, secret
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The options, for `python -m signstash.sandbox`."""
+    kinds = "".join(f"\n  {name:<32} {kind.meaning}" for name, kind in KINDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m signstash.sandbox",
+        description=__doc__,
+        epilog=f"faults:{kinds}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8081, help="port, 0 for a free one (default: %(default)s)")
-    arguments = parser.parse_args()
+    parser.add_argument("--allow-remote", action="store_true", help="let --host be an address that others reach")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="SQLite file that keeps the operations")
+    parser.add_argument("--client", type=credentials, action="append", default=[], metavar="ALIAS:SECRET",
+                        help="one more client service")  # fmt: skip
+    parser.add_argument("--token-lifetime", type=int, default=86399, metavar="SECONDS", help="(default: %(default)s)")
+    parser.add_argument("--fault", type=fault, action="append", default=[], metavar="KIND[,NAME=VALUE...]",
+                        help="a fault, such as too_many_requests,times=2,seconds=1")  # fmt: skip
+    parser.add_argument("--script", type=script, default=[], metavar="FILE", help="JSON file with an array of faults")
+    parser.add_argument("--seed", type=int, default=0, help="begin of what is random (default: %(default)s)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve, and print what a client needs to be set up with.
+
+    Args:
+        arguments: The command's options; those of this process if they are left out.
+
+    Returns:
+        The exit status.
+    """
+    given = argument_parser().parse_args(arguments)
     try:
-        sandbox = Sandbox(host=arguments.host, port=arguments.port)
+        sandbox = Sandbox(
+            host=given.host,
+            port=given.port,
+            allow_remote=given.allow_remote,
+            state=given.state,
+            clients=dict(given.client),
+            token_lifetime=given.token_lifetime,
+            faults=[*given.script, *given.fault],
+            seed=given.seed,
+        )
     except OSError as error:
-        sys.stderr.write(f"The sandbox cannot listen on {arguments.host}:{arguments.port}: {error.strerror}.\n")
+        sys.stderr.write(f"The sandbox cannot listen on {given.host}:{given.port}: {error.strerror}.\n")
         return 1
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n".replace("allow_remote=True", "--allow-remote"))
+        return 1
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())  # containers are stopped so
     with sandbox:
         settings = {
             "SIGNSTASH_BASE_URL": sandbox.base_url,
@@ -26,10 +107,14 @@ def main() -> int:
             "SIGNSTASH_CLIENT_SECRET": sandbox.client_secret,
         }
         lines = "".join(f"  export {name}='{value}'\n" for name, value in settings.items())
-        sys.stdout.write(f"Sign'Stash sandbox, with a test certificate. Ctrl-C ends it.\n{lines}")
+        sys.stdout.write(
+            "Sign'Stash sandbox, with a test certificate. Ctrl-C ends it.\n"
+            f"What it got and signed: {sandbox.page_url}\n"
+            f"Integration Service:    {sandbox.integration_base_url}\n{lines}"
+        )
         sys.stdout.flush()
         try:
-            threading.Event().wait()
+            ended.wait()
         except KeyboardInterrupt:
             return 0
     return 0

@@ -25,7 +25,14 @@ def load_definition() -> dict[str, Any]:
     folder = next(folder for folder in _FOLDERS if (folder / "upstream.json").exists())
     definition: dict[str, Any] = json.loads((folder / "upstream.json").read_text("utf-8"))
     if "swagger" in definition:  # it was taken from a proxy that publishes Swagger 2.0
-        definition = json.loads((folder / "signstash.json").read_text("utf-8"))
+        return load_maintained_definition()
+    return definition
+
+
+def load_maintained_definition() -> dict[str, Any]:
+    """The definition without the vendor's flaws, from which the client is generated and requests are validated."""
+    folder = next(folder for folder in _FOLDERS if (folder / "signstash.json").exists())
+    definition: dict[str, Any] = json.loads((folder / "signstash.json").read_text("utf-8"))
     return definition
 
 

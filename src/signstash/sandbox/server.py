@@ -4,60 +4,93 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
+import struct
 import threading
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Self, Unpack
 
-try:
-    import uvicorn
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    from .application import BASE_PATHS, TOKEN_PATH, Service
-    from .certificate import issue_identity, pem
-    from .signatures import SignatureMaker
-except ImportError as missing:
-    raise ImportError(f"{missing}. The sandbox needs more packages: pip install 'signstash[sandbox]'") from missing
+from .answers import HANG_UP
+from .application import Options, SandboxApplication
 
-CLIENT_ID: Final = "PRT.000000000-PRT.000000000-sandbox"
-CLIENT_SECRET: Final = "sandbox-secret"  # noqa: S105 - opens nothing but the sandbox
+_RESET = struct.pack("ii", 1, 0)
+"""Socket option that makes the end of a connection a reset."""
 
 
-class Sandbox:
+class Sandbox(SandboxApplication):
     """A Sign'Stash that runs as long as the `with` or `async with` block.
 
-    Its signatures are real, its certificate is a test: it names itself so, and nobody trusts its root.
+        async with Sandbox() as sandbox:
+            client = SignStash(**sandbox.credentials)
 
-    Attributes:
-        base_url: What to give `SignStash` as `base_url`.
-        token_url: What to give it as `token_url`.
-        client_id: A client service that the sandbox knows.
-        client_secret: Its secret.
-        root_certificate: The root of its certificates in PEM, for verifying signatures.
-        signatures: How often a document of each name was signed.
+    It has the attributes and takes the arguments of `SandboxApplication` too, except for `origin`.
 
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
+        allow_remote: Whether it may listen on an address that other machines reach. It opens to anybody there.
+        options: Arguments of `SandboxApplication`.
 
     Raises:
+        ValueError: If the address is not a loopback one, and `allow_remote` is not given.
         OSError: If it cannot listen there.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._socket = socket.create_server((host, port))
-        origin = f"http://{host}:{self._socket.getsockname()[1]}"
-        self.base_url = origin + BASE_PATHS[0]
-        self.token_url = origin + TOKEN_PATH
-        self.client_id = CLIENT_ID
-        self.client_secret = CLIENT_SECRET
-        identity = issue_identity()
-        self.root_certificate = pem(identity.root)
-        service = Service({CLIENT_ID: CLIENT_SECRET}, SignatureMaker(identity))
-        self.signatures = service.signatures
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, allow_remote: bool = False, **options: Unpack[Options]
+    ) -> None:
+        if not allow_remote and not _is_loopback(host):
+            raise ValueError(f"host is {host!r}, which other machines may reach. Give allow_remote=True if they shall.")
+        self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where it is reached from here
+        origin = f"http://{f'[{shown}]' if ':' in shown else shown}:{self._socket.getsockname()[1]}"
+        super().__init__(origin=origin, **options)
+        self._connections: dict[Any, asyncio.Transport] = {}
         self._server = uvicorn.Server(
-            uvicorn.Config(service.application(), log_level="warning", access_log=False, lifespan="off", ws="none")
+            uvicorn.Config(
+                self._serve_request,
+                http=self._protocol(),
+                interface="asgi3",
+                proxy_headers=False,  # they would change by whom a request seems to be sent
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                ws="none",
+            )
         )
         self._thread = threading.Thread(target=self._serve, name="signstash sandbox", daemon=True)
+
+    def _protocol(self) -> type[H11Protocol]:
+        """Uvicorn's protocol, but it tells which connection is which: applications cannot reset one otherwise."""
+        connections = self._connections
+
+        class Protocol(H11Protocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                super().connection_made(transport)
+                connections[self.client] = transport
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                connections.pop(self.client, None)
+                super().connection_lost(exc)
+
+        return Protocol
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        def hang_up(abruptly: bool) -> None:
+            transport = self._connections[scope["client"]]
+            if abruptly:
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                transport.abort()
+            else:
+                transport.close()
+
+        extensions = {**scope.get("extensions", {}), HANG_UP: hang_up}
+        await self({**scope, "extensions": extensions}, receive, send)
 
     def _serve(self) -> None:
         # The socket listens already, so clients that come before the server has started just wait.
@@ -82,3 +115,10 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, traceback)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -21,6 +21,7 @@ from signxml.xades.xades import XAdESSigner
 
 from ..models import SignatureInfo, SignatureType, VisibleSignatureInfo, VisibleSignatureLocationType
 from .certificate import COMMON_NAME, Identity
+from .placing import DEFAULT_AREA, numbers
 
 
 class CannotSignError(Exception):
@@ -139,9 +140,10 @@ def _place(
         return visible.location_value, None, 0
     if visible.location_type == VisibleSignatureLocationType.PLACEHOLDER:
         raise CannotSignError("the sandbox does not look for placeholders yet")
-    place, area = _numbers(visible.location_value), _numbers(visible.area or "width=155,height=50")
-    x, y = place["x"], place["y"]
-    return free, (x, y, x + area["width"], y + area["height"]), place["page"] - 1
+    place = numbers(visible.location_value, "page", "x", "y")
+    area = numbers(visible.area or DEFAULT_AREA, "width", "height")
+    x, y = round(place["x"]), round(place["y"])
+    return free, (x, y, x + round(area["width"]), y + round(area["height"])), int(place["page"]) - 1
 
 
 def _looks(visible: VisibleSignatureInfo) -> StaticStampStyle | TextStampStyle:
@@ -149,10 +151,3 @@ def _looks(visible: VisibleSignatureInfo) -> StaticStampStyle | TextStampStyle:
     text = visible.one_off_template or "Digitally signed by $certificate.getCommonName()"
     shown = text.replace("$certificate.getCommonName()", COMMON_NAME).replace("%", "%%")
     return TextStampStyle(stamp_text=shown, background=picture, border_width=0)
-
-
-def _numbers(text: str) -> dict[str, int]:
-    try:
-        return {name.strip(): int(value) for name, value in (part.split("=") for part in text.split(","))}
-    except ValueError as error:
-        raise CannotSignError(f"{text!r} is no place or area") from error

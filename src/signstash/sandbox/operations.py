@@ -1,0 +1,171 @@
+"""What the service remembers: operations, their documents, and which external references are taken."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+ServiceName = Literal["proxy", "integration"]
+"""The proxy signs and keeps nothing; the Integration Service keeps what it signed, and answers for it."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS taken (kind TEXT, reference TEXT, PRIMARY KEY (kind, reference)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS operations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, client_id TEXT NOT NULL, service TEXT NOT NULL, fields TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS documents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, operation INTEGER NOT NULL REFERENCES operations, reference TEXT NOT NULL,
+    name TEXT NOT NULL, signed INTEGER NOT NULL, reason TEXT NOT NULL, fields TEXT NOT NULL, content BLOB
+);
+CREATE INDEX IF NOT EXISTS documents_by_reference ON documents (reference);
+CREATE INDEX IF NOT EXISTS documents_by_operation ON documents (operation);
+"""
+
+
+class TakenError(Exception):
+    """An external reference was used before."""
+
+
+@attrs.frozen
+class SignedContent:
+    """What became of a document.
+
+    Attributes:
+        fields: Its part of the answer, without the content.
+        content: The signed document, or None if it was not signed.
+        reason: Why it was not signed, for the journal. The service does not tell.
+    """
+
+    fields: dict[str, Any]
+    content: bytes | None = attrs.field(default=None, repr=False)
+    reason: str = ""
+
+
+class Operations:
+    """Operations in SQLite: in memory, or in a file that outlives the sandbox. It can be used from any thread.
+
+    Args:
+        path: The file; None keeps all in memory.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(path or ":memory:", check_same_thread=False)
+        self._database.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    def take(self, request_reference: str, document_references: Iterable[str]) -> None:
+        """Take the references of a request: all of them, or none.
+
+        Raises:
+            TakenError: If one is taken; its text is the reference.
+        """
+        rows = [("request", request_reference), *(("document", reference) for reference in document_references)]
+        with self._lock, self._database:  # which rolls back when it raises
+            for row in rows:
+                try:
+                    self._database.execute("INSERT INTO taken VALUES (?, ?)", row)
+                except sqlite3.IntegrityError:
+                    raise TakenError(row[1]) from None
+
+    def keep(
+        self, client_id: str, service: ServiceName, fields: dict[str, Any], documents: Sequence[SignedContent]
+    ) -> dict[str, Any]:
+        """Keep an operation; contents only on the Integration Service.
+
+        Returns:
+            The operation as it is answered, without contents: its fields, numbers and documents.
+        """
+        with self._lock, self._database:
+            row = (client_id, service, json.dumps(fields))
+            number = self._database.execute(
+                "INSERT INTO operations (client_id, service, fields) VALUES (?, ?, ?)", row
+            ).lastrowid
+            listed = []
+            for document in documents:
+                content = document.content if service == "integration" else None
+                signed = document.content is not None
+                described = (document.fields["externalReference"], document.fields["name"], signed, document.reason)
+                internal = self._database.execute(
+                    "INSERT INTO documents (operation, reference, name, signed, reason, fields, content)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (number, *described, json.dumps(document.fields), content),
+                ).lastrowid
+                listed.append({**document.fields, "internalId": internal})
+        return {"id": number, **fields, "documentList": listed}
+
+    def find(self, number: int, client_id: str) -> dict[str, Any] | None:
+        """An operation of the Integration Service as it is answered, without contents; None if there is none."""
+        with self._lock:
+            found = self._database.execute(
+                "SELECT fields FROM operations WHERE id = ? AND client_id = ? AND service = 'integration'",
+                (number, client_id),
+            ).fetchone()
+            documents = self._database.execute(
+                "SELECT id, fields FROM documents WHERE operation = ? ORDER BY id", (number,)
+            ).fetchall()
+        if found is None:
+            return None
+        listed = [{**json.loads(fields), "internalId": internal} for internal, fields in documents]
+        return {"id": number, **json.loads(found[0]), "documentList": listed}
+
+    def number_of(self, reference: str, client_id: str) -> int | None:
+        """The number of the operation that holds a document; None if the Integration Service knows none."""
+        with self._lock:
+            found = self._database.execute(
+                "SELECT operations.id FROM documents JOIN operations ON operations.id = operation"
+                " WHERE reference = ? AND client_id = ? AND service = 'integration'",
+                (reference, client_id),
+            ).fetchone()
+        return None if found is None else int(found[0])
+
+    def contents(self, number: int) -> dict[int, bytes]:
+        """The signed contents of an operation that are kept, by the document's number."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT id, content FROM documents WHERE operation = ? AND content IS NOT NULL ORDER BY id", (number,)
+            )
+            return dict(rows.fetchall())
+
+    def content(self, document: int) -> bytes | None:
+        """The signed content of a document, if it is kept."""
+        with self._lock:
+            found = self._database.execute("SELECT content FROM documents WHERE id = ?", (document,)).fetchone()
+        return None if found is None else found[0]
+
+    def signatures(self, by: Literal["name", "reference"]) -> dict[str, int]:
+        """How often a document of each name, or of each external reference, was signed."""
+        with self._lock:
+            return dict(
+                self._database.execute(
+                    f"SELECT {by}, count(*) FROM documents WHERE signed GROUP BY {by} ORDER BY min(id)"  # noqa: S608
+                ).fetchall()
+            )
+
+    def latest(self, limit: int) -> list[dict[str, Any]]:
+        """The newest documents with their operations, newest first, for people to look at."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT documents.id, operation, service, client_id, reference, name, signed, reason, documents.fields"
+                " FROM documents JOIN operations ON operations.id = operation ORDER BY documents.id DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        names = ("document", "operation", "service", "clientId", "externalReference", "name", "signed", "reason")
+        return [
+            {**dict(zip(names, row[:-1], strict=True)), "signed": bool(row[6]), **_shown(json.loads(row[-1]))}
+            for row in rows
+        ]
+
+
+def _shown(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in ("signError", "contentType", "contentLength") if name in fields}

@@ -1,0 +1,119 @@
+"""How signing requests are read: as JSON with contents in base64, or as multipart with files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import attrs
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from .refusals import RefusedError, refused
+from .validation import Validation
+
+MAX_PART_SIZE: Final = 64 * 1024 * 1024
+
+
+@attrs.frozen
+class SignRequest:
+    """A signing request that is valid.
+
+    Attributes:
+        fields: Its JSON, without what is null.
+        contents: Contents of the documents, in their order.
+    """
+
+    fields: dict[str, Any] = attrs.field(repr=False)
+    contents: Sequence[bytes] = attrs.field(repr=False)
+
+    @property
+    def document_references(self) -> list[str]:
+        """External references of the documents."""
+        return [item["documentRequest"]["externalReference"] for item in self.fields["documents"]]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the documents."""
+        return [item["documentRequest"]["name"] for item in self.fields["documents"]]
+
+
+async def read_base64(request: Request, validation: Validation) -> SignRequest:
+    """Read a request whose contents are in the JSON.
+
+    Raises:
+        RefusedError: If it is not valid.
+    """
+    return await asyncio.to_thread(_base64_request, await read_json(request), validation)
+
+
+async def read_json(request: Request) -> bytes:
+    """The body of a request that is JSON, or does not say what it is.
+
+    Raises:
+        RefusedError: If it says that it is something else.
+    """
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise RefusedError(Response(status_code=415), cause=f"Content-Type is {media_type}, not application/json")
+    return await request.body()
+
+
+async def read_multipart(request: Request, validation: Validation) -> SignRequest:
+    """Read a request whose contents are files, matched by name, by external reference, or else by order.
+
+    How the service matches them is not published.
+
+    Raises:
+        RefusedError: If it is not valid.
+    """
+    try:
+        async with request.form(max_files=1000, max_part_size=MAX_PART_SIZE) as form:
+            described = form.get("signRequest")
+            if described is None:
+                raise refused("0.0.2", "missing signRequest")
+            text = described.encode() if isinstance(described, str) else await described.read()
+            fields = await asyncio.to_thread(validation.sign_request, parsed(text), "SignRequestDocument")
+            files = [item for item in form.getlist("files") if isinstance(item, UploadFile)]
+            if len(files) != len(fields["documents"]):
+                raise refused("0.0.2", f"missing files: {len(files)} for {len(fields['documents'])} documents")
+            by_name = {file.filename: file for file in files}
+            if len(by_name) < len(files):
+                by_name = {}  # names that are used twice tell nothing
+            contents = []
+            for item, file in zip(fields["documents"], files, strict=True):
+                document = item["documentRequest"]
+                named = by_name.get(document["name"]) or by_name.get(document["externalReference"])
+                contents.append(await (named or file).read())
+    except HTTPException as error:  # Starlette's word on a multipart body that is none
+        raise refused("0.0.2", f"malformed multipart: {error.detail}") from error
+    return SignRequest(fields, contents)
+
+
+def parsed(body: bytes) -> Any:
+    """A JSON body.
+
+    Raises:
+        RefusedError: If it is none.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise refused("0.0.2", "malformed JSON") from error
+
+
+def _base64_request(body: bytes, validation: Validation) -> SignRequest:
+    fields = validation.sign_request(parsed(body), "SignRequestBase64Document")
+    return SignRequest(fields, [_decoded(item["documentRequest"].pop("base64Content")) for item in fields["documents"]])
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise refused("0.0.6", "documentRequest.base64Content is no base64") from error
