@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from .administration import Administration
 from .answers import answer_instead, spoilt_response
 from .call import Call, Handler
-from .certificate import issue_identity, pem
+from .certificate import Root, pem
 from .consultation import Consultation
 from .definition import as_page, as_swagger2, load_definition
 from .faults import Fault, Faults, On
@@ -105,15 +105,15 @@ class SandboxApplication:
         self.page_url = f"{origin}/__sandbox/"
         self.client_id = CLIENT_ID
         self.client_secret = CLIENT_SECRET
-        identity = issue_identity()
-        self.root_certificate = pem(identity.root)
+        root = Root()
+        self.root_certificate = pem(root.certificate)
         self.faults = Faults(faults, seed=seed)
         self.journal = Journal()
         self._tokens = TokenServer({CLIENT_ID: CLIENT_SECRET, **(clients or {})}, token_lifetime, clock)
         self._operations = Operations(state)
         self._validation = Validation()
         self._signing = Signing(
-            self._operations, self._validation, SignatureMaker(identity), self.faults, self.journal, self._strike
+            self._operations, self._validation, SignatureMaker(root), self.faults, self.journal, self._strike
         )
         self._consultation = Consultation(self._operations, self._validation, self._strike)
         self._administration = Administration(self._operations, self.faults, self.journal, self.root_certificate)
