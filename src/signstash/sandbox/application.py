@@ -116,7 +116,15 @@ class SandboxApplication:
             self._operations, self._validation, SignatureMaker(root), self.faults, self.journal, self._strike
         )
         self._consultation = Consultation(self._operations, self._validation, self._strike)
-        self._administration = Administration(self._operations, self.faults, self.journal, self.root_certificate)
+        settings = {
+            "base_url": self.base_url,
+            "integration_base_url": self.integration_base_url,
+            "token_url": self.token_url,
+            "client_id": CLIENT_ID,
+        }
+        self._administration = Administration(
+            self._operations, self.faults, self.journal, self.root_certificate, settings
+        )
         self._starlette = Starlette(routes=self._routes())
 
     @property

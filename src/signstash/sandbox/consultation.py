@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import zipfile
 from typing import Any
 
@@ -87,7 +88,7 @@ class Consultation:
 
     async def _operation(self, request: Request, call: Call) -> dict[str, Any]:
         text = request.path_params["number"]
-        if not (text.isascii() and text.removeprefix("-").isdecimal() and abs(int(text[:20])) < 2**63):
+        if not re.fullmatch("-?[0-9]{1,19}", text) or abs(int(text)) >= 2**63:
             raise refused("0.0.6", "operationId is no number")
         operation = await asyncio.to_thread(self._operations.find, int(text), call.token.client_id)
         if operation is None:

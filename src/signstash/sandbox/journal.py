@@ -51,6 +51,7 @@ class Journal:
     def __init__(self) -> None:
         self._arrivals: deque[Arrival] = deque(maxlen=ARRIVALS)
         self._contents: dict[int, bytes] = {}
+        self._bytes = 0
         self._lock = threading.Lock()
 
     def note(self, arrival: Arrival) -> None:
@@ -62,8 +63,9 @@ class Journal:
         """Keep a signed document to be looked at, until newer ones need the room."""
         with self._lock:
             self._contents[document] = content
-            while sum(map(len, self._contents.values())) > CONTENT_BYTES:
-                del self._contents[next(iter(self._contents))]
+            self._bytes += len(content)
+            while self._bytes > CONTENT_BYTES:
+                self._bytes -= len(self._contents.pop(next(iter(self._contents))))
 
     def content(self, document: int) -> bytes | None:
         """A signed document, if it is still there."""

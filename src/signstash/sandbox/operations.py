@@ -154,18 +154,28 @@ class Operations:
 
     def latest(self, limit: int) -> list[dict[str, Any]]:
         """The newest documents with their operations, newest first, for people to look at."""
+        columns = {
+            "document": "documents.id",
+            "operation": "operation",
+            "service": "service",
+            "clientId": "client_id",
+            "externalReference": "reference",
+            "name": "name",
+            "signed": "signed",
+            "reason": "reason",
+            "kept": "content IS NOT NULL",
+            "fields": "documents.fields",
+        }
         with self._lock:
             rows = self._database.execute(
-                "SELECT documents.id, operation, service, client_id, reference, name, signed, reason, documents.fields"
-                " FROM documents JOIN operations ON operations.id = operation ORDER BY documents.id DESC LIMIT ?",
+                f"SELECT {', '.join(columns.values())} FROM documents JOIN operations ON operations.id = operation"  # noqa: S608
+                " ORDER BY documents.id DESC LIMIT ?",
                 (limit,),
             ).fetchall()
-        names = ("document", "operation", "service", "clientId", "externalReference", "name", "signed", "reason")
-        return [
-            {**dict(zip(names, row[:-1], strict=True)), "signed": bool(row[6]), **_shown(json.loads(row[-1]))}
-            for row in rows
-        ]
+        return [_shown(dict(zip(columns, row, strict=True))) for row in rows]
 
 
-def _shown(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: fields[name] for name in ("signError", "contentType", "contentLength") if name in fields}
+def _shown(document: dict[str, Any]) -> dict[str, Any]:
+    fields = json.loads(document.pop("fields"))
+    shown = {name: fields[name] for name in ("signError", "contentType", "contentLength") if name in fields}
+    return {**document, "signed": bool(document["signed"]), "kept": bool(document["kept"]), **shown}

@@ -17,6 +17,8 @@ from .refusals import RefusedError, refused
 
 _IMAGE_FORMATS: Final = {"IMAGE_PNG": "PNG", "IMAGE_JPG": "JPEG"}
 
+_MANDATORY: Final = ("externalReference", "name", "base64Content")
+
 _WHERE: Final = "signRequest"
 
 
@@ -42,9 +44,9 @@ class Validation:
             raise _missing("documents")
         for number, item in enumerate(given["documents"]):
             where = f"documents[{number}]"
-            _refuse_empty(item["documentRequest"], f"{where}.documentRequest.")
+            _refuse_empty(item["documentRequest"], f"{where}.documentRequest", *_MANDATORY)
             _refuse_what_does_not_fit(item["signatureInfo"], f"{where}.signatureInfo")
-        _refuse_empty({name: given[name] for name in ("externalReference", "description")}, "")
+        _refuse_empty(given, "", "externalReference", "description")
         return given
 
     def valid(self, value: Any, schema: Mapping[str, Any], name: str) -> Any:
@@ -86,10 +88,10 @@ def _missing(what: str) -> RefusedError:
     return refused("0.0.2", f"missing {_WHERE}.{what}")
 
 
-def _refuse_empty(fields: Mapping[str, Any], where: str) -> None:
-    for name, value in fields.items():
-        if not value.strip():
-            raise _missing(where + name)
+def _refuse_empty(fields: Mapping[str, Any], where: str, *names: str) -> None:
+    for name in names:
+        if name in fields and not fields[name].strip():
+            raise _missing(f"{where}.{name}".removeprefix("."))
 
 
 def _without_nulls(value: Any) -> Any:
@@ -115,7 +117,7 @@ def _refuse_what_does_not_fit(info: Mapping[str, Any], where: str) -> None:
     where += ".visibleSignatureInfo"
     if info["signatureType"] != "PAdES":
         raise refused("0.0.6", f"{where} is for PDF only")
-    _refuse_empty({"locationValue": visible["locationValue"]}, f"{where}.")
+    _refuse_empty(visible, where, "locationValue")
     if visible.get("templateType") == "ONE_OFF" and not visible.get("oneOffTemplate"):
         raise _missing(f"{where}.oneOffTemplate")
     _check(where, visible, "area", lambda text: numbers(text, "width", "height"))

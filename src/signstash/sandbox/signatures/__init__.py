@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...models import SignatureInfo, SignatureType
 from ..certificate import Root
 from .cms import sign_bytes
@@ -10,6 +12,9 @@ from .signer import CannotSignError, Seal
 from .xml import sign_xml
 
 __all__ = ["CannotSignError", "SignatureMaker"]
+
+
+_KINDS: Final = {SignatureType.PADES: sign_pdf, SignatureType.XADES: sign_xml, SignatureType.CADES: sign_bytes}
 
 
 class SignatureMaker:
@@ -32,8 +37,9 @@ class SignatureMaker:
         Raises:
             CannotSignError: If it cannot be signed in that way.
         """
-        if info.signature_type == SignatureType.PADES:
-            return sign_pdf(content, info, self._seal)
-        if info.signature_type == SignatureType.XADES:
-            return sign_xml(content, info, self._seal)
-        return sign_bytes(content, info, self._seal)
+        try:
+            return _KINDS[SignatureType(info.signature_type)](content, info, self._seal)
+        except CannotSignError:
+            raise
+        except Exception as error:  # whatever a broken document brings up in its parser is its own failure
+            raise CannotSignError(f"{type(error).__name__}: {error}") from error

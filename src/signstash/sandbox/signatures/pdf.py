@@ -39,31 +39,26 @@ def sign_pdf(content: bytes, info: SignatureInfo, seal: Seal) -> bytes:
     """The document with its signature in it.
 
     Raises:
-        CannotSignError: If it is no PDF, or cannot be signed as it is asked for.
+        CannotSignError: If it cannot be signed as it is asked for.
     """
     visible = info.visible_signature_info or None
-    try:
-        writer = IncrementalPdfFileWriter(BytesIO(content), strict=False)
-        present = {name: value is not None for name, value, _ in fields.enumerate_sig_fields(writer)}
-        name, box, page = _place(visible, present, content)
-        signer = signers.PdfSigner(
-            signers.PdfSignatureMetadata(
-                field_name=name,
-                reason=info.reason or None,
-                location=info.location or None,
-                subfilter=fields.SigSeedSubFilter.PADES,
-                md_algorithm="sha256",
-            ),
-            seal.signer,
-            timestamper=seal.timestamper if info.apply_timestamp else None,
-            stamp_style=_looks(visible) if visible else None,
-            new_field_spec=None if name in present else fields.SigFieldSpec(name, on_page=page, box=box),
-        )
-        return bytes(asyncio.run(signer.async_sign_pdf(writer)).getvalue())
-    except CannotSignError:
-        raise
-    except Exception as error:  # whatever a broken PDF brings up in its parser is this document's own failure
-        raise CannotSignError(f"{type(error).__name__}: {error}") from error
+    writer = IncrementalPdfFileWriter(BytesIO(content), strict=False)
+    present = {name: value is not None for name, value, _ in fields.enumerate_sig_fields(writer)}
+    name, box, page = _place(visible, present, content)
+    signer = signers.PdfSigner(
+        signers.PdfSignatureMetadata(
+            field_name=name,
+            reason=info.reason or None,
+            location=info.location or None,
+            subfilter=fields.SigSeedSubFilter.PADES,
+            md_algorithm="sha256",
+        ),
+        seal.signer,
+        timestamper=seal.timestamper if info.apply_timestamp else None,
+        stamp_style=_looks(visible) if visible else None,
+        new_field_spec=None if name in present else fields.SigFieldSpec(name, on_page=page, box=box),
+    )
+    return bytes(asyncio.run(signer.async_sign_pdf(writer)).getvalue())
 
 
 def _place(

@@ -62,10 +62,10 @@ _DS = "http://www.w3.org/2000/09/xmldsig#"
 def _holder(root: Any, location: str) -> Any:
     """The element that is to hold the signature: the first of that name, wherever it is."""
     name = location.rpartition(":")[2]
-    found = root.xpath("//*[local-name() = $name]", name=name)
-    if not found:
+    found = next((element for element in root.iter("*") if etree.QName(element).localname == name), None)
+    if found is None:
         raise CannotSignError(f"the document has no element {location!r} for the signature")
-    return found[0]
+    return found
 
 
 def _add_timestamp(signed: Any, seal: Seal, canonical: CanonicalizationMethod) -> None:
