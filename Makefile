@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate prove-regeneration prove-kills prove-faults fuzz bench lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate prove-regeneration prove-kills prove-faults fuzz fuzz-sandbox bench lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -50,10 +50,15 @@ prove-faults: $(INSTALLED)
 fuzz: $(INSTALLED)
 	SIGNSTASH_FUZZ_EXAMPLES=30000 $(BIN)/python -m pytest -q --timeout 3600 tests/test_fuzz.py
 
+# Slow: two thousand made-up requests for each of the sandbox's operations.
+fuzz-sandbox: $(INSTALLED)
+	SIGNSTASH_SANDBOX_EXAMPLES=2000 $(BIN)/python -m pytest -q --timeout 3600 tests/test_sandbox_fuzz.py
+
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.auth
 	$(BIN)/python -m tests.benchmarks.runs
 	$(BIN)/python -m tests.benchmarks.payloads
+	$(BIN)/python -m tests.benchmarks.sandbox
 
 # Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
 lock: $(INSTALLED)

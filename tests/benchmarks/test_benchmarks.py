@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks import auth, payloads, runs
+from tests.benchmarks import auth, payloads, runs, sandbox
 
 
 def test_auth() -> None:
@@ -35,3 +35,10 @@ def test_payloads() -> None:
     peaks = [float(row.partition("peak")[2].split()[0]) for row in rows[-3:]]
     assert max(peaks[:2]) < 30, "what is signed from disk to disk does not stay in memory"
     assert peaks[2] > 12
+
+
+def test_sandbox() -> None:
+    started, signed = sandbox.rows(documents=2, size=20_000)
+
+    assert started.startswith("sandbox started in ")
+    assert signed.startswith("2 PDFs of ")

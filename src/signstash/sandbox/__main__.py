@@ -3,6 +3,7 @@
 import argparse
 import json
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Sequence
@@ -93,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except OSError as error:
         sys.stderr.write(f"The sandbox cannot listen on {given.host}:{given.port}: {error.strerror}.\n")
+        return 1
+    except sqlite3.Error as error:
+        sys.stderr.write(f"The state cannot be kept in {given.state}: {error}.\n")
         return 1
     except ValueError as error:
         sys.stderr.write(f"{error}\n".replace("allow_remote=True", "--allow-remote"))

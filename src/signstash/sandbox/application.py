@@ -86,6 +86,9 @@ class SandboxApplication:
         state: SQLite file in which operations outlive the sandbox. Left out, they are kept in memory.
         origin: Scheme, host and port in the URLs.
         clock: Gives the seconds since 1970, for tokens.
+
+    Raises:
+        sqlite3.Error: If the state's file cannot be used.
     """
 
     def __init__(
@@ -158,10 +161,6 @@ class SandboxApplication:
                 "raw_path": path.encode(errors="surrogateescape"),
             }
         await self._starlette(scope, receive, send)
-
-    def close(self) -> None:
-        """Close the state's file."""
-        self._operations.close()
 
     def _credentials(self, base_url: str) -> dict[str, str]:
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -52,17 +53,16 @@ class Operations:
 
     Args:
         path: The file; None keeps all in memory.
+
+    Raises:
+        sqlite3.Error: If the file cannot be used.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path or ":memory:", check_same_thread=False)
+        weakref.finalize(self, self._database.close)  # what was signed can be asked after the sandbox has ended
         self._database.executescript(_TABLES)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._database.close()
 
     def take(self, request_reference: str, document_references: Iterable[str]) -> None:
         """Take the references of a request: all of them, or none.

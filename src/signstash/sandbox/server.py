@@ -39,6 +39,7 @@ class Sandbox(SandboxApplication):
     Raises:
         ValueError: If the address is not a loopback one, and `allow_remote` is not given.
         OSError: If it cannot listen there.
+        sqlite3.Error: If the state's file cannot be used.
     """
 
     def __init__(
@@ -49,7 +50,11 @@ class Sandbox(SandboxApplication):
         self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where it is reached from here
         origin = f"http://{f'[{shown}]' if ':' in shown else shown}:{self._socket.getsockname()[1]}"
-        super().__init__(origin=origin, **options)
+        try:
+            super().__init__(origin=origin, **options)
+        except BaseException:
+            self._socket.close()
+            raise
         self._connections: dict[Any, asyncio.Transport] = {}
         self._server = uvicorn.Server(
             uvicorn.Config(

@@ -31,6 +31,10 @@ _COMMON_NAME: Final = re.compile(
 )
 """The ways in which Velocity can ask for it. What else begins with a dollar stays as it is, as in Velocity."""
 
+_RESERVED: Final = 8192
+_RESERVED_WITH_TIMESTAMP: Final = 16384
+"""Room for the signature in hexadecimal; without it pyHanko signs twice, first only to see how long it gets."""
+
 _PDFIUM: Final = threading.Lock()
 """PDFium must not be used by two threads at once."""
 
@@ -58,7 +62,8 @@ def sign_pdf(content: bytes, info: SignatureInfo, seal: Seal) -> bytes:
         stamp_style=_looks(visible) if visible else None,
         new_field_spec=None if name in present else fields.SigFieldSpec(name, on_page=page, box=box),
     )
-    return bytes(asyncio.run(signer.async_sign_pdf(writer)).getvalue())
+    reserved = _RESERVED_WITH_TIMESTAMP if info.apply_timestamp else _RESERVED
+    return bytes(asyncio.run(signer.async_sign_pdf(writer, bytes_reserved=reserved)).getvalue())
 
 
 def _place(
