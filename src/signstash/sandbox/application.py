@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -26,7 +27,7 @@ from .definition import as_page, as_swagger2, load_definition
 from .faults import Fault, Faults, On
 from .journal import Arrival, Journal
 from .operations import Operations, ServiceName
-from .refusals import RefusedError, not_found, refused
+from .refusals import RefusedError, refused
 from .signatures import SignatureMaker
 from .signing import Signing
 from .tokens import Token, TokenServer
@@ -128,7 +129,7 @@ class SandboxApplication:
         self._administration = Administration(
             self._operations, self.faults, self.journal, self.root_certificate, settings
         )
-        self._starlette = Starlette(routes=self._routes())
+        self._starlette = Starlette(routes=self._routes(), exception_handlers={HTTPException: self._nothing_there})
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -192,7 +193,6 @@ class SandboxApplication:
                 Route(f"{base}/v3/api-docs", openapi3),
                 Route(f"{base}/v2/api-docs", swagger2),
                 Route(f"{base}/swagger-ui.html", page),
-                Route(f"{base}/{{path:path}}", self._endpoint("consult", service, _nothing_there)),
             ]
         return [*routes, *self._administration.routes()]
 
@@ -232,6 +232,15 @@ class SandboxApplication:
         self.journal.note(arrival)
         return response
 
+    async def _nothing_there(self, request: Request, error: Exception) -> Response:
+        """Answer what has no address, or another method, as Spring does."""
+        assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
+        path = request.scope["signstash.path"]
+        body = {"status": error.status_code, "error": error.detail, "path": path}
+        cause = f"there is no {request.method} {path}"
+        self.journal.note(Arrival(request.method, path, status=error.status_code, cause=cause))
+        return JSONResponse(body, error.status_code, error.headers)
+
     async def _strike(self, call: Call, names: Sequence[str] = ()) -> Fault | None:
         """Let the fault strike that concerns a request, if one does.
 
@@ -252,7 +261,3 @@ class SandboxApplication:
         if fault.kind in ("expired_token", "revoked_token"):
             self._tokens.revoke(call.token)
         raise answer_instead(fault)
-
-
-async def _nothing_there(request: Request, _: Call) -> Response:
-    raise not_found(request.url.path)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from io import BytesIO
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
 from PIL import Image
 
 from .definition import load_maintained_definition
 from .placing import DEFAULT_AREA, colour, font_size, numbers
 from .refusals import RefusedError, refused
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator, ValidationError
 
 _IMAGE_FORMATS: Final = {"IMAGE_PNG": "PNG", "IMAGE_JPG": "JPEG"}
 
@@ -60,6 +61,10 @@ class Validation:
         Raises:
             RefusedError: With `0.0.2` for what is missing, `0.0.6` for what is wrong.
         """
+        # Imported here, so that sandboxes start quickly.
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
+
         if name not in self._validators:
             self._validators[name] = Draft202012Validator({**schema, "components": self._components})
         given = _without_nulls(value)

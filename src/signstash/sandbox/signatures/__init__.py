@@ -9,12 +9,17 @@ from ..certificate import Root
 from .cms import sign_bytes
 from .pdf import sign_pdf
 from .signer import CannotSignError, Seal
-from .xml import sign_xml
 
 __all__ = ["CannotSignError", "SignatureMaker"]
 
 
-_KINDS: Final = {SignatureType.PADES: sign_pdf, SignatureType.XADES: sign_xml, SignatureType.CADES: sign_bytes}
+def _sign_xml(content: bytes, info: SignatureInfo, seal: Seal) -> bytes:
+    from .xml import sign_xml  # loads signxml, which sandboxes that sign PDFs only need not wait for
+
+    return sign_xml(content, info, seal)
+
+
+_KINDS: Final = {SignatureType.PADES: sign_pdf, SignatureType.XADES: _sign_xml, SignatureType.CADES: sign_bytes}
 
 
 class SignatureMaker:

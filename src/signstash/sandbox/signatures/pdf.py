@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-import threading
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
 
-import pypdfium2
 from PIL import Image
 from pyhanko.pdf_utils.font.basic import SimpleFontEngineFactory
 from pyhanko.pdf_utils.images import PdfImage
@@ -34,9 +32,6 @@ _COMMON_NAME: Final = re.compile(
 _RESERVED: Final = 8192
 _RESERVED_WITH_TIMESTAMP: Final = 16384
 """Room for the signature in hexadecimal; without it pyHanko signs twice, first only to see how long it gets."""
-
-_PDFIUM: Final = threading.Lock()
-"""PDFium must not be used by two threads at once."""
 
 
 def sign_pdf(content: bytes, info: SignatureInfo, seal: Seal) -> bytes:
@@ -85,27 +80,14 @@ def _place(
             raise CannotSignError(f"the document has no unsigned field {visible.location_value!r}")
         return visible.location_value, None, 0
     if visible.location_type == VisibleSignatureLocationType.PLACEHOLDER:
-        page, x, y = _find(visible.location_value, content)
+        from .placeholder import find_word  # loads PDFium, which is seldom needed
+
+        page, x, y = find_word(visible.location_value, content)  # that it begins there is the sandbox's choice
     else:
         place = numbers(visible.location_value, "page", "x", "y")
         page, x, y = int(place["page"]) - 1, round(place["x"]), round(place["y"])
     area = numbers(visible.area or DEFAULT_AREA, "width", "height")
     return free, (x, y, x + round(area["width"]), y + round(area["height"])), page
-
-
-def _find(word: str, content: bytes) -> tuple[int, int, int]:
-    """Page (from 0) and lower left corner of a word's first occurrence.
-
-    That the signature begins there is the sandbox's choice: it is not published.
-    """
-    with _PDFIUM, pypdfium2.PdfDocument(content) as document:
-        for number in range(len(document)):
-            text = document[number].get_textpage()  # the document closes it
-            found = text.search(word, match_case=True).get_next()
-            if found is not None:
-                left, bottom, *_ = text.get_charbox(found[0])
-                return number, round(left), round(bottom)
-    raise CannotSignError(f"the document does not hold the placeholder {word!r}")
 
 
 @dataclass(frozen=True)
