@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,6 +154,23 @@ class TestRequests:
             assert abs((item.reception_date - now).total_seconds()) < 5
         assert named.type_ == "SIGN_AND_SEAL"
         assert [item.storage_status for item in named.document_list or ()] == ["CONTENT_ON_TAPE"]
+
+    async def test_a_request_is_answered_late(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+        await sandbox_client.sign(document())
+        sandbox.faults.add(Fault("latency_per_document", seconds=0.05))
+        began = time.perf_counter()
+
+        await sandbox_client.sign_batch([document("a.bin"), document("b.bin"), document("c.bin")])
+
+        assert time.perf_counter() - began >= 3 * 0.05
+
+    def test_random_latency_has_a_bound_and_repeats(self) -> None:
+        def delays() -> list[float]:
+            faults = Faults([Fault("random_latency", seconds=2)], seed=3)
+            return [faults.for_request("sign")[0] for _ in range(100)]
+
+        assert delays() == delays()
+        assert 0 <= min(delays()) < 0.2 < 1.8 < max(delays()) <= 2
 
     def test_latency(self) -> None:
         faults = Faults([Fault("latency", seconds=2), Fault("latency_per_document", seconds=0.5), Fault("0.0.1")])

@@ -37,7 +37,7 @@ async def test_an_operation_is_found_by_a_document_and_holds_what_was_signed(int
     assert not (without.document_list or ())[0].signed_content
     assert complete.delivery_info
     (listed,) = complete.document_list or ()
-    assert listed.storage_status == "CONTENT_STORED"
+    assert listed.storage_status == "CONTENT_PRESERVED"
     assert listed.signed_content
 
 

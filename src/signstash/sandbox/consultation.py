@@ -79,7 +79,7 @@ class Consultation:
         return spoilt_response(Response(archive, media_type="application/zip"), fault)
 
     async def _resend(self, request: Request, call: Call) -> Response:
-        recipients = self._validation.valid(parsed(await read_json(request)), _MAILS, "mails")
+        recipients = self._validation.valid(parsed(await read_json(request)), _MAILS, "mails", "recipients")
         fault = await self._strike(call, ())
         _flag(request)
         await self._operation(request, call)

@@ -108,7 +108,7 @@ class Fault:
         share: Which share of what matches, from 0 to 1.
         seconds: For latency: how long. For `too_many_requests`: what `Retry-After` says.
         status: HTTP status, instead of the usual one.
-        code: For `error`: the `errorCode`.
+        code: The `errorCode` or `signError`, instead of the usual one. `error` has none of its own.
 
     Raises:
         ValueError: If one of these cannot be; it names which, and what can be.

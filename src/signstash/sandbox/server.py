@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import socket
 import struct
+import sys
 import threading
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -18,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from .answers import HANG_UP
 from .application import Options, SandboxApplication
 
-_RESET = struct.pack("ii", 1, 0)
+_RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """Socket option that makes the end of a connection a reset."""
 
 

@@ -7,7 +7,7 @@ import base64
 import datetime as dt
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -23,8 +23,6 @@ from .refusals import refused
 from .requests import SignRequest, read_base64, read_multipart
 from .signatures import CannotSignError, SignatureMaker
 from .validation import Validation
-
-Read = Callable[[Request, Validation], Awaitable[SignRequest]]
 
 COMPANY: Final[Mapping[str, str]] = {
     "name": "Sandbox Test Company",
@@ -84,9 +82,10 @@ class Signing:
             await asyncio.to_thread(self._operations.take, asked.fields["externalReference"], asked.document_references)
         except TakenError as taken:
             raise refused("0.0.7", f"externalReference {taken}") from taken
+        stored = _storage_status(asked.fields, call)
         began = time.perf_counter()
         documents = [
-            await asyncio.to_thread(self._sign, item, content, call)
+            await asyncio.to_thread(self._sign, item, content, stored)
             for item, content in zip(asked.fields["documents"], asked.contents, strict=True)
         ]
         fields = _operation_fields(asked.fields, call, documents, time.perf_counter() - began)
@@ -100,7 +99,7 @@ class Signing:
         operation = spoilt_fields(operation, fault)
         return spoilt_response(await asyncio.to_thread(operation_answer, operation, contents), fault)
 
-    def _sign(self, item: Mapping[str, Any], content: bytes, call: Call) -> SignedContent:
+    def _sign(self, item: Mapping[str, Any], content: bytes, stored: str) -> SignedContent:
         described = item["documentRequest"]
         fields = {name: described[name] for name in ("externalReference", "name", "contentType")}
         fields["receptionDate"] = _now()
@@ -112,10 +111,8 @@ class Signing:
         except CannotSignError as error:
             failed = {"signStatus": "ERROR_SIGNING", "signError": error.sign_error}
             return SignedContent({**fields, **failed}, reason=str(error))
-        stored = "CONTENT_NOT_STORED" if call.service == "proxy" else "CONTENT_STORED"
-        return SignedContent(
-            {**fields, "signStatus": "SIGNED", "storageStatus": stored, "contentLength": len(signed)}, signed
-        )
+        done = {"signStatus": "SIGNED", "storageStatus": stored, "contentLength": len(signed)}
+        return SignedContent({**fields, **done}, signed)
 
 
 def operation_answer(operation: Mapping[str, Any], contents: list[bytes | None]) -> Response:
@@ -131,6 +128,12 @@ def operation_answer(operation: Mapping[str, Any], contents: list[bytes | None])
     ]
     body = json.dumps({**operation, "documentList": documents}, ensure_ascii=False)
     return Response(body, media_type="application/json")
+
+
+def _storage_status(asked: Mapping[str, Any], call: Call) -> str:
+    if call.service == "proxy":
+        return "CONTENT_NOT_STORED"
+    return "CONTENT_PRESERVED" if asked.get("preservationInfo", {}).get("preserveContent") else "CONTENT_STORED"
 
 
 def _operation_fields(

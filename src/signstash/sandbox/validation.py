@@ -50,13 +50,14 @@ class Validation:
         _refuse_empty(given, "", "externalReference", "description")
         return given
 
-    def valid(self, value: Any, schema: Mapping[str, Any], name: str) -> Any:
+    def valid(self, value: Any, schema: Mapping[str, Any], name: str, where: str = _WHERE) -> Any:
         """A value without what is null, if it fits a schema.
 
         Args:
             value: The value.
             schema: The schema.
-            name: Under which name to keep the schema's validator.
+            name: Name of the schema.
+            where: What the value is, for the answer.
 
         Raises:
             RefusedError: With `0.0.2` for what is missing, `0.0.6` for what is wrong.
@@ -73,7 +74,7 @@ class Validation:
         if lacking:
             raise _missing(_path(lacking[0], str(lacking[0].message).split("'")[1]))
         if errors:
-            raise refused("0.0.6", _wrong(best_match(errors) or errors[0]))
+            raise refused("0.0.6", _wrong(best_match(errors) or errors[0], where))
         return given
 
 
@@ -82,8 +83,8 @@ def _path(error: ValidationError, *names: str) -> str:
     return "".join(steps).removeprefix(".")
 
 
-def _wrong(error: ValidationError) -> str:
-    where = ".".join(filter(None, (_WHERE, _path(error))))
+def _wrong(error: ValidationError, where: str) -> str:
+    where = ".".join(filter(None, (where, _path(error))))
     if error.validator == "enum":
         return f"{where} is none of {error.validator_value}"
     return f"{where} is no {error.validator_value}"  # what it is may be a secret or large
@@ -136,7 +137,8 @@ def _refuse_what_does_not_fit(info: Mapping[str, Any], where: str) -> None:
 
 def _check(where: str, fields: Mapping[str, Any], name: str, read: Callable[[str], object]) -> None:
     try:
-        read(fields[name]) if fields.get(name) else None
+        if fields.get(name):
+            read(fields[name])
     except ValueError as error:
         raise refused("0.0.6", f"{where}.{name}: {error}") from error
 

@@ -27,6 +27,8 @@ class _Signer(XAdESSigner):
     def _add_reference_to_signed_info(self, sig_root: Any, node_to_reference: Any, **attributes: Any) -> None:
         super()._add_reference_to_signed_info(sig_root, node_to_reference, **attributes)  # type: ignore[no-untyped-call]
         (signed_info,) = sig_root.iter(ds_tag("SignedInfo"))
+        if signed_info[-1][0].tag == ds_tag("Transforms"):
+            return
         transforms = etree.Element(ds_tag("Transforms"))
         etree.SubElement(transforms, ds_tag("Transform"), Algorithm=self.c14n_alg.value)
         signed_info[-1].insert(0, transforms)
