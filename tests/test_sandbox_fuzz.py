@@ -23,7 +23,7 @@ from tests.conftest import DEFINITION, INVOICE
 
 pytestmark = pytest.mark.sandbox
 
-EXAMPLES = int(os.environ.get("SIGNSTASH_SANDBOX_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("SIGNSTASH_SANDBOX_EXAMPLES", "8"))
 SETTINGS = settings(
     max_examples=EXAMPLES,
     deadline=None,
