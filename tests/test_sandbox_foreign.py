@@ -6,12 +6,13 @@ import base64
 import json
 import os
 import socket
+import time
 from typing import Any
 
 import httpx
 import pytest
 
-from signstash.sandbox import Sandbox
+from signstash.sandbox import Fault, Sandbox
 from tests.conftest import BASE64_PATH, INVOICE
 
 pytestmark = pytest.mark.sandbox
@@ -116,6 +117,25 @@ def test_a_request_that_comes_in_pieces(sandbox: Sandbox, token: str) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
+def test_a_connection_that_is_reset(sandbox: Sandbox, token: str, kind: str) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    sandbox.faults.add(Fault(kind, times=1))
+
+    with pytest.raises(ConnectionResetError):
+        exchanged(sandbox, "POST", path_of(sandbox.base_url) + BASE64_PATH, headers, json.dumps(request_of()).encode())
+
+
+@pytest.mark.parametrize(("kind", "refusal"), [("expired_token", 409), ("revoked_token", 401)])
+def test_a_token_that_was_ended_stays_so(sandbox: Sandbox, token: str, kind: str, refusal: int) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    path, body = path_of(sandbox.base_url) + BASE64_PATH, json.dumps(request_of()).encode()
+    sandbox.faults.add(Fault(kind, times=1))
+
+    assert exchanged(sandbox, "POST", path, headers, body)[0] == refusal
+    assert exchanged(sandbox, "POST", path, headers, body)[0] == 409
+
+
 @pytest.mark.parametrize(
     ("grant", "status", "error"),
     [
@@ -134,6 +154,28 @@ def test_the_token_server(sandbox: Sandbox, basic: str, grant: str, status: int,
         assert set(answer) == {"access_token", "token_type", "expires_in", "scope", "jti"}
         claims = json.loads(base64.urlsafe_b64decode(answer["access_token"].split(".")[1] + "=="))
         assert (claims["client_id"], claims["jti"]) == (sandbox.client_id, answer["jti"])
+
+
+def test_a_form_that_is_none(sandbox: Sandbox, basic: str) -> None:
+    headers = {"Authorization": f"Basic {basic}", "Content-Type": "multipart/form-data"}
+
+    status, answer = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, b"grant_type=client_credentials")
+
+    assert (status, answer["error"]) == (400, "Missing boundary in multipart.")
+
+
+def test_a_client_that_hangs_up(sandbox: Sandbox, token: str, caplog: pytest.LogCaptureFixture) -> None:
+    url = httpx.URL(sandbox.base_url)
+    head = f"POST {url.path}{BASE64_PATH} HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {token}\r\n"
+    before = len(sandbox.journal.arrivals())
+
+    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+
+    while len(sandbox.journal.arrivals()) == before:
+        time.sleep(0.001)
+    assert sandbox.journal.arrivals()[-1]["cause"] == "the client hung up"
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("authorization", ["", "Basic", "Basic %%%", "Basic YTpi", "Bearer x"])

@@ -13,7 +13,7 @@ from typing import Final, TypedDict
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -27,7 +27,7 @@ from .definition import as_page, as_swagger2, load_definition
 from .faults import Fault, Faults, On
 from .journal import Arrival, Journal
 from .operations import Operations, ServiceName
-from .refusals import RefusedError, refused
+from .refusals import RefusedError, refused, refused_by_spring
 from .signatures import SignatureMaker
 from .signing import Signing
 from .tokens import Token, TokenServer
@@ -220,26 +220,29 @@ class SandboxApplication:
     async def _answered(self, request: Request, answer: Callable[[Arrival], Awaitable[Response]]) -> Response:
         arrival = Arrival(request.method, request.scope["signstash.path"])
         try:
-            response = await answer(arrival)
+            try:
+                response = await answer(arrival)
+            except HTTPException as error:
+                raise refused_by_spring(error, arrival.path) from error
+            except ClientDisconnect as error:
+                raise RefusedError(Response(status_code=400), cause="the client hung up") from error
+            except RefusedError:
+                raise
+            except Exception as error:
+                _LOG.exception("The sandbox failed; this is a mistake in it")
+                raise refused("0.0.1", f"the sandbox failed: {type(error).__name__}: {error}") from error
         except RefusedError as error:
             response = error.response
             arrival.error_code, arrival.cause = error.error_code, error.cause
-        except Exception as error:  # noqa: BLE001 - it is answered, told and kept
-            _LOG.exception("The sandbox failed; this is a mistake in it")
-            response = refused("0.0.1", "the sandbox failed").response
-            arrival.error_code, arrival.cause = "0.0.1", f"{type(error).__name__}: {error}"
         arrival.status = response.status_code
         self.journal.note(arrival)
         return response
 
     async def _nothing_there(self, request: Request, error: Exception) -> Response:
-        """Answer what has no address, or another method, as Spring does."""
-        assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
-        path = request.scope["signstash.path"]
-        body = {"status": error.status_code, "error": error.detail, "path": path}
-        cause = f"there is no {request.method} {path}"
-        self.journal.note(Arrival(request.method, path, status=error.status_code, cause=cause))
-        return JSONResponse(body, error.status_code, error.headers)
+        async def answer(_: Arrival) -> Response:
+            raise error
+
+        return await self._answered(request, answer)
 
     async def _strike(self, call: Call, names: Sequence[str] = ()) -> Fault | None:
         """Let the fault strike that concerns a request, if one does.

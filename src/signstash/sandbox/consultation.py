@@ -8,13 +8,14 @@ import re
 import zipfile
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from .answers import spoilt_fields, spoilt_response
 from .call import Call, Handlers, Strike
 from .operations import Operations
-from .refusals import not_found, refused
+from .refusals import refused
 from .requests import parsed, read_json
 from .signing import operation_answer
 from .validation import Validation
@@ -53,7 +54,7 @@ class Consultation:
         fault = await self._strike(call, ())
         number = await asyncio.to_thread(self._operations.number_of, reference, call.token.client_id)
         if number is None:
-            raise not_found(request.url.path)
+            raise HTTPException(404)
         return spoilt_response(JSONResponse(number), fault)
 
     async def _status(self, request: Request, call: Call) -> Response:
@@ -92,7 +93,7 @@ class Consultation:
             raise refused("0.0.6", "operationId is no number")
         operation = await asyncio.to_thread(self._operations.find, int(text), call.token.client_id)
         if operation is None:
-            raise not_found(request.url.path)
+            raise HTTPException(404)
         return operation
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 CODES: Final[Mapping[str, tuple[int, str]]] = {
@@ -57,7 +58,7 @@ def refused(error_code: str, cause: str, *, status: int | None = None) -> Refuse
     return RefusedError(JSONResponse(body, status or published), error_code=error_code, cause=cause)
 
 
-def not_found(path: str) -> RefusedError:
-    """The refusal of what is not there, as Spring writes it: the service has no code for it that is published."""
-    body = {"status": 404, "error": "Not Found", "path": path}
-    return RefusedError(JSONResponse(body, 404), cause=f"there is no {path}")
+def refused_by_spring(error: HTTPException, path: str) -> RefusedError:
+    """The refusal of what is not there, or cannot be read, as Spring writes it: the service has no code for these."""
+    body = {"status": error.status_code, "error": error.detail, "path": path}
+    return RefusedError(JSONResponse(body, error.status_code, error.headers), cause=f"{error.detail}: {path}")
