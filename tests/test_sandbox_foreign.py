@@ -125,6 +125,9 @@ def test_a_connection_that_is_reset(sandbox: Sandbox, token: str, kind: str) -> 
     with pytest.raises(ConnectionResetError):
         exchanged(sandbox, "POST", path_of(sandbox.base_url) + BASE64_PATH, headers, json.dumps(request_of()).encode())
 
+    told = sandbox.journal.arrivals()[-1]
+    assert (told["fault"], told["status"]) == (kind, 0)
+
 
 @pytest.mark.parametrize(("kind", "refusal"), [("expired_token", 409), ("revoked_token", 401)])
 def test_a_token_that_was_ended_stays_so(sandbox: Sandbox, token: str, kind: str, refusal: int) -> None:

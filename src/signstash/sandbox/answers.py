@@ -29,7 +29,7 @@ class BrokenResponse(Response):
     """
 
     def __init__(self, whole: Response | None = None) -> None:
-        super().__init__(b"" if whole is None else whole.body, 200 if whole is None else whole.status_code)
+        super().__init__(b"" if whole is None else whole.body, 0 if whole is None else whole.status_code)
         self._silent = whole is None
         if whole is not None:
             self.raw_headers = whole.raw_headers

@@ -26,7 +26,7 @@ class Arrival:
         client_id: Alias of the client service, once it is known.
         references: External references of its documents, once they are known.
         fault: Kind of the fault that struck it.
-        status: HTTP status of the answer.
+        status: HTTP status of the answer; 0 if the connection was reset instead.
         error_code: The `errorCode` that it got.
         cause: Why it was refused.
         recipients: Who would have got mails. The sandbox sends none.

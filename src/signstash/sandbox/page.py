@@ -36,7 +36,7 @@ def page(overview: Mapping[str, Any]) -> HTMLResponse:
     """
     documents, requests = overview["documents"], overview["requests"][::-1]
     failed = [item for item in documents if not item["signed"]]
-    refused = [item for item in requests if item["status"] >= 400]
+    refused = [item for item in requests if not _good(item)]
     settings = [(name, _code(value)) for name, value in overview["settings"].items()]
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Sign'Stash sandbox</title>",
@@ -105,11 +105,15 @@ def _asked(item: Mapping[str, Any]) -> str:
 
 
 def _answer(item: Mapping[str, Any]) -> str:
-    return f"{item['status']} {item['error_code']}"
+    return f"{item['status'] or 'reset'} {item['error_code']}"
 
 
 def _answer_cell(item: Mapping[str, Any]) -> str:
-    return _bad(_answer(item)) if item["status"] >= 400 else f"<td class=good>{item['status']}"
+    return f"<td class=good>{item['status']}" if _good(item) else _bad(_answer(item))
+
+
+def _good(item: Mapping[str, Any]) -> bool:
+    return bool(200 <= item["status"] < 400)
 
 
 def _bad(text: str) -> str:
