@@ -105,6 +105,41 @@ class TestSandboxCommand:
         assert ended.stderr.startswith(f"The sandbox cannot listen on 127.0.0.1:{port}: Address already in use")
 
 
+class TestCommand:
+    """`signstash`, as it is installed."""
+
+    COMMAND = str(Path(sys.executable).with_name("signstash"))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([self.COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+    def test_it_tells_what_it_can_do(self) -> None:
+        ended = self.run("--help")
+
+        assert ended.returncode == 0
+        assert re.search(r"sandbox +serve a Sign'Stash on this machine", ended.stdout)
+
+    def test_it_passes_options_on_to_the_sandbox(self) -> None:
+        assert self.run("sandbox", "--help").stdout.startswith("usage: signstash sandbox [-h] [--host HOST]")
+        refused = self.run("sandbox", "--host", "192.0.2.1")
+        assert refused.returncode == 1
+        assert "--allow-remote" in refused.stderr
+
+    @pytest.mark.parametrize("arguments", [[], ["sing"]])
+    def test_what_it_cannot_do_is_a_mistake_of_usage(self, arguments: list[str]) -> None:
+        ended = self.run(*arguments)
+
+        assert ended.returncode == 2
+        assert ended.stderr.startswith("usage: signstash")
+
+    def test_without_its_packages_the_sandbox_says_what_it_needs(self) -> None:
+        ended = python(BARE + "from signstash.command_line import main; sys.exit(main(['sandbox']))")
+
+        assert ended.returncode == 2
+        assert ended.stderr.endswith("pip install 'signstash[sandbox]'\n")
+        assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.sandbox
 class TestDemonstration:
     def test_what_it_leaves_is_a_valid_signature(self, tmp_path: Path) -> None:

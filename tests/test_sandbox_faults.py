@@ -273,7 +273,7 @@ class TestFromOutside:
         script = tmp_path / "faults.json"
         script.write_text(json.dumps([{"kind": "0.0.1", "times": 1}]))
 
-        given = argument_parser().parse_args(
+        given = argument_parser("sandbox").parse_args(
             ["--script", str(script), "--fault", "too_many_requests,times=2,seconds=0.5,reference=FT*"]
         )
 
@@ -283,11 +283,11 @@ class TestFromOutside:
     @pytest.mark.parametrize("fault", ["flood", "0.0.1,times=many", "0.0.1,often=2"])
     def test_in_a_shell_with_a_mistake(self, fault: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
-            argument_parser().parse_args(["--fault", fault])
+            argument_parser("sandbox").parse_args(["--fault", fault])
 
         assert "argument --fault: " in capsys.readouterr().err
 
     def test_what_the_help_says(self) -> None:
-        text = argument_parser().format_help()
+        text = argument_parser("sandbox").format_help()
 
         assert all(f"\n  {name} " in text for name in KINDS)

@@ -48,11 +48,11 @@ def credentials(text: str) -> tuple[str, str]:
     return alias, secret
 
 
-def argument_parser() -> argparse.ArgumentParser:
-    """The options, for `python -m signstash.sandbox`."""
+def argument_parser(program: str) -> argparse.ArgumentParser:
+    """The options of a command."""
     kinds = "".join(f"\n  {name:<32} {kind.meaning}" for name, kind in KINDS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m signstash.sandbox",
+        prog=program,
         description=__doc__,
         epilog=f"faults:{kinds}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -71,16 +71,17 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, program: str = "python -m signstash.sandbox") -> int:
     """Serve, and print what a client needs to be set up with.
 
     Args:
         arguments: The command's options; those of this process if they are left out.
+        program: What the command is called.
 
     Returns:
         The exit status.
     """
-    given = argument_parser().parse_args(arguments)
+    given = argument_parser(program).parse_args(arguments)
     try:
         sandbox = Sandbox(
             host=given.host,
