@@ -19,7 +19,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from signstash.sandbox import Sandbox
-from tests.conftest import DEFINITION, INVOICE
+from tests.conftest import BASE64_PATH, DEFINITION, INVOICE
 
 pytestmark = pytest.mark.sandbox
 
@@ -37,7 +37,7 @@ CONTENTS = {"PAdES": INVOICE.read_bytes(), "XAdES": b"<a><b>1</b></a>", "CAdES":
 PLACES = {"COORDINATE": "page=1,x=70.5,y=100", "SIGN_FIELD": "field", "PLACEHOLDER": "Invoice"}
 
 schema = schemathesis.openapi.from_dict(copy.deepcopy(DEFINITION))
-signing = schema["/api/v0/document/sign/base64/"]["POST"]
+signing = schema[BASE64_PATH]["POST"]
 
 
 @pytest.fixture(scope="module")
