@@ -123,6 +123,7 @@ class TestState:
         assert await client.get_operation_id("FT_1") == first.operation_id
         with pytest.raises(DuplicateReferenceError):
             await client.sign(document)
+        assert after.root_certificate == before.root_certificate != SandboxApplication().root_certificate
         assert after.signatures == {"a.bin": 1}
         assert after.signed_references == {"FT_1": 1}
 

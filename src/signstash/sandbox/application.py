@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from .administration import Administration
 from .answers import answer_instead, spoilt_response
 from .call import Call, Handler
-from .certificate import Root, pem
+from .certificate import Root, new_root, pem
 from .consultation import Consultation
 from .definition import as_page, as_swagger2, load_definition
 from .faults import Fault, Faults, On
@@ -84,7 +84,7 @@ class SandboxApplication:
         seed: What random faults and delays begin with: a run that fails can be repeated.
         clients: Secrets of further client services, by alias.
         token_lifetime: Seconds that a token lives.
-        state: SQLite file in which operations outlive the sandbox. Left out, they are kept in memory.
+        state: SQLite file in which operations and the root certificate outlive the sandbox. Left out, they do not.
         origin: Scheme, host and port in the URLs.
         clock: Gives the seconds since 1970, for tokens.
 
@@ -109,12 +109,12 @@ class SandboxApplication:
         self.page_url = f"{origin}/__sandbox/"
         self.client_id = CLIENT_ID
         self.client_secret = CLIENT_SECRET
-        root = Root()
+        self._operations = Operations(state)
+        root = Root(self._operations.remember("root", new_root))
         self.root_certificate = pem(root.certificate)
         self.faults = Faults(faults, seed=seed)
         self.journal = Journal()
         self._tokens = TokenServer({CLIENT_ID: CLIENT_SECRET, **(clients or {})}, token_lifetime, clock)
-        self._operations = Operations(state)
         self._validation = Validation()
         self._signing = Signing(
             self._operations, self._validation, SignatureMaker(root), self.faults, self.journal, self._strike

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 COMMON_NAME = "Sandbox Test Signer - NOT QUALIFIED"
+ROOT_NAME = "Sandbox Test Root - NOT QUALIFIED"
 AUTHORITY_NAME = "Sandbox Test Timestamps - NOT QUALIFIED"
 
 
@@ -28,63 +29,82 @@ class Identity:
 
 
 class Root:
-    """A root certificate that is made anew, valid from yesterday for a year. Trust it in tests only.
+    """A root certificate, and what it issues. Trust it in tests only.
+
+    Args:
+        saved: Its key and certificate in PEM, from `new_root`.
 
     Attributes:
         certificate: The root's own certificate.
     """
 
-    def __init__(self) -> None:
-        # Quick to make, so that sandboxes start quickly; what signs documents has RSA, as it is usual.
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name("Sandbox Test Root - NOT QUALIFIED")
-        self._yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-        self.certificate = self._issue(self._name, self._key.public_key(), is_root=True).sign(
-            self._key, hashes.SHA256()
-        )
+    def __init__(self, saved: bytes) -> None:
+        key = serialization.load_pem_private_key(saved, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise TypeError(f"the root's key is {type(key).__name__}")
+        self._key = key
+        self.certificate = x509.load_pem_x509_certificate(saved)
 
     def issue_signer(self) -> Identity:
         """A signer of documents."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        builder = self._issue(_name(COMMON_NAME), key.public_key())
-        return Identity(key, builder.sign(self._key, hashes.SHA256()))
+        return self._identity(COMMON_NAME)
 
     def issue_timestamp_authority(self) -> Identity:
         """A timestamp authority."""
+        return self._identity(AUTHORITY_NAME, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]))
+
+    def _identity(self, common_name: str, usage: x509.ExtendedKeyUsage | None = None) -> Identity:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        builder = self._issue(_name(AUTHORITY_NAME), key.public_key()).add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True
-        )
+        builder = _certificate(_name(common_name), key.public_key(), self._key)
+        if usage is not None:
+            builder = builder.add_extension(usage, critical=True)
         return Identity(key, builder.sign(self._key, hashes.SHA256()))
 
-    def _issue(
-        self, subject: x509.Name, public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, *, is_root: bool = False
-    ) -> x509.CertificateBuilder:
-        usage = dict.fromkeys(
-            ("key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
+
+def new_root() -> bytes:
+    """Key and certificate of a new root in PEM, valid from yesterday for a year."""
+    # Elliptic curves are quick to make, so that sandboxes start quickly. What signs documents has RSA, as is usual.
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _certificate(_name(ROOT_NAME), key.public_key(), key, is_root=True).sign(key, hashes.SHA256())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + pem(certificate)
+
+
+def _certificate(
+    subject: x509.Name,
+    public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey,
+    issuer: ec.EllipticCurvePrivateKey,
+    *,
+    is_root: bool = False,
+) -> x509.CertificateBuilder:
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    usage = dict.fromkeys(
+        ("key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(_name(ROOT_NAME))
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(yesterday)
+        .not_valid_after(yesterday + dt.timedelta(days=366))
+        .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=not is_root,
+                content_commitment=not is_root,
+                key_cert_sign=is_root,
+                crl_sign=is_root,
+                **usage,
+            ),
+            critical=True,
         )
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(self._yesterday)
-            .not_valid_after(self._yesterday + dt.timedelta(days=366))
-            .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
-            .add_extension(
-                x509.KeyUsage(
-                    digital_signature=not is_root,
-                    content_commitment=not is_root,
-                    key_cert_sign=is_root,
-                    crl_sign=is_root,
-                    **usage,
-                ),
-                critical=True,
-            )
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
+    )
 
 
 def pem(certificate: x509.Certificate) -> bytes:

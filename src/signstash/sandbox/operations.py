@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, operation INTEGER NOT NULL REFERENCES operations, reference TEXT NOT NULL,
     name TEXT NOT NULL, signed INTEGER NOT NULL, reason TEXT NOT NULL, fields TEXT NOT NULL, content BLOB
 );
+CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS documents_by_reference ON documents (reference);
 CREATE INDEX IF NOT EXISTS documents_by_operation ON documents (operation);
 """
@@ -63,6 +64,16 @@ class Operations:
         self._database = sqlite3.connect(path or ":memory:", check_same_thread=False)
         weakref.finalize(self, self._database.close)  # what was signed can be asked after the sandbox has ended
         self._database.executescript(_TABLES)
+
+    def remember(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """What is kept under a name; made when it is first asked for."""
+        with self._lock, self._database:
+            row = self._database.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+            if row is not None:
+                return bytes(row[0])
+            value = make()
+            self._database.execute("INSERT INTO kept VALUES (?, ?)", (name, value))
+        return value
 
     def take(self, request_reference: str, document_references: Iterable[str]) -> None:
         """Take the references of a request: all of them, or none.
