@@ -141,7 +141,7 @@ def _convert(definition: dict[str, Any]) -> dict[str, Any]:
             "Install it (Debian: apt-get install nodejs npm), or download the OpenAPI 3 form from /v3/api-docs."
         )
     if not CONVERTER.exists():
-        _run(["npm", "ci", "--prefix", str(HERE), "--ignore-scripts", "--no-audit", "--no-fund"], "npm ci")
+        _install_converter()
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "swagger2.json"), Path(folder, "openapi3.json")
         source.write_text(json.dumps(definition), "utf-8")
@@ -153,6 +153,19 @@ def _convert(definition: dict[str, Any]) -> dict[str, Any]:
     if left:
         raise GenerationError(f"a type {left[0]!r} is left after the conversion, which OpenAPI 3 does not know.")
     return converted
+
+
+def _install_converter() -> None:
+    """Install it whole or not at all: another process may do the same at this moment."""
+    with tempfile.TemporaryDirectory(dir=HERE, prefix=".installing-") as folder:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, folder)
+        _run(["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"], "npm ci")
+        try:
+            Path(folder, "node_modules").rename(HERE / "node_modules")
+        except OSError as error:
+            if not CONVERTER.exists():
+                raise GenerationError(f"the converter cannot be installed: {error}.") from error
 
 
 def _run(command: list[str], name: str) -> None:

@@ -19,27 +19,13 @@ from signstash import (
 )
 from signstash.lanes import Lanes
 from signstash.retries import Retries
+from tests.test_auth import Clock
 
 REFUSED = ConnectionFailedError("p.", "c.")
 
 
 def limited(retry_after: float | None) -> RateLimitedError:
     return RateLimitedError("p.", "c.", status_code=429, retryable=True, retry_after=retry_after)
-
-
-class Clock:
-    """A clock that goes on when somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.pauses: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
 
 
 class Call:

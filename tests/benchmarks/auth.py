@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import multiprocessing
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,6 +22,7 @@ import attrs
 import httpx
 
 from signstash import TokenAuth
+from tests.benchmarks.processes import stub
 
 TOKEN = "t" * 900
 """As long as a JWT is."""
@@ -59,7 +59,7 @@ def rows(*, rounds: int, calls: int) -> Iterator[Row]:
         rounds: Rounds of each.
         calls: Calls in a round.
     """
-    with _server() as url:
+    with stub(_serve) as url:
 
         async def get(client: httpx.AsyncClient) -> httpx.Response:
             return await client.get(url)
@@ -109,27 +109,11 @@ class _NoConnection(httpx.AsyncBaseTransport):
         return httpx.Response(200, content=TOKEN_ANSWER if request.url.path == "/token" else b"{}")
 
 
-@contextlib.contextmanager
-def _server() -> Iterator[str]:
-    """A token server and a service in a process of their own, so that only the client's CPU time is measured."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}"
-    finally:
-        ours.send("end")
-        process.join()
-        ours.close()
-
-
 def _serve(ours: Connection) -> None:
     async def serve() -> None:
         server = await asyncio.get_running_loop().create_server(_Answers, "127.0.0.1", 0)
         ours.send(server.sockets[0].getsockname()[1])
-        await asyncio.to_thread(ours.recv)
-        server.close()
+        await server.serve_forever()
 
     asyncio.run(serve())
 

@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import base64
 import contextlib
-import multiprocessing
 import os
 import statistics
 import subprocess
@@ -32,6 +31,7 @@ import attrs
 import httpx
 
 from signstash import Document, SignStash
+from tests.benchmarks.processes import stub
 
 PATH = "/api/v0/document/sign/base64/"
 TOKEN_ANSWER = b'{"access_token": "t", "token_type": "bearer", "expires_in": 86399}'
@@ -211,22 +211,9 @@ def _memory(kind: str) -> float:
     return int(Path("/proc/self/status").read_text("ascii").partition(f"{kind}:")[2].split()[0]) / 1024
 
 
-@contextlib.contextmanager
-def stub() -> Iterator[str]:
-    """Signs whatever it gets; the base URL says how many documents, and how long they are."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}"
-    finally:
-        process.terminate()
-        process.join()
-        ours.close()
-
-
 def _serve(ours: Connection) -> None:
+    """Signs whatever it gets; the base URL says how many documents, and how long they are."""
+
     async def serve() -> None:
         server = await asyncio.start_server(_answer, "127.0.0.1", 0, limit=2**20)
         ours.send(server.sockets[0].getsockname()[1])
@@ -280,7 +267,7 @@ def work(url: str, *, count: int, size: int) -> Iterator[Work]:
 def rows(*, rounds: int, requests: int, large: int, megabytes: int = 20) -> Iterator[str]:
     """Measure, and say so in lines."""
     yield ", ".join(f"{name} {version(name)}" for name in ("httpx", "aiohttp")) + f", Python {sys.version.split()[0]}"
-    with stub() as url:
+    with stub(_serve) as url:
         for count, size, times_more in ((1, 20_000, 50), (50, 200_000, 1)):
             with work(url, count=count, size=size) as given:
                 times = asyncio.run(cpu_times(given, rounds=rounds, requests=requests * times_more))

@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import contextlib
 import json
-import multiprocessing
 import socket
 import statistics
 import time
@@ -32,6 +30,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from signstash import Document, SignStash
+from tests.benchmarks.processes import stub
 
 CONTENT = b"%PDF-1.7\n" + b"x" * 2_000
 PATH = "/api/v0/document/sign/base64/"
@@ -103,7 +102,7 @@ async def _signed(client: httpx.AsyncClient, url: str, numbers: range) -> int:
 def rows(*, documents: int, fixed: float, each: float, many: tuple[int, int], rounds: int) -> Iterator[str]:
     """Measure, and say so in lines."""
     yield f"{documents} documents of {len(CONTENT):,} bytes; a request takes {fixed} s and {each} s for each document"
-    with _stub(fixed, each) as url:
+    with stub(_serve, fixed, each) as url:
         seconds = {
             name: statistics.median(asyncio.run(run(url, documents)) for _ in range(rounds))
             for name, run in (("by hand", with_httpx_by_hand), ("sign_all", with_sign_all))
@@ -112,26 +111,12 @@ def rows(*, documents: int, fixed: float, each: float, many: tuple[int, int], ro
         seconds["loop"] = 10 * asyncio.run(with_a_loop(url, documents // 10))
     for name, taken in seconds.items():
         yield f"{name:10} {taken:8.2f} s   sign_all is {taken / seconds['sign_all']:6.2f} times as fast"
-    with _stub(0.0, 0.0) as url:
+    with stub(_serve, 0.0, 0.0) as url:
         for count in many:
             tracemalloc.start()
             asyncio.run(with_sign_all(url, count))
             yield f"peak memory of sign_all, {count:6} documents: {tracemalloc.get_traced_memory()[1] / 2**20:6.1f} MiB"
             tracemalloc.stop()
-
-
-@contextlib.contextmanager
-def _stub(fixed: float, each: float) -> Iterator[str]:
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_serve, args=(theirs, fixed, each), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}"
-    finally:
-        process.terminate()
-        process.join()
-        ours.close()
 
 
 def _serve(ours: Connection, fixed: float, each: float) -> None:
