@@ -52,6 +52,15 @@ class ClientOptions(TypedDict, total=False):
     retries: RetryPolicy
 
 
+class Credentials(TypedDict):
+    """The arguments of `SignStash` that say which service is asked, and who asks: `SignStash(**credentials)`."""
+
+    base_url: str
+    client_id: str
+    client_secret: str
+    token_url: str
+
+
 class Secret:
     """A text that prints as nothing: not in `repr`, not in `vars`, not in a pickle.
 
