@@ -9,14 +9,18 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import attrs
 import httpx
 
 from .._generated.types import UNSET
 from ..errors import ERROR_CODES
 from ..models import (
+    Company,
     ContentType,
     DocumentResponse,
     ErrorResponse,
+    Folder,
+    FolderContent,
     OperationStatus,
     OperationType,
     SigningStatus,
@@ -98,38 +102,54 @@ def mock_signed(document: SentDocument) -> bytes:
     return document.content + b"\n" + MOCK_SIGNATURE
 
 
-def executed(request: SignRequest, number: int, client_service: str) -> SignOperation:
+def executed(request: SignRequest, number: int, client_service: str, *, stored: bool) -> SignOperation:
     """The operation that a signing request became, without contents.
 
     Args:
         request: The request, with documents that say whether they are signed.
         number: Number of the operation.
         client_service: Alias of the client service that asked.
+        stored: Whether the service keeps what it signs. A proxy does not, and gets hashes only.
     """
+    now = dt.datetime.now(dt.UTC)
     all_signed = all(document.signed for document in request.documents)
     return SignOperation(
         id=number,
         type_=OperationType.SIGN,
         # What a partly failed batch reports as a whole is not published.
         status=OperationStatus.EXECUTED if all_signed else OperationStatus.EXECUTION_ERROR,
+        issuer_company=Company(name="Mocked issuer", vat_number="000000000", country_code="PRT", i_18_n_code="pt_PT"),
         issuer_client_service_alias=client_service,
-        creation_date=dt.datetime.now(dt.UTC),
+        creation_date=now,
         folder_external_reference=request.external_reference,
-        document_list=[_document(document) for document in request.documents],
+        folder=Folder(
+            external_reference=request.external_reference,
+            description=request.description,
+            folder_content=FolderContent.DOCUMENT if stored else FolderContent.HASH,
+        ),
+        document_list=[
+            attrs.evolve(_document(document, stored=stored), internal_id=1000 * number + position, reception_date=now)
+            for position, document in enumerate(request.documents)
+        ],
         delivery_info=UNSET if request.preservation is None else request.preservation.delivery_info,
         execution_time=0,
     )
 
 
-def _document(document: SentDocument) -> DocumentResponse:
-    return DocumentResponse(
+def _document(document: SentDocument, *, stored: bool) -> DocumentResponse:
+    answer = DocumentResponse(
         external_reference=document.external_reference,
         name=document.name,
         content_type=ContentType(document.content_type),
-        sign_status=SigningStatus.SIGNED if document.signed else SigningStatus.ERROR_SIGNING,
-        sign_error=document.sign_error or UNSET,
-        storage_status=StorageStatus.CONTENT_STORED if document.signed else UNSET,
-        content_length=len(mock_signed(document)) if document.signed else UNSET,
+    )
+    if not document.signed:
+        failed = SigningStatus.ERROR_SIGNING
+        return attrs.evolve(answer, sign_status=failed, sign_error=document.sign_error or UNSET)
+    return attrs.evolve(
+        answer,
+        sign_status=SigningStatus.SIGNED,
+        storage_status=StorageStatus.CONTENT_STORED if stored else StorageStatus.CONTENT_NOT_STORED,
+        content_length=len(mock_signed(document)),
     )
 
 

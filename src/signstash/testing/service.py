@@ -151,7 +151,8 @@ class Service:
                 return asked, refusal("0.0.7", f"externalReference {reference[1]}")
         self._taken.update(references)
         asked = attrs.evolve(asked, documents=tuple(self._signed(document) for document in asked.documents))
-        operation = executed(asked, len(self._operations) + 1, self._client_services.get(_token(request), ""))
+        client_service = self._client_services.get(_token(request), "")
+        operation = executed(asked, len(self._operations) + 1, client_service, stored=not _is_proxy(request))
         self._operations.append(_Operation(operation, asked.documents))
         return asked, operation_answer(operation, asked.documents if asked.model.return_signed_content is True else ())
 
@@ -172,9 +173,14 @@ class Service:
         return self._operations[int(number) - 1] if 0 < int(number) <= len(self._operations) else not_found(request)
 
     def _refusal_of_consultation(self, request: httpx.Request) -> httpx.Response | None:
-        if "/einvoice-integration-client-ws/" in request.url.path:  # a proxy, which keeps nothing
+        if _is_proxy(request):
             return not_found(request)
         return None if self._token_holds(request) else refusal("0.0.10", "token")
+
+
+def _is_proxy(request: httpx.Request) -> bool:
+    """Whether a proxy was asked, as far as the path tells: the Integration Service's is in use for both."""
+    return "/einvoice-integration-client-ws/" in request.url.path
 
 
 def _token(request: httpx.Request) -> str:

@@ -1,0 +1,485 @@
+"""What a mock promises to the tests that hold it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import jsonschema
+import pytest
+import respx
+from pyhanko.pdf_utils.reader import PdfFileReader
+
+from signstash import (
+    ApiError,
+    CertificateNotProvisionedError,
+    CredentialsRejectedError,
+    Document,
+    DuplicateReferenceError,
+    OutcomeUnknownError,
+    Preservation,
+    RateLimitedError,
+    SignStash,
+    SignStashError,
+    TokenRejectedError,
+)
+from signstash.errors import ERROR_CODES
+from signstash.models import SigningError
+from signstash.testing import MOCK_SIGNATURE, MockSignStash
+from tests.conftest import DEFINITION, INVOICE, PDF, url_of
+
+DOCUMENTS = [
+    Document.pdf(PDF, name="invoice.pdf"),
+    Document.xml(b"<invoice/>", name="invoice.xml"),
+    Document.binary(b"\0\1", name="invoice.bin"),
+]
+
+
+def invoice(name: str = "invoice.pdf", **options: str) -> Document:
+    return Document.pdf(PDF, name=name, **options)
+
+
+@pytest.fixture
+def mock() -> Iterator[MockSignStash]:
+    with MockSignStash() as mock:
+        yield mock
+
+
+async def failure(mock: MockSignStash) -> SignStashError | None:
+    try:
+        await mock.client.sign(invoice())
+    except SignStashError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+async def test_a_document_comes_back_as_one_that_says_that_it_is_not_signed(
+    document: Document, mock: MockSignStash
+) -> None:
+    signed = await mock.client.sign(document)
+
+    sent = mock.assert_signed(document.name)
+    assert signed.content.startswith(sent.content)
+    assert MOCK_SIGNATURE in signed.content.removeprefix(sent.content)
+
+
+async def test_what_comes_back_for_a_pdf_can_be_read_and_holds_no_signature(mock: MockSignStash) -> None:
+    signed = await mock.client.sign(Document.pdf(INVOICE))
+
+    reader = PdfFileReader(io.BytesIO(signed.content))
+    assert reader.root["/Pages"]["/Count"] == 1
+    assert reader.embedded_signatures == []
+
+
+@pytest.mark.parametrize("upload", ["base64", "multipart"])
+async def test_requests_are_read_from_what_was_sent(upload: str, mock: MockSignStash) -> None:
+    documents = [Document.pdf(PDF, name='a "b".pdf', reason="Approval"), Document.binary(b"\r\n--\0", name="b.bin")]
+    client = SignStash(**mock.credentials, upload=upload)
+    await client.sign_batch(
+        documents, description="Two", external_reference="R-1", preservation=Preservation(deliver_to=["ana@example.pt"])
+    )
+
+    (request,) = mock.sign_requests
+    assert (request.upload, request.description, request.external_reference) == (upload, "Two", "R-1")
+    assert request.preservation is not None
+    assert request.preservation.delivery_info.person_receiver[0].email == "ana@example.pt"
+    first, second = request.documents
+    assert (first.name, first.content, first.content_type) == ('a "b".pdf', PDF, "application/pdf")
+    assert first.signature.reason == "Approval"
+    assert first.external_reference == request.model.documents[0].document_request.external_reference
+    assert (second.name, second.content) == ("b.bin", b"\r\n--\0")
+
+
+async def test_multipart_files_may_be_named_by_reference(mock: MockSignStash) -> None:
+    client = SignStash(**mock.credentials, upload="multipart", multipart_file_names="external_reference")
+    batch = await client.sign_batch([Document.binary(b"one", name="x"), Document.binary(b"two", name="x")])
+
+    assert [outcome.signed.content[:3] for outcome in batch.outcomes if outcome.signed] == [b"one", b"two"]
+
+
+async def test_no_contents_are_shown(mock: MockSignStash) -> None:
+    await mock.client.sign(Document.binary(b"confidential", name="x.bin"))
+
+    assert "confidential" not in repr(mock.sign_requests)
+    assert "mock-secret" not in repr(mock)
+
+
+@pytest.mark.parametrize("code", ERROR_CODES)
+async def test_every_published_code_becomes_its_exception(code: str, mock: MockSignStash) -> None:
+    mock.api_error(code, times=2 if code == "0.0.10" else 1)
+
+    error = await failure(mock)
+
+    assert type(error) is ERROR_CODES[code].raises
+    assert error.error_code == code
+
+
+async def test_a_code_that_is_not_published_needs_a_status(mock: MockSignStash) -> None:
+    mock.api_error("2.1.7", status_code=418)
+
+    error = await failure(mock)
+    with pytest.raises(ValueError, match=r"code is '2\.1\.8', which is not published\. Give a status_code too, or"):
+        mock.api_error("2.1.8")
+
+    assert isinstance(error, ApiError)
+    assert (error.error_code, error.status_code) == ("2.1.7", 418)
+
+
+@pytest.mark.parametrize("sign_error", SigningError)
+async def test_a_document_fails_by_reference_or_by_name(sign_error: SigningError, mock: MockSignStash) -> None:
+    mock.document_fails("R-1", sign_error)
+    mock.document_fails("b.pdf", sign_error.value, times=1)
+
+    documents = [invoice("a.pdf", external_reference="R-1"), invoice("b.pdf"), invoice("c.pdf")]
+    batch = await mock.client.sign_batch(documents)
+
+    assert [outcome.ok for outcome in batch.outcomes] == [False, False, True]
+    assert {outcome.error.sign_error for outcome in batch.outcomes if outcome.error} == {sign_error}
+    assert [document.sign_error for document in mock.sign_requests[0].documents] == [sign_error, sign_error, None]
+    assert await failure(mock) is None
+
+
+async def test_a_sign_error_that_nobody_knows_is_refused(mock: MockSignStash) -> None:
+    with pytest.raises(ValueError, match=r"sign_error is 'TYPO'\. Choose one of: CERT_SERVICE_GLOBAL_ERROR, "):
+        mock.document_fails("invoice.pdf", "TYPO")
+
+
+@pytest.mark.parametrize("times", [0, -1, True, 1.5])
+async def test_scenarios_take_place_a_whole_number_of_times(times: object, mock: MockSignStash) -> None:
+    with pytest.raises(ValueError, match="Give a whole number above 0, or None"):
+        mock.rate_limited(times)
+
+
+async def test_scenarios_take_place_one_after_the_other(mock: MockSignStash) -> None:
+    mock.rate_limited(times=2, retry_after=1.5)
+    mock.token_expired()
+    mock.connection_lost_after_send()
+    mock.document_fails("invoice.pdf", "TIMESTAMP_SIGN_ERROR", times=1)
+
+    errors = [await failure(mock) for _ in range(4)]
+
+    assert [type(error).__name__ for error in errors] == [
+        "RateLimitedError",
+        "RateLimitedError",
+        "OutcomeUnknownError",
+        "NoneType",
+    ]
+    assert isinstance(errors[0], RateLimitedError)
+    assert errors[0].retry_after == 1.5
+    assert [request.status_code for request in mock.sign_requests] == [429, 429, 409, None, 200]
+
+
+async def test_cleared_scenarios_are_over(mock: MockSignStash) -> None:
+    mock.client_service_inactive()
+    mock.credentials_rejected()
+    mock.certificate_not_provisioned()
+    mock.clear_scenarios()
+
+    assert await failure(mock) is None
+
+
+async def test_credentials_are_refused_as_often_as_told(mock: MockSignStash) -> None:
+    mock.credentials_rejected(times=1)
+
+    with pytest.raises(CredentialsRejectedError):
+        await mock.client.sign(invoice())
+    async with SignStash(**mock.credentials) as client:  # the other one does not ask again for 30 seconds
+        await client.sign(invoice())
+
+
+async def test_a_request_whose_answer_is_lost_was_signed_or_not_as_told(mock: MockSignStash) -> None:
+    first, second = invoice("first.pdf"), invoice("second.pdf")
+    mock.connection_lost_after_send()
+    mock.timeout()
+    for document in (first, second):
+        with pytest.raises(OutcomeUnknownError):
+            await mock.client.sign(document)
+
+    mock.assert_signed("first.pdf")
+    mock.assert_not_signed("second.pdf")
+    with pytest.raises(DuplicateReferenceError):
+        await mock.client.sign(first)
+    await mock.client.sign(second)
+
+
+async def test_a_missing_certificate_concerns_every_document(mock: MockSignStash) -> None:
+    mock.certificate_not_provisioned(times=2)
+
+    batch = await mock.client.sign_batch([invoice("a.pdf"), invoice("b.pdf"), invoice("c.pdf")])
+
+    assert [isinstance(outcome.error, CertificateNotProvisionedError) for outcome in batch.outcomes] == [
+        True,
+        True,
+        False,
+    ]
+
+
+async def test_what_was_signed_can_be_asked_for(mock: MockSignStash, tmp_path: Path) -> None:
+    mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR")
+    batch = await mock.client.sign_batch([invoice(external_reference="FT/1"), invoice("bad.pdf")])
+
+    number = await mock.client.get_operation_id("FT/1")
+    status = await mock.client.get_status(number)
+    operation = await mock.client.get_operation(number, include_content=True)
+    files = await mock.client.download_documents(number, tmp_path)
+    await mock.client.resend_mails(number, ["ana@example.pt"], attach_documents=True)
+
+    assert number == batch.operation.id
+    assert (status.id, status.status) == (number, "EXECUTION_ERROR")
+    assert operation.document_list[0].signed_content.startswith("JVBERi")
+    assert not operation.document_list[1].signed_content
+    assert [file.read_bytes() for file in files] == [batch.outcomes[0].signed.content]
+    (mails,) = mock.resent_mails
+    assert (mails.operation_id, mails.recipients, mails.attach_documents) == (number, ("ana@example.pt",), True)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+async def test_what_was_not_signed_is_not_there(number: int, mock: MockSignStash) -> None:
+    await mock.client.sign(invoice())
+
+    for question in (mock.client.get_status(number), mock.client.get_operation_id("unknown")):
+        with pytest.raises(ApiError) as caught:
+            await question
+        assert caught.value.status_code == 404
+
+
+async def test_a_proxy_keeps_nothing() -> None:
+    with MockSignStash(base_url="http://proxy.test/signstash/einvoice-integration-client-ws") as mock:
+        signed = await mock.client.sign(invoice())
+        with pytest.raises(ApiError) as caught:
+            await mock.client.get_status(signed.operation_id)
+
+    assert caught.value.status_code == 404
+
+
+async def test_every_answer_is_what_the_definition_says(mock: MockSignStash) -> None:
+    mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR", times=1)
+    await mock.client.sign_batch([invoice(), invoice("bad.pdf")], preservation=Preservation(deliver_to=["a@b.pt"]))
+    await mock.client.get_operation_id(mock.sign_requests[0].documents[0].external_reference)
+    await mock.client.get_status(1)
+    await mock.client.get_operation(1, include_content=True)
+    for code in ERROR_CODES:
+        mock.api_error(code)
+        await failure(mock)
+
+    answered = {
+        "signDocumentBatchBase64": mock.routes.sign,
+        "getOperationIdByDocumentExternalReference": mock.routes.operation_id,
+        "getStatus": mock.routes.status,
+        "getSignOperationDetail": mock.routes.detail,
+    }
+    definitions = {item["operationId"]: item for path in DEFINITION["paths"].values() for item in path.values()}
+    checked = 0
+    for operation, route in answered.items():
+        for call in route.calls:
+            status = "200" if call.response.is_success else str(call.response.status_code)
+            (content,) = _resolved(definitions[operation]["responses"][status])["content"].values()
+            schema = _closed({**content["schema"], "components": DEFINITION["components"]})
+            jsonschema.validate(call.response.json(), schema)
+            checked += 1
+    assert checked > len(ERROR_CODES) + 3
+
+
+def _resolved(item: dict) -> dict:
+    if "$ref" not in item:
+        return item
+    return DEFINITION["components"]["responses"][item["$ref"].rpartition("/")[2]]
+
+
+def _closed(schema: dict) -> dict:
+    """The schema, with objects that have no fields but those that are defined."""
+    text = json.dumps(schema, sort_keys=True).replace(
+        '"properties": {', '"additionalProperties": false, "properties": {'
+    )
+    return json.loads(text)
+
+
+async def test_a_malformed_request_is_refused_as_by_the_service(mock: MockSignStash) -> None:
+    async with SignStash(**mock.credentials) as client:
+        await client.sign(invoice())
+        token = mock.routes.sign.calls.last.request.headers["Authorization"]
+    async with httpx.AsyncClient(headers={"Authorization": token}) as http_client:
+        url = str(mock.routes.sign.calls.last.request.url)
+        answers = [await http_client.post(url, json=body) for body in ({}, [], {"externalReference": 1})]
+        answers.append(await http_client.post(url.replace("base64/", ""), content=b"no multipart"))
+
+    assert {answer.json()["errorCode"] for answer in answers} == {"0.0.2"}
+    assert len(mock.sign_requests) == 1
+
+
+async def test_a_token_of_somebody_else_is_refused(mock: MockSignStash) -> None:
+    class Foreign(httpx.Auth):
+        def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:
+            request.headers["Authorization"] = "Bearer foreign"
+            yield request
+
+    client = SignStash(mock.credentials["base_url"], "client service", auth=Foreign())
+
+    with pytest.raises(TokenRejectedError):
+        await client.sign(invoice())
+
+
+async def test_a_client_may_outlive_a_mock() -> None:
+    with MockSignStash() as first:
+        client = SignStash(**first.credentials)
+        await client.sign(invoice())
+    with MockSignStash() as second:
+        await client.sign(invoice())
+        await client.aclose()
+
+    assert [request.status_code for request in second.sign_requests] == [200]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"base_url": "http://proxy:8081/signstash/einvoice-integration-client-ws", "environment": "production"},
+        {"base_url": "https://elsewhere.example/x", "token_url": "https://login.example/own/token"},
+    ],
+)
+async def test_it_answers_at_any_url(settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/not/there")  # certificates are not read: that takes longer than a test
+    with MockSignStash(token_url="https://anything.example/own/token") as mock:
+        async with SignStash(client_id="own", client_secret="own", **settings) as client:
+            signed = await client.sign(invoice())
+
+    assert signed.external_reference.startswith("own_")
+    mock.assert_signed(signed.external_reference)
+
+
+async def test_its_routes_are_those_of_respx(mock: MockSignStash) -> None:
+    mock.routes.status.respond(500)
+
+    with pytest.raises(SignStashError):
+        await mock.client.get_status(1)
+
+    assert mock.routes.status.call_count == 1
+
+
+async def test_an_unexpected_call_fails_also_if_its_error_is_swallowed() -> None:
+    async def application() -> None:
+        with contextlib.suppress(AssertionError):
+            async with httpx.AsyncClient() as client:
+                await client.get("https://ledger.example/entries")
+        with contextlib.suppress(AssertionError):
+            await asyncio.to_thread(httpx.get, "https://ledger.example/sync")
+
+    with pytest.raises(AssertionError) as caught, MockSignStash():
+        await application()
+
+    assert str(caught.value).split("\n") == [
+        "Nothing was mocked for GET https://ledger.example/entries.",
+        "Nothing was mocked for GET https://ledger.example/sync.",
+    ]
+
+
+async def test_an_unexpected_call_says_what_to_do(mock: MockSignStash) -> None:
+    mock.router.get("https://ledger.example/known").respond(204)
+    async with httpx.AsyncClient() as client:
+        await client.get("https://ledger.example/known")
+        with pytest.raises(AssertionError, match="Add a route to the mock's router, or mend the URL"):
+            await client.get("https://ledger.example/other")
+    mock._router.unexpected.clear()
+
+
+async def test_another_router_may_answer_what_the_mock_does_not_know(mock: MockSignStash) -> None:
+    with respx.mock() as router:
+        router.get("https://ledger.example/entries").respond(204)
+        async with httpx.AsyncClient() as client:
+            assert (await client.get("https://ledger.example/entries")).status_code == 204
+        await mock.client.sign(invoice())
+
+    mock.assert_signed("invoice.pdf")
+
+
+async def test_what_is_not_mocked_may_be_let_pass() -> None:
+    with MockSignStash(assert_all_mocked=False):
+        async with httpx.AsyncClient() as client:
+            assert (await client.get("https://ledger.example/entries")).content == b""
+
+
+async def test_what_was_prepared_and_never_took_place_fails() -> None:
+    async def unfinished(mock: MockSignStash) -> None:
+        mock.credentials_rejected()
+        mock.clear_scenarios()
+        mock.issuer_inactive()
+        mock.rate_limited(times=3)
+        mock.router.get("https://ledger.example/entries")
+        await failure(mock)
+
+    with pytest.raises(AssertionError) as caught, MockSignStash() as mock:
+        await unfinished(mock)
+
+    scenario, route = str(caught.value).split("\n")
+    assert scenario == "The scenario rate_limited(times=3) never took place."
+    assert "ledger.example" in route
+    assert "was never called" in route
+
+
+async def test_unused_preparations_can_be_allowed() -> None:
+    with MockSignStash(assert_all_called=False) as mock:
+        mock.rate_limited()
+        mock.router.get("https://ledger.example/entries")
+
+    with MockSignStash() as mock:
+        mock.rate_limited()
+        mock.assert_all_called = False
+
+
+def test_a_test_that_fails_for_its_own_reason_says_so() -> None:
+    def broken(mock: MockSignStash) -> None:
+        mock.rate_limited()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), MockSignStash() as mock:
+        broken(mock)
+
+
+async def test_an_assertion_tells_what_arrived(mock: MockSignStash) -> None:
+    with pytest.raises(AssertionError, match=r"was signed never, not once\.\nNo signing request arrived\."):
+        mock.assert_signed("invoice.pdf")
+    mock.timeout()
+    mock.document_fails("b.pdf", "TIMESTAMP_SIGN_ERROR")
+    await failure(mock)
+    documents = [invoice("a.pdf", external_reference="R-1"), invoice("b.pdf", external_reference="R-2")]
+    await mock.client.sign_batch(documents, description="Invoices of November")
+
+    with pytest.raises(AssertionError) as caught:
+        mock.assert_signed("invoice.pdf")
+    with pytest.raises(AssertionError, match="R-2 was signed never"):
+        mock.assert_signed("R-2")
+    with pytest.raises(AssertionError, match=r"a\.pdf was signed once, not 2 times\."):
+        mock.assert_signed("a.pdf", times=2)
+    with pytest.raises(AssertionError, match=r"R-1 was signed\.\nSigning requests that arrived:"):
+        mock.assert_not_signed("R-1")
+    with pytest.raises(ValueError, match="use assert_not_signed"):
+        mock.assert_signed("a.pdf", times=0)
+
+    assert str(caught.value).split("\n")[1:] == [
+        "Signing requests that arrived:",
+        "  1. 'invoice.pdf' (no answer)",
+        f"     invoice.pdf ({mock.sign_requests[0].documents[0].external_reference}): not signed",
+        "  2. 'Invoices of November' (HTTP 200)",
+        "     a.pdf (R-1): signed",
+        "     b.pdf (R-2): not signed, TIMESTAMP_SIGN_ERROR",
+    ]
+
+
+async def test_references_are_unique_within_a_request_too(mock: MockSignStash) -> None:
+    await mock.client.sign(invoice(external_reference="R-1"), external_reference="request")
+    body = json.loads(mock.routes.sign.calls.last.request.content)
+    body["documents"] *= 2
+    body["documents"][0]["documentRequest"]["externalReference"] = "new"
+    headers = {"Authorization": mock.routes.sign.calls.last.request.headers["Authorization"]}
+    async with httpx.AsyncClient(headers=headers) as client:
+        body["externalReference"] = "another"
+        body["documents"][1]["documentRequest"]["externalReference"] = "new"
+        answer = await client.post(url_of("signDocumentBatchBase64"), json=body)
+
+    assert answer.json()["errorCode"] == "0.0.7"
