@@ -100,7 +100,7 @@ class MockedService:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if {"sandbox", "sandbox_client"} & set(getattr(item, "fixturenames", ())):
+        if "signstash_sandbox" in getattr(item, "fixturenames", ()):
             item.add_marker("sandbox")
 
 
@@ -117,9 +117,8 @@ async def client(service: MockedService) -> AsyncIterator[SignStash]:
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
+def sandbox(signstash_sandbox: Sandbox) -> Sandbox:
+    return signstash_sandbox
 
 
 @pytest.fixture

@@ -1,0 +1,272 @@
+"""The mock and the sandbox are one service to who calls them: one suite runs against both, and both answer alike."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from signstash import Document, Outcome, SignedBatch, SignedDocument, SignStash, SignStashError
+from signstash.errors import ERROR_CODES
+from signstash.models import BaseOperation, DocumentResponse, SigningError, SignOperation
+from signstash.sandbox import Fault, Sandbox
+from signstash.testing import MockSignStash
+from tests.conftest import INVOICE
+
+PROXY = "http://proxy.test/signstash/einvoice-integration-client-ws"
+INTEGRATION_SERVICE = "http://service.test/signstash/einvoice-integration-ws"
+
+Act = Callable[[SignStash], Awaitable[Any]]
+
+ERROR_FACTS = ("status_code", "error_code", "sign_error", "sign_status", "retryable", "retry_after", "maybe_processed")
+"""What applications decide by. Texts are each service's own."""
+
+
+def invoice(name: str = "invoice.pdf", **options: Any) -> Document:
+    return Document.pdf(INVOICE, name=name, **options)
+
+
+async def facts(asked: Awaitable[Any]) -> Any:
+    """What an application gets, without what is each service's own: numbers, references, texts, signatures."""
+    try:
+        return described(await asked)
+    except SignStashError as error:
+        return described(error)
+
+
+def described(result: Any) -> Any:
+    match result:
+        case SignStashError():
+            return type(result), {name: getattr(result, name, None) for name in ERROR_FACTS}
+        case SignedBatch(operation=operation, outcomes=outcomes):
+            return described(operation), [described(outcome) for outcome in outcomes]
+        case Outcome(document=document, result=became):
+            return document.name, described(became)
+        case SignedDocument(details=details, content=content):
+            original = INVOICE.read_bytes()
+            return described(details), content.startswith(original), len(content) > len(original)
+        case SignOperation() | BaseOperation():
+            fields = attrs.asdict(result, recurse=False)
+            documents = [described(document) for document in fields.pop("document_list", None) or ()]
+            return result.type_, result.status, present(fields), documents
+        case DocumentResponse():
+            states = (result.sign_status, result.sign_error or None, result.storage_status or None)
+            return result.name, states, present(attrs.asdict(result, recurse=False))
+        case list():
+            return [described(item) for item in result]
+        case str() | bool():
+            return result
+    return type(result)
+
+
+def present(fields: dict[str, Any]) -> set[str]:
+    """Names of the fields that hold something."""
+    return {name for name, value in fields.items() if value or value == 0}
+
+
+async def on_mock(act: Act, *, base_url: str, prepare: Callable[[MockSignStash], None], **options: Any) -> Any:
+    with MockSignStash(base_url=base_url) as mock:
+        prepare(mock)
+        async with SignStash(**mock.credentials, **options) as client:
+            return await act(client)
+
+
+async def on_sandbox(act: Act, sandbox: Sandbox, credentials: dict[str, str], *faults: Fault, **options: Any) -> Any:
+    sandbox.faults.clear()
+    sandbox.faults.add(*faults)
+    try:
+        # Reading certificates takes longer than the rest.
+        async with httpx.AsyncClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False) as http_client:
+            return await act(SignStash(**credentials, http_client=http_client, **options))
+    finally:
+        sandbox.faults.clear()
+
+
+async def sign(client: SignStash) -> Any:
+    return await facts(client.sign(invoice()))
+
+
+async def sign_thrice(client: SignStash) -> Any:
+    return [await sign(client) for _ in range(3)]
+
+
+async def sign_several(client: SignStash) -> Any:
+    return await facts(client.sign_batch([invoice("a.pdf"), invoice("b.pdf")], description="Two"))
+
+
+async def sign_the_same(client: SignStash) -> Any:
+    document = invoice()
+    return [await facts(client.sign(document)) for _ in range(2)]
+
+
+async def sign_the_same_in_another_request(client: SignStash) -> Any:
+    document = invoice()
+    failed = await facts(client.sign(document))
+    return failed, await facts(client.sign_batch([invoice("new.pdf"), document]))
+
+
+async def sign_under_one_reference(client: SignStash) -> Any:
+    reference = invoice().reference("request")
+    return [await facts(client.sign(invoice(), external_reference=reference)) for _ in range(2)]
+
+
+async def ask_for_nothing(client: SignStash) -> Any:
+    return [await facts(client.get_operation_id("unknown")), await facts(client.get_status(10**9))]
+
+
+async def sign_and_ask(client: SignStash) -> Any:
+    batch = await client.sign_batch([invoice("a.pdf"), invoice("b.pdf")])
+    reference = batch.outcomes[0].result.external_reference
+    number = await client.get_operation_id(reference)
+    return [
+        number == batch.operation.id,
+        await facts(client.get_status(number)),
+        await facts(client.get_operation(number)),
+        await facts(client.get_operation(number, include_content=True)),
+        await facts(client.resend_mails(number, ["ana@example.pt"])),
+        await facts(client.get_operation_id("unknown")),
+    ]
+
+
+@pytest.mark.parametrize("upload", ["base64", "multipart"])
+@pytest.mark.parametrize(
+    "act", [sign, sign_several, sign_the_same, sign_under_one_reference, ask_for_nothing], ids=lambda act: act.__name__
+)
+async def test_a_proxy_on_which_all_goes_well(act: Act, upload: str, signstash_sandbox: Sandbox) -> None:
+    mocked = await on_mock(act, base_url=PROXY, prepare=lambda _: None, upload=upload)
+
+    assert mocked == await on_sandbox(act, signstash_sandbox, signstash_sandbox.credentials, upload=upload)
+
+
+@pytest.mark.parametrize("act", [sign_and_ask, ask_for_nothing], ids=lambda act: act.__name__)
+async def test_an_integration_service_on_which_all_goes_well(act: Act, signstash_sandbox: Sandbox) -> None:
+    mocked = await on_mock(act, base_url=INTEGRATION_SERVICE, prepare=lambda _: None)
+
+    assert mocked == await on_sandbox(act, signstash_sandbox, signstash_sandbox.integration_credentials)
+
+
+async def test_archives_hold_the_same_files(signstash_sandbox: Sandbox, tmp_path: Path) -> None:
+    async def download(client: SignStash) -> Any:
+        signed = await client.sign(invoice(external_reference="archived"))
+        return [path.name for path in await client.download_documents(signed.operation_id, tmp_path, overwrite=True)]
+
+    mocked = await on_mock(download, base_url=INTEGRATION_SERVICE, prepare=lambda _: None)
+
+    assert mocked == ["archived.invoice.pdf"]
+    assert mocked == await on_sandbox(download, signstash_sandbox, signstash_sandbox.integration_credentials)
+
+
+def all_at_once(mock: MockSignStash) -> None:
+    mock.rate_limited()
+    mock.token_expired()
+    mock.gateway_html()
+    mock.document_fails("b.pdf", "TIMESTAMP_SIGN_ERROR")
+
+
+ALL_AT_ONCE = [
+    Fault("too_many_requests", times=1),
+    Fault("expired_token", times=1),
+    Fault("html_answer", times=1),
+    Fault("TIMESTAMP_SIGN_ERROR", name="b.pdf"),
+]
+
+SCENARIOS: dict[str, tuple[Callable[[MockSignStash], None], list[Fault], Act]] = {
+    "credentials_rejected()": (lambda mock: mock.credentials_rejected(), [Fault("invalid_client")], sign),
+    "token_expired()": (lambda mock: mock.token_expired(), [Fault("expired_token", times=1)], sign),
+    "token_expired(2)": (lambda mock: mock.token_expired(2), [Fault("expired_token", times=2)], sign_the_same),
+    "token_rejected_for_good()": (lambda mock: mock.token_rejected_for_good(), [Fault("expired_token")], sign_the_same),
+    "client_service_inactive()": (
+        lambda mock: mock.client_service_inactive(),
+        [Fault("inactive_service")],
+        sign_thrice,
+    ),
+    "issuer_inactive()": (lambda mock: mock.issuer_inactive(), [Fault("inactive_issuer")], sign_thrice),
+    "certificate_not_provisioned()": (
+        lambda mock: mock.certificate_not_provisioned(),
+        [Fault("missing_certificate")],
+        sign_several,
+    ),
+    "certificate_not_provisioned(times=1)": (
+        lambda mock: mock.certificate_not_provisioned(times=1),
+        [Fault("missing_certificate", times=1)],
+        sign_the_same,
+    ),
+    **{
+        f"document_fails({error})": (
+            lambda mock, error=error: mock.document_fails("b.pdf", error),
+            [Fault(error.value, name="b.pdf")],
+            sign_several,
+        )
+        for error in SigningError
+    },
+    "duplicate_reference()": (lambda mock: mock.duplicate_reference(), [Fault("0.0.7", times=1)], sign_the_same),
+    "rate_limited(2, 3)": (
+        lambda mock: mock.rate_limited(2, 3),
+        [Fault("too_many_requests", times=2, seconds=3)],
+        sign_thrice,
+    ),
+    "rate_limited()": (lambda mock: mock.rate_limited(), [Fault("too_many_requests", times=1)], sign_the_same),
+    "connection_lost_after_send()": (
+        lambda mock: mock.connection_lost_after_send(),
+        [Fault("reset_after", times=1)],
+        sign_the_same_in_another_request,
+    ),
+    "connection_lost_after_send(processed=False)": (
+        lambda mock: mock.connection_lost_after_send(processed=False),
+        [Fault("reset_before", times=1)],
+        sign_the_same_in_another_request,
+    ),
+    "gateway_html()": (lambda mock: mock.gateway_html(), [Fault("html_answer", times=1)], sign_the_same),
+    "gateway_html(403)": (lambda mock: mock.gateway_html(403), [Fault("html_answer", times=1, status=403)], sign),
+    **{
+        f"api_error({code})": (
+            lambda mock, code=code, times=times: mock.api_error(code, times=times),
+            [Fault(code, times=times)],
+            sign,
+        )
+        for code in ERROR_CODES
+        for times in [2 if code == "0.0.10" else 1]
+    },
+    "api_error(2.1.7)": (
+        lambda mock: mock.api_error("2.1.7", status_code=418),
+        [Fault("error", code="2.1.7", status=418, times=1)],
+        sign_the_same,
+    ),
+    "several in sequence": (all_at_once, ALL_AT_ONCE, lambda client: _each(sign_several(client) for _ in range(4))),
+}
+
+
+async def _each(asked: Any) -> Any:
+    return [await item for item in asked]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_a_proxy_on_which_something_goes_wrong(scenario: str, signstash_sandbox: Sandbox) -> None:
+    prepare, faults, act = SCENARIOS[scenario]
+
+    mocked = await on_mock(act, base_url=PROXY, prepare=prepare)
+
+    assert mocked == await on_sandbox(act, signstash_sandbox, signstash_sandbox.credentials, *faults)
+
+
+async def test_an_answer_that_takes_too_long(signstash_sandbox: Sandbox) -> None:
+    mocked = await on_mock(sign, base_url=PROXY, prepare=lambda mock: mock.timeout())
+
+    slow = Fault("latency", seconds=0.5, times=1)
+    credentials = signstash_sandbox.credentials
+    assert mocked == await on_sandbox(sign, signstash_sandbox, credentials, slow, timeout=0.2)
+
+
+async def test_a_service_that_is_not_there(signstash_sandbox: Sandbox) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        credentials = signstash_sandbox.credentials | {"base_url": f"http://127.0.0.1:{server.getsockname()[1]}/x"}
+
+    mocked = await on_mock(sign, base_url=PROXY, prepare=lambda mock: mock.connection_refused())
+
+    assert mocked == await on_sandbox(sign, signstash_sandbox, credentials)

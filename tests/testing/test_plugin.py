@@ -1,0 +1,108 @@
+"""The pytest plugin in other projects: it is light, breaks nothing, and works under both plugins for asyncio."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from signstash.testing import MockSignStash
+
+README = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
+(EXAMPLE,) = re.findall(r"^## Testing your application.*?```python\n(.*?)```", README, re.DOTALL | re.MULTILINE)
+(PLUGIN,) = [point.value for point in entry_points(group="pytest11") if point.name == "signstash"]
+
+
+def run_pytest(folder: Path, *arguments: str) -> str:
+    """The output of a run of pytest in another project that has this plugin, and those that are named."""
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-m", "pytest", "-rs", "-W", "error", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return ended.stdout + ended.stderr
+
+
+def test_a_project_without_respx_is_neither_broken_nor_slowed(tmp_path: Path) -> None:
+    for missing in ("respx", "starlette", "uvicorn"):
+        (tmp_path / f"{missing}.py").write_text(f"raise ImportError('No module named {missing}')")
+    (tmp_path / "test_project.py").write_text(
+        "import sys\n"
+        "def test_other_things():\n"
+        "    assert not {'httpx', 'attrs', 'signstash.client', 'signstash.models'} & set(sys.modules)\n"
+        "def test_with_a_sandbox(signstash_sandbox): ...\n"
+        "def test_with_a_mock(signstash_mock): ...\n"
+    )
+
+    output = run_pytest(tmp_path)
+
+    assert "1 passed, 1 skipped, 1 error" in output
+    assert re.search(r"SKIPPED .*pip install 'signstash\[sandbox\]'", output)
+    assert "ImportError: No module named respx. Mocks need more packages: pip install 'signstash[testing]'" in output
+
+
+def test_the_plugin_is_imported_within_ten_milliseconds() -> None:
+    program = f"import pytest, time; began = time.perf_counter(); import {PLUGIN}; print(time.perf_counter() - began)"
+
+    taken = min(float(subprocess.check_output([sys.executable, "-c", program])) for _ in range(3))
+
+    assert taken < 0.010
+
+
+def test_the_example_of_the_readme_runs_under_pytest_asyncio(tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text(EXAMPLE)
+
+    scope = "asyncio_default_fixture_loop_scope=function"
+    output = run_pytest(tmp_path, "-p", "pytest_asyncio.plugin", "--asyncio-mode=strict", "-o", scope)
+
+    assert "2 passed" in output
+
+
+def test_the_example_of_the_readme_runs_under_anyio(tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text(EXAMPLE.replace("pytest.mark.asyncio", "pytest.mark.anyio"))
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n",
+    )
+
+    output = run_pytest(tmp_path, "-p", "anyio.pytest_plugin")
+
+    assert "2 passed" in output
+
+
+def test_a_failing_test_shows_what_arrived_and_points_at_itself(tmp_path: Path) -> None:
+    (tmp_path / "test_project.py").write_text(
+        "def test_signed(signstash_mock):\n"
+        "    signstash_mock.assert_signed('invoice.pdf')\n"
+        "def test_prepared(signstash_mock):\n"
+        "    signstash_mock.rate_limited()\n"
+    )
+
+    output = run_pytest(tmp_path)
+
+    assert "E       AssertionError: invoice.pdf was signed never, not once." in output
+    assert "test_project.py:2: AssertionError" in output
+    assert "AssertionError: The scenario rate_limited(times=1) never took place." in output
+
+
+def test_settings_of_the_machine_do_not_reach_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNSTASH_CLIENT_ID", "real")
+    monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "production")
+    (tmp_path / "test_project.py").write_text(
+        "import os\n"
+        "def test_settings(signstash_mock):\n"
+        "    settings = {name: os.environ[name] for name in os.environ if name.startswith('SIGNSTASH_')}\n"
+        "    assert sorted(settings.values()) == sorted(signstash_mock.credentials.values())\n"
+    )
+
+    assert "1 passed" in run_pytest(tmp_path)
+
+
+def test_the_readme_lists_every_scenario() -> None:
+    section = README.partition("## Testing your application")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`(\w+)\(", section)) - {"MockSignStash"}
+    scenarios = {name for name in dir(MockSignStash.__mro__[1]) if not name.startswith("_")}
+
+    assert listed == scenarios
