@@ -13,12 +13,12 @@ from types import CodeType
 
 import httpx
 import pytest
-import respx
 
 import signstash.sandbox
 from signstash import errors
 from signstash.sandbox import Sandbox
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, INVOICE, TOKEN_URL, MockedService, zipped
+from signstash.testing import MockSignStash
+from tests.conftest import INVOICE
 
 README = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -45,41 +45,29 @@ def test_the_program_runs_as_it_stands_against_a_sandbox(sandbox: Sandbox, tmp_p
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.split("\n")[0])
 async def test_a_snippet_runs(
-    snippet: str, service: MockedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    snippet: str, signstash_mock: MockSignStash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, value in (("BASE_URL", BASE_URL), ("CLIENT_ID", CLIENT_ID), ("CLIENT_SECRET", CLIENT_SECRET)):
-        monkeypatch.setenv(f"SIGNSTASH_{name}", value)
-    monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "staging")
     Path("invoice.pdf").write_bytes(INVOICE.read_bytes())
-    _answer_the_integration_service(service.router)
-    service.router.route(host="127.0.0.1").pass_through()  # a sandbox that the snippet starts
-    async with signstash.SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
-        names = {
-            **{name: getattr(signstash, name) for name in signstash.__all__},
-            **{name: getattr(signstash.sandbox, name) for name in signstash.sandbox.__all__},
-            "httpx": httpx,
-            "client": client,
-            "document": signstash.Document.pdf("invoice.pdf"),
-            "paths": ["invoice.pdf"],
-            "base_url": BASE_URL,
-            "token_url": TOKEN_URL,
-            "client_id": CLIENT_ID,
-            "client_secret": CLIENT_SECRET,
-        }
-        code: CodeType = compile(snippet, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        running = eval(code, names)
-        if inspect.isawaitable(running):
-            await running
-
-
-def _answer_the_integration_service(router: respx.MockRouter) -> None:
-    router.get(path__regex="/withDocumentExternalReference/").respond(json=7)
-    router.get(path__regex="/operation/status/7$").respond(json={"id": 7})
-    router.get(path__regex="/detail/7/contentInResponse/true$").respond(json={"id": 7})
-    router.get(path__regex="/detail/7/documents$").respond(content=zipped({}))
-    router.post(path__regex="/delivery/mail/resend/7/true$").respond(200)
-    router.get(f"{BASE_URL}/v3/api-docs").respond(json={})
+    signstash_mock.assert_all_called = False
+    signstash_mock.router.get(path__regex="/v3/api-docs$").respond(json={})
+    signstash_mock.router.route(host="127.0.0.1").pass_through()  # a sandbox that the snippet starts
+    client = signstash_mock.client
+    await client.sign(signstash.Document.pdf("invoice.pdf", external_reference="FT_2026_31"))
+    names = {
+        **{name: getattr(signstash, name) for name in signstash.__all__},
+        **{name: getattr(signstash.sandbox, name) for name in signstash.sandbox.__all__},
+        "httpx": httpx,
+        "client": client,
+        "document": signstash.Document.pdf("invoice.pdf"),
+        "paths": ["invoice.pdf"],
+        "number": 1,
+        **signstash_mock.credentials,
+    }
+    code: CodeType = compile(snippet, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    running = eval(code, names)
+    if inspect.isawaitable(running):
+        await running
 
 
 def test_the_table_of_errors_holds_every_error() -> None:

@@ -53,8 +53,9 @@ def described(result: Any) -> Any:
             return described(details), content.startswith(original), len(content) > len(original)
         case SignOperation() | BaseOperation():
             fields = attrs.asdict(result, recurse=False)
+            holds = getattr(fields.get("folder"), "folder_content", None)
             documents = [described(document) for document in fields.pop("document_list", None) or ()]
-            return result.type_, result.status, present(fields), documents
+            return result.type_, result.status, holds, present(fields), documents
         case DocumentResponse():
             states = (result.sign_status, result.sign_error or None, result.storage_status or None)
             return result.name, states, present(attrs.asdict(result, recurse=False))

@@ -175,6 +175,20 @@ async def test_scenarios_take_place_one_after_the_other(mock: MockSignStash) -> 
     assert [request.status_code for request in mock.sign_requests] == [429, 429, 409, None, 200]
 
 
+@pytest.mark.parametrize("scenario", ["token_expired", "api_error"])
+async def test_a_token_that_has_ended_holds_for_no_other_request(scenario: str, mock: MockSignStash) -> None:
+    await failure(mock)
+    earlier = mock.routes.sign.calls.last.request
+    getattr(mock, scenario)(**({"code": "0.0.10"} if scenario == "api_error" else {}))
+    await failure(mock)
+
+    async with httpx.AsyncClient() as http_client:
+        headers = {"Authorization": earlier.headers["Authorization"]}
+        answer = await http_client.post(earlier.url, content=earlier.content, headers=headers)
+
+    assert answer.json()["errorCode"] == "0.0.10"
+
+
 async def test_cleared_scenarios_are_over(mock: MockSignStash) -> None:
     mock.client_service_inactive()
     mock.credentials_rejected()
@@ -307,7 +321,12 @@ async def test_a_malformed_request_is_refused_as_by_the_service(mock: MockSignSt
     async with httpx.AsyncClient(headers={"Authorization": token}) as http_client:
         url = str(mock.routes.sign.calls.last.request.url)
         answers = [await http_client.post(url, json=body) for body in ({}, [], {"externalReference": 1})]
-        answers.append(await http_client.post(url.replace("base64/", ""), content=b"no multipart"))
+        multipart = url.replace("base64/", "")
+        answers.append(await http_client.post(multipart, content=b"no multipart"))
+        described = {"signRequest": (None, "{}")}
+        answers.append(await http_client.post(multipart, files=described))
+        described = {"signRequest": (None, json.dumps(mock.sign_requests[0].model.to_dict()))}
+        answers.append(await http_client.post(multipart, files=described))
 
     assert {answer.json()["errorCode"] for answer in answers} == {"0.0.2"}
     assert len(mock.sign_requests) == 1
@@ -360,6 +379,16 @@ async def test_its_routes_are_those_of_respx(mock: MockSignStash) -> None:
         await mock.client.get_status(1)
 
     assert mock.routes.status.call_count == 1
+
+
+async def test_other_routes_go_before_those_that_answer_at_any_url(mock: MockSignStash) -> None:
+    mock.router.post("https://other.example/oauth/token").respond(json={"access_token": "other"})
+    async with httpx.AsyncClient() as client:
+        answer = await client.post("https://other.example/oauth/token")
+    await mock.client.sign(invoice())
+
+    assert answer.json() == {"access_token": "other"}
+    assert mock.routes.token.call_count == 1
 
 
 async def test_an_unexpected_call_fails_also_if_its_error_is_swallowed() -> None:

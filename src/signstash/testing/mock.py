@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from .service import Service
 
 try:
     import respx
-    from respx.models import AllMockedAssertionError
+    from respx.models import AllMockedAssertionError, RouteList
 except ImportError as missing:
     raise ImportError(f"{missing}. Mocks need more packages: pip install 'signstash[testing]'") from missing
 
@@ -111,7 +112,7 @@ class MockSignStash(Scenarios):
         def route(method: str, pattern: str, answer: Callable[..., httpx.Response]) -> respx.Route:
             return self._router.route(method=method, path__regex=pattern).mock(side_effect=answer)
 
-        token_path = httpx.URL(token_url).path
+        token_path = re.escape(httpx.URL(token_url).path)
         self.routes = Routes(
             token=route("POST", f"(/oauth/token|^{token_path})$", service.issue_token),
             sign=route("POST", paths.SIGN_BASE64, service.sign_base64),
@@ -122,6 +123,7 @@ class MockSignStash(Scenarios):
             documents=route("GET", paths.DOCUMENTS, service.documents),
             resend_mails=route("POST", paths.RESEND_MAILS, service.resend_mails),
         )
+        self._router.last.update(id(item) for item in attrs.astuple(self.routes, recurse=False))
 
     def __repr__(self) -> str:
         return f"MockSignStash({len(self.sign_requests)} signing requests)"
@@ -145,7 +147,7 @@ class MockSignStash(Scenarios):
 
     @property
     def router(self) -> respx.MockRouter:
-        """The respx router. Add routes for what else the application calls."""
+        """The respx router. Add routes for what else the application calls; they go before the mock's own."""
         return self._router
 
     @cached_property
@@ -219,11 +221,10 @@ class MockSignStash(Scenarios):
         if not self.assert_all_called:
             return problems
         problems += [f"The scenario {name} never took place." for name in self._unused_scenarios()]
-        own = {id(route) for route in attrs.astuple(self.routes, recurse=False)}
         problems += [
             f"The route {route!r} was never called."
             for route in self._router.routes
-            if not route.called and id(route) not in own
+            if not route.called and id(route) not in self._router.last
         ]
         return problems
 
@@ -238,11 +239,25 @@ def _often(times: int) -> str:
 
 
 class _Router(respx.MockRouter):
-    """A router that remembers what it had no route for: an application may swallow the error."""
+    """A router that asks the mock's own routes last, and remembers what it had no route for.
+
+    Attributes:
+        last: The routes that are asked after all others: they answer at any URL.
+        unexpected: What it had no route for. An application may swallow the error.
+    """
 
     def __init__(self, *, assert_all_mocked: bool) -> None:
         super().__init__(assert_all_called=False, assert_all_mocked=assert_all_mocked)
+        self.last: set[int] = set()
         self.unexpected: list[str] = []
+
+    def add(self, route: respx.Route, *, name: str | None = None) -> respx.Route:
+        added = super().add(route, name=name)
+        ordered = RouteList()
+        for item in sorted(self.routes, key=lambda item: id(item) in self.last):
+            ordered.add(item, name=item.name)
+        self.routes[:] = ordered
+        return added
 
     def handler(self, request: httpx.Request) -> httpx.Response:
         try:

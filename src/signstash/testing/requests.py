@@ -114,17 +114,9 @@ def _base64_request(request: httpx.Request) -> SignRequest:
 
 def _multipart_request(request: httpx.Request) -> SignRequest:
     parts = _parts(request)
-    model = SignRequestDocument.from_dict(json.loads(next(part.content for part in parts if part.name != "files")))
-    files = [part for part in parts if part.name == "files"]
-    if len(files) != len(model.documents):
-        raise ValueError(f"{len(files)} files for {len(model.documents)} documents")
-    by_name = {file.file_name: file for file in files}
-    contents = []
-    for item, file in zip(model.documents, files, strict=True):
-        document = item.document_request
-        # How the service matches them is not published: by name, by reference, or else by order.
-        named = by_name.get(document.name) or by_name.get(document.external_reference)
-        contents.append((named or file).content)
+    model = SignRequestDocument.from_dict(json.loads(next(content for name, content in parts if name != "files")))
+    # How the service matches files with documents is not published; here it is by their order.
+    contents = [content for name, content in parts if name == "files"]
     return _sign_request(model, contents, "multipart")
 
 
@@ -154,22 +146,14 @@ def _sign_request(
     )
 
 
-@attrs.frozen
-class _Part:
-    name: str
-    file_name: str
-    content: bytes
-
-
-def _parts(request: httpx.Request) -> list[_Part]:
-    """The parts of a multipart body (RFC 7578)."""
+def _parts(request: httpx.Request) -> list[tuple[str, bytes]]:
+    """Names and contents of the parts of a multipart body (RFC 7578)."""
     boundary = re.search('boundary="?([^";]+)', request.headers.get("Content-Type", ""))
     if boundary is None:
         raise ValueError("no multipart boundary")
     parts = []
     for piece in (b"\r\n" + request.content).split(b"\r\n--" + boundary[1].encode())[1:-1]:
         headers, _, content = piece.partition(b"\r\n\r\n")
-        named = dict(re.findall('(?<![a-z])(name|filename)="([^"]*)"', headers.decode()))
-        # HTML's way of writing quotation marks in a file name.
-        parts.append(_Part(named["name"], named.get("filename", "").replace("%22", '"'), content))
+        name = re.search(b'[ ;]name="([^"]*)"', headers)
+        parts.append(("" if name is None else name[1].decode(), content))
     return parts
