@@ -1,0 +1,276 @@
+"""The command `signstash check`: whether settings and connection are right, line by line, without signing anything."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import email.utils
+import json
+import socket
+import ssl
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Literal
+
+import attrs
+import httpx
+
+from .._generated.api.document_sign import sign_document_batch_base_64
+from ..answers import cure_for, told
+from ..auth import TokenAuth
+from ..client import SignStash
+from ..configuration import TOKEN_URLS, Secret, is_local, new_http_client
+from ..documents import Document
+from ..errors import InvalidRequestError, ServiceError, SignStashError
+from ..models import SignRequestBase64Document
+from ..streams import UnusableAnswerError, read_whole
+from . import FAULT_OF_ALL, SIGNED
+from .display import Lines
+from .settings import Settings, add_connection_options, settings_from
+
+_CLOCK_TOLERANCE: Final = 30.0
+"""Seconds by which this machine's clock may differ: a token is not used in its last thirty seconds."""
+_CERTIFICATE_WARNING: Final = dt.timedelta(days=21)
+_DEFINITION_LIMIT: Final = 10_000_000
+_BASE_PATHS: Final = ("einvoice-integration-ws", "einvoice-integration-client-ws")
+"""The documented last parts of a proxy's base path (wiki: integration guide, and its newer version)."""
+_DEFINITIONS: Final = ("/v3/api-docs", "/v2/api-docs")
+"""Where proxies publish their definition, by their version."""
+
+_EXAMPLES: Final = """
+examples:
+  signstash check
+  signstash check --config production.toml --sign
+"""
+
+
+@attrs.frozen
+class Finding:
+    """What was found out.
+
+    Attributes:
+        subject: What it is about.
+        text: What was found, and what to do about it.
+        status: Whether it is well.
+    """
+
+    subject: str
+    text: str
+    status: Literal["ok", "warning", "failed"] = "ok"
+
+
+def _argument_parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Check settings, both servers, token and definition. Signs nothing unless --sign is given.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--sign", action="store_true", help="sign a small PDF, which may be charged")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_connection_options(parser)
+    return parser
+
+
+def main(arguments: Sequence[str], *, program: str) -> int:
+    """Check the connection.
+
+    Args:
+        arguments: The command's options.
+        program: What the command is called.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigurationError: If settings are missing or wrong.
+    """
+    given = _argument_parser(program).parse_args(arguments)
+    return asyncio.run(_show(settings_from(given), Lines(as_json=given.json), sign=given.sign))
+
+
+async def _show(settings: Settings, lines: Lines, *, sign: bool) -> int:
+    status = SIGNED
+    async with await new_http_client() as http_client, settings.client(http_client=http_client) as client:
+        async for finding in _Check(settings, http_client, client).findings(sign=sign):
+            lines.result(f"{finding.status:<8} {finding.subject:<14} {finding.text}", attrs.asdict(finding))
+            if finding.status == "failed":
+                status = FAULT_OF_ALL
+    return status
+
+
+class _Check:
+    """One check.
+
+    Args:
+        settings: What the settings say.
+        http_client: What requests are sent with.
+        client: A client that uses it.
+    """
+
+    def __init__(self, settings: Settings, http_client: httpx.AsyncClient, client: SignStash) -> None:
+        self._http_client = http_client
+        self._client = client
+        self._client_id = settings["client_id"]
+        self._base_url = settings["base_url"].rstrip("/")
+        self._environment = settings["environment"]
+        self._token_url = settings["token_url"] or TOKEN_URLS[self._environment]
+        self._auth = TokenAuth(
+            self._token_url,
+            self._client_id,
+            Secret(settings["client_secret"]),
+            base_urls=[self._base_url],
+            http_client=http_client,
+        )
+
+    async def findings(self, *, sign: bool) -> AsyncIterator[Finding]:
+        """What there is to say, as soon as it is known."""
+        environment = f", {self._environment}" if self._environment else ""
+        yield Finding("settings", f"{self._client_id} at {self._base_url}{environment}")
+        base = httpx.URL(self._base_url)
+        if base.scheme == "http" and not is_local(base.host):
+            yield Finding(
+                "plain HTTP",
+                f"Documents and token go to {base.host} unprotected. Put the service behind HTTPS.",
+                "warning",
+            )
+        async for finding in self._server("token server", httpx.URL(self._token_url), is_clock=True):
+            yield finding
+        async for finding in self._server("service", base, is_clock=False):
+            yield finding
+        token = await self._token()
+        yield token
+        async for finding in self._definition(with_token=token.status == "ok"):
+            yield finding
+        if token.status == "ok":
+            yield await self._accepted()
+            if sign:
+                yield await self._signed()
+
+    async def _server(self, subject: str, url: httpx.URL, *, is_clock: bool) -> AsyncIterator[Finding]:
+        try:
+            addresses = await self._addresses(url)
+            async with self._http_client.stream("GET", url.join("/")) as response:
+                stream = response.extensions.get("network_stream")
+                tls = None if stream is None else stream.get_extra_info("ssl_object")
+                date, now = response.headers.get("Date", ""), time.time()
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            yield Finding(subject, f"{url.host} cannot be reached: {told(error)}. {cure_for(error)}", "failed")
+            return
+        yield Finding(subject, f"{url.host} ({addresses}), {'plain HTTP' if tls is None else tls.version()}")
+        if isinstance(tls, ssl.SSLObject):
+            yield _certificate(subject, tls)
+        if is_clock and (served := email.utils.parsedate_tz(date)) is not None:
+            yield _clock(now - email.utils.mktime_tz(served))
+
+    async def _addresses(self, url: httpx.URL) -> str:
+        if url.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(url.host):
+            return "by the outbound proxy"
+        found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port or url.scheme, type=socket.SOCK_STREAM)
+        return ", ".join(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    async def _token(self) -> Finding:
+        flow = self._auth.async_auth_flow(httpx.Request("GET", self._base_url))
+        try:
+            await anext(flow)  # the request, with its token; it is not sent
+        except SignStashError as error:
+            return Finding("token", str(error), "failed")
+        finally:
+            await flow.aclose()
+        return Finding("token", f"issued to {self._client_id}")
+
+    async def _definition(self, *, with_token: bool) -> AsyncIterator[Finding]:
+        """Which of the documented base paths publishes which definition."""
+        start, _, last = self._base_url.rpartition("/")
+        if last not in _BASE_PATHS:
+            start = str(httpx.URL(self._base_url).join("/signstash"))
+        bases = list(dict.fromkeys([self._base_url, *(f"{start}/{path}" for path in _BASE_PATHS)]))
+        published = {}
+        for base in bases:
+            for path in _DEFINITIONS:
+                described = await self._described(base + path, with_token=with_token)
+                if described is not None and base not in published:
+                    published[base] = f"{described} at {base}{path}"
+        if self._base_url in published:
+            for text in published.values():
+                yield Finding("definition", text)
+        elif published:
+            other = next(iter(published))
+            text = f"{self._base_url} publishes none, but there is {published[other]}. Use {other} as base URL."
+            yield Finding("definition", text, "failed")
+        else:
+            text = f"Nothing is published below {' or '.join(bases)}. Check the base URL, or leave it if it signs."
+            yield Finding("definition", text, "warning")
+
+    async def _described(self, url: str, *, with_token: bool) -> str | None:
+        """What a definition says of itself, or None if there is none."""
+        try:
+            auth = self._auth if with_token else None
+            async with self._http_client.stream("GET", url, auth=auth, follow_redirects=False) as response:
+                if not response.is_success:
+                    return None
+                definition = json.loads(await read_whole(response, _DEFINITION_LIMIT))
+            info, paths = definition["info"], definition["paths"]
+            version = definition.get("openapi") or definition["swagger"]
+            return f"OpenAPI {version}, {info['title']} {info['version']}, {len(paths)} paths,"
+        except (httpx.HTTPError, SignStashError, UnusableAnswerError, ValueError, TypeError, KeyError):
+            return None
+
+    async def _accepted(self) -> Finding:
+        """Whether the service takes the token: it is asked to sign nothing at all."""
+        request = SignRequestBase64Document(f"{self._client_id}_check", "signstash check", [])
+        try:
+            await sign_document_batch_base_64.asyncio(client=self._client.generated, body=request)
+        except InvalidRequestError:
+            return Finding("access", "the service takes the token, and refuses a request without documents")
+        except ServiceError as error:
+            return Finding(
+                "access", f"Whether the service takes the token is not known: {error} Try --sign.", "warning"
+            )
+        except SignStashError as error:
+            return Finding("access", str(error), "failed")
+        return Finding("access", "the service takes the token")
+
+    async def _signed(self) -> Finding:
+        document = Document.pdf(_small_pdf(), name="signstash-check.pdf", reason="signstash check")
+        try:
+            signed = await self._client.sign(document, description="signstash check")
+        except SignStashError as error:
+            return Finding("signature", str(error), "failed")
+        return Finding("signature", f"{signed.name} is signed, by operation {signed.operation_id}")
+
+
+def _certificate(subject: str, tls: ssl.SSLObject) -> Finding:
+    certificate = tls.getpeercert() or {}
+    end = dt.datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), dt.UTC)
+    if end - dt.datetime.now(dt.UTC) < _CERTIFICATE_WARNING:
+        return Finding(subject, f"Its certificate ends on {end:%Y-%m-%d}. Have it renewed.", "warning")
+    return Finding(subject, f"has a certificate until {end:%Y-%m-%d}")
+
+
+def _clock(ahead: float) -> Finding:
+    if abs(ahead) > _CLOCK_TOLERANCE:
+        direction = "ahead of" if ahead > 0 else "behind"
+        text = f"This machine is {abs(ahead):.0f} seconds {direction} the token server. Synchronise its clock."
+        return Finding("clock", text, "warning")
+    return Finding("clock", "agrees with the token server's")
+
+
+def _small_pdf() -> bytes:
+    """A PDF with one empty page."""
+    objects = (
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << >> >>",
+    )
+    content, offsets = b"%PDF-1.4\n", []
+    for number, item in enumerate(objects, 1):
+        offsets.append(len(content))
+        content += b"%d 0 obj\n%s\nendobj\n" % (number, item)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    return content + (
+        b"xref\n0 4\n0000000000 65535 f \n%strailer\n<< /Size 4 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n"
+        % (table, len(content))
+    )

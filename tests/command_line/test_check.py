@@ -1,0 +1,224 @@
+"""`signstash check`: each line is well, or says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import email.utils
+import http.server
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import respx
+import trustme
+
+from signstash.sandbox import Sandbox
+from tests.command_line.conftest import Ended, Run
+
+PROXY = "https://proxy.example/signstash/einvoice-integration-client-ws"
+TOKEN_URL = "https://token.example/oauth/token"
+
+
+def lines(ended: Ended) -> list[tuple[str, str]]:
+    return [(item["status"], item["subject"]) for item in ended.objects]
+
+
+def text(ended: Ended, subject: str) -> str:
+    return " ".join(item["text"] for item in ended.objects if item["subject"] == subject)
+
+
+class TestAgainstASandbox:
+    def test_all_is_well_and_nothing_is_signed(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        signed = sandbox.signatures.total()
+
+        ended = run("check", "--json")
+
+        assert ended.status == 0
+        assert lines(ended) == [
+            ("ok", "settings"), ("ok", "token server"), ("ok", "clock"), ("ok", "service"), ("ok", "token"),
+            ("ok", "definition"), ("ok", "definition"), ("ok", "access"),
+        ]  # fmt: skip
+        assert "OpenAPI 3.0.1" in text(ended, "definition")
+        assert sandbox.signatures.total() == signed
+
+    def test_a_small_pdf_is_signed_if_that_is_asked_for(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        ended = run("check", "--sign")
+
+        assert ended.status == 0
+        assert ended.out.splitlines()[-1].startswith(
+            "ok       signature      signstash-check.pdf is signed, by operation "
+        )
+
+    def test_wrong_credentials(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", "never-shown-secret")
+
+        ended = run("check", "--json")
+
+        assert ended.status == 3
+        assert ("failed", "token") in lines(ended)
+        assert "backoffice" in text(ended, "token")
+        assert "never-shown-secret" not in ended.out + ended.err
+
+    @pytest.mark.parametrize("wrong", ["", "/signstash/other", "/signstash/einvoice-integration-ws/v3"])
+    def test_the_base_url_that_would_work_is_named(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, wrong: str
+    ) -> None:
+        right = httpx.URL(sandbox.base_url)
+        monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://{right.host}:{right.port}{wrong}")
+
+        ended = run("check", "--json")
+
+        assert ended.status == 3
+        assert f"Use {right} as base URL." in text(ended, "definition")
+
+    def test_what_cannot_be_reached(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash/einvoice-integration-ws")
+
+        ended = run("check", "--json")
+
+        assert ended.status == 3
+        assert lines(ended) == [
+            ("ok", "settings"), ("ok", "token server"), ("ok", "clock"), ("failed", "service"), ("ok", "token"),
+            ("warning", "definition"), ("failed", "access"),
+        ]  # fmt: skip
+        assert "127.0.0.1 cannot be reached" in text(ended, "service")
+
+
+class TestAgainstAMock:
+    @pytest.fixture
+    def router(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+        for name, value in {"BASE_URL": PROXY, "TOKEN_URL": TOKEN_URL}.items():
+            monkeypatch.setenv(f"SIGNSTASH_{name}", value)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("192.0.2.1", 443))])
+        with respx.mock(assert_all_called=False) as router:
+            router.get("https://token.example/").respond(404)
+            router.get("https://proxy.example/").respond(404)
+            router.post(TOKEN_URL).respond(json={"access_token": "t", "token_type": "bearer", "expires_in": 86399})
+            router.post(url__startswith=PROXY).respond(500, json={"errorCode": "0.0.2"})
+            router.get(path__regex="api-docs$").respond(404)
+            yield router
+
+    def test_a_token_of_another_environment(self, router: respx.MockRouter, run: Run) -> None:
+        router.post(url__startswith=PROXY).respond(409, json={"errorCode": "0.0.10"})
+
+        ended = run("check", "--json")
+
+        assert (ended.status, lines(ended)[-1]) == (3, ("failed", "access"))
+        assert "Check that `environment` is the one the proxy is configured for" in text(ended, "access")
+
+    def test_an_inactive_client_service(self, router: respx.MockRouter, run: Run) -> None:
+        router.post(url__startswith=PROXY).respond(401, json={"errorCode": "1.1.1"})
+
+        ended = run("check", "--json")
+
+        assert (ended.status, lines(ended)[-1]) == (3, ("failed", "access"))
+        assert "activate it" in text(ended, "access")
+
+    @pytest.mark.parametrize(("ahead", "direction"), [(300, "ahead of"), (-300, "behind")])
+    def test_a_clock_that_is_wrong(self, router: respx.MockRouter, run: Run, ahead: int, direction: str) -> None:
+        served = email.utils.format_datetime(dt.datetime.fromtimestamp(time.time() - ahead, dt.UTC), usegmt=True)
+        router.get("https://token.example/").respond(404, headers={"Date": served})
+
+        ended = run("check", "--json")
+
+        assert ended.status == 0
+        assert ("warning", "clock") in lines(ended)
+        assert f"seconds {direction} the token server" in text(ended, "clock")
+
+    def test_plain_http_to_a_public_host(
+        self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SIGNSTASH_BASE_URL", PROXY.replace("https", "http"))
+        router.route(host="proxy.example").respond(500, json={"errorCode": "0.0.2"})
+
+        ended = run("check", "--json")
+
+        assert ("warning", "plain HTTP") in lines(ended)
+
+    def test_a_definition_that_swagger_publishes(self, router: respx.MockRouter, run: Run) -> None:
+        definition = {"swagger": "2.0", "info": {"title": "SignStash", "version": "v0"}, "paths": {"/a": {}}}
+        answers = {f"{PROXY}/v2/api-docs": httpx.Response(200, json=definition)}
+        router.get(path__regex="api-docs$").mock(
+            side_effect=lambda request: answers.get(str(request.url), httpx.Response(404))
+        )
+
+        assert "OpenAPI 2.0, SignStash v0, 1 paths, at" in text(run("check", "--json"), "definition")
+
+    @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"info": {}}', b"\xff", b"1"])
+    def test_what_is_no_definition(self, router: respx.MockRouter, run: Run, answer: bytes) -> None:
+        router.get(path__regex="api-docs$").respond(content=answer)
+
+        ended = run("check", "--json")
+
+        assert ("warning", "definition") in lines(ended)
+
+    def test_a_failing_service_leaves_it_open(self, router: respx.MockRouter, run: Run) -> None:
+        router.post(url__startswith=PROXY).respond(503)
+
+        ended = run("check", "--json")
+
+        assert (ended.status, lines(ended)[-1]) == (0, ("warning", "access"))
+        assert "Try --sign." in text(ended, "access")
+
+
+class TestTls:
+    @pytest.mark.parametrize(("days", "status"), [(90, "ok"), (7, "warning")])
+    def test_when_the_certificate_ends(
+        self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, days: int, status: str
+    ) -> None:
+        end = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+        with https_server(monkeypatch, end) as base_url:
+            monkeypatch.setenv("SIGNSTASH_BASE_URL", base_url)
+
+            ended = run("check", "--json")
+
+        assert (status, "service") in lines(ended)
+        assert f"{end:%Y-%m-%d}" in text(ended, "service")
+        assert "TLSv1.3" in text(ended, "service")
+
+    def test_a_certificate_that_nobody_vouches_for(
+        self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with https_server(monkeypatch, dt.datetime.now(dt.UTC) + dt.timedelta(days=90)) as base_url:
+            monkeypatch.delenv("SSL_CERT_FILE")
+            monkeypatch.setenv("SIGNSTASH_BASE_URL", base_url)
+
+            ended = run("check", "--json")
+
+        assert ("failed", "service") in lines(ended)
+        assert "name a CA of your own with SSL_CERT_FILE" in text(ended, "service")
+
+
+@contextlib.contextmanager
+def https_server(monkeypatch: pytest.MonkeyPatch, end: dt.datetime) -> Iterator[str]:
+    """The base URL of a server that has nothing, with a certificate that ends then."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path("ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_after=end).configure_cert(context)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"https://localhost:{server.server_port}/signstash/einvoice-integration-ws"
+        server.shutdown()
+
+
+class Nothing(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def do_POST(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass

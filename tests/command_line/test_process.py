@@ -1,0 +1,167 @@
+"""The command as it is installed: help, terminal and pipe, Ctrl-C, and a run that is killed and goes on."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from signstash import Journal
+from signstash.sandbox import Fault, Sandbox
+from tests.command_line.conftest import COMMAND, Run
+from tests.command_line.test_sign import failing, names_in
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+class TestHelp:
+    def test_the_version(self, run: Run) -> None:
+        assert run("--version").out.startswith("signstash 0.")
+
+    def test_an_unknown_command_is_refused(self, run: Run) -> None:
+        ended = run("sing")
+
+        assert ended.status == 2
+        assert "invalid choice: 'sing'" in ended.err
+
+    @pytest.mark.parametrize("command", [[], ["sign"], ["check"], ["failed"]])
+    def test_help_fits_a_screen_and_has_examples(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "100")
+
+        told = run(*command, "--help").out
+
+        assert "examples:" in told
+        assert told.count("\n") <= 40
+        assert max(map(len, told.splitlines())) <= 100
+
+
+class TestTerminal:
+    def test_a_bar_on_a_terminal(self, folder: Path, sandbox: Sandbox) -> None:
+        with failing(sandbox, Fault("no_credits", name="FT_2.pdf", times=1)):
+            shown, status = on_a_terminal("sign", "invoices", "-o", "signed")
+
+        assert status == 1
+        assert "2/2 documents, 7.9 kB of 7.9 kB" in shown
+        assert "failed       invoices/FT_2.pdf: Document FT_2.pdf" in shown
+        assert "invoices/FT_1.pdf ->" not in shown
+        assert "signed         1" in shown
+
+    def test_lines_where_rich_is_missing(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path("rich.py").write_text("raise ImportError('not installed')")
+        monkeypatch.setenv("PYTHONPATH", str(folder))
+
+        shown, status = on_a_terminal("sign", "invoices", "-o", "signed")
+
+        assert status == 0
+        assert "signed       invoices/FT_1.pdf -> signed/FT_1.pdf" in shown
+
+    def test_lines_in_a_pipe(self, process: Start) -> None:
+        with process("sign", "invoices", "-o", "signed") as signing:
+            out, err = signing.communicate(timeout=30)
+
+        assert (signing.returncode, err) == (0, "")
+        assert out.startswith("signed       invoices/FT_1.pdf -> signed/FT_1.pdf\nsigned       invoices/FT_2.pdf -> ")
+
+    def test_a_reader_that_goes_costs_no_document(self, process: Start) -> None:
+        read, write = os.pipe()
+        os.close(read)
+        with process("sign", "invoices", "-o", "signed", stdout=write) as signing:
+            os.close(write)
+            _, err = signing.communicate(timeout=30)
+
+        assert (signing.returncode, err) == (0, "")
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+
+
+def on_a_terminal(*arguments: str) -> tuple[str, int]:
+    """What the command shows on a terminal, and its exit status."""
+    terminal, other_end = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "200", "TERM": "xterm"}
+    with subprocess.Popen(
+        [COMMAND, *arguments], stdin=other_end, stdout=other_end, stderr=other_end, env=environment
+    ) as process:
+        os.close(other_end)
+        shown = b""
+        try:
+            while piece := os.read(terminal, 4096):
+                shown += piece
+        except OSError:  # the other end has gone
+            pass
+    os.close(terminal)
+    return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown.decode()), process.returncode
+
+
+class TestEnding:
+    @pytest.fixture
+    def many(self, folder: Path) -> Path:
+        """Five hundred small files."""
+        Path("many").mkdir()
+        for number in range(500):
+            Path(f"many/{number:03}.xml").write_text(f"<invoice number='{number}'/>")
+        return Path("many")
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_an_interrupted_run_finishes_what_is_in_flight(
+        self, many: Path, process: Start, sandbox: Sandbox, number: signal.Signals
+    ) -> None:
+        with process("sign", "many", "-o", "signed") as signing:
+            assert signing.stdout is not None
+            assert signing.stderr is not None
+            signing.stdout.readline()
+            signing.send_signal(number)
+            out, err = signing.stdout.read(), signing.stderr.read()
+
+        assert signing.returncode == 130
+        told = 1 + out.count("signed       many/")
+        assert told == len(names_in("signed")) < 500
+        assert f"not sent       {500 - told}\n" in out
+        assert "Waiting for what is in flight." in err
+        assert "The same command goes on with what was not sent" in err
+        assert "Traceback" not in err
+
+    @pytest.mark.parametrize("journal", [[], ["--journal", "j"]])
+    def test_a_second_interrupt_ends_it_at_once(
+        self, process: Start, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, journal: list[str]
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/signstash")
+            with process("sign", "invoices", "-o", "signed", *journal) as signing:
+                connection, _ = silent.accept()
+                connection.recv(1)
+                signing.send_signal(signal.SIGINT)
+                assert signing.stderr is not None
+                assert "Once more" in signing.stderr.readline()
+                signing.send_signal(signal.SIGINT)
+                out, _ = signing.communicate(timeout=30)
+            connection.close()
+
+        assert signing.returncode == 130
+        assert "in doubt       2\n" in out
+
+    def test_a_killed_run_goes_on(self, many: Path, process: Start, run: Run, sandbox: Sandbox) -> None:
+        sign = ("sign", "many", "-o", "signed", "--journal", "j", "--unknown", "send_again")
+        before = sandbox.signatures.total()
+        with process(*sign) as signing:
+            assert signing.stdout is not None
+            for _ in range(150):
+                signing.stdout.readline()
+            signing.kill()
+
+        ended = run(*sign)
+
+        in_doubt = 500 - len([name for name in names_in("signed") if not name.startswith(".")])
+        assert ended.status == (1 if in_doubt else 0)
+        assert "signed before" in ended.out
+        assert sandbox.signatures.total() - before == 500
+        with Journal("j") as journal:
+            assert len(journal.entries("signed")) == 500 - in_doubt
+            assert all("is signed, but the answer" in str(entry.reason) for entry in journal.entries("set_aside"))

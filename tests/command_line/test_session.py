@@ -1,0 +1,53 @@
+"""The session that README shows is what happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import httpx
+
+from signstash.sandbox import Sandbox
+from tests.command_line.conftest import COMMAND, Run
+from tests.conftest import INVOICE
+from tests.test_readme import README
+
+(SESSION,) = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+(SETTINGS,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+
+
+def comparable(text: str) -> str:
+    """Without what differs from run to run: times, rates, numbers of operations, and what makes references unique."""
+    text = re.sub(r"\d+\.\d+ s, \d+\.\d+ documents", "TIME", text)
+    text = re.sub(r'"seconds": [\d.]+', "TIME", text)
+    return re.sub(r'"operation_id": \d+|_[0-9a-f]{12}"', "NUMBER", text)
+
+
+def test_the_session(folder: Path, sandbox: Sandbox) -> None:
+    shutil.rmtree("invoices")
+    Path("invoices").mkdir()
+    for number in (31, 32):
+        shutil.copy(INVOICE, f"invoices/FT_2026_{number}.pdf")
+    shown = SESSION.replace("127.0.0.1:8081", httpx.URL(sandbox.base_url).netloc.decode())
+    environment = {**os.environ, "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}"}
+    happened = ""
+    for command in re.findall(r"^\$ (.*)$", SESSION, re.MULTILINE):
+        ended = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=True)
+        happened += f"$ {command}\n{ended.stdout}{ended.stderr}"
+
+    assert comparable(happened) == comparable(shown)
+
+
+def test_the_settings(folder: Path, run: Run) -> None:
+    settings = tomllib.loads(SETTINGS)
+    Path("settings.toml").write_text(SETTINGS.replace("pass show signstash", "printf sandbox-secret"))
+
+    told = run("check", "--config", "settings.toml", "--base-url", "nonsense").err
+
+    assert settings["environment"] == "production"
+    assert "SIGNSTASH_BASE_URL does not begin with http" in told
+    assert told.count(";") == 0  # nothing else is wrong with it

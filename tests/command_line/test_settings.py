@@ -1,0 +1,175 @@
+"""Where the command finds its settings, and how it keeps the secret."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from signstash.sandbox import Sandbox
+from tests.command_line.conftest import COMMAND, Run
+
+NOWHERE = "http://127.0.0.1:9/signstash/nowhere"
+PRINT_SECRET = f"{sys.executable} -c 'print(\"sandbox-secret\")'"
+
+
+def config(sandbox: Sandbox, **changes: str) -> list[str]:
+    """`--config`, with a file that has the sandbox's settings, except for the secret."""
+    settings = {
+        "base_url": sandbox.base_url,
+        "token_url": sandbox.token_url,
+        "client_id": sandbox.client_id,
+        **changes,
+    }
+    Path("settings.toml").write_text("".join(f'{name} = "{value}"\n' for name, value in settings.items()))
+    return ["--config", "settings.toml"]
+
+
+@pytest.fixture
+def bare(folder: Path, settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings in the environment."""
+    for variable in settings:
+        monkeypatch.delenv(variable)
+
+
+class TestSources:
+    def test_without_settings_all_that_is_missing_is_listed(self, bare: None, run: Run) -> None:
+        ended = run("sign", "invoices")
+
+        assert ended.status == 2
+        for name in ("SIGNSTASH_BASE_URL", "SIGNSTASH_CLIENT_ID", "SIGNSTASH_CLIENT_SECRET", "SIGNSTASH_ENVIRONMENT"):
+            assert f"{name} is missing" in ended.err
+        assert "--config" in ended.err
+
+    def test_a_file_is_stronger_than_the_environment(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SIGNSTASH_BASE_URL", NOWHERE)
+
+        assert run("sign", "invoices", *config(sandbox)).status == 0
+
+    def test_options_are_stronger_than_the_file(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        wrong = config(sandbox, base_url=NOWHERE, client_id="somebody else")
+
+        assert run("check", *wrong).status == 3
+        assert run("check", *wrong, "--base-url", sandbox.base_url, "--client-id", sandbox.client_id).status == 0
+
+    def test_the_token_server_is_said_by_the_strongest_source(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SIGNSTASH_TOKEN_URL", NOWHERE)
+        monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "production")
+
+        settings = run("check", *config(sandbox), "--json").objects[0]
+        assert "production" not in settings["text"]
+        # Without the token URL of the environment the staging server would be asked, which no test may do.
+        told = run("check", "--environment", "staging", "--base-url", "nonsense")
+        assert "SIGNSTASH_TOKEN_URL" not in told.err
+
+    def test_a_file_can_hold_limits(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        path = Path(config(sandbox)[1])
+        path.write_text(f"deadline = 0\nupload = 'pigeon'\n{path.read_text()}")
+
+        ended = run("sign", "invoices", "--config", str(path))
+
+        assert ended.status == 2
+        assert "deadline is 0, not a positive number of seconds" in ended.err
+        assert "upload is 'pigeon'" in ended.err
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("base_url = ", "is no TOML"),
+            ("base = 'x'", "holds base. It can hold base_url"),
+            ("client_id = 7", "client_id in settings.toml is 7. Write it as a text"),
+            ("client_secret = 'never-shown-secret'", "secret_file or secret_command"),
+            ("secret_file = 'a'\nsecret_command = 'b'", "both secret_file and secret_command"),
+        ],
+    )
+    def test_a_file_that_is_wrong_is_refused(self, folder: Path, run: Run, text: str, problem: str) -> None:
+        Path("settings.toml").write_text(text)
+
+        ended = run("sign", "invoices", "--config", "settings.toml")
+
+        assert ended.status == 2
+        assert problem in ended.err
+        assert "never-shown-secret" not in ended.err
+
+    def test_a_file_that_is_not_there_is_named(self, folder: Path, run: Run) -> None:
+        assert "none.toml cannot be read: No such file" in run("check", "--config", "none.toml").err
+
+
+class TestSecret:
+    def test_from_a_file(self, bare: None, run: Run, sandbox: Sandbox) -> None:
+        Path("secret").write_text("sandbox-secret\n")
+
+        assert run("sign", "invoices/FT_1.pdf", *config(sandbox), "--secret-file", "secret").status == 0
+        assert run("sign", "invoices/FT_2.pdf", *config(sandbox, secret_file="secret")).status == 0
+
+    def test_a_file_is_looked_for_beside_the_settings(
+        self, bare: None, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path("secret").write_text("sandbox-secret")
+        path = Path(config(sandbox, secret_file="secret")[1]).absolute()
+        Path("elsewhere").mkdir()
+        monkeypatch.chdir("elsewhere")
+
+        assert run("sign", "../invoices", "--config", path).status == 0
+
+    def test_from_a_command(self, bare: None, run: Run, sandbox: Sandbox) -> None:
+        assert run("sign", "invoices", *config(sandbox), "--secret-command", PRINT_SECRET).status == 0
+
+    def test_the_environment_is_the_weakest(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", "wrong")
+
+        assert run("sign", "invoices", "--secret-command", PRINT_SECRET).status == 0
+
+    @pytest.mark.parametrize(
+        ("source", "problem"),
+        [
+            (["--secret-file", "none"], "The secret cannot be read from none: No such file or directory. Check"),
+            (["--secret-command", "false"], "The secret command ended with status 1. Run it by hand"),
+            (["--secret-command", "no-such-command"], "The secret command cannot be run"),
+            (["--secret-command", ""], "The secret command cannot be run"),
+            (["--secret-file", "a", "--secret-command", "b"], "not allowed with argument"),
+        ],
+    )
+    def test_a_source_that_fails_is_named(self, bare: None, run: Run, source: list[str], problem: str) -> None:
+        ended = run("sign", "invoices", *source)
+
+        assert ended.status == 2
+        assert problem in ended.err
+
+    def test_it_is_never_an_option(self, run: Run) -> None:
+        for command in ("sign", "check"):
+            assert "--client-secret" not in run(command, "--help").out
+            assert run(command, "x", "--client-secret", "never-shown-secret").status == 2
+
+    def test_from_a_prompt(self, bare: None, run: Run, sandbox: Sandbox) -> None:
+        terminal, other_end = pty.openpty()
+        with subprocess.Popen(
+            [COMMAND, "sign", "invoices", *config(sandbox)], stdin=other_end, stdout=other_end, stderr=other_end,
+            start_new_session=True,
+        ) as process:  # fmt: skip
+            os.close(other_end)
+            shown = b""
+            while b"Secret of " not in shown:
+                shown += os.read(terminal, 1024)
+            os.write(terminal, b"sandbox-secret\n")
+            try:
+                while piece := os.read(terminal, 1024):
+                    shown += piece
+            except OSError:  # the other end has gone
+                pass
+        os.close(terminal)
+
+        assert process.returncode == 0, shown
+        assert f"Secret of {sandbox.client_id}:".encode() in shown
+        assert b"sandbox-secret" not in shown

@@ -1,0 +1,322 @@
+"""`signstash sign`: which files are signed, where they go, and what is told of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signstash import Journal, files
+from signstash.sandbox import Fault, Sandbox
+from tests.command_line.conftest import Run
+from tests.conftest import INVOICE
+
+FAULTS_OF_ALL = [("inactive_service", "activate"), ("invalid_client", "backoffice")]
+
+
+@contextlib.contextmanager
+def failing(sandbox: Sandbox, *faults: Fault) -> Iterator[None]:
+    sandbox.faults.add(*faults)
+    try:
+        yield
+    finally:
+        sandbox.faults.clear()
+
+
+def names_in(folder: str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def is_signed(path: Path | str) -> bool:
+    content = Path(path).read_bytes()
+    return content.startswith(INVOICE.read_bytes()) and b"/ByteRange" in content
+
+
+class TestFiles:
+    def test_a_file_is_put_beside_its_original(self, folder: Path, run: Run) -> None:
+        ended = run("sign", "invoices/FT_1.pdf")
+
+        assert ended.status == 0
+        assert ended.out.startswith("signed       invoices/FT_1.pdf -> invoices/FT_1.signed.pdf\n")
+        assert is_signed("invoices/FT_1.signed.pdf")
+        assert Path("invoices/FT_1.pdf").read_bytes() == INVOICE.read_bytes()
+
+    def test_a_folder_keeps_its_order_in_the_output(self, folder: Path, run: Run) -> None:
+        Path("invoices/2026/11").mkdir(parents=True)
+        shutil.copy(INVOICE, "invoices/2026/11/FT_9.PDF")
+        Path("invoices/note.txt").write_text("neither PDF nor XML")
+        Path("invoices/.hidden.pdf").write_text("hidden")
+        Path("invoices/order.xml").write_text("<order/>")
+
+        ended = run("sign", "invoices", "-o", "signed")
+
+        assert ended.status == 0, ended
+        signed = sorted(str(path.relative_to("signed")) for path in Path("signed").rglob("*.*"))
+        assert signed == ["2026/11/FT_9.PDF", "FT_1.pdf", "FT_2.pdf", "order.xml"]
+
+    def test_a_pattern_is_followed_where_the_shell_does_not(self, folder: Path, run: Run) -> None:
+        assert run("sign", "invoices/*.pdf", "-o", "signed").status == 0
+        assert is_signed("signed/FT_2.pdf")
+
+    def test_files_may_stand_on_both_sides_of_options(self, folder: Path, run: Run) -> None:
+        assert run("sign", "invoices/FT_1.pdf", "-o", "signed", "invoices/FT_2.pdf").status == 0
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+
+    def test_what_was_signed_beside_originals_is_not_signed_again(self, folder: Path, run: Run) -> None:
+        run("sign", "invoices")
+
+        ended = run("sign", "invoices", "--force")
+
+        assert ended.status == 0
+        assert run("sign", *sorted(map(str, Path("invoices").iterdir())), "--force").status == 0
+        assert names_in("invoices") == ["FT_1.pdf", "FT_1.signed.pdf", "FT_2.pdf", "FT_2.signed.pdf"]
+
+    def test_a_file_that_is_named_twice_is_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        ended = run("sign", "invoices/FT_1.pdf", "invoices/../invoices/FT_1.pdf", "invoices/FT_1.pdf", "-o", "signed")
+
+        assert (ended.status, ended.out.count("signed  ")) == (0, 2)
+
+    def test_anything_is_signed_if_that_is_asked_for(self, folder: Path, run: Run) -> None:
+        Path("data.bin").write_bytes(b"data")
+
+        refused = run("sign", "data.bin")
+        assert (refused.status, refused.out) == (2, "")
+        assert "data.bin is neither PDF nor XML (--binary signs it all the same)" in refused.err
+
+        assert run("sign", "data.bin", "--binary").status == 0
+        assert Path("data.signed.bin").exists()
+
+    def test_the_output_folder_may_be_below_the_folder_that_is_signed(self, folder: Path, run: Run) -> None:
+        run("sign", "invoices", "-o", "invoices/signed")
+
+        assert run("sign", "invoices", "-o", "invoices/signed", "--force").status == 0
+        assert names_in("invoices/signed") == ["FT_1.pdf", "FT_2.pdf"]
+
+    @pytest.mark.parametrize("name", ["missing.pdf", "empty", "*.nothing"])
+    def test_what_is_not_there_stops_all(self, folder: Path, run: Run, name: str) -> None:
+        Path("empty").mkdir()
+
+        ended = run("sign", "invoices", name, "-o", "signed")
+
+        assert ended.status == 2
+        assert f"{name} is not there, or holds nothing to sign" in ended.err
+        assert not Path("signed").exists()
+
+
+class TestOverwriting:
+    def test_originals_are_never_overwritten(self, folder: Path, run: Run) -> None:
+        os.link("invoices/FT_2.pdf", "invoices/FT_1.signed.pdf")
+        Path("other").symlink_to("invoices")
+
+        for arguments in (["invoices", "-o", "invoices"], ["invoices", "-o", "other"]):
+            ended = run("sign", *arguments, "--force")
+            assert (ended.status, ended.out) == (2, "")
+            assert "which is an original" in ended.err
+        run("sign", "invoices/FT_1.pdf", "invoices/FT_2.pdf", "--force")
+
+        assert Path("invoices/FT_1.pdf").read_bytes() == Path("invoices/FT_2.pdf").read_bytes() == INVOICE.read_bytes()
+
+    def test_two_files_never_become_one(self, folder: Path, run: Run) -> None:
+        Path("more").mkdir()
+        shutil.copy(INVOICE, "more/FT_1.pdf")
+
+        ended = run("sign", "invoices", "more", "-o", "signed")
+
+        assert ended.status == 2
+        assert "invoices/FT_1.pdf and more/FT_1.pdf would both be saved as signed/FT_1.pdf" in ended.err
+
+    def test_what_is_there_is_replaced_by_force_only(self, folder: Path, run: Run) -> None:
+        Path("signed").mkdir()
+        Path("signed/FT_1.pdf").write_text("mine")
+
+        ended = run("sign", "invoices", "-o", "signed")
+
+        assert ended.status == 1
+        assert "failed       invoices/FT_1.pdf:" in ended.out
+        assert "--force" in ended.out
+        assert Path("signed/FT_1.pdf").read_text() == "mine"
+        assert is_signed("signed/FT_2.pdf")
+
+        assert run("sign", "invoices", "-o", "signed", "--force").status == 0
+        assert is_signed("signed/FT_1.pdf")
+
+
+class TestWhatIsTold:
+    def test_json_lines(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        with failing(sandbox, Fault("no_credits", name="FT_2.pdf", times=1)):
+            ended = run("sign", "invoices", "-o", "signed", "--json")
+
+        first, second, summary = ended.objects
+        assert (ended.status, ended.err) == (1, "")
+        assert (first["status"], first["file"], first["saved_as"]) == ("signed", "invoices/FT_1.pdf", "signed/FT_1.pdf")
+        assert isinstance(first["operation_id"], int)
+        assert (second["status"], second["error"]) == ("failed", "DocumentCertificateError")
+        assert summary["summary"] == {"signed": 1, "signed_before": 0, "in_doubt": 0, "failed": 1, "not_sent": 0}
+
+    def test_the_summary(self, folder: Path, run: Run) -> None:
+        ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
+        again = run("sign", "invoices", "-o", "signed", "--journal", "j")
+
+        assert "\nsigned         2\n7.9 kB signed in " in ended.out
+        assert "\nsigned         0\nsigned before  2\n" in again.out
+        assert (ended.status, again.status) == (0, 0)
+
+    def test_a_dry_run_sends_nothing(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run("sign", "invoices/FT_1.pdf", "-o", "signed", "--journal", "j")
+        monkeypatch.delenv("SIGNSTASH_BASE_URL")  # nor needs any setting
+
+        ended = run("sign", "invoices", "-o", "signed", "--dry-run", "--journal", "j")
+        refused = run("sign", "invoices", "-o", "signed", "--dry-run", "--json")
+
+        assert ended.out == (
+            "passed over  invoices/FT_1.pdf (3.9 kB) -> signed/FT_1.pdf: the journal knows it\n"
+            "planned      invoices/FT_2.pdf (3.9 kB) -> signed/FT_2.pdf\n"
+        )
+        assert (ended.status, ended.err) == (0, "2 documents, 7.9 kB. Nothing was sent.\n")
+        assert [item["status"] for item in refused.objects] == ["failed", "planned"]
+        assert refused.status == 1
+        assert names_in("signed") == ["FT_1.pdf"]
+
+    def test_in_doubt_is_told_with_what_to_do(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        with failing(sandbox, Fault("reset_after", times=1)):
+            ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
+
+        assert ended.status == 1
+        assert "in doubt     invoices/FT_1.pdf: Whether document FT_1.pdf" in ended.out
+        assert ended.err == "What is in doubt: signstash failed list --journal j\n"
+        again = run("sign", "invoices", "-o", "signed", "--journal", "j")
+        assert again.status == 1
+        assert "\nsigned         0\nin doubt       2\n" in again.out
+
+    @pytest.mark.parametrize(("kind", "cure"), FAULTS_OF_ALL)
+    def test_a_fault_of_all_ends_it(self, folder: Path, run: Run, sandbox: Sandbox, kind: str, cure: str) -> None:
+        with failing(sandbox, Fault(kind)):
+            ended = run("sign", "invoices", "-o", "signed")
+
+        assert ended.status == 3
+        assert "\nsigned         0\nnot sent       2\n" in ended.out
+        assert cure in ended.err
+        assert "Traceback" not in ended.err
+
+    def test_a_pause_is_told_with_its_reason(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        with failing(sandbox, Fault("too_many_requests", times=1, seconds=0)):
+            ended = run("sign", "invoices", "-o", "signed", "--retries", "interactive")
+
+        assert ended.status == 0
+        assert ended.err.startswith("attempt 1 failed, trying again in ")
+
+    def test_debug_shows_where_an_error_comes_from(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        with failing(sandbox, Fault("inactive_service")):
+            ended = run("sign", "invoices", "-o", "signed", "--debug")
+
+        assert "Traceback" in ended.err
+        assert "sandbox-secret" not in ended.err
+
+    def test_what_cannot_be_saved_is_saved_elsewhere(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        elsewhere = folder / "elsewhere"
+        elsewhere.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+
+        def full_disk(contents: Any, target: Path, **options: Any) -> object:
+            if target.parent.name == "signed":
+                raise OSError(28, "No space left on device")
+            return files.place(contents, target, **options)
+
+        monkeypatch.setattr("signstash.outcomes.place", full_disk)
+
+        ended = run("sign", "invoices/FT_1.pdf", "-o", "signed")
+
+        (rescued,) = elsewhere.rglob("*.pdf")
+        assert ended.status == 3
+        assert f"It is signed, and saved as {rescued}." in ended.out
+        assert is_signed(rescued)
+
+
+class TestSignature:
+    def test_what_is_asked_for_reaches_the_service(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        Path("order.xml").write_text("<order><place/></order>")
+        visible = ["--visible", "page=1,x=60,y=50,width=200,height=50", "--visible-text", "Signed here"]
+
+        ended = run(
+            "sign", "invoices/FT_1.pdf", "order.xml", "-o", "signed", "--reason", "Approval", "--location", "Lisboa",
+            "--timestamp", *visible, "--xml-element", "place",
+        )  # fmt: skip
+
+        assert ended.status == 0, ended
+        pdf = Path("signed/FT_1.pdf").read_bytes()
+        assert b"Approval" in pdf
+        assert b"Lisboa" in pdf
+        assert b"<place><ds:Signature" in Path("signed/order.xml").read_bytes()
+
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            (["--visible", "page=1"], "not given in one way"),
+            (["--visible", "x=1,y=two"], "y is 'two', not a whole number"),
+            (["--visible", "colour=red"], "'colour=red' is not one of x, y, page"),
+            (["--visible", "field=F,width=3"], "only one of width and height"),
+            (["--visible-text", "hello"], "no place. Give it with --visible."),
+            (["--visible", "field=F", "--visible-image", "none.png"], "none.png cannot be read"),
+            (["--visible", "field=F", "--visible-image", "invoices/FT_1.pdf"], "neither a PNG nor a JPG"),
+            (["--in-flight", "0"], "in_flight is 0"),
+            (["--unknown", "guess"], "invalid choice"),
+        ],
+    )
+    def test_what_cannot_work_is_said_at_once(self, folder: Path, run: Run, arguments: list[str], problem: str) -> None:
+        ended = run("sign", "invoices", "-o", "signed", *arguments)
+
+        assert ended.status == 2
+        assert problem in ended.err
+        assert not Path("signed").exists()
+
+
+class TestJournal:
+    def test_what_was_set_aside_is_listed_sent_again_and_settled(
+        self, folder: Path, run: Run, sandbox: Sandbox
+    ) -> None:
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+        with failing(sandbox, Fault("reset_before", times=1)):
+            run(*sign)
+
+        listed = run("failed", "--journal", "j", "--json")
+        references = [item["external_reference"] for item in listed.objects]
+        assert (listed.status, [item["status"] for item in listed.objects]) == (1, ["set_aside", "set_aside"])
+
+        assert (
+            run("failed", "retry", references[0], "--journal", "j").err
+            == "1 documents: the next run sends them again.\n"
+        )
+        assert run("failed", "settle", references[1], "--journal", "j").status == 0
+        assert run(*sign).status == 0
+        assert names_in("signed") == ["FT_1.pdf"]
+        assert run("failed", "--journal", "j").err == "Nothing is set aside, and nothing failed.\n"
+
+    def test_what_is_dropped_is_a_new_document(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+        with failing(sandbox, Fault("reset_before", times=1)):
+            run(*sign)
+
+        assert run("failed", "drop", "--all", "--journal", "j").status == 0
+        assert run(*sign).status == 0
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+
+    @pytest.mark.parametrize("action", ["retry", "settle", "drop"])
+    def test_it_must_be_said_of_which(self, folder: Path, run: Run, action: str) -> None:
+        Journal("j").close()
+
+        assert "Give their references, or --all." in run("failed", action, "--journal", "j").err
+        assert run("failed", action, "x", "--all", "--journal", "j").status == 2
+        assert "'x' is not set aside" in run("failed", action, "x", "--journal", "j").err
+
+    def test_a_journal_that_is_not_there_is_not_made(self, folder: Path, run: Run) -> None:
+        assert run("failed", "--journal", "j").status == 2
+        assert not Path("j").exists()
