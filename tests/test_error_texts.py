@@ -31,6 +31,7 @@ from signstash import (
     OutcomeUnknownError,
     RateLimitedError,
     ServiceError,
+    SignatureInvalidError,
     SignedDocument,
     SignStash,
     SignStashError,
@@ -313,6 +314,7 @@ ONE_OF_EACH: list[SignStashError] = [
     DocumentNotSignedError(*SAID, **DOCUMENT),
     DocumentCertificateError(*SAID, **DOCUMENT),
     DocumentNotSavedError(*SAID, signed=SIGNED),
+    SignatureInvalidError(*SAID, signed=SIGNED, problems=["it holds no signature"]),
     ConnectionFailedError(*SAID),
     OutcomeUnknownError(*SAID, external_references=["FT_31"]),
     UnexpectedAnswerError(

@@ -35,6 +35,7 @@ from .configuration import (
     timeout_problems,
     token_url_problems,
     url_problems,
+    verification_problems,
 )
 from .consultation import Consultation, as_number
 from .documents import Document, refuse_reference, refuse_text, unique_reference
@@ -46,7 +47,7 @@ from .journal import Journal
 from .models import PreservationInfo
 from .operations import Call, detail, operation_id
 from .options import Preservation, preservation_from
-from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, read_batch
+from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, read_batch, verified
 from .retries import Retries, RetryPolicy
 from .runs import Planned, Progress, Run, Transmit, UnknownOutcomes, batches
 from .signing import SigningRequest, by_reference, described, signing_call
@@ -91,6 +92,9 @@ class SignStash(Consultation):
             with a class of the certificate family makes a `DocumentCertificateError`.
         retries: How often a call is tried that surely was not processed. Without it once, and as often as
             `RetryPolicy.batch` says in `sign_all`.
+        verify_signatures: Whether every document that comes back is verified before it is given out or saved; one that
+            does not hold becomes a `SignatureInvalidError`. Needs `pip install 'signstash[verify]'`. Trust is not
+            judged: see `SignedDocument.verify`.
 
     Raises:
         ConfigurationError: If an argument is missing or cannot work. The message lists all that is wrong.
@@ -113,6 +117,7 @@ class SignStash(Consultation):
         token_http_client: httpx.AsyncClient | None = None,
         error_classes: ErrorClasses | None = None,
         retries: RetryPolicy | None = None,
+        verify_signatures: bool = False,
     ) -> None:
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         problems = [*url_problems("base_url", base_url), *timeout_problems(timeout, deadline)]
@@ -124,6 +129,7 @@ class SignStash(Consultation):
                 problems.append(f"{name} is {value!r}, not {' or '.join(map(repr, choices))}")
         problems += error_class_problems(error_classes or {})
         problems += client_problems(http_client=http_client, token_http_client=token_http_client)
+        problems += verification_problems(verify_signatures)
         if auth is None:
             problems += credential_problems(client_id, client_secret)
             problems += environment_problems(environment, token_url)
@@ -155,6 +161,7 @@ class SignStash(Consultation):
         )
         self._retries = retries
         self._retries_of_calls = Retries(policy=retries or RetryPolicy.none())
+        self._verify_signatures = verify_signatures
         self._upload: Upload = upload
         self._multipart_file_names: MultipartFileNames = multipart_file_names
         self._http_client = http_client
@@ -240,6 +247,7 @@ class SignStash(Consultation):
             AuthenticationError: If credentials or token are refused.
             ApiError: If the service refuses the request; its subclasses say why.
             DocumentNotSignedError: If the service answered, but did not sign it.
+            SignatureInvalidError: If what came back does not hold, and `verify_signatures` is set.
             ConnectionFailedError: If the service was not reached.
             OutcomeUnknownError: If it was sent and the answer was lost.
             UnexpectedAnswerError: If the answer cannot be read.
@@ -420,7 +428,10 @@ class SignStash(Consultation):
             )
             return read_batch(fields, documents, answered)
 
-        return read() if len(answer.body) < SMALL_ANSWER else await asyncio.to_thread(read)
+        batch = read() if len(answer.body) < SMALL_ANSWER else await asyncio.to_thread(read)
+        if batch is None or not self._verify_signatures:
+            return batch
+        return attrs.evolve(batch, outcomes=await asyncio.to_thread(lambda: tuple(map(verified, batch.outcomes))))
 
     async def _ask(self, call: Call) -> Answer:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call))

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Final, Literal, NoReturn, Self, TypedDict
 
 import httpx
@@ -50,6 +51,7 @@ class ClientOptions(TypedDict, total=False):
     token_http_client: httpx.AsyncClient
     error_classes: ErrorClasses
     retries: RetryPolicy
+    verify_signatures: bool
 
 
 class Credentials(TypedDict):
@@ -192,6 +194,18 @@ def client_problems(**clients: object) -> list[str]:
         for name, client in clients.items()
         if client is not None and not inspect.iscoroutinefunction(getattr(client, "send", None))
     ]
+
+
+def verification_problems(verify_signatures: object) -> list[str]:
+    """What is in the way of verifying signatures, if that is asked for."""
+    if not isinstance(verify_signatures, bool):
+        return [f"verify_signatures is {verify_signatures!r}, not True or False"]
+    if verify_signatures:
+        try:
+            import_module(".verification", __package__)
+        except ImportError as error:
+            return [f"verify_signatures cannot be used ({error})"]
+    return []
 
 
 def timeout_problems(timeout: object, deadline: object) -> list[str]:

@@ -15,6 +15,7 @@
     │   └── ServiceError                    the service is at fault
     ├── DocumentNotSignedError              one document of an answered request was not signed
     │   └── DocumentCertificateError        ... for want of a certificate (also CertificateNotProvisionedError)
+    ├── SignatureInvalidError               a document came back whose signature does not hold
     ├── DocumentNotSavedError               a signed document could not be written to disk
     ├── ConnectionFailedError               no connection; nothing was processed
     ├── OutcomeUnknownError                 sent, but the answer was lost
@@ -247,6 +248,22 @@ class DocumentCertificateError(DocumentNotSignedError, CertificateNotProvisioned
     description = None
     cause_message = None
     body = b""
+
+
+class SignatureInvalidError(SignStashError):
+    """A document came back that is not what was sent, or whose signature does not hold.
+
+    Attributes:
+        signed: What came back.
+        problems: What is wrong with it.
+    """
+
+    maybe_processed = True
+
+    def __init__(self, problem: str, cure: str, *, signed: SignedDocument, problems: Sequence[str]) -> None:
+        super().__init__(problem, cure)
+        self.signed = signed
+        self.problems = tuple(problems)
 
 
 class DocumentNotSavedError(SignStashError):

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import attrs
 
@@ -21,11 +21,15 @@ from .errors import (
     ErrorClasses,
     InvalidDocumentError,
     OutcomeUnknownError,
+    SignatureInvalidError,
     SignStashError,
     UnexpectedAnswerError,
 )
 from .files import place
 from .models import DocumentResponse, SigningStatus, SignOperation
+
+if TYPE_CHECKING:
+    from .verification import Roots, Verification
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +92,30 @@ class SignedDocument:
         """
         await asyncio.to_thread(self.copy_to, Path(path), overwrite=overwrite)
 
+    async def verify(self, original: Document | None = None, *, trusted_roots: Roots = ()) -> Verification:
+        """Find out whether it is whole, signed, and the document that was sent.
+
+        Needs `pip install 'signstash[verify]'`. It works in a thread, and asks nothing of the network.
+
+        Args:
+            original: The document that was sent. Without it nobody can tell whether this is what came back.
+            trusted_roots: Certificates of the authorities that are trusted: files or their contents, in PEM or DER.
+                Without them anybody can have signed it.
+
+        Raises:
+            InvalidDocumentError: If the original cannot be read, or the file that it was saved in.
+            ConfigurationError: If a root cannot be used.
+        """
+        return await asyncio.to_thread(self.verified, original, trusted_roots)
+
+    def verified(self, original: Document | None, trusted_roots: Roots = ()) -> Verification:
+        """What `verify` finds out. Blocks: call it in a thread."""
+        from .verification import verify_contents  # it needs packages that others can do without
+
+        if original is None:
+            return verify_contents(self._contents, None, trusted_roots)
+        return original.about(lambda contents: verify_contents(self._contents, contents, trusted_roots))
+
     def copy_to(self, target: Path, *, overwrite: bool, move: bool = False) -> Self:
         """Write the signed bytes to a file, as `save` does. Blocks: call it in a thread.
 
@@ -146,6 +174,28 @@ class Outcome:
     def error(self) -> SignStashError | None:
         """Why it was not signed, or None."""
         return self.result if isinstance(self.result, SignStashError) else None
+
+
+def verified(outcome: Outcome) -> Outcome:
+    """The same outcome, if the signed document holds. Blocks: call it in a thread."""
+    signed = outcome.signed
+    if signed is None:
+        return outcome
+    try:
+        problems = signed.verified(outcome.document).problems
+    except SignStashError as error:  # the original has gone meanwhile
+        problems = (error.problem,)
+    if not problems:
+        return outcome
+    return Outcome(
+        outcome.document,
+        SignatureInvalidError(
+            f"Document {signed.name} ({signed.external_reference}) came back, but {'; '.join(problems)}.",
+            "Do not use it. It is in this error's `signed`; look at it, and contact the vendor's support.",
+            signed=signed,
+            problems=problems,
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -31,7 +31,7 @@ class TestHelp:
         assert ended.status == 2
         assert "invalid choice: 'sing'" in ended.err
 
-    @pytest.mark.parametrize("command", [[], ["sign"], ["check"], ["failed"]])
+    @pytest.mark.parametrize("command", [[], ["sign"], ["check"], ["failed"], ["verify"]])
     def test_help_fits_a_screen_and_has_examples(
         self, run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
     ) -> None:

@@ -1,0 +1,79 @@
+"""`signstash verify`: who signed files, when, and whether they are whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from signstash.sandbox import Sandbox
+from tests.command_line.conftest import Run
+
+
+@pytest.fixture
+def signed(folder: Path, run: Run) -> Path:
+    """A folder with the two signed invoices."""
+    assert run("sign", "invoices", "-o", "signed").status == 0
+    return Path("signed")
+
+
+def test_what_holds(signed: Path, run: Run) -> None:
+    ended = run("verify", "signed", "--originals", "invoices")
+
+    assert ended.status == 0
+    first, second = ended.out.splitlines()
+    assert first.startswith(
+        "ok      signed/FT_1.pdf: PAdES, by Sandbox Test Signer - NOT QUALIFIED "
+        "(issued by Sandbox Test Root - NOT QUALIFIED), claimed time 20"
+    )
+    assert first.endswith(" UTC, trust not judged")
+    assert second.startswith("ok      signed/FT_2.pdf: ")
+
+
+def test_what_is_trusted(signed: Path, run: Run, sandbox: Sandbox) -> None:
+    Path("root.pem").write_bytes(sandbox.root_certificate)
+
+    (found,) = run("verify", "signed/FT_1.pdf", "--root", "root.pem", "--json").objects
+
+    assert (found["status"], found["trusted"], found["problems"]) == ("ok", True, [])
+    assert found["signed_at"].startswith("20")
+
+
+def test_what_does_not_hold(signed: Path, run: Run) -> None:
+    shutil.copy("invoices/FT_1.pdf", "signed/FT_1.pdf")
+    with Path("signed/FT_2.pdf").open("ab") as file:
+        file.write(b"more")
+
+    ended = run("verify", "signed/FT_1.pdf", "signed/FT_2.pdf")
+
+    assert ended.status == 1
+    assert ended.out.splitlines()[0] == ("failed  signed/FT_1.pdf: it holds no signature; PAdES, trust not judged")
+    assert "failed  signed/FT_2.pdf: something was added after it was signed; PAdES, by Sandbox" in ended.out
+
+
+def test_another_original(signed: Path, run: Run) -> None:
+    Path("invoices/FT_2.pdf").write_bytes(b"%PDF-1.7 something else")
+
+    ended = run("verify", "signed", "--originals", "invoices")
+
+    assert ended.status == 1
+    assert "failed  signed/FT_2.pdf: it does not begin with what was sent" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["none.pdf"], "none.pdf cannot be read"),
+        (["empty"], "empty holds no files"),
+        (["signed", "--originals", "empty"], "empty/FT_1.pdf cannot be read"),
+        (["signed", "--root", "none.pem"], "The root none.pem cannot be used"),
+    ],
+)
+def test_what_cannot_be_read(signed: Path, run: Run, arguments: list[str], problem: str) -> None:
+    Path("empty").mkdir()
+
+    ended = run("verify", *arguments)
+
+    assert ended.status == 2
+    assert problem in ended.err

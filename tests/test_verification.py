@@ -1,0 +1,399 @@
+"""Whether what came back is whole, signed, and what was sent: every kind of signature, and every kind of tampering."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asn1crypto import cms
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+
+from signstash import (
+    ConfigurationError,
+    Document,
+    InvalidDocumentError,
+    Journal,
+    SignatureInvalidError,
+    SignedDocument,
+    SignStash,
+    client,
+)
+from signstash.sandbox import Sandbox, SandboxApplication
+from signstash.sandbox.certificate import Root, new_root
+from signstash.sandbox.signatures import SignatureMaker
+from signstash.sandbox.signatures.signer import Seal
+from signstash.verification import Verification, verify_file
+from tests.conftest import INVOICE
+from tests.test_commands import BARE, python
+
+XML = b"<fatura><!-- Novembro --><total moeda='EUR'>31,00</total><assinatura/></fatura>"
+SIGNER = "Sandbox Test Signer - NOT QUALIFIED"
+KINDS: dict[str, Callable[..., Document]] = {
+    "PAdES": lambda **options: Document.pdf(INVOICE, **options),
+    "XAdES": lambda **options: Document.xml(XML, name="a.xml", **options),
+    "CAdES": lambda **options: Document.binary(b"any bytes", name="a.bin", **options),
+}
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="module")
+def signed(sandbox: Sandbox) -> dict[str, SignedDocument]:
+    """One signed document of each kind."""
+
+    async def sign_all() -> dict[str, SignedDocument]:
+        async with SignStash(**sandbox.credentials) as client:
+            return {kind: await client.sign(make()) for kind, make in KINDS.items()}
+
+    return asyncio.run(sign_all())
+
+
+class TestWhatHolds:
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("timestamp", [False, True])
+    async def test_signer_and_times(
+        self, sandbox: Sandbox, sandbox_client: SignStash, kind: str, timestamp: bool
+    ) -> None:
+        document = KINDS[kind](timestamp=timestamp)
+        signed = await sandbox_client.sign(document)
+
+        found = await signed.verify(document, trusted_roots=[sandbox.root_certificate])
+
+        assert (found.problems, found.ok, found.trusted) == ((), True, True)
+        assert (found.signature_type, found.signer) == (kind, SIGNER)
+        assert found.issuer == "Sandbox Test Root - NOT QUALIFIED"
+        assert found.signed_at is not None
+        assert abs(found.signed_at.timestamp() - time.time()) < 60
+        assert (found.timestamped_at is not None) == timestamp
+        if found.timestamped_at is not None:
+            assert abs(found.timestamped_at.timestamp() - time.time()) < 60
+
+    @pytest.mark.parametrize("kind", KINDS)
+    async def test_trust_is_not_judged_without_roots(
+        self, signed: dict[str, SignedDocument], kind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        found = await signed[kind].verify()
+
+        assert (found.problems, found.trusted) == ((), None)
+        assert caplog.records == []
+
+    async def test_a_second_signature(self, sandbox_client: SignStash, signed: dict[str, SignedDocument]) -> None:
+        document = Document.pdf(signed["PAdES"].content, name="a.pdf")
+
+        found = await (await sandbox_client.sign(document)).verify(document)
+
+        assert found.problems == ()
+
+    async def test_a_certificate_as_bytes_or_files(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        (tmp_path / "root.der").write_bytes(
+            load_pem_x509_certificate(sandbox.root_certificate).public_bytes(Encoding.DER)
+        )
+        (tmp_path / "two.pem").write_bytes(other_root() + sandbox.root_certificate)
+        async with SignStash(**sandbox.credentials) as client:
+            signed = await client.sign(KINDS["CAdES"]())
+
+        for root in (tmp_path / "root.der", str(tmp_path / "two.pem"), (tmp_path / "root.der").read_bytes()):
+            assert (await signed.verify(trusted_roots=[root])).trusted
+
+
+def other_root() -> bytes:
+    """The root of another sandbox, which signs under the same name."""
+    return SandboxApplication().root_certificate
+
+
+class TestWhatDoesNot:
+    @pytest.mark.parametrize("kind", KINDS)
+    async def test_another_root_of_the_same_name(
+        self, signed: dict[str, SignedDocument], kind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        found = await signed[kind].verify(trusted_roots=[other_root()])
+
+        assert found.trusted is False
+        assert len(found.problems) == 1
+        assert "none of the trusted roots" in found.problems[0]
+        assert caplog.records == []  # the library below would warn of it, with a traceback
+
+    @pytest.mark.parametrize(
+        ("kind", "old", "new", "problem"),
+        [
+            ("PAdES", b"/MediaBox", b"/MediaBax", "changed afterwards"),
+            ("XAdES", b"31,00", b"31,01", "changed afterwards"),
+            ("CAdES", b"any bytes", b"any bites", "changed afterwards"),
+        ],
+    )
+    def test_changed_contents(
+        self, signed: dict[str, SignedDocument], kind: str, old: bytes, new: bytes, problem: str
+    ) -> None:
+        content = signed[kind].content
+        assert old in content
+
+        found = verify_file(content.replace(old, new, 1))
+
+        assert problem in "; ".join(found.problems)
+        assert found.signer == SIGNER
+
+    def test_contents_with_a_forged_digest(self, signed: dict[str, SignedDocument]) -> None:
+        message = cms.ContentInfo.load(signed["CAdES"].content)
+        (signer,) = message["content"]["signer_infos"]
+        signer["signature"] = bytes(256)
+
+        assert "does not fit the certificate's key" in verify_file(message.dump()).problems[0]
+
+    def test_a_changed_xml_signature(self, signed: dict[str, SignedDocument]) -> None:
+        start, value, end = split(signed["XAdES"].content, b"<ds:SignatureValue>", b"</ds:SignatureValue>")
+
+        found = verify_file(start + value[:8] + b"AAAA" + value[12:] + end)
+
+        assert "its signature does not hold" in found.problems[0]
+
+    async def test_a_timestamp_of_something_else(self, sandbox_client: SignStash) -> None:
+        one, other = [(await sandbox_client.sign(KINDS["XAdES"](timestamp=True))).content for _ in range(2)]
+        marks = b"EncapsulatedTimeStamp>", b"</xades:EncapsulatedTimeStamp>"
+
+        start, _, end = split(one, *marks)
+
+        found = await asyncio.to_thread(verify_file, start + split(other, *marks)[1] + end)
+
+        assert found.problems == ("the timestamp of its signature is not about it",)
+
+    @pytest.mark.parametrize("addition", [b"\n", b"\n% added\n", b" " * 500])
+    def test_a_pdf_with_something_after_it(self, signed: dict[str, SignedDocument], addition: bytes) -> None:
+        found = verify_file(signed["PAdES"].content + addition)
+
+        assert found.problems == ("something was added after it was signed",)
+
+    def test_a_pdf_with_another_revision_after_it(self, signed: dict[str, SignedDocument]) -> None:
+        writer = IncrementalPdfFileWriter(BytesIO(signed["PAdES"].content))
+        writer.root["/Changed"] = writer.add_object(writer.root["/Pages"])
+        writer.update_root()
+        changed = BytesIO()
+        writer.write(changed)
+
+        assert verify_file(changed.getvalue()).problems == ("something was added after it was signed",)
+
+    async def test_an_earlier_signature_that_was_broken(
+        self, sandbox_client: SignStash, signed: dict[str, SignedDocument]
+    ) -> None:
+        broken = signed["PAdES"].content.replace(b"/MediaBox", b"/MediaBax", 1)
+        found = await (await sandbox_client.sign(Document.pdf(broken, name="a.pdf"))).verify()
+
+        assert len(found.problems) == 1
+        assert "changed afterwards" in found.problems[0]
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (INVOICE.read_bytes(), "it holds no signature"),
+            (XML, "it holds no signature"),
+            (b"%PDF-1.7\nbroken", "it cannot be read"),
+            (b"<a><b></a>", "it cannot be read"),
+            (b"", "it cannot be read"),
+            (b"\x30\x03\x02\x01\x01", "it cannot be read"),
+            (b"-----BEGIN CMS-----\n!\n-----END CMS-----\n", "it cannot be read"),
+        ],
+    )
+    def test_what_is_not_signed(self, content: bytes, problem: str) -> None:
+        found = verify_file(content)
+
+        assert not found.ok
+        assert problem in found.problems[0]
+        assert found.signer is None
+
+    @pytest.mark.parametrize("kind", KINDS)
+    async def test_the_signature_of_another_document(self, signed: dict[str, SignedDocument], kind: str) -> None:
+        others = {
+            "PAdES": Document.pdf(INVOICE.read_bytes().replace(b"/MediaBox", b"/MediaBax"), name="a.pdf"),
+            "XAdES": Document.xml(XML.replace(b"31,00", b"13,00"), name="a.xml"),
+            "CAdES": Document.binary(b"other bytes", name="a.bin"),
+        }
+
+        found = await signed[kind].verify(others[kind])
+
+        assert len(found.problems) == 1
+        assert "sent" in found.problems[0]
+
+    def test_a_signature_that_is_wrapped(self, signed: dict[str, SignedDocument]) -> None:
+        """What was signed is moved aside, and something else put in its place."""
+        content = signed["XAdES"].content.partition(b"?>")[2]
+
+        found = verify_file(b"<fatura><total>9999,00</total><old>" + content + b"</old></fatura>")
+
+        assert not found.ok
+
+    def test_two_signatures_in_an_xml_cannot_be_told_apart(self, signed: dict[str, SignedDocument]) -> None:
+        content = signed["XAdES"].content.partition(b"?>")[2]
+
+        found = verify_file(b"<both>" + content + content + b"</both>")
+
+        assert found.problems == ("it holds 2 signatures, and only one can be judged",)
+
+
+def split(content: bytes, before: bytes, after: bytes) -> tuple[bytes, bytes, bytes]:
+    start, _, rest = content.partition(before)
+    middle, _, end = rest.partition(after)
+    return start + before, middle, after + end
+
+
+class TestDetached:
+    async def test_a_signature_beside_its_contents(self, sandbox: Sandbox, tmp_path: Path) -> None:
+
+        seal = Seal(Root(new_root()))
+        made = await seal.signer.async_sign_general_data(b"any bytes", "sha256", detached=True, use_cades=True)
+        (tmp_path / "a.bin").write_bytes(b"any bytes")
+
+        async def problems(**options: Any) -> str:
+            return "; ".join((await asyncio.to_thread(verify_file, made.dump(), **options)).problems)
+
+        assert await problems(original=tmp_path / "a.bin") == ""
+        assert "changed afterwards" in await problems(original=b"any bites")
+        assert "without the original" in await problems()
+
+
+class TestInTheClient:
+    def client(self, sandbox: Sandbox, **options: Any) -> SignStash:
+        return SignStash(**sandbox.credentials, verify_signatures=True, **options)
+
+    async def test_what_holds_is_given_out(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        documents = [make() for make in KINDS.values()]
+        async with self.client(sandbox) as client:
+            batch = await client.sign_batch(documents, save_to=tmp_path)
+
+        assert [outcome.error for outcome in batch.outcomes] == [None, None, None]
+        assert len(list(tmp_path.iterdir())) == 3
+
+    @pytest.fixture
+    def forged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The sandbox signs, and then changes what it has signed."""
+        real = SignatureMaker.sign
+        monkeypatch.setattr(
+            SignatureMaker,
+            "sign",
+            lambda self, content, info: real(self, content, info).replace(b"forge me", b"forged!!"),
+        )
+
+    def documents(self) -> list[Document]:
+        return [Document.binary(text, name=f"{text[:5].decode()}.bin") for text in (b"leave me", b"forge me")]
+
+    async def test_what_does_not_hold_is_an_error_that_keeps_it(
+        self, sandbox: Sandbox, forged: None, tmp_path: Path
+    ) -> None:
+        good, bad = self.documents()
+        async with self.client(sandbox) as client:
+            assert (await client.sign(good)).name == "leave.bin"
+            with pytest.raises(SignatureInvalidError, match="what the signature signs was changed") as raised:
+                await client.sign(bad, save_to=tmp_path / "signed.bin")
+
+        assert list(tmp_path.iterdir()) == []
+        assert b"forged!!" in raised.value.signed.content
+        assert raised.value.problems
+        assert raised.value.maybe_processed
+
+    async def test_in_a_run_it_is_set_aside_and_the_others_are_saved(
+        self, sandbox: Sandbox, forged: None, tmp_path: Path
+    ) -> None:
+        with Journal(tmp_path / "journal") as journal:
+            async with self.client(sandbox) as client:
+                run = client.sign_all(self.documents(), save_to=tmp_path / "signed", journal=journal)
+                outcomes = {outcome.document.name: outcome async for outcome in run}
+            (aside,) = journal.entries("set_aside")
+
+        assert outcomes["leave.bin"].ok
+        assert isinstance(outcomes["forge.bin"].error, SignatureInvalidError)
+        assert aside.name == "forge.bin"
+        assert [path.name for path in (tmp_path / "signed").iterdir()] == ["leave.bin"]
+
+    async def test_without_being_asked_nothing_is_verified(self, sandbox_client: SignStash, forged: None) -> None:
+        _, bad = self.documents()
+
+        assert b"forged!!" in (await sandbox_client.sign(bad)).content
+
+    async def test_an_original_that_has_gone_costs_no_signed_document(
+        self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        original = tmp_path / "a.bin"
+        original.write_bytes(b"any bytes")
+        real = client.read_batch
+
+        def gone(*arguments: Any) -> Any:
+            original.unlink()
+            return real(*arguments)
+
+        monkeypatch.setattr(client, "read_batch", gone)
+        async with self.client(sandbox) as verifying:
+            with pytest.raises(SignatureInvalidError, match="No such file") as raised:
+                await verifying.sign(Document.binary(original))
+
+        assert raised.value.signed.content
+
+    async def test_the_event_loop_is_not_held(self, sandbox_client: SignStash) -> None:
+        signed = await sandbox_client.sign(Document.xml(b"<a>" + b"<b>c</b>" * 20_000 + b"</a>", name="a.xml"))
+        longest, running = 0.0, True
+
+        async def probe() -> None:
+            nonlocal longest
+            while running:
+                began = time.perf_counter()
+                await asyncio.sleep(0.001)
+                longest = max(longest, time.perf_counter() - began)
+
+        task = asyncio.create_task(probe())
+        found = await signed.verify()
+        running = False
+        await task
+
+        assert found.ok
+        assert longest < 0.5
+
+    def test_what_is_wrong_with_the_setting(self, sandbox: Sandbox) -> None:
+        with pytest.raises(ConfigurationError, match="verify_signatures is 'yes', not True or False"):
+            SignStash(**sandbox.credentials, verify_signatures="yes")  # type: ignore[arg-type]
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("root", [b"nothing", "none.pem", INVOICE, b"-----BEGIN CERTIFICATE-----\n!"])
+    def test_a_root_that_is_none(self, root: Any) -> None:
+        with pytest.raises(ConfigurationError, match="Give certificates in PEM or DER"):
+            verify_file(INVOICE, trusted_roots=[root])
+
+    async def test_in_an_event_loop(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"asyncio\.to_thread"):
+            verify_file(INVOICE)
+
+    def test_a_single_root(self) -> None:
+        with pytest.raises(ConfigurationError, match="Give a list"):
+            verify_file(INVOICE, trusted_roots="root.pem")
+
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidDocumentError, match="cannot be read"):
+            verify_file(tmp_path / "none.pdf")
+        with pytest.raises(InvalidDocumentError, match="cannot be read"):
+            verify_file(INVOICE, original=tmp_path / "none.pdf")
+
+
+class TestMissingExtra:
+    def test_it_is_named(self) -> None:
+        ended = python(BARE + "import signstash.verification")
+
+        assert "pip install 'signstash[verify]'" in ended.stderr
+
+    def test_a_client_that_needs_it_is_refused(self) -> None:
+        made = "signstash.SignStash('http://p.test', 'a', 's', environment='staging', verify_signatures=True)"
+
+        ended = python(f"{BARE}\nimport signstash\n{made}")
+
+        assert "ConfigurationError" in ended.stderr
+        assert "pip install 'signstash[verify]'" in ended.stderr
+
+
+def test_a_report_can_be_compared_and_shown() -> None:
+    one = verify_file(INVOICE)
+
+    assert one == verify_file(INVOICE)
+    assert isinstance(one, Verification)
+    assert "certificate" not in repr(one)
