@@ -17,6 +17,7 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/pyright
+	PYTHONPATH=src PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --verifytypes signstash --ignoreexternal
 
 pytest: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal

@@ -37,7 +37,7 @@ from .errors import (
 )
 from .streams import ReplayableStream, RequestBody, UnusableAnswerError, is_replayable, read_refusal, read_whole
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 TOKEN_TIMEOUT: Final = 10.0
 """Seconds that connecting to the token server, and each read from it, may take."""

@@ -166,7 +166,7 @@ class ApiError(SignStashError):
         self.description = description
         self.cause_message = cause_message
         self.retryable = retryable
-        self.body = body[:BODY_LIMIT]
+        self.body: bytes = body[:BODY_LIMIT]
 
 
 class ClientServiceInactiveError(ApiError):
@@ -293,7 +293,7 @@ class OutcomeUnknownError(SignStashError):
 
     def __init__(self, problem: str, cure: str, *, external_references: Sequence[str] = ()) -> None:
         super().__init__(problem, cure)
-        self.external_references = tuple(external_references)
+        self.external_references: tuple[str, ...] = tuple(external_references)
 
 
 class UnexpectedAnswerError(SignStashError):
@@ -321,7 +321,7 @@ class UnexpectedAnswerError(SignStashError):
         self.status_code = status_code
         self.content_type = content_type
         self.excerpt = excerpt
-        self.external_references = tuple(external_references)
+        self.external_references: tuple[str, ...] = tuple(external_references)
         self.maybe_processed = maybe_processed
 
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Final
 
 import attrs
 import httpx
@@ -26,7 +27,7 @@ from .operations import Call
 from .streams import RequestBody, UnusableAnswerError, read_refusal
 from .uploads import ContentStream
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 
 @attrs.frozen

@@ -30,8 +30,8 @@ class TemporaryFile:
     def __init__(self, folder: Path | None) -> None:
         self._flags = _APPENDING | os.O_CREAT | os.O_EXCL
         self._mode = 0o600 if folder is None else 0o666  # among other people's files nobody else may read it
-        self.path = _beside(Path(tempfile.gettempdir(), "signed") if folder is None else folder / "signed")
-        self.remove = weakref.finalize(self, self.path.unlink, missing_ok=True)
+        self.path: Path = _beside(Path(tempfile.gettempdir(), "signed") if folder is None else folder / "signed")
+        self.remove: weakref.finalize[..., Any] = weakref.finalize(self, self.path.unlink, missing_ok=True)
 
     def append(self, blocks: Iterable[bytes]) -> None:
         """Write more. Blocks: call it in a thread.

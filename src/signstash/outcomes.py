@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 import attrs
 
@@ -31,7 +31,7 @@ from .models import DocumentResponse, SigningStatus, SignOperation
 if TYPE_CHECKING:
     from .verification import Roots, Verification
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What the generated models raise for values of a type that the definition does not know."""

@@ -7,13 +7,13 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import attrs
 
 from .errors import ConfigurationError, ConnectionFailedError, RateLimitedError, SignStashError
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 

@@ -42,7 +42,7 @@ from .lanes import Lanes
 from .outcomes import Outcome
 from .retries import Retries, RetryPolicy
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 

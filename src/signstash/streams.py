@@ -32,7 +32,7 @@ class RequestBody(httpx.AsyncByteStream):
     def __init__(self, source: httpx.AsyncByteStream, *, replayable: bool = True) -> None:
         self._source = source
         self.replayable = replayable
-        self.handed_over = False
+        self.handed_over: bool = False
 
     def refused(self) -> None:
         """Take note that the last sending was answered with a refusal, so it was not processed."""

@@ -94,7 +94,7 @@ class ContentStream(httpx.AsyncByteStream):
                 )
             self._pieces.append(piece)
         self._pieces.append(frame)
-        self.length = sum(map(len, self._pieces)) + sum(insert.length for insert in inserts)
+        self.length: int = sum(map(len, self._pieces)) + sum(insert.length for insert in inserts)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         portions = self._portions()

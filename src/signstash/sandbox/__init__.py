@@ -10,7 +10,7 @@ try:
     from .application import SandboxApplication
     from .faults import KINDS, Fault, Faults
     from .server import Sandbox
-except ImportError as missing:
-    raise ImportError(f"{missing}. The sandbox needs more packages: pip install 'signstash[sandbox]'") from missing
+except ImportError as _missing:
+    raise ImportError(f"{_missing}. The sandbox needs more packages: pip install 'signstash[sandbox]'") from _missing
 
 __all__ = ["KINDS", "Fault", "Faults", "Sandbox", "SandboxApplication"]

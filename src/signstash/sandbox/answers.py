@@ -32,7 +32,7 @@ class BrokenResponse(Response):
         super().__init__(b"" if whole is None else whole.body, 0 if whole is None else whole.status_code)
         self._silent = whole is None
         if whole is not None:
-            self.raw_headers = whole.raw_headers
+            self.raw_headers: list[tuple[bytes, bytes]] = whole.raw_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what is sent, and hang up."""

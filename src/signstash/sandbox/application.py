@@ -103,17 +103,17 @@ class SandboxApplication:
         origin: str = "http://sandbox.test",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.base_url = origin + BASE_PATHS[0]
-        self.integration_base_url = origin + INTEGRATION_PATH
-        self.token_url = origin + TOKEN_PATH
-        self.page_url = f"{origin}/__sandbox/"
+        self.base_url: str = origin + BASE_PATHS[0]
+        self.integration_base_url: str = origin + INTEGRATION_PATH
+        self.token_url: str = origin + TOKEN_PATH
+        self.page_url: str = f"{origin}/__sandbox/"
         self.client_id = CLIENT_ID
         self.client_secret = CLIENT_SECRET
         self._operations = Operations(state)
         root = Root(self._operations.remember("root", new_root))
-        self.root_certificate = pem(root.certificate)
-        self.faults = Faults(faults, seed=seed)
-        self.journal = Journal()
+        self.root_certificate: bytes = pem(root.certificate)
+        self.faults: Faults = Faults(faults, seed=seed)
+        self.journal: Journal = Journal()
         self._tokens = TokenServer({CLIENT_ID: CLIENT_SECRET, **(clients or {})}, token_lifetime, clock)
         self._validation = Validation()
         self._signing = Signing(

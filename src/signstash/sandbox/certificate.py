@@ -43,7 +43,7 @@ class Root:
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TypeError(f"the root's key is {type(key).__name__}")
         self._key = key
-        self.certificate = x509.load_pem_x509_certificate(saved)
+        self.certificate: x509.Certificate = x509.load_pem_x509_certificate(saved)
 
     def issue_signer(self) -> Identity:
         """A signer of documents."""

@@ -25,8 +25,8 @@ from .service import Service
 try:
     import respx
     from respx.models import AllMockedAssertionError, RouteList
-except ImportError as missing:
-    raise ImportError(f"{missing}. Mocks need more packages: pip install 'signstash[testing]'") from missing
+except ImportError as _missing:
+    raise ImportError(f"{_missing}. Mocks need more packages: pip install 'signstash[testing]'") from _missing
 
 BASE_URL: Final = "http://signstash.test/signstash/einvoice-integration-ws"
 TOKEN_URL: Final = "https://token.test/oauth2/authorization-server/oauth/token"  # noqa: S105 - a path
@@ -113,7 +113,7 @@ class MockSignStash(Scenarios):
             return self._router.route(method=method, path__regex=pattern).mock(side_effect=answer)
 
         token_path = re.escape(httpx.URL(token_url).path)
-        self.routes = Routes(
+        self.routes: Routes = Routes(
             token=route("POST", f"(/oauth/token|^{token_path})$", service.issue_token),
             sign=route("POST", paths.SIGN_BASE64, service.sign_base64),
             sign_multipart=route("POST", paths.SIGN_MULTIPART, service.sign_multipart),

@@ -56,8 +56,8 @@ class Seal:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self.identity = root.issue_signer()
-        self.signer = KeptKeySigner(self.identity, root.certificate)
+        self.identity: Identity = root.issue_signer()
+        self.signer: KeptKeySigner = KeptKeySigner(self.identity, root.certificate)
         self._timestamper: DummyTimeStamper | None = None
         self._lock = threading.Lock()
 
