@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate prove-regeneration prove-kills prove-faults fuzz fuzz-sandbox bench lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-kills prove-faults fuzz fuzz-sandbox bench lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -34,6 +34,10 @@ spec-diff: $(INSTALLED)
 
 regenerate: $(INSTALLED)
 	@$(BIN)/python openapi/regenerate.py '$(or $(SPEC),$(error Name the definition: make regenerate SPEC=<file or URL>))'
+
+# Records the public names and signatures, once CHANGELOG.md tells of what changed.
+public-names: $(INSTALLED)
+	@$(BIN)/python -m tests.public_names
 
 # Slow: regenerates from both forms of the definition, each time with the whole test suite.
 prove-regeneration: $(INSTALLED)

@@ -195,8 +195,29 @@ class RateLimitedError(ApiError):
         retry_after: Seconds to wait, if the service said so, else None.
     """
 
-    def __init__(self, problem: str, cure: str, *, retry_after: float | None = None, **answer: Any) -> None:
-        super().__init__(problem, cure, **answer)
+    def __init__(
+        self,
+        problem: str,
+        cure: str,
+        *,
+        status_code: int,
+        error_code: str | None = None,
+        description: str | None = None,
+        cause_message: str | None = None,
+        retryable: bool = False,
+        body: bytes = b"",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            problem,
+            cure,
+            status_code=status_code,
+            error_code=error_code,
+            description=description,
+            cause_message=cause_message,
+            retryable=retryable,
+            body=body,
+        )
         self.retry_after = retry_after
 
 
