@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-kills prove-faults fuzz fuzz-sandbox bench lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults fuzz fuzz-sandbox bench lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -42,6 +42,10 @@ public-names: $(INSTALLED)
 # Slow: regenerates from both forms of the definition, each time with the whole test suite.
 prove-regeneration: $(INSTALLED)
 	$(BIN)/python tests/prove_regeneration.py
+
+# Slow: installs what is published on every Python that is here, with each extra alone, and tests it with the lowest versions.
+prove-package: $(INSTALLED)
+	$(BIN)/python tests/prove_package.py
 
 # Slow: kills a run of 500 documents twenty times, goes on with it each time, and balances the books.
 prove-kills: $(INSTALLED)

@@ -1,0 +1,182 @@
+"""What is published: a wheel and an sdist that are the same wherever they are built, and hold what they should."""
+
+from __future__ import annotations
+
+import email
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import signstash
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text("utf-8"))["project"]
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "node_modules", "__pycache__", ".*_cache", ".hypothesis")
+
+LICENCES = {
+    *("Apache-2.0", "Apache 2.0", "Apache Software License", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MIT-0", "MIT-CMU"),
+    *("Apache-2.0 AND MIT", "Apache-2.0 OR BSD-2-Clause", "Apache-2.0 OR BSD-3-Clause", "MPL-2.0", "PSF-2.0"),
+    "BSD-3-Clause, Apache-2.0, dependency licenses",  # pypdfium2, which holds PDFium
+}
+"""What users may get with the package and its extras, as packages write it: what asks for notices, or for the source
+of the changed files at most (MPL)."""
+
+
+def build(source: Path, folder: Path) -> dict[str, Path]:
+    """The wheel (`whl`) and the sdist (`gz`), built from a folder with the project."""
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", folder]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    return {path.suffix[1:]: path for path in folder.iterdir()}
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return build(ROOT, tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="module")
+def wheel(built: dict[str, Path]) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(built["whl"]) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def unpacked(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(built["gz"]) as archive:
+        archive.extractall(folder, filter="data")
+    (project,) = folder.iterdir()
+    return project
+
+
+class TestBuilding:
+    def test_another_checkout_gives_the_same_files(self, built: dict[str, Path], tmp_path: Path) -> None:
+        copy = tmp_path / "elsewhere"
+        shutil.copytree(ROOT, copy, ignore=NOT_COPIED, copy_function=shutil.copy)  # with times of their own
+        for path in copy.rglob("*.py"):
+            path.chmod(0o600)
+
+        again = build(copy, tmp_path / "dist")
+
+        assert {kind: digest(path) for kind, path in again.items()} == {
+            kind: digest(path) for kind, path in built.items()
+        }
+
+    def test_the_sdist_gives_the_same_wheel(self, built: dict[str, Path], unpacked: Path, tmp_path: Path) -> None:
+        assert digest(build(unpacked, tmp_path)["whl"]) == digest(built["whl"])
+
+    def test_an_index_would_take_them(self, built: dict[str, Path]) -> None:
+        command = [sys.executable, "-m", "twine", "check", "--strict", *built.values()]
+
+        ended = subprocess.run(command, check=False, capture_output=True, text=True)
+
+        assert ended.returncode == 0, ended.stdout
+
+
+class TestTheWheel:
+    def test_it_holds_the_package_and_nothing_else(self, wheel: zipfile.ZipFile) -> None:
+        source = ROOT / "src"
+        files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".typed")}
+
+        packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+
+        assert packed == files | {"signstash/sandbox/signstash.json", "signstash/sandbox/upstream.json"}
+        assert "signstash/py.typed" in packed
+
+    def test_it_says_under_which_licences_it_is(self, wheel: zipfile.ZipFile) -> None:
+        licence = wheel.read(next(name for name in wheel.namelist() if name.endswith("/licenses/LICENSE"))).decode()
+
+        assert licence.startswith("MIT License")
+        assert re.search(r"_generated is written by openapi-python-client.*Copyright \(c\) 2020", licence, re.DOTALL)
+
+    def test_it_has_the_version_of_the_source_and_the_changelog(self, wheel: zipfile.ZipFile) -> None:
+        name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        newest = re.search(r"^## (\S+)", ROOT.joinpath("CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+
+        assert newest
+        assert email.message_from_bytes(wheel.read(name))["Version"] == signstash.__version__ == newest[1]
+
+
+class TestTheSdist:
+    def test_it_holds_the_tests_and_what_they_need(self, unpacked: Path) -> None:
+        for folder in ("tests", "openapi"):
+            files = {path.relative_to(ROOT) for path in ROOT.joinpath(folder).rglob("*") if path.is_file()}
+            needed = {path for path in files if not {"__pycache__", "node_modules"} & {*path.parts}}
+            assert [path for path in needed if not unpacked.joinpath(path).is_file()] == []
+
+    def test_its_tests_run(self, unpacked: Path) -> None:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_retries.py"]
+        environment = {**os.environ, "PYTHONPATH": str(unpacked / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+        ended = subprocess.run(command, cwd=unpacked, env=environment, check=False, capture_output=True, text=True)
+
+        assert ended.returncode == 0, ended.stdout
+
+
+class TestDependencies:
+    def test_the_core_needs_two(self) -> None:
+        assert sorted(Requirement(text).name for text in PROJECT["dependencies"]) == ["attrs", "httpx"]
+
+    @pytest.mark.parametrize("extra", PROJECT["optional-dependencies"])
+    def test_bounds_are_lower_bounds(self, extra: str) -> None:
+        bounds = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][extra]]
+
+        assert [text for text in bounds if {one.operator for one in Requirement(text).specifier} != {">="}] == []
+
+    @pytest.mark.parametrize(
+        ("extra", "module"), [("sandbox", "signstash.sandbox"), ("testing", "signstash.testing.mock")]
+    )
+    def test_the_error_without_an_extra_names_it(self, extra: str, module: str) -> None:
+        package = Requirement(PROJECT["optional-dependencies"][extra][-1]).name
+        program = f"import sys; sys.modules[{package!r}] = None; import {module}"
+
+        ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+
+        assert ended.stderr.strip().endswith(f"pip install 'signstash[{extra}]'")
+
+    def test_licences_are_ones_that_users_can_accept(self) -> None:
+        refused = {package.name: licence(package) for package in what_users_get() if licence(package) not in LICENCES}
+
+        assert refused == {}
+
+
+def what_users_get() -> Iterator[importlib.metadata.Distribution]:
+    """Whatever the package and its extras need on this machine."""
+    seen = set[tuple[str, str]]()
+    waiting = [("signstash", extra) for extra in ("", *PROJECT["optional-dependencies"])]
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) not in seen:
+            seen.add((name, extra))
+            distribution = importlib.metadata.distribution(name)
+            yield distribution
+            needed = [Requirement(text) for text in distribution.requires or ()]
+            waiting += [
+                (one.name, wanted)
+                for one in needed
+                if one.marker is None or one.marker.evaluate({"extra": extra})
+                for wanted in ("", *one.extras)
+            ]
+
+
+def licence(distribution: importlib.metadata.Distribution) -> str:
+    """The licence of a package in its own words."""
+    metadata = distribution.metadata.json
+    classifiers = [text.rpartition(" :: ")[2] for text in metadata.get("classifier", ()) if text.startswith("License")]
+    return str(metadata.get("license_expression") or metadata.get("license") or " AND ".join(classifiers))
