@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
+# What is tested with clients of httpx2, too.
+FAULTS := tests/test_faults.py tests/test_connections.py tests/test_sandbox_integration.py
+
 .PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults fuzz fuzz-sandbox bench lock clean
 
 demo: $(INSTALLED)
@@ -21,6 +24,7 @@ types: $(INSTALLED)
 
 pytest: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	SIGNSTASH_HTTP=httpx2 $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal $(FAULTS)
 
 generate: $(INSTALLED)
 	$(BIN)/python openapi/generate.py

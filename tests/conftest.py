@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ import respx
 
 from signstash import SignStash
 from signstash.sandbox import Sandbox
+
+http_library: Any = import_module(os.environ.get("SIGNSTASH_HTTP", "httpx"))
+"""Whose clients the facade is given: `SIGNSTASH_HTTP=httpx2` makes them those of the fork, which users may have."""
 
 BASE_URL = "http://proxy.test:8081/signstash/einvoice-integration-ws"
 TOKEN_URL = "https://token.test/oauth2/authorization-server/oauth/token"
@@ -123,7 +128,8 @@ def sandbox(signstash_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture
 async def sandbox_client(sandbox: Sandbox) -> AsyncIterator[SignStash]:
-    async with SignStash(
-        sandbox.base_url, sandbox.client_id, sandbox.client_secret, token_url=sandbox.token_url
-    ) as client:
+    async with (
+        http_library.AsyncClient(trust_env=False) as http_client,
+        SignStash(**sandbox.credentials, http_client=None if http_library is httpx else http_client) as client,
+    ):
         yield client

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from signstash import Document, SignStash, SignStashError
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, signed_answer, token_answer
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library, signed_answer, token_answer
 
 LARGE = PDF + bytes(8 * 1024 * 1024)
 """More than the buffers on the way hold, so that the server has not got it whole while it does not read."""
@@ -170,14 +170,12 @@ async def at_once(_: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def client_of(
-    base_url: str, *, http_client: httpx.AsyncClient | None = None, **options: Any
-) -> AsyncIterator[SignStash]:
+async def client_of(base_url: str, *, http_client: Any = None, **options: Any) -> AsyncIterator[SignStash]:
     """A client with short limits, whose token comes from nowhere near the network."""
     options = {"timeout": httpx.Timeout(5.0), "deadline": 10.0, "token_url": TOKEN_URL} | options
     async with (
         httpx.AsyncClient(transport=httpx.MockTransport(lambda request: token_answer())) as tokens,
-        http_client or httpx.AsyncClient(verify=False, trust_env=False) as http_client,
+        http_client or http_library.AsyncClient(verify=False, trust_env=False) as http_client,
     ):
         options = {"http_client": http_client, "token_http_client": tokens} | options
         async with SignStash(base_url, CLIENT_ID, CLIENT_SECRET, **options) as client:

@@ -25,7 +25,7 @@ from signstash import (
     TokenAuth,
     UnexpectedAnswerError,
 )
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library
 from tests.fault_server import LARGE, Connection, FaultServer, Script, at_once, client_of, failure_of
 
 
@@ -63,7 +63,9 @@ class TestNoConnection:
             expect_nothing_processed(await failure_of(client), "proxy.invalid", "Name or service not known")
 
     async def test_no_connection_is_free(self) -> None:
-        http_client = httpx.AsyncClient(limits=httpx.Limits(max_connections=1), verify=False, trust_env=False)
+        http_client = http_library.AsyncClient(
+            limits=http_library.Limits(max_connections=1), verify=False, trust_env=False
+        )
 
         async def never_answers(connection: Connection) -> None:
             await connection.request()
@@ -128,7 +130,7 @@ async def test_a_connection_is_given_back_whatever_its_answer_was(status: int) -
         await connection.request()
         await connection.answer(b"x" * 2_000_000, "Content-Encoding: br", status=status)
 
-    http_client = httpx.AsyncClient(limits=httpx.Limits(max_connections=1), verify=False, trust_env=False)
+    http_client = http_library.AsyncClient(limits=http_library.Limits(max_connections=1), verify=False, trust_env=False)
     timeout = httpx.Timeout(5.0, pool=0.5)
     async with (
         FaultServer(answers_unusably, signs_for_ever) as server,
@@ -146,10 +148,10 @@ class TestTls:
         ca.issue_cert(name, **options).configure_cert(context)
         return FaultServer(signs_for_ever, tls=context)
 
-    def trusting(self, ca: trustme.CA) -> httpx.AsyncClient:
+    def trusting(self, ca: trustme.CA) -> http_library.AsyncClient:
         context = ssl.create_default_context()
         ca.configure_trust(context)
-        return httpx.AsyncClient(verify=context, trust_env=False)
+        return http_library.AsyncClient(verify=context, trust_env=False)
 
     async def test_a_trusted_one_signs(self, ca: trustme.CA) -> None:
         async with (
@@ -161,7 +163,7 @@ class TestTls:
     async def test_an_unknown_ca(self, ca: trustme.CA) -> None:
         async with (
             self.server(ca) as server,
-            client_of(server.url, http_client=httpx.AsyncClient(trust_env=False)) as client,
+            client_of(server.url, http_client=http_library.AsyncClient(trust_env=False)) as client,
         ):
             error = await failure_of(client)
 
@@ -322,7 +324,7 @@ class TestSetUp:
         await auth.aclose()
 
     async def test_a_client_for_tokens_that_is_closed(self) -> None:
-        tokens = httpx.AsyncClient()
+        tokens = http_library.AsyncClient()
         await tokens.aclose()
         async with client_of("http://127.0.0.1:9", token_http_client=tokens) as client:
             with pytest.raises(ConfigurationError, match="closed"):
@@ -382,7 +384,7 @@ async def test_a_token_server_that_fails(script: Script, expected: Any, attempts
     async with (
         FaultServer(is_left_alone) as server,
         FaultServer(script) as tokens,
-        httpx.AsyncClient(verify=False, trust_env=False) as http_client,
+        http_library.AsyncClient(verify=False, trust_env=False) as http_client,
     ):
         url = f"{tokens.url}/oauth/token"
         auth = TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[server.url], sleep=at_once, http_client=http_client)

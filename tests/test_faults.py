@@ -24,7 +24,7 @@ from signstash import (
     ServiceError,
     UnexpectedAnswerError,
 )
-from tests.conftest import PDF
+from tests.conftest import PDF, http_library
 from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, failure_of, little_memory
 
 
@@ -102,13 +102,13 @@ async def test_an_answer_before_the_body_is_read_is_still_the_answer() -> None:
 
 
 @pytest.mark.parametrize("upload", ["base64", "multipart"])
-@pytest.mark.parametrize("lost", [httpx.WriteTimeout("slow"), httpx.WriteError("broken"), TimeoutError()])
+@pytest.mark.parametrize("lost", [http_library.WriteTimeout("slow"), http_library.WriteError("broken"), TimeoutError()])
 async def test_a_last_piece_on_its_way_may_have_arrived(lost: Exception, upload: str) -> None:
     # The event loop may learn of a broken connection, or of its own deadline, before it learns that all was sent.
-    class Transport(httpx.AsyncBaseTransport):
+    class Transport(http_library.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             missing = int(request.headers["content-length"])
-            assert isinstance(request.stream, httpx.AsyncByteStream)
+            assert isinstance(request.stream, http_library.AsyncByteStream)
             async for piece in request.stream:
                 missing -= len(piece)
                 if missing == 0:
@@ -116,7 +116,7 @@ async def test_a_last_piece_on_its_way_may_have_arrived(lost: Exception, upload:
             raise AssertionError("the body is too short")
 
     async with client_of(
-        "http://proxy.test", http_client=httpx.AsyncClient(transport=Transport()), upload=upload
+        "http://proxy.test", http_client=http_library.AsyncClient(transport=Transport()), upload=upload
     ) as client:
         error = await failure_of(client, LARGE)
 
@@ -162,10 +162,10 @@ async def test_what_the_server_got_whole_may_be_processed_however_late_the_event
 
 async def test_a_transport_that_takes_the_body_whole_may_have_sent_it() -> None:
     def lose(request: httpx.Request) -> httpx.Response:
-        raise httpx.ReadTimeout("slow", request=request)
+        raise http_library.ReadTimeout("slow", request=request)
 
-    transport = httpx.MockTransport(lose)
-    async with client_of("http://proxy.test", http_client=httpx.AsyncClient(transport=transport)) as client:
+    transport = http_library.MockTransport(lose)
+    async with client_of("http://proxy.test", http_client=http_library.AsyncClient(transport=transport)) as client:
         error = await failure_of(client)
 
     assert type(error) is OutcomeUnknownError

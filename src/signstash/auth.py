@@ -35,6 +35,7 @@ from .errors import (
     TokenRejectedError,
     UnexpectedAnswerError,
 )
+from .http_client import HttpClient, as_httpx
 from .streams import ReplayableStream, RequestBody, UnusableAnswerError, is_replayable, read_refusal, read_whole
 
 logger: Final = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class TokenAuth(httpx.Auth):
         client_secret: str | Secret,
         *,
         base_urls: str | Iterable[str],
-        http_client: httpx.AsyncClient | None = None,
+        http_client: HttpClient | None = None,
         client_settings: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -134,7 +135,7 @@ class TokenAuth(httpx.Auth):
         self._token_url = token_url
         self._client_secret = client_secret
         self._origins = frozenset(origin(httpx.URL(url)) for url in base_urls)
-        self._http_client = http_client
+        self._http_client = as_httpx(http_client)
         self._client_settings = client_settings
         self._clock = clock
         self._sleep = sleep

@@ -43,6 +43,7 @@ from .downloads import receive_operation
 from .errors import ApiError, ConfigurationError, ErrorClasses, SignStashError
 from .exchange import Answer, Exchange
 from .generated import GeneratedClient
+from .http_client import HttpClient, as_httpx
 from .journal import Journal
 from .models import PreservationInfo
 from .operations import Call, detail, operation_id
@@ -83,10 +84,10 @@ class SignStash(Consultation):
         upload: `base64` puts contents into the JSON, which every proxy takes; `multipart` sends them as files.
         multipart_file_names: What files are called in a multipart upload, `name` or `external_reference`. How the
             service matches files with documents is not published; both are sent in the order of the documents.
-        http_client: Your own client, for outbound proxy, CA, limits or transport. It serves the token requests too,
-            without its headers, parameters and cookies, and is not closed here. Without it one is made that obeys
-            `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. A hook of it that raises for failing answers keeps a
-            refused token from being replaced.
+        http_client: Your own `httpx.AsyncClient` or `httpx2.AsyncClient`, for outbound proxy, CA, limits or transport.
+            It serves the token requests too, without its headers, parameters and cookies, and is not closed here.
+            Without it one is made that obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. A hook of an
+            `httpx.AsyncClient` that raises for failing answers keeps a refused token from being replaced.
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
             with a class of the certificate family makes a `DocumentCertificateError`.
@@ -113,8 +114,8 @@ class SignStash(Consultation):
         deadline: float = DEFAULT_DEADLINE,
         upload: Upload = "base64",
         multipart_file_names: MultipartFileNames = "name",
-        http_client: httpx.AsyncClient | None = None,
-        token_http_client: httpx.AsyncClient | None = None,
+        http_client: HttpClient | None = None,
+        token_http_client: HttpClient | None = None,
         error_classes: ErrorClasses | None = None,
         retries: RetryPolicy | None = None,
         verify_signatures: bool = False,
@@ -164,7 +165,7 @@ class SignStash(Consultation):
         self._verify_signatures = verify_signatures
         self._upload: Upload = upload
         self._multipart_file_names: MultipartFileNames = multipart_file_names
-        self._http_client = http_client
+        self._http_client = as_httpx(http_client)
         self._own_client: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
         self._closed = False
 

@@ -12,6 +12,7 @@ from typing import Final, Literal, NoReturn, Self, TypedDict
 import httpx
 
 from .errors import ApiError, ConfigurationError, ErrorClasses
+from .http_client import HttpClient
 from .retries import RetryPolicy
 
 Environment = Literal["staging", "production"]
@@ -47,8 +48,8 @@ class ClientOptions(TypedDict, total=False):
     deadline: float
     upload: Upload
     multipart_file_names: MultipartFileNames
-    http_client: httpx.AsyncClient
-    token_http_client: httpx.AsyncClient
+    http_client: HttpClient
+    token_http_client: HttpClient
     error_classes: ErrorClasses
     retries: RetryPolicy
     verify_signatures: bool
@@ -190,7 +191,7 @@ def error_class_problems(error_classes: Mapping[str, object]) -> list[str]:
 def client_problems(**clients: object) -> list[str]:
     """What is wrong with a user's own HTTP clients."""
     return [
-        f"{name} is of type {type(client).__name__}, not an httpx.AsyncClient"
+        f"{name} is of type {type(client).__name__}, not an httpx.AsyncClient or httpx2.AsyncClient"
         for name, client in clients.items()
         if client is not None and not inspect.iscoroutinefunction(getattr(client, "send", None))
     ]

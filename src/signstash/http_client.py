@@ -1,0 +1,143 @@
+"""Lets an HTTP client of the user's own be one of httpx2: the fork has httpx's interface, but classes of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import httpx
+
+from .streams import Passing
+
+
+class HttpClient(Protocol):
+    """What is known of an `httpx.AsyncClient`, and of an `httpx2.AsyncClient`: one of them is needed."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it can be used no more."""
+        ...
+
+    def build_request(self, method: str, url: str) -> object:
+        """A request with the client's own settings."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close it, which is left to the user."""
+
+
+def as_httpx(client: HttpClient | None) -> httpx.AsyncClient | None:
+    """A client of httpx that sends what it is given through a client of either library."""
+    httpx2 = sys.modules.get("httpx2")  # whoever has a client of it has imported it
+    if httpx2 is None or isinstance(client, httpx.AsyncClient) or not isinstance(client, httpx2.AsyncClient):
+        return cast("httpx.AsyncClient | None", client)
+    return _Client(client, httpx2)
+
+
+class _Client(httpx.AsyncClient):
+    """Builds requests with the settings of a client of httpx2, and has no settings or connections itself."""
+
+    def __init__(self, client: Any, httpx2: ModuleType) -> None:
+        super().__init__(transport=_Transport(client, httpx2), trust_env=False)
+        self._client = client
+
+    @property
+    def is_closed(self) -> bool:
+        closed: bool = self._client.is_closed
+        return closed
+
+    def build_request(self, method: str, url: httpx.URL | str, **arguments: Any) -> httpx.Request:
+        timeout = arguments.pop("timeout", None)
+        if isinstance(timeout, httpx.Timeout):
+            arguments["extensions"] = {"timeout": timeout.as_dict(), **(arguments.get("extensions") or {})}
+        built = self._client.build_request(method, str(url), **arguments)
+        return httpx.Request(
+            built.method,
+            str(built.url),
+            headers=built.headers.raw,
+            stream=_Body(built.stream),
+            extensions=built.extensions,
+        )
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """Sends requests of httpx through a client of httpx2."""
+
+    def __init__(self, client: Any, httpx2: ModuleType) -> None:
+        self._client = client
+        self._httpx2 = httpx2
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        sent = self._httpx2.Request(
+            request.method,
+            str(request.url),
+            headers=request.headers.raw,
+            stream=_body_for(self._httpx2, cast("httpx.AsyncByteStream", request.stream)),
+            extensions=request.extensions,
+        )
+        with _failures_of_httpx(self._httpx2):
+            try:
+                response = await self._client.send(sent, auth=None, follow_redirects=False, stream=True)
+            except self._httpx2.HTTPStatusError as error:
+                response = error.response  # a hook of the client raises for failing answers
+        headers = httpx.Headers(response.headers.raw)
+        if response.is_stream_consumed:  # a hook has read it
+            headers.pop("content-encoding", None)
+            return httpx.Response(response.status_code, headers=headers, stream=httpx.ByteStream(response.content))
+        return httpx.Response(
+            response.status_code,
+            headers=headers,
+            stream=_Answer(response, self._httpx2),
+            extensions=response.extensions,
+        )
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body that httpx2 has made."""
+
+    def __init__(self, stream: AsyncIterable[bytes]) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._stream)
+
+
+class _Answer(httpx.AsyncByteStream):
+    """The body of an answer of httpx2, as it comes from the network."""
+
+    def __init__(self, response: Any, httpx2: ModuleType) -> None:
+        self._response = response
+        self._httpx2 = httpx2
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        passing = Passing()
+        with _failures_of_httpx(self._httpx2):
+            async with contextlib.aclosing(self._response.aiter_raw()) as pieces:
+                async for passing.piece in pieces:
+                    yield passing.piece
+
+    async def aclose(self) -> None:
+        with _failures_of_httpx(self._httpx2):
+            await self._response.aclose()
+
+
+def _body_for(httpx2: ModuleType, stream: httpx.AsyncByteStream) -> object:
+    """The same body, of the class that httpx2 asks for."""
+    body = type("Body", (httpx2.AsyncByteStream,), {"__aiter__": lambda _: aiter(stream)})
+    made: object = body()
+    return made
+
+
+@contextlib.contextmanager
+def _failures_of_httpx(httpx2: ModuleType) -> Iterator[None]:
+    """Raise failures of httpx2 as those of httpx that have their names."""
+    try:
+        yield
+    except httpx2.StreamError as error:
+        raise httpx.StreamError(str(error)) from error
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        kind: type[httpx.TransportError] = getattr(httpx, type(error).__name__, httpx.TransportError)
+        raise kind(str(error)) from error

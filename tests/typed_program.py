@@ -1,0 +1,54 @@
+"""A program as users write it, for pyright in `make types`: public names have the types that users count on."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from collections.abc import AsyncGenerator
+from typing import assert_type
+
+import httpx
+import httpx2
+
+from signstash import (
+    ConfigurationError,
+    Document,
+    Outcome,
+    RateLimitedError,
+    RetryPolicy,
+    SignedBatch,
+    SignedDocument,
+    SignStash,
+    SignStashError,
+    TokenAuth,
+    VisibleSignature,
+)
+from signstash.models import BaseOperation, SignOperation
+
+
+async def program(client: SignStash) -> None:
+    document = Document.pdf("invoice.pdf", reason="Approval", visible_signature=VisibleSignature(page=1, x=60, y=50))
+    assert_type(document, Document)
+    assert_type(await client.sign(document, save_to="signed"), SignedDocument)
+    batch = await client.sign_batch([document], save_to=lambda document: f"signed/{document.name}")
+    assert_type(batch, SignedBatch)
+    assert_type(batch.outcomes[0].error, SignStashError | None)
+    assert_type(client.sign_all(iter([document])), AsyncGenerator[Outcome, None])
+    number = await client.get_operation_id("FT_2026_31")
+    assert_type(await client.get_status(number), BaseOperation)
+    assert_type(await client.get_operation(number), SignOperation)
+
+
+async def set_up() -> None:
+    async with httpx.AsyncClient() as one, httpx2.AsyncClient() as other:
+        SignStash.from_env(http_client=one, token_http_client=other, retries=RetryPolicy.interactive())
+        auth = TokenAuth("https://token.test", "id", "secret", base_urls="http://proxy.test", http_client=other)
+        SignStash("http://proxy.test", auth=auth, http_client=other)
+        SignStash("http://proxy.test", http_client=httpx.Client())  # pyright: ignore[reportArgumentType]
+
+
+def judged(error: SignStashError) -> float | None:
+    match error:
+        case RateLimitedError():
+            return error.retry_after
+        case ConfigurationError(problem=problem):
+            assert_type(problem, str)
+    return None
