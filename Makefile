@@ -6,7 +6,11 @@ INSTALLED := .venv/installed
 # What is tested with clients of httpx2, too.
 FAULTS := tests/test_faults.py tests/test_connections.py tests/test_sandbox_integration.py
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults fuzz fuzz-sandbox bench lock clean
+# The modules with what users meet: what is exported, what that mentions, and from where it has its methods.
+DOCUMENTED := signstash $(addprefix signstash.,consultation errors options configuration http_client runs journal generated \
+	testing testing.scenarios sandbox)
+
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults fuzz fuzz-sandbox bench audit docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -72,6 +76,18 @@ bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.runs
 	$(BIN)/python -m tests.benchmarks.payloads
 	$(BIN)/python -m tests.benchmarks.sandbox
+
+# Licences, build/sbom.json (CycloneDX: what users install with every extra), and known vulnerabilities of what is locked.
+audit: $(INSTALLED)
+	$(BIN)/python -m pytest -q tests/test_packaging.py -k licences
+	$(BIN)/uv venv --quiet --clear build/installed
+	$(BIN)/uv pip install --quiet --python build/installed --constraints requirements-dev.lock --all-extras --requirement pyproject.toml .
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json build/installed
+	$(BIN)/python .ci/audit.py
+
+# The API reference, from the docstrings; what pdoc warns of fails.
+docs: $(INSTALLED)
+	$(BIN)/python -W error -m pdoc --docformat google --no-show-source --output-directory build/docs $(DOCUMENTED)
 
 # Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
 lock: $(INSTALLED)
