@@ -8,7 +8,7 @@ FAULTS := tests/test_faults.py tests/test_connections.py tests/test_sandbox_inte
 
 # The modules with what users meet: what is exported, what that mentions, and from where it has its methods.
 DOCUMENTED := signstash $(addprefix signstash.,consultation errors options configuration http_client runs journal generated \
-	testing testing.scenarios sandbox)
+	testing testing.scenarios sandbox verification)
 
 .PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults fuzz fuzz-sandbox bench audit docs lock clean
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
 PACKAGE = "signstash"
 RECORDS: Mapping[str, tuple[str, ...]] = {
-    "public_names.txt": ("signstash", "signstash.testing", "signstash.sandbox"),
+    "public_names.txt": ("signstash", "signstash.testing", "signstash.sandbox", "signstash.verification"),
     "public_models.txt": ("signstash.models",),
 }
 """The records, each with the packages that it is about: their `__all__`, and what the signatures in it mention."""

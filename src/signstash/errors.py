@@ -284,7 +284,7 @@ class SignatureInvalidError(SignStashError):
     def __init__(self, problem: str, cure: str, *, signed: SignedDocument, problems: Sequence[str]) -> None:
         super().__init__(problem, cure)
         self.signed = signed
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
 
 
 class DocumentNotSavedError(SignStashError):

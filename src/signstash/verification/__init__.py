@@ -16,11 +16,11 @@ from ..models import SignatureType
 
 try:
     from .cms import verify_cms, verify_pdf
-    from .report import Verification
+    from .report import Verification, with_problem
     from .trust import Roots, certificates
     from .xml import verify_xml
-except ImportError as missing:
-    raise ImportError(f"{missing}. Verification needs more packages: pip install 'signstash[verify]'") from missing
+except ImportError as _missing:
+    raise ImportError(f"{_missing}. Verification needs more packages: pip install 'signstash[verify]'") from _missing
 
 __all__ = ["Roots", "Verification", "verify_file"]
 
@@ -66,7 +66,7 @@ def verify_contents(signed: Contents, original: Contents | None, trusted_roots: 
         if b"%PDF-" in start:
             found = _guarded(SignatureType.PADES, lambda: verify_pdf(file, roots))
             if original is not None and not _extends(file, original):
-                found = found.with_problem("it does not begin with what was sent")
+                found = with_problem(found, "it does not begin with what was sent")
             return found
         sent = None if original is None else read(original)
         if _is_xml(start):

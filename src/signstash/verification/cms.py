@@ -14,7 +14,7 @@ from pyhanko.sign.validation.generic_cms import async_validate_cms_signature, co
 from pyhanko.sign.validation.status import SignatureCoverageLevel, StandardCMSSignatureStatus
 
 from ..models import SignatureType
-from .report import Verification
+from .report import Verification, signed_by, with_problem
 from .trust import context, unarmoured
 
 
@@ -29,7 +29,7 @@ def verify_pdf(file: BinaryIO, roots: list[x509.Certificate]) -> Verification:
     reader = PdfFileReader(file, strict=False)
     signatures = reader.embedded_regular_signatures
     if not signatures:
-        return found.with_problem("it holds no signature")
+        return with_problem(found, "it holds no signature")
     whole = False
     for signature in signatures:
         judged = async_validate_pdf_signature(signature, context(roots), skip_diff=True)
@@ -38,7 +38,7 @@ def verify_pdf(file: BinaryIO, roots: list[x509.Certificate]) -> Verification:
         whole = status.coverage == SignatureCoverageLevel.ENTIRE_FILE
     stamps = reader.embedded_timestamp_signatures
     if not whole and not any(stamp.evaluate_signature_coverage() == _ALL for stamp in stamps):
-        found = found.with_problem("something was added after it was signed")
+        found = with_problem(found, "something was added after it was signed")
     return found
 
 
@@ -57,15 +57,15 @@ def verify_cms(file: BinaryIO, original: bytes | None, roots: list[x509.Certific
     (encoded,) = unarmoured(file.read())
     message = cms.ContentInfo.load(encoded, strict=True)
     if message["content_type"].native != "signed_data":
-        return found.with_problem("it holds no signature")
+        return with_problem(found, "it holds no signature")
     signed_data = message["content"]
     held = signed_data["encap_content_info"]["content"].native
     if held is None and original is None:
-        return found.with_problem("it does not hold what it signs, so it cannot be judged without the original")
+        return with_problem(found, "it does not hold what it signs, so it cannot be judged without the original")
     status = asyncio.run(_detached(original, signed_data, roots) if held is None else _enveloping(signed_data, roots))
     found = _judged(found, status, "the signature", roots)
     if original is not None and held is not None and held != original:
-        found = found.with_problem("it does not hold what was sent")
+        found = with_problem(found, "it does not hold what was sent")
     return found
 
 
@@ -88,17 +88,17 @@ async def _enveloping(signed_data: Any, roots: list[x509.Certificate]) -> Any:
 
 
 def _judged(found: Verification, status: Any, which: str, roots: list[x509.Certificate]) -> Verification:
-    found = found.signed_by(status.signing_cert)
+    found = signed_by(found, status.signing_cert)
     if not status.intact:
-        found = found.with_problem(f"what {which} signs was changed afterwards")
+        found = with_problem(found, f"what {which} signs was changed afterwards")
     if not status.valid:
-        found = found.with_problem(f"{which} does not fit the certificate's key")
+        found = with_problem(found, f"{which} does not fit the certificate's key")
     trusted = bool(status.trusted) if roots else None
     if trusted is False:
-        found = found.with_problem(f"the certificate of {which} leads to none of the trusted roots")
+        found = with_problem(found, f"the certificate of {which} leads to none of the trusted roots")
     stamp = status.timestamp_validity
     if stamp is not None and not (stamp.intact and stamp.valid):
-        found = found.with_problem(f"the timestamp of {which} is not about it")
+        found = with_problem(found, f"the timestamp of {which} is not about it")
     return attrs.evolve(
         found,
         signed_at=status.signer_reported_dt,

@@ -43,18 +43,20 @@ class Verification:
         """Whether nothing is wrong."""
         return not self.problems
 
-    def with_problem(self, problem: str) -> Verification:
-        """The same with one problem more."""
-        return attrs.evolve(self, problems=(*self.problems, problem))
 
-    def signed_by(self, certificate: x509.Certificate) -> Verification:
-        """The same with what a certificate says."""
-        return attrs.evolve(
-            self,
-            signer=_name(certificate.subject),
-            issuer=_name(certificate.issuer),
-            certificate=certificate.dump(),
-        )
+def with_problem(found: Verification, problem: str) -> Verification:
+    """The same report with one problem more."""
+    return attrs.evolve(found, problems=(*found.problems, problem))
+
+
+def signed_by(found: Verification, certificate: x509.Certificate) -> Verification:
+    """The same report with what the signer's certificate says."""
+    return attrs.evolve(
+        found,
+        signer=_name(certificate.subject),
+        issuer=_name(certificate.issuer),
+        certificate=certificate.dump(),
+    )
 
 
 def _name(name: Any) -> str:

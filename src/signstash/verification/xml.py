@@ -20,7 +20,7 @@ from signxml.verifier import SignatureConfiguration
 from signxml.xades.xades import XAdESVerifier
 
 from ..models import SignatureType
-from .report import Verification
+from .report import Verification, signed_by, with_problem
 from .trust import context, leads_to_a_root
 
 _DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
@@ -40,29 +40,29 @@ def verify_xml(file: BinaryIO, original: bytes | None, roots: list[x509.Certific
     root = _parsed(file.read())
     signatures = list(root.iter(f"{_DS}Signature"))
     if not signatures:
-        return found.with_problem("it holds no signature")
+        return with_problem(found, "it holds no signature")
     if len(signatures) > 1:
-        return found.with_problem(f"it holds {len(signatures)} signatures, and only one can be judged")
+        return with_problem(found, f"it holds {len(signatures)} signatures, and only one can be judged")
     (signature,) = signatures
     certificates = [base64.b64decode(item.text or "") for item in signature.iter(f"{_DS}X509Certificate")]
     if not certificates:
-        return found.with_problem("its signature holds no certificate")
+        return with_problem(found, "its signature holds no certificate")
     signing, signed, problem = _checked(root, signature, certificates)
     certificate = x509.Certificate.load(signing)
-    found = attrs.evolve(found.signed_by(certificate), signed_at=_claimed(signature))
+    found = attrs.evolve(signed_by(found, certificate), signed_at=_claimed(signature))
     if problem is not None:
-        found = found.with_problem(problem)
+        found = with_problem(found, problem)
     elif signed is None:
-        found = found.with_problem("its signature is not about the whole document")
+        found = with_problem(found, "its signature is not about the whole document")
     elif original is not None and _canonical(signed) != _canonical(_parsed(original)):
-        found = found.with_problem("it is not what was sent")
+        found = with_problem(found, "it is not what was sent")
     found = _stamped(found, signature)
     if not roots:
         return found
     others = [x509.Certificate.load(item) for item in certificates if item != signing]
     trusted = asyncio.run(leads_to_a_root(certificate, others, roots))
     found = attrs.evolve(found, trusted=trusted)
-    return found if trusted else found.with_problem("its certificate leads to none of the trusted roots")
+    return found if trusted else with_problem(found, "its certificate leads to none of the trusted roots")
 
 
 def _parsed(content: bytes) -> Any:
@@ -113,5 +113,5 @@ def _stamped(found: Verification, signature: Any) -> Verification:
     judged = validate_tst_signed_data(token, context([]), lambda name: hashlib.new(name, value).digest())
     status = TimestampSignatureStatus(**asyncio.run(judged))
     if not (status.intact and status.valid):
-        found = found.with_problem("the timestamp of its signature is not about it")
+        found = with_problem(found, "the timestamp of its signature is not about it")
     return attrs.evolve(found, timestamped_at=status.timestamp)
