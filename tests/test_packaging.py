@@ -26,18 +26,21 @@ PROJECT = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text("utf-8"))["pro
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "node_modules", "__pycache__", ".*_cache", ".hypothesis")
 
 LICENCES = {
-    *(
-        "Apache-2.0",
-        "Apache 2.0",
-        "Apache Software License",
-        "BSD-2-Clause",
-        "BSD-3-Clause",
-        "MIT",
-        "MIT License",
-        "MIT-0",
-    ),
-    *("Apache-2.0 AND MIT", "Apache-2.0 OR BSD-2-Clause", "Apache-2.0 OR BSD-3-Clause", "MPL-2.0", "PSF-2.0"),
-    *("BSD License", "MIT-CMU"),
+    "Apache 2.0",
+    "Apache Software License",
+    "Apache-2.0",
+    "Apache-2.0 AND MIT",
+    "Apache-2.0 OR BSD-2-Clause",
+    "Apache-2.0 OR BSD-3-Clause",
+    "BSD License",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "MIT",
+    "MIT License",
+    "MIT-0",
+    "MIT-CMU",
+    "MPL-2.0",
+    "PSF-2.0",
     "BSD-3-Clause, Apache-2.0, dependency licenses",  # pypdfium2, which holds PDFium
 }
 """What users may get with the package and its extras, as packages write it: what asks for notices, or for the source
