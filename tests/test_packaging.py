@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import hashlib
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -167,6 +169,38 @@ class TestDependencies:
         refused = {package.name: licence(package) for package in what_users_get() if licence(package) not in LICENCES}
 
         assert refused == {}
+
+
+KNOWN = {"name": "leaky", "version": "1", "vulns": [{"id": "PYSEC-2026-1", "fix_versions": ["2"]}]}
+CLEAN = {"name": "clean", "version": "1", "vulns": []}
+UNASKED = {"name": "private", "skip_reason": "Dependency not found on PyPI"}
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "words"),
+    [
+        ({"dependencies": [CLEAN]}, 0, "0 known vulnerabilities in 1"),
+        ({"dependencies": [CLEAN, KNOWN, UNASKED]}, 1, "leaky 1: PYSEC-2026-1, mended in 2"),
+        ({"dependencies": [CLEAN, UNASKED]}, 3, "said nothing about 1 of"),
+        (None, 3, "said nothing about all of"),
+    ],
+)
+def test_an_audit_without_an_answer_is_not_taken_for_a_good_one(
+    said: Any, status: int, words: str, tmp_path: Path
+) -> None:
+    answer = "raise SystemExit('no connection')" if said is None else f"print({json.dumps(json.dumps(said))})"
+    tmp_path.joinpath("pip_audit.py").write_text(answer)
+
+    ended = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "audit.py"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ended.returncode, ended.stderr) == (status, "")
+    assert words in ended.stdout
 
 
 def what_users_get() -> Iterator[importlib.metadata.Distribution]:
