@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from signstash import (
     InvalidDocumentError,
     OutcomeUnknownError,
     Preservation,
+    RetryPolicy,
     SignStash,
     TokenAuth,
     UnexpectedAnswerError,
@@ -312,7 +316,17 @@ class TestConfiguration:
 
     @pytest.mark.parametrize(
         "base_url",
-        [None, "", "ftp://proxy/x", "http://", "http://user:pa55@proxy/x", "http://proxy/x?y=1", "http://[::1/x", 7],
+        [
+            None,
+            "",
+            "ftp://proxy/x",
+            "http://",
+            "http://user:pa55@proxy/x",
+            "http://proxy/x?y=1",
+            "http://[::1/x",
+            "http://p/x ",
+            7,
+        ],
     )
     def test_a_base_url_that_cannot_be_one(self, base_url: Any) -> None:
         with pytest.raises(ConfigurationError, match="base_url") as refused:
@@ -333,6 +347,11 @@ class TestConfiguration:
         with pytest.raises(ConfigurationError, match="timeout"):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, environment="staging", timeout=timeout)
 
+    @pytest.mark.parametrize("retries", [3, RetryPolicy])
+    def test_retries_are_a_policy(self, retries: Any) -> None:
+        with pytest.raises(ConfigurationError, match="not a RetryPolicy"):
+            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, environment="staging", retries=retries)
+
     async def test_from_env(self, service: MockedService) -> None:
         environ = {
             "SIGNSTASH_BASE_URL": BASE_URL,
@@ -342,6 +361,22 @@ class TestConfiguration:
         }
         async with SignStash.from_env(environ, upload="base64") as client:
             assert (await client.sign(pdf())).content == b"signed:" + PDF
+
+    def test_help_shows_no_environment(self) -> None:
+        program = "import pydoc, signstash; print(pydoc.render_doc(signstash.SignStash.from_env))"
+        environment = {**os.environ, "SIGNSTASH_CLIENT_SECRET": CLIENT_SECRET}
+
+        told = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
+
+        assert "environ" in told
+        assert CLIENT_SECRET not in told
+
+    @pytest.mark.parametrize("documents", [Document.pdf(PDF, name="a.pdf"), 7, None])
+    async def test_what_is_not_several_documents(self, client: SignStash, documents: Any) -> None:
+        with pytest.raises(InvalidDocumentError, match="Give an iterable of documents"):
+            await client.sign_batch(documents)
+        with pytest.raises(InvalidDocumentError, match="Give an iterable of documents"):
+            client.sign_all(documents)
 
     def test_from_env_lists_all_that_is_missing(self) -> None:
         with pytest.raises(ConfigurationError) as refused:

@@ -451,6 +451,14 @@ class TestSaveTo:
         assert saved(tmp_path) == {"a.pdf": b"earlier"}
         assert service.sign.call_count == 0
 
+    async def test_a_folder_is_never_replaced(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+        (tmp_path / "a.pdf").mkdir()
+
+        with pytest.raises(DocumentNotSavedError, match=r"is a folder, so a\.pdf was not sent"):
+            await client.sign_batch([Document.pdf(PDF, name="a.pdf")], save_to=tmp_path, overwrite=True)
+
+        assert service.sign.call_count == 0
+
     async def test_what_is_there_is_replaced_when_told(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "a.bin").write_bytes(b"earlier")
 

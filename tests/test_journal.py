@@ -462,8 +462,14 @@ class TestFile:
         journal.close()
         journal.close()
 
-        with pytest.raises(ConfigurationError, match="journal"):
+        with pytest.raises(ConfigurationError, match="was used after it was closed"):
             await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+    def test_a_state_that_there_is_not(self, journal: Journal) -> None:
+        state: Any = "set-aside"
+
+        with pytest.raises(ConfigurationError, match="set_aside"):
+            journal.entries(state)
 
     async def test_what_is_in_flight_is_sent_once(
         self, client: SignStash, service: MockedService, journal: Journal

@@ -87,6 +87,10 @@ class SignedFiles:
                 "Give the documents different names, or let `save_to` be a function that tells their files apart.",
             )
         try:
+            if target.is_dir():
+                raise DocumentNotSavedError(
+                    f"{target} is a folder, so {document.name} was not sent.", "Give it the name of a file."
+                )
             if not self.overwrite and _is_there(target):
                 raise DocumentNotSavedError(
                     f"{target} exists already, so the document was not sent.",

@@ -32,13 +32,14 @@ from .configuration import (
     error_class_problems,
     new_http_client,
     raise_for_problems,
+    retries_problems,
     timeout_problems,
     token_url_problems,
     url_problems,
     verification_problems,
 )
 from .consultation import Consultation, as_number
-from .documents import Document, refuse_reference, refuse_text, unique_reference
+from .documents import Document, refuse_reference, refuse_text, several, unique_reference
 from .downloads import receive_operation
 from .errors import ApiError, ConfigurationError, ErrorClasses, SignStashError
 from .exchange import Answer, Exchange
@@ -130,6 +131,7 @@ class SignStash(Consultation):
                 problems.append(f"{name} is {value!r}, not {' or '.join(map(repr, choices))}")
         problems += error_class_problems(error_classes or {})
         problems += client_problems(http_client=http_client, token_http_client=token_http_client)
+        problems += retries_problems(retries)
         problems += verification_problems(verify_signatures)
         if auth is None:
             problems += credential_problems(client_id, client_secret)
@@ -170,16 +172,17 @@ class SignStash(Consultation):
         self._closed = False
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ, **options: Unpack[ClientOptions]) -> Self:
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> Self:
         """A client that is set up by `SIGNSTASH_BASE_URL`, `SIGNSTASH_CLIENT_ID` and the other environment variables.
 
         Args:
-            environ: Where the variables are looked up.
+            environ: Where the variables are looked up. Without it in the environment of this process.
             **options: See `ClientOptions`.
 
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
         """
+        environ = os.environ if environ is None else environ
         given = {name: Secret(environ.get(variable, "")) for name, variable in ENVIRONMENT_VARIABLES.items()}
         del environ  # so that no traceback shows the secret
         try:
@@ -297,7 +300,7 @@ class SignStash(Consultation):
         if external_reference is None:
             external_reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
         refuse_reference("external_reference", external_reference)
-        sent = by_reference(list(documents), self._client_service)
+        sent = by_reference(list(several(documents)), self._client_service)
         request = SigningRequest(external_reference, described(sent, description), kept)
         if save_to is None:
             return await self._sign_request(request, sent, self._ask)
@@ -391,7 +394,7 @@ class SignStash(Consultation):
             in_flight=in_flight,
             progress=progress,
         )
-        return run.outcomes(batches(documents, books.plan, count=batch_documents, content_bytes=batch_bytes))
+        return run.outcomes(batches(several(documents), books.plan, count=batch_documents, content_bytes=batch_bytes))
 
     async def _sign_request(
         self,

@@ -152,6 +152,8 @@ def url_problems(name: str, value: object) -> list[str]:
     """What is wrong with a URL. Its user and password, if it has them, are not quoted."""
     if not isinstance(value, str) or not value:
         return [f"{name} is missing"]
+    if value != value.strip():
+        return [f"{name} has blanks at its ends"]
     try:
         url = httpx.URL(value)
     except (httpx.InvalidURL, ValueError):
@@ -207,6 +209,11 @@ def verification_problems(verify_signatures: object) -> list[str]:
         except ImportError as error:
             return [f"verify_signatures cannot be used ({error})"]
     return []
+
+
+def retries_problems(retries: object) -> list[str]:
+    """What is wrong with a policy of retries."""
+    return [] if retries is None or isinstance(retries, RetryPolicy) else [f"retries is {retries!r}, not a RetryPolicy"]
 
 
 def timeout_problems(timeout: object, deadline: object) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 from pathlib import Path
 from typing import Self, TypeVar, Unpack
 
@@ -17,6 +17,7 @@ from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
 
 Answer = TypeVar("Answer")
+Documents = TypeVar("Documents")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -98,8 +99,8 @@ class Document:
             name = _own_name(source)
         try:
             refuse_text("name", name)
-            if re.search(r"[/\\]", name):
-                raise InvalidDocumentError(f"name {name!r} holds a slash.", "Give a file name without folders.")
+            if re.search(r"[/\\]", name) or name in (".", ".."):
+                raise InvalidDocumentError(f"name {name!r} is no file's.", "Give a file name without folders.")
             reference = options.get("external_reference")
             if reference is not None:
                 refuse_reference("external_reference", reference)
@@ -193,6 +194,19 @@ def refuse_other_types(document: object) -> None:
         )
 
 
+def several(documents: Documents) -> Documents:
+    """The same documents.
+
+    Raises:
+        InvalidDocumentError: If it is only one, or nothing that can be iterated over.
+    """
+    if isinstance(documents, Document) or not isinstance(documents, Iterable | AsyncIterable):
+        raise InvalidDocumentError(
+            f"documents is of type {type(documents).__name__}.", "Give an iterable of documents, such as a list."
+        )
+    return documents
+
+
 def refuse_text(name: str, value: object) -> None:
     """Refuse what is no text that a person can read.
 
@@ -208,7 +222,8 @@ def refuse_text(name: str, value: object) -> None:
 def _named(error: InvalidDocumentError, name: object) -> InvalidDocumentError:
     if error.document is not None or not isinstance(name, str):
         return error
-    return InvalidDocumentError(f"Document {name}: {error.problem}", error.cure, document=name)
+    shown = name if name.isprintable() else repr(name)
+    return InvalidDocumentError(f"Document {shown}: {error.problem}", error.cure, document=name)
 
 
 def _own_name(source: Source) -> str:

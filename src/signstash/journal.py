@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 import attrs
 
@@ -104,6 +104,7 @@ class Journal:
         self._path = Path(path)
         self._lock = threading.Lock()
         self._running = False
+        self._closed = False
         try:
             self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=1)
             try:
@@ -114,7 +115,7 @@ class Journal:
         except (sqlite3.Error, ValueError) as error:
             raise ConfigurationError(
                 f"The journal {self._path} cannot be used: {error}.",
-                "Check path and permissions, and that no other process uses it.",
+                "Check that it is a journal, that no other process uses it, and that its folder is there.",
             ) from error
 
     def _prepare(self) -> None:
@@ -138,6 +139,7 @@ class Journal:
     def close(self) -> None:
         """Close the file. May be called more than once."""
         with self._lock:
+            self._closed = True
             self._database.close()
 
     def entries(self, state: State | None = None) -> list[Entry]:
@@ -145,7 +147,12 @@ class Journal:
 
         Args:
             state: Only documents in this state.
+
+        Raises:
+            ConfigurationError: If there is no such state, or the file cannot be read.
         """
+        if state is not None and state not in get_args(State):
+            raise ConfigurationError(f"state is {state!r}.", f"Give one of {', '.join(get_args(State))}.")
         where, values = ("", ()) if state is None else ("WHERE state = ?", (state,))
         return self._select(f"{where} ORDER BY rowid", values)
 
@@ -246,6 +253,8 @@ class Journal:
             self._using(write)
 
     def _using(self, work: Callable[[], Any]) -> Any:
+        if self._closed:
+            raise ConfigurationError(f"The journal {self._path} was used after it was closed.", "Open it again.")
         try:
             return work()
         except sqlite3.Error as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import httpx
 
@@ -129,6 +130,9 @@ class _CutStream(httpx.AsyncByteStream):
         await self._stream.aclose()
 
 
+_PIECE: Final = 256 * 1024
+"""Bytes that are decompressed at once."""
+
 REFUSAL_LIMIT = 1024 * 1024
 """Bytes of a refusal that are read; the rest is cut off."""
 
@@ -137,7 +141,7 @@ async def read_refusal(response: httpx.Response) -> bytes:
     """Read an answer that needs not be complete, and keep it on the response for the next reader."""
     if isinstance(response.stream, httpx.AsyncByteStream) and not response.is_stream_consumed:
         # Compressed, a short answer may become a thousand times as long, or longer still.
-        limit = REFUSAL_LIMIT if "content-encoding" not in response.headers else REFUSAL_LIMIT // 16
+        limit = REFUSAL_LIMIT if "content-encoding" not in response.headers else REFUSAL_LIMIT // 64
         limit = limit if _grows_little(response) else 0
         response.stream = _CutStream(response.stream, limit)
     try:
@@ -158,11 +162,28 @@ async def answer_bytes(response: httpx.Response, limit: int) -> AsyncGenerator[b
     if not _grows_little(response):
         raise UnusableAnswerError("is compressed in a way that was not asked for")
     length, passing = 0, Passing()
-    async for passing.piece in response.aiter_bytes():
+    is_identity = response.headers.get("content-encoding", "identity").strip().lower() == "identity"
+    pieces = response.aiter_bytes() if is_identity or response.is_stream_consumed else _inflated(response.aiter_raw())
+    async for passing.piece in pieces:
         length += len(passing.piece)
         if length > limit:
             raise UnusableAnswerError(f"is longer than the {limit:,} bytes that it may have")
         yield passing.piece
+
+
+async def _inflated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What gzip or deflate has made short, in pieces that are short too: httpx would decompress each chunk whole."""
+    inflating, passing = zlib.decompressobj(zlib.MAX_WBITS | 32), Passing()
+    async for chunk in chunks:
+        passing.piece = chunk
+        while passing.piece and not inflating.eof:
+            try:
+                yield inflating.decompress(passing.piece, _PIECE)
+            except zlib.error as error:
+                raise httpx.DecodingError(str(error)) from error
+            passing.piece = inflating.unconsumed_tail
+    while not inflating.eof and (rest := inflating.decompress(b"", _PIECE)):
+        yield rest
 
 
 async def read_whole(response: httpx.Response, limit: int) -> bytes:

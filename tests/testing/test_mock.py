@@ -451,6 +451,25 @@ async def test_what_was_prepared_and_never_took_place_fails() -> None:
     assert "was never called" in route
 
 
+async def test_a_scenario_has_to_take_place_as_often_as_it_was_told_to() -> None:
+    async def less_often(mock: MockSignStash) -> None:
+        mock.rate_limited(times=3)
+        await failure(mock)
+
+    with pytest.raises(AssertionError) as caught, MockSignStash() as mock:
+        await less_often(mock)
+
+    assert str(caught.value) == "The scenario rate_limited(times=3) was to take place 2 times more."
+
+
+async def test_pauses_take_no_time() -> None:
+    with MockSignStash() as mock:
+        mock.rate_limited(times=2, retry_after=60)
+        outcomes = [outcome async for outcome in mock.client.sign_all([Document.pdf(b"%PDF-1.7 ...", name="a.pdf")])]
+
+    assert [outcome.ok for outcome in outcomes] == [True]
+
+
 async def test_unused_preparations_can_be_allowed() -> None:
     with MockSignStash(assert_all_called=False) as mock:
         mock.rate_limited()

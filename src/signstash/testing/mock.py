@@ -17,6 +17,7 @@ import httpx
 from .. import auth, client
 from ..client import SignStash
 from ..configuration import Credentials
+from ..retries import RetryPolicy
 from . import paths
 from .requests import ResentMails, SentDocument, SignRequest
 from .scenarios import Scenarios
@@ -67,15 +68,16 @@ class MockSignStash(Scenarios):
 
     It answers at any base URL. It takes any credentials, "signs" every document, refuses references that were used
     before, and answers for what it signed as the Integration Service does; below a proxy's base path
-    `/einvoice-integration-client-ws` only signing is there. What comes back is the document with `MOCK_SIGNATURE` at
-    its end.
+    `/einvoice-integration-client-ws` only signing is there. What comes back is the document with something added at
+    its end, in which is `MOCK_SIGNATURE`.
 
     Scenarios say what goes wrong. Those of signing requests take place one after the other, in the order in which they
     were added; so do those of token requests. One that lasts for good keeps later ones from taking place, until
     `clear_scenarios`.
 
     When the block ends, a request that nothing was mocked for fails the test, also if the application has swallowed its
-    error; so does a scenario that never took place, and a route of your own that was never called.
+    error; so does a scenario that took place never, or less often than it was told to, and a route of your own that was
+    never called. Pauses before another try take no time.
 
     Attributes:
         routes: The mock's own routes.
@@ -133,6 +135,8 @@ class MockSignStash(Scenarios):
         for module in (client, auth):
             patching = patch.object(module, "new_http_client", _client_without_certificates)
             self._patches.enter_context(patching)
+        # Who waits a minute before another try waits no time here.
+        self._patches.enter_context(patch.object(RetryPolicy, "pause", lambda *_: 0.0))
         return self
 
     def __exit__(
@@ -220,7 +224,7 @@ class MockSignStash(Scenarios):
         problems = [f"Nothing was mocked for {call}." for call in self._router.unexpected]
         if not self.assert_all_called:
             return problems
-        problems += [f"The scenario {name} never took place." for name in self._unused_scenarios()]
+        problems += [f"The scenario {left}." for left in self._unused_scenarios()]
         problems += [
             f"The route {route!r} was never called."
             for route in self._router.routes

@@ -90,8 +90,14 @@ class Script(Generic[Effect]):
         return None
 
     def unused(self) -> list[str]:
-        """Names of those that never struck."""
-        return [scenario.name for scenario in self._scenarios if not scenario.struck]
+        """What is left of those that struck never, or less often than they were told to."""
+        return [
+            f"{scenario.name} was to take place {scenario.left} times more"
+            if scenario.struck
+            else f"{scenario.name} never took place"
+            for scenario in self._scenarios
+            if scenario.left or not scenario.struck
+        ]
 
     def clear(self) -> None:
         """Forget all."""
