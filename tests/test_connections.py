@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 import ssl
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,30 @@ class TestTls:
             client_of(server.url.replace("http:", "https:")) as client,
         ):
             expect_nothing_processed(await failure_of(client), "127.0.0.1")
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2])
+    async def test_a_server_that_speaks_an_old_version(
+        self, ca: trustme.CA, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion
+    ) -> None:
+        old, lax = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            old.maximum_version, old.minimum_version = version, ssl.TLSVersion.TLSv1
+            lax.minimum_version = ssl.TLSVersion.TLSv1
+        for context in (old, lax):
+            context.set_ciphers("ALL:@SECLEVEL=0")
+        ca.issue_cert("127.0.0.1").configure_cert(old)
+        ca.configure_trust(lax)
+        monkeypatch.setattr(httpx, "create_ssl_context", lambda: lax)
+        async with (
+            FaultServer(signs_for_ever, tls=old) as server,
+            client_of(server.url) as given,
+            SignStash(server.url, auth=given._exchange.auth, client_id=CLIENT_ID) as client,
+        ):
+            if version is ssl.TLSVersion.TLSv1_2:
+                assert (await client.sign(pdf())).content == b"signed:" + PDF
+            else:
+                expect_nothing_processed(await failure_of(client), "127.0.0.1")
 
     async def test_an_unknown_ca_of_the_token_server(self, ca: trustme.CA) -> None:
         async with self.server(ca) as tokens, FaultServer(signs_for_ever) as server:

@@ -18,11 +18,13 @@ from .configuration import (
     Secret,
     client_problems,
     credential_problems,
+    in_one_event_loop,
     new_http_client,
     origin,
     raise_for_problems,
     token_url_problems,
     url_problems,
+    warn_of_plain_http,
 )
 from .errors import (
     AuthenticationError,
@@ -131,6 +133,7 @@ class TokenAuth(httpx.Auth):
                 *client_problems(http_client=http_client),
             ]
         )
+        warn_of_plain_http(base_urls)
         self.client_id = client_id
         self._token_url = token_url
         self._client_secret = client_secret
@@ -188,7 +191,7 @@ class TokenAuth(httpx.Auth):
             self._drop(token)
             if isinstance(stream, RequestBody):
                 stream.refused()
-            logger.info("token refused by %s with HTTP %d; replacing it", request.url.host, response.status_code)
+            logger.debug("token refused by %s with HTTP %d; replacing it", request.url.host, response.status_code)
             token = await self._current_token()
             request.headers["Authorization"] = f"Bearer {token.value.reveal()}"
             response = yield request
@@ -288,7 +291,10 @@ class TokenAuth(httpx.Auth):
         attempt = 0
         while True:
             attempt += 1
+            asked_at = self._clock()
             result = await self._ask()
+            told_as = "got one" if isinstance(result, _Token) else type(result).__name__
+            logger.info("token: %s, %.0f ms, attempt %d", told_as, 1000 * (self._clock() - asked_at), attempt)
             transient = isinstance(result, ConnectionFailedError | RateLimitedError | ServiceError)
             if not transient or attempt == TOKEN_ATTEMPTS:
                 return result
@@ -320,7 +326,8 @@ class TokenAuth(httpx.Auth):
         if self._http_client is not None:
             if self._http_client.is_closed:
                 raise ConfigurationError("The HTTP client for token requests is closed.", "Give one that is open.")
-            return await self._post(self._http_client)
+            with in_one_event_loop():
+                return await self._post(self._http_client)
         # One client a request: it is needed about once a day, and so no connection outlives its event loop.
         async with await new_http_client() as client:
             return await self._post(client)

@@ -37,12 +37,13 @@ from .configuration import (
     token_url_problems,
     url_problems,
     verification_problems,
+    warn_of_plain_http,
 )
 from .consultation import Consultation, as_number
 from .documents import Document, refuse_reference, refuse_text, several, unique_reference
 from .downloads import receive_operation
 from .errors import ApiError, ConfigurationError, ErrorClasses, SignStashError
-from .exchange import Answer, Exchange
+from .exchange import SMALL_ANSWER, Answer, Exchange
 from .generated import GeneratedClient
 from .http_client import HttpClient, as_httpx
 from .journal import Journal
@@ -53,13 +54,12 @@ from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, read_batch
 from .retries import Retries, RetryPolicy
 from .runs import Planned, Progress, Run, Transmit, UnknownOutcomes, batches
 from .signing import SigningRequest, by_reference, described, signing_call
+from .tracing import call_span, note_documents
 
 DEFAULT_TIMEOUT: Final = httpx.Timeout(120.0, connect=10.0)
 """Seconds for connecting (10), and for each wait while a request is sent or its answer is read (120)."""
 DEFAULT_DEADLINE: Final = 300.0
 """Seconds that a call may take in all, a new token and a second sending included."""
-SMALL_ANSWER: Final = 64 * 1024
-"""Bytes of JSON that are read without a thread; contents are taken out of it before."""
 
 
 class SignStash(Consultation):
@@ -69,7 +69,8 @@ class SignStash(Consultation):
             signed = await client.sign(Document.pdf("invoice.pdf"))
 
     It opens nothing until the first call, may be used by any number of tasks at once, and may be used again from a new
-    event loop. Every call can raise the errors that `signstash.errors` draws; `CancelledError` passes through.
+    event loop when the first one is closed. Close it in the loop that used it last. Every call can raise the errors
+    that `signstash.errors` draws; `CancelledError` passes through.
 
     Args:
         base_url: The service's full base, such as `http://proxy:8081/signstash/einvoice-integration-ws`.
@@ -142,6 +143,7 @@ class SignStash(Consultation):
         raise_for_problems(problems)
 
         base_url = base_url.rstrip("/")
+        warn_of_plain_http([base_url])
         self._own_auth: TokenAuth | None = None
         if auth is None:
             auth = self._own_auth = TokenAuth(
@@ -303,7 +305,8 @@ class SignStash(Consultation):
         sent = by_reference(list(several(documents)), self._client_service)
         request = SigningRequest(external_reference, described(sent, description), kept)
         if save_to is None:
-            return await self._sign_request(request, sent, self._ask)
+            with call_span("sign", sent):
+                return await self._sign_request(request, sent, self._tried)
         files = SignedFiles(save_to=save_to, overwrite=overwrite)
         targets: list[Path] = []
 
@@ -311,7 +314,8 @@ class SignStash(Consultation):
             targets.extend(files.claim(document) for document in sent.values())
             return targets[0].parent
 
-        batch = await self._sign_request(request, sent, self._ask, folder=folder)
+        with call_span("sign", sent):
+            batch = await self._sign_request(request, sent, self._tried, folder=folder)
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, targets))
 
     def sign_all(
@@ -415,6 +419,7 @@ class SignStash(Consultation):
         batch = await self._batch(answer, documents)
         if batch is None:
             raise answer.unreadable(call, "is no operation")
+        note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         return batch
 
     async def _batch(self, answer: Answer, documents: Mapping[str, Document]) -> SignedBatch | None:
@@ -438,6 +443,10 @@ class SignStash(Consultation):
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(lambda: tuple(map(verified, batch.outcomes))))
 
     async def _ask(self, call: Call) -> Answer:
+        with call_span(call.operation, call.external_references, call.operation_id):
+            return await self._tried(call)
+
+    async def _tried(self, call: Call) -> Answer:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call))
 
     async def _look_up(self, item: Planned) -> Outcome | None:
@@ -472,6 +481,11 @@ class SignStash(Consultation):
             return self._http_client
         loop = asyncio.get_running_loop()
         own = self._own_client
+        if own is not None and own[0] is not loop and not own[0].is_closed():
+            raise ConfigurationError(
+                "The client was used from a second event loop while it had connections in the first.",
+                "Make one client for each event loop, or close the first loop before.",
+            )
         if own is None or own[0] is not loop:
             made = await new_http_client()
             own = self._own_client

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Final, Literal, NoReturn, Self, TypedDict
 
@@ -14,6 +17,8 @@ import httpx
 from .errors import ApiError, ConfigurationError, ErrorClasses
 from .http_client import HttpClient
 from .retries import RetryPolicy
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 Environment = Literal["staging", "production"]
 """Which of the vendor's token servers issues the token. The proxy must be configured for the same."""
@@ -97,6 +102,8 @@ async def new_http_client() -> httpx.AsyncClient:
     try:
         # It reads some hundred certificates.
         context = await asyncio.to_thread(httpx.create_ssl_context)
+        # Some builds of Python leave it to OpenSSL's configuration, which may allow less.
+        context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
         return httpx.AsyncClient(verify=context)
     except OSError as error:  # SSLError is one
         problem, cure = f"The CA certificates cannot be read: {error}.", "Check SSL_CERT_FILE and SSL_CERT_DIR."
@@ -104,6 +111,24 @@ async def new_http_client() -> httpx.AsyncClient:
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         problem = f"The outbound proxy cannot be used: {error}."
         raise ConfigurationError(problem, "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY.") from error
+
+
+@contextlib.contextmanager
+def in_one_event_loop() -> Iterator[None]:
+    """Say it clearly if a user's own HTTP client holds connections of another event loop than the running one.
+
+    Raises:
+        ConfigurationError: If it does.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "event loop" not in str(error).lower():
+            raise
+        raise ConfigurationError(
+            "The HTTP client that was given has connections of another event loop; nothing was sent.",
+            "Give a client that was made for this event loop.",
+        ) from error
 
 
 def raise_for_problems(problems: Sequence[str]) -> None:
@@ -165,6 +190,22 @@ def url_problems(name: str, value: object) -> list[str]:
     if url.query or url.fragment:
         return [f"{name} holds a query or fragment"]
     return []
+
+
+_warned_of: Final = set[str]()
+
+
+def warn_of_plain_http(base_urls: Iterable[str]) -> None:
+    """Log a warning, once in a process and for each host, if documents and token can be read on their way.
+
+    It is logged and not given to `warnings`, so that nobody's tests fail by it.
+    """
+    for url in map(httpx.URL, base_urls):
+        if url.scheme == "http" and not is_local(url.host) and url.host not in _warned_of:
+            _warned_of.add(url.host)
+            logger.warning(
+                "documents and access token go to %s over plain HTTP; use https outside your network", url.host
+            )
 
 
 def is_local(host: str) -> bool:

@@ -12,7 +12,8 @@ from typing import Final
 import attrs
 import httpx
 
-from .answers import about, cure_for, error_from_answer, told, unreadable_answer
+from .answers import about, cure_for, error_from_answer, json_value, told, unreadable_answer
+from .configuration import in_one_event_loop
 from .contents import Contents
 from .downloads import Received
 from .errors import (
@@ -24,10 +25,15 @@ from .errors import (
     UnexpectedAnswerError,
 )
 from .operations import Call
+from .retries import current_attempt
 from .streams import RequestBody, UnusableAnswerError, read_refusal
+from .tracing import is_traced, note
 from .uploads import ContentStream
 
 logger: Final = logging.getLogger(__name__)
+
+SMALL_ANSWER: Final = 64 * 1024
+"""Bytes of JSON that are read without a thread; contents are taken out of it before."""
 
 
 @attrs.frozen
@@ -92,25 +98,14 @@ class Exchange:
         """
         client = await self.client()
         request, body = await self._request(client, call)
-        started = time.monotonic()
+        note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
+        logged = partial(_log, call, int(request.headers.get("Content-Length", "0")), time.monotonic())
         try:
-            async with asyncio.timeout(self.deadline):
-                answer = await self._exchange(client, request, call)
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
-            raise self._lost(call, error, handed_over=body.handed_over) from error
-        except UnusableAnswerError as unusable:
-            raise self._unseen(200).unreadable(call, str(unusable)) from None
-        except (httpx.InvalidURL, UnicodeError):
-            # httpx looks at where an answer redirects to, also if it is not to follow.
-            refused = attrs.evolve(call, changes_state=False)
-            raise self._unseen(302).unreadable(refused, "redirects to what is no address") from None
-        logger.info(
-            "%s: HTTP %d in %.0f ms, %d documents",
-            call.operation,
-            answer.status_code,
-            1000 * (time.monotonic() - started),
-            len(call.external_references),
-        )
+            answer = await self._answered(client, request, body, call)
+        except BaseException as error:
+            logged(type(error).__name__, call.operation_id)
+            raise
+        logged(f"HTTP {answer.status_code}", await _operation_id(call, answer))
         if 200 <= answer.status_code < 300:
             return answer
         raise error_from_answer(
@@ -123,6 +118,21 @@ class Exchange:
             client_service=self.client_service,
             error_classes=self.error_classes,
         )
+
+    async def _answered(
+        self, client: httpx.AsyncClient, request: httpx.Request, body: RequestBody, call: Call
+    ) -> Answer:
+        try:
+            async with asyncio.timeout(self.deadline):
+                return await self._exchange(client, request, call)
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
+            raise self._lost(call, error, handed_over=body.handed_over) from error
+        except UnusableAnswerError as unusable:
+            raise self._unseen(200).unreadable(call, str(unusable)) from None
+        except (httpx.InvalidURL, UnicodeError):
+            # httpx looks at where an answer redirects to, also if it is not to follow.
+            refused = attrs.evolve(call, changes_state=False)
+            raise self._unseen(302).unreadable(refused, "redirects to what is no address") from None
 
     async def _request(self, client: httpx.AsyncClient, call: Call) -> tuple[httpx.Request, RequestBody]:
         # The answer is mostly base64 of compressed data: compressing it again only costs time.
@@ -148,7 +158,8 @@ class Exchange:
         if client.is_closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
         try:
-            response = await client.send(request, auth=self.auth, follow_redirects=False, stream=True)
+            with in_one_event_loop():
+                response = await client.send(request, auth=self.auth, follow_redirects=False, stream=True)
         except httpx.HTTPStatusError as error:
             response = error.response  # a hook of the client raises for failing answers
         try:
@@ -179,6 +190,33 @@ class Exchange:
             _IF_DOCUMENTS_WERE_SENT if call.external_references else _IF_SOMETHING_ELSE_WAS_SENT,
             external_references=call.external_references,
         )
+
+
+def _log(call: Call, length: int, started: float, came_of_it: str, operation_id: int | None) -> None:
+    logger.info(
+        "%s: %s, %d documents, %d bytes, %.0f ms, attempt %d, operation %s",
+        call.operation,
+        came_of_it,
+        len(call.external_references),
+        length,
+        1000 * (time.monotonic() - started),
+        current_attempt.get(),
+        operation_id or "unknown",
+    )
+
+
+async def _operation_id(call: Call, answer: Answer) -> int | None:
+    """The number of the operation that an answer is about, for log and trace: if nobody looks, it is not read."""
+    asked = call.external_references and (logger.isEnabledFor(logging.INFO) or is_traced())
+    if not asked or not 200 <= answer.status_code < 300:
+        return call.operation_id
+    small = len(answer.body) < SMALL_ANSWER
+    value = json_value(answer.body) if small else await asyncio.to_thread(json_value, answer.body)
+    number = value.get("id") if isinstance(value, dict) else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**63:
+        return None
+    note(operation_id=number)
+    return number
 
 
 _IF_DOCUMENTS_WERE_SENT = (

@@ -12,6 +12,7 @@ from .answers import NOT_JSON, json_value, unreadable_answer
 from .errors import ConfigurationError
 from .exchange import Exchange
 from .operations import any_operation
+from .tracing import call_span
 
 
 class GeneratedClient(AuthenticatedClient):
@@ -55,7 +56,8 @@ class _Requests:
 
     async def request(self, **arguments: Any) -> httpx.Response:
         call = await asyncio.to_thread(any_operation, **arguments)
-        answer = await self._exchange.send(call)
+        with call_span("generated"):
+            answer = await self._exchange.send(call)
         headers = httpx.Headers(answer.headers)
         # The body has been decompressed and put together.
         for name in ("content-encoding", "content-length", "transfer-encoding"):

@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
 import attrs
@@ -16,6 +17,9 @@ from .errors import ConfigurationError, ConnectionFailedError, RateLimitedError,
 logger: Final = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+current_attempt: Final = ContextVar("signstash_attempt", default=1)
+"""Number of the try that is under way, from 1."""
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -125,6 +129,7 @@ class Retries:
         attempt = 0
         while True:
             attempt += 1
+            before = current_attempt.set(attempt)
             try:
                 return await call()
             except SignStashError as error:
@@ -132,6 +137,8 @@ class Retries:
                 in_time = self.clock() - started + pause <= self.policy.deadline
                 if not may_be_retried(error) or attempt >= self.policy.attempts or not in_time or self._left < 1:
                     raise
-                logger.info("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error)
+                logger.debug("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error)
+            finally:
+                current_attempt.reset(before)
             self._left -= 1
             await self.sleep(pause)

@@ -41,6 +41,7 @@ from .exchange import Answer
 from .lanes import Lanes
 from .outcomes import Outcome
 from .retries import Retries, RetryPolicy
+from .tracing import call_span
 
 logger: Final = logging.getLogger(__name__)
 
@@ -406,19 +407,27 @@ class Run:
 
     async def _sent(self, batch: Batch) -> Found:
         try:
-            outcomes = await self._retries.run(lambda: self.send(batch.items, partial(self._transmit, batch.items)))
-        except _EndedError:
-            return self._left(batch)
+            outcomes = await self._tried(batch.items)
         except FAULTS_OF_ALL as error:
             self._end(error)
             return self._left(batch)
         except SignStashError as error:
             return self._failed(batch, error)
+        if outcomes is None:
+            return self._left(batch)
         self._failures_in_a_row = 0
         certificate_faults = [item.error for item in outcomes if isinstance(item.error, CertificateNotProvisionedError)]
         if len(certificate_faults) == len(outcomes):
             self._end(certificate_faults[0])
         return Found(dict(zip(batch.items, outcomes, strict=True)))
+
+    async def _tried(self, items: Sequence[Planned]) -> Sequence[Outcome] | None:
+        """The outcomes of one request, or None if the run ended before it was sent."""
+        with call_span("sign", (item.reference for item in items)):
+            try:
+                return await self._retries.run(lambda: self.send(items, partial(self._transmit, items)))
+            except _EndedError:
+                return None
 
     async def _transmit(self, items: Sequence[Planned], send: Callable[[], Awaitable[Answer]]) -> Answer:
         async with self._lanes.one():
@@ -452,7 +461,7 @@ class Run:
             return Found({item: Outcome(item.given, error.again()) for item in batch.items})
         if len(batch.items) > 1:
             # One document is at fault: halving finds it, and the others get signed.
-            logger.info("a request with %d documents was refused, splitting it: %s", len(batch.items), error)
+            logger.debug("a request with %d documents was refused, splitting it: %s", len(batch.items), error)
             middle = len(batch.items) // 2
             halves = batch.items[:middle], batch.items[middle:]
             return Found(next=[Batch(half, batch.lost) for half in halves])
@@ -465,7 +474,8 @@ class Run:
 
     async def _looked_up(self, batch: Batch, item: Planned) -> Found:
         try:
-            outcome = await self._retries.run(lambda: self.look_up(item))
+            with call_span("look_up", [item.reference]):
+                outcome = await self._retries.run(lambda: self.look_up(item))
         except SignStashError as error:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
             if isinstance(error, FAULTS_OF_ALL):

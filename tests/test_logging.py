@@ -1,0 +1,206 @@
+"""What is logged: a line for each request, details below it, and nothing that is secret."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from signstash import Document, OutcomeUnknownError, RetryPolicy, SignStash, TokenAuth
+from tests.conftest import (
+    BASE_URL,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN,
+    TOKEN_URL,
+    MockedService,
+    signed_answer,
+    url_of,
+)
+
+POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
+
+
+def pdf(reference: str = "FT_1") -> Document:
+    return Document.pdf(PDF, name="invoice.pdf", external_reference=reference)
+
+
+def lines(log: pytest.LogCaptureFixture, logger: str = "signstash", level: int = logging.INFO) -> list[str]:
+    """What our loggers said at a level, with `?` for milliseconds and bytes."""
+    said = [r for r in log.records if r.name.startswith(logger) and r.levelno == level]
+    return [re.sub(r"\d+ (ms|bytes)", r"? \1", record.getMessage()) for record in said]
+
+
+@pytest.fixture
+async def client(service: MockedService, caplog: pytest.LogCaptureFixture) -> AsyncIterator[SignStash]:
+    caplog.set_level(logging.DEBUG)
+    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
+        yield client
+
+
+class TestRequests:
+    async def test_each_is_a_line(self, client: SignStash, caplog: pytest.LogCaptureFixture) -> None:
+        await client.sign_batch([pdf("FT_1"), pdf("FT_2")])
+
+        assert lines(caplog) == [
+            "token: got one, ? ms, attempt 1",
+            "signDocumentBatchBase64: HTTP 200, 2 documents, ? bytes, ? ms, attempt 1, operation 4711",
+        ]
+
+    async def test_its_bytes_are_those_that_are_sent(
+        self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await client.sign(pdf())
+
+        length = len(service.sign.calls.last.request.content)
+        assert f" {length} bytes, " in caplog.text
+
+    async def test_each_try_is_a_line(
+        self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service.sign.side_effect = [httpx.ConnectError("no route"), httpx.Response(429), signed_answer]
+        await client.sign(pdf())
+
+        assert lines(caplog, "signstash.exchange") == [
+            "signDocumentBatchBase64: ConnectionFailedError, 1 documents, ? bytes, ? ms, attempt 1, operation unknown",
+            "signDocumentBatchBase64: HTTP 429, 1 documents, ? bytes, ? ms, attempt 2, operation unknown",
+            "signDocumentBatchBase64: HTTP 200, 1 documents, ? bytes, ? ms, attempt 3, operation 4711",
+        ]
+        assert len(lines(caplog, "signstash.retries", logging.DEBUG)) == 2
+
+    async def test_tries_are_counted_in_a_run_too(
+        self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service.sign.side_effect = [httpx.ConnectError("no route"), signed_answer]
+        assert [outcome.ok async for outcome in client.sign_all([pdf()])] == [True]
+
+        assert [line.split(", ")[4] for line in lines(caplog, "signstash.exchange")] == ["attempt 1", "attempt 2"]
+
+    async def test_a_question_names_its_operation(
+        self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
+        await client.get_status(7)
+
+        expected = "getStatus: HTTP 200, 0 documents, ? bytes, ? ms, attempt 1, operation 7"
+        assert lines(caplog, "signstash.exchange") == [expected]
+
+    @pytest.mark.parametrize("body", ['{"id": true}', '{"id": "4711"}', '{"id": -1}', '{"id": null}', "[]", "<html>"])
+    async def test_an_answer_without_a_number_costs_nothing(
+        self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture, body: str
+    ) -> None:
+        service.sign.side_effect = None
+        service.sign.respond(200, text=body)
+        [outcome async for outcome in client.sign_all([pdf()])]
+
+        assert lines(caplog, "signstash.exchange")[0].endswith("operation unknown")
+
+    async def test_a_long_answer_is_read_too(
+        self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service.sign.side_effect = lambda request: signed_answer(request, lambda item: item | {"more": "x" * 100_000})
+        await client.sign(pdf())
+
+        assert lines(caplog, "signstash.exchange")[0].endswith("operation 4711")
+
+    async def test_nothing_is_read_for_nobody(
+        self, client: SignStash, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        caplog.set_level(logging.WARNING, "signstash")
+        monkeypatch.delattr("signstash.exchange.json_value")
+
+        assert (await client.sign(pdf())).name == "invoice.pdf"
+
+    async def test_httpx_stays_as_it_is_set_up(self, client: SignStash, service: MockedService) -> None:
+        before = logging.getLogger("httpx").level, logging.getLogger("httpcore").level
+        await client.sign(pdf())
+
+        assert (logging.getLogger("httpx").level, logging.getLogger("httpcore").level) == before
+
+
+async def test_no_content_is_logged(
+    client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = b"%PDF-1.7\nnever-shown-content\n%%EOF\n"
+    service.sign.side_effect = [httpx.Response(401), signed_answer, httpx.ReadTimeout("slow")]
+    await client.sign(Document.pdf(content, name="invoice.pdf"))
+    with pytest.raises(OutcomeUnknownError):
+        await client.sign(Document.pdf(content, name="invoice.pdf"))
+
+    ours = [record for record in caplog.records if record.name.startswith("signstash")]
+    told = "".join(f"{record.getMessage()}{vars(record)}{record.exc_info}" for record in ours)
+    assert len(ours) > 4
+    encoded = base64.b64encode(content).decode()[:20]
+    assert [word for word in ("never-shown", encoded, TOKEN, CLIENT_SECRET) if word in told] == []
+
+
+async def test_event_hooks_of_httpx_keep_working(service: MockedService) -> None:
+    seen: list[str] = []
+
+    async def sent(request: httpx.Request) -> None:
+        seen.append(f"> {request.url.path.rpartition('/')[2] or 'sign'}")
+
+    async def answered(response: httpx.Response) -> None:
+        seen.append(f"< {response.status_code}")
+
+    async with (
+        httpx.AsyncClient(event_hooks={"request": [sent], "response": [answered]}) as http_client,
+        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+    ):
+        await client.sign(pdf())
+
+    assert sorted(seen) == ["< 200", "< 200", "> sign", "> token"]
+
+
+class TestPlainHttp:
+    def warnings_of(self, caplog: pytest.LogCaptureFixture) -> list[str]:
+        return lines(caplog, "signstash.configuration", logging.WARNING)
+
+    def test_a_public_host_is_warned_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for path in ("one", "two"):
+                SignStash(f"http://once.example.pt/{path}", CLIENT_ID, CLIENT_SECRET, environment="staging")
+            TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=["http://once.example.pt"])
+
+        (said,) = self.warnings_of(caplog)
+        assert "once.example.pt" in said
+
+    def test_each_host_is_warned_of(self, caplog: pytest.LogCaptureFixture) -> None:
+        for host in ("first.example.pt", "8.8.8.8", "[2606:4700::1111]"):
+            SignStash(f"http://{host}:8081/x", CLIENT_ID, CLIENT_SECRET, environment="staging")
+
+        assert len(self.warnings_of(caplog)) == 3
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://proxy.example.pt",
+            "http://localhost:8081",
+            "http://127.0.0.1",
+            "http://[::1]",
+            "http://10.1.2.3",
+            "http://192.168.1.5",
+            "http://proxy:8081",
+            "http://proxy.internal",
+        ],
+    )
+    def test_others_are_not(self, caplog: pytest.LogCaptureFixture, url: str) -> None:
+        SignStash(url, CLIENT_ID, CLIENT_SECRET, environment="staging")
+
+        assert self.warnings_of(caplog) == []
+
+    def test_who_sets_up_no_logging_sees_it(self) -> None:
+        program = "from signstash import SignStash; SignStash('http://a.pt', 'id', 'secret', environment='staging')"
+        command = [sys.executable, "-W", "error", "-c", program]
+        ended = subprocess.run(command, capture_output=True, text=True, check=True)
+
+        assert "a.pt over plain HTTP" in ended.stderr
