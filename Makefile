@@ -10,7 +10,7 @@ FAULTS := tests/test_faults.py tests/test_connections.py tests/test_sandbox_inte
 DOCUMENTED := signstash $(addprefix signstash.,consultation errors options configuration http_client runs journal generated \
 	testing testing.scenarios sandbox verification)
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults fuzz fuzz-sandbox bench audit docs lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults soak fuzz fuzz-sandbox bench audit docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -62,6 +62,10 @@ prove-kills: $(INSTALLED)
 # Slow: signs 2,000 documents against a service that fails in every way, and balances the books.
 prove-faults: $(INSTALLED)
 	SIGNSTASH_FAULT_DOCUMENTS=2000 $(BIN)/python -m pytest -q tests/test_fault_run.py
+
+# Slow: three minutes against a sandbox that fails, or SIGNSTASH_SOAK_SECONDS; memory stays flat and the books balance.
+soak: $(INSTALLED)
+	$(BIN)/python tests/soak.py
 
 # Slow: the fuzz tests with a hundred times as many answers.
 fuzz: $(INSTALLED)
