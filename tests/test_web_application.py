@@ -1,0 +1,60 @@
+"""The web application that README shows, served by uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from signstash import ConfigurationError, SignStash
+from signstash.configuration import ENVIRONMENT_VARIABLES
+from signstash.sandbox import Sandbox
+from tests.conftest import INVOICE
+from tests.test_lifecycles import nothing_left
+from tests.test_readme import BLOCKS
+
+pytestmark = pytest.mark.sandbox
+
+(APPLICATION,) = [block for block in BLOCKS if "def lifespan" in block]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_it_signs_with_one_client_and_closes_it(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    for name, value in sandbox.credentials.items():
+        monkeypatch.setenv(ENVIRONMENT_VARIABLES[name], value)
+    made: list[SignStash] = []
+    open_client = SignStash.from_env
+    monkeypatch.setattr(SignStash, "from_env", lambda: made.append(open_client()) or made[-1])
+    names: dict[str, Any] = {}
+    exec(compile(APPLICATION, "README.md", "exec", dont_inherit=True), names)
+
+    async def serve() -> list[httpx.Response]:
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(names["app"], loop="asyncio", log_level="warning", ws="none", lifespan="on")
+        )
+        async with nothing_left():
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            async with httpx.AsyncClient(base_url=origin, verify=False) as http_client:
+                puts = (
+                    http_client.put(f"/invoices/{loop}-{number}", content=INVOICE.read_bytes()) for number in range(3)
+                )
+                answers = await asyncio.gather(*puts)
+            server.should_exit = True
+            await serving
+            with pytest.raises(ConfigurationError, match="closed"):
+                await made[0].get_status(1)
+        return answers
+
+    factory = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        answers = runner.run(serve())
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert all(answer.content.startswith(INVOICE.read_bytes()) for answer in answers)
+    assert len(made) == 1
