@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from signstash import ConfigurationError, Document, Journal, RetryPolicy, SignStash, SignStashError
+from signstash import ConfigurationError, Document, Journal, RetryPolicy, SignStash, SignStashError, TokenAuth
 from signstash._generated.api.operation_management import get_status
 from signstash.sandbox import Fault, Sandbox
 
@@ -235,15 +235,22 @@ class TestAnotherEventLoop:
             first.run(http_client.aclose())
 
     def test_a_client_of_ones_own_for_the_token(self, sandbox: Sandbox) -> None:
-        http_client = httpx.AsyncClient(verify=False)
-        client = SignStash(**sandbox.credentials, token_http_client=http_client)
+        tokens = httpx.AsyncClient(verify=False)
+        auth = TokenAuth(
+            sandbox.token_url, sandbox.client_id, sandbox.client_secret, base_urls=sandbox.base_url, http_client=tokens
+        )
+
+        async def ask() -> None:
+            async with httpx.AsyncClient(verify=False, auth=auth) as http_client:
+                await http_client.get(f"{sandbox.base_url}/v3/api-docs")
+
         with asyncio.Runner() as first, asyncio.Runner() as second:
-            first.run(http_client.get(f"{sandbox.page_url}root.pem"))
-            first.run(http_client.get(sandbox.token_url))
+            first.run(tokens.get(sandbox.token_url))
             with pytest.raises(ConfigurationError, match="another event loop"):
-                second.run(sign(client))
-            second.run(client.aclose())
-            first.run(http_client.aclose())
+                second.run(ask())
+            first.run(ask())
+            first.run(auth.aclose())
+            first.run(tokens.aclose())
 
 
 class TestUvloop:

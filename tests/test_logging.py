@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from signstash import Document, OutcomeUnknownError, RetryPolicy, SignStash, TokenAuth
+from signstash._generated.api.operation_management import get_status
 from tests.conftest import (
     BASE_URL,
     CLIENT_ID,
@@ -75,6 +76,16 @@ class TestRequests:
             "signDocumentBatchBase64: HTTP 200, 1 documents, ? bytes, ? ms, attempt 3, operation 4711",
         ]
         assert len(lines(caplog, "signstash.retries", logging.DEBUG)) == 2
+
+    async def test_the_next_call_begins_to_count_anew(
+        self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service.sign.side_effect = [httpx.ConnectError("no route"), signed_answer]
+        service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
+        await client.sign(pdf())
+        await get_status.asyncio(7, client=client.generated)  # which is tried once, whatever the policy
+
+        assert "attempt 1" in lines(caplog, "signstash.exchange")[-1]
 
     async def test_tries_are_counted_in_a_run_too(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture

@@ -26,6 +26,7 @@ from signstash import (
     SignStashError,
 )
 from signstash._generated.api.operation_management import get_status
+from signstash.tracing import is_traced, note
 from tests.conftest import (
     BASE_URL,
     CLIENT_ID,
@@ -251,6 +252,14 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
 async def test_without_a_provider_there_is_no_trace(client: SignStash) -> None:
     with trace.use_span(trace.INVALID_SPAN):
         assert (await client.sign(pdf("FT_1"))).external_reference == "FT_1"
+
+
+async def test_what_comes_after_a_call_is_not_put_on_its_span(client: SignStash, spans: Spans) -> None:
+    await client.sign(pdf("FT_1"))
+    note(operation="another")
+
+    assert not is_traced()
+    assert (spans.only("signstash.sign").attributes or {})["signstash.operation"] == "signDocumentBatchBase64"
 
 
 async def test_what_is_not_sampled_is_not_read(client: SignStash, monkeypatch: pytest.MonkeyPatch) -> None:
