@@ -85,7 +85,7 @@ async def sign_long_ones(client: SignStash) -> None:
 
 
 async def end_early(client: SignStash) -> None:
-    async with contextlib.aclosing(client.sign_all(documents(40), batch_documents=2)) as outcomes:
+    async with contextlib.aclosing(client.sign_all(documents(16), batch_documents=2)) as outcomes:
         async for _ in outcomes:
             break
 
@@ -100,7 +100,7 @@ async def be_cancelled(client: SignStash) -> None:
 
 async def cancel_a_run(client: SignStash) -> None:
     async def run() -> None:
-        async for _ in client.sign_all(documents(40), batch_documents=2):
+        async for _ in client.sign_all(documents(16), batch_documents=2):
             started.set()
 
     started = asyncio.Event()
@@ -136,11 +136,11 @@ async def test_a_closed_client_leaves_nothing(sandbox: Sandbox, life: Callable[[
 async def test_a_failing_service_leaves_nothing(sandbox: Sandbox, fault: str) -> None:
     sandbox.faults.add(Fault(fault))
     async with nothing_left(), SignStash(**sandbox.credentials) as client:
-        for _ in range(5):
+        for _ in range(2):
             with contextlib.suppress(SignStashError):
                 await sign_long_ones(client)
         with contextlib.suppress(SignStashError):
-            [outcome async for outcome in client.sign_all(documents(10), batch_documents=2)]
+            [outcome async for outcome in client.sign_all(documents(6), batch_documents=2)]
 
 
 async def test_a_start_that_fails_leaves_nothing(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

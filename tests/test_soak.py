@@ -12,7 +12,7 @@ from tests.soak import soak
 @pytest.mark.sandbox
 @pytest.mark.skipif(sys.platform != "linux", reason="memory and descriptors are read from /proc")
 async def test_nothing_grows_and_the_books_balance() -> None:
-    figures = await soak(4, more_memory=16)  # in so short a time much of it is warming up
+    figures = await soak(3, more_memory=16)  # in so short a time much of it is warming up
 
     assert figures.faults > 0
     assert figures.signed > figures.set_aside + figures.failed
