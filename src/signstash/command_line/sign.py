@@ -211,7 +211,7 @@ class _Waiting(logging.Handler):
     """Tells why nothing happens: that requests are tried again, and when."""
 
     def __init__(self, display: Display) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self._display = display
         self._logger = logging.getLogger("signstash.retries")
 
@@ -222,7 +222,7 @@ class _Waiting(logging.Handler):
     def __enter__(self) -> Self:
         self._before = self._logger.level
         self._logger.addHandler(self)
-        self._logger.setLevel(logging.INFO)
+        self._logger.setLevel(logging.DEBUG)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -271,7 +271,7 @@ class _Signing:
                 as_json=self.given.json, documents=len(left), content_bytes=sum(file.size for file in left)
             ) as display,
             _Interruption(display) as interruption,
-            _Waiting(display),
+            nullcontext() if self.given.debug else _Waiting(display),
         ):
             try:
                 async with client:
