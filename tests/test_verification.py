@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import Callable
 from io import BytesIO
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 from asn1crypto import cms
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509.oid import NameOID
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign.signers import PdfTimeStamper
 
 from signstash import (
     ConfigurationError,
@@ -25,7 +29,8 @@ from signstash import (
     SignStash,
     client,
 )
-from signstash.sandbox import Sandbox, SandboxApplication
+from signstash.models import SignatureInfo, SignatureType
+from signstash.sandbox import Sandbox, SandboxApplication, certificate
 from signstash.sandbox.certificate import Root, new_root
 from signstash.sandbox.signatures import SignatureMaker
 from signstash.sandbox.signatures.signer import Seal
@@ -89,6 +94,11 @@ class TestWhatHolds:
         found = await (await sandbox_client.sign(document)).verify(document)
 
         assert found.problems == ()
+
+    async def test_a_timestamp_for_archiving(self, signed: dict[str, SignedDocument]) -> None:
+        content = await timestamped(signed["PAdES"].content, Seal(Root(new_root())))
+
+        assert (await asyncio.to_thread(verify_file, content, original=INVOICE)).problems == ()
 
     async def test_a_certificate_as_bytes_or_files(self, sandbox: Sandbox, tmp_path: Path) -> None:
         (tmp_path / "root.der").write_bytes(
@@ -177,6 +187,31 @@ class TestWhatDoesNot:
 
         assert verify_file(changed.getvalue()).problems == ("something was added after it was signed",)
 
+    async def test_a_signed_pdf_that_came_back_as_it_was(self, signed: dict[str, SignedDocument]) -> None:
+        found = await signed["PAdES"].verify(Document.pdf(signed["PAdES"].content, name="a.pdf"))
+
+        assert found.problems == ("it was not signed anew: its newest signature was in what was sent",)
+
+    async def test_a_changed_page_under_a_timestamp(
+        self, signed: dict[str, SignedDocument], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        found = await asyncio.to_thread(
+            verify_file, await timestamped(signed["PAdES"].content, Seal(Root(new_root())), change=True)
+        )
+
+        assert found.problems == ("something was added after it was signed",)
+        assert caplog.records == []
+
+    async def test_a_timestamp_for_archiving_of_something_else(self, signed: dict[str, SignedDocument]) -> None:
+        content, seal = signed["PAdES"].content, Seal(Root(new_root()))
+        start, value, end = split_last(await timestamped(content, seal), b"/Contents <", b">")
+        _, other, _ = split_last(await timestamped(content + b"\n", seal), b"/Contents <", b">")
+        assert (value != other, len(value)) == (True, len(other))
+
+        found = await asyncio.to_thread(verify_file, start + other + end)
+
+        assert found.problems == ("something was added after it was signed",)
+
     async def test_an_earlier_signature_that_was_broken(
         self, sandbox_client: SignStash, signed: dict[str, SignedDocument]
     ) -> None:
@@ -226,6 +261,15 @@ class TestWhatDoesNot:
 
         assert not found.ok
 
+    def test_a_time_beside_what_is_signed(self, signed: dict[str, SignedDocument]) -> None:
+        start, rest = signed["XAdES"].content.split(b"<ds:Object", 1)
+        forged = b"<ds:Object><xades:SigningTime>1999-01-01T00:00:00Z</xades:SigningTime></ds:Object>"
+
+        found = verify_file(start + forged + b"<ds:Object" + rest)
+
+        assert found.signed_at is not None
+        assert found.signed_at == verify_file(signed["XAdES"].content).signed_at
+
     def test_two_signatures_in_an_xml_cannot_be_told_apart(self, signed: dict[str, SignedDocument]) -> None:
         content = signed["XAdES"].content.partition(b"?>")[2]
 
@@ -238,6 +282,53 @@ def split(content: bytes, before: bytes, after: bytes) -> tuple[bytes, bytes, by
     start, _, rest = content.partition(before)
     middle, _, end = rest.partition(after)
     return start + before, middle, after + end
+
+
+def split_last(content: bytes, before: bytes, after: bytes) -> tuple[bytes, bytes, bytes]:
+    at = content.rindex(before)
+    start, middle, end = split(content[at:], before, after)
+    return content[:at] + start, middle, end
+
+
+async def timestamped(content: bytes, seal: Seal, *, change: bool = False) -> bytes:
+    """A signed PDF with a timestamp for archiving, and perhaps with a change under it."""
+    writer = IncrementalPdfFileWriter(BytesIO(content))
+    if change:
+        writer.root["/Changed"] = writer.add_object(writer.root["/Pages"])
+        writer.update_root()
+    stamping = PdfTimeStamper(seal.timestamper)
+    return bytes((await stamping.async_timestamp_pdf(writer, "sha256", None)).getvalue())
+
+
+class TestTheCertificate:
+    @pytest.mark.parametrize("kind", [SignatureType.PADES, SignatureType.XADES, SignatureType.CADES])
+    def test_an_expired_one_is_a_matter_of_trust(self, monkeypatch: pytest.MonkeyPatch, kind: SignatureType) -> None:
+        root = Root(new_root())
+        made = certificate._certificate
+
+        def expired(*arguments: Any) -> Any:
+            builder = made(*arguments)
+            builder._not_valid_before, builder._not_valid_after = dt.datetime(2020, 1, 1), dt.datetime(2021, 1, 1)
+            return builder
+
+        monkeypatch.setattr(certificate, "_certificate", expired)
+        content = {SignatureType.PADES: INVOICE.read_bytes(), SignatureType.XADES: XML}.get(kind, b"any bytes")
+        content = SignatureMaker(root).sign(content, SignatureInfo(signature_type=kind))
+
+        assert verify_file(content).problems == ()
+        assert verify_file(content, trusted_roots=[certificate.pem(root.certificate)]).trusted is False
+
+    def test_tax_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        name = certificate._name
+
+        def identified(common_name: str) -> x509.Name:
+            numbers = [(NameOID.SERIAL_NUMBER, "TINPT-987654321"), (NameOID.ORGANIZATION_IDENTIFIER, "VATPT-123456789")]
+            return x509.Name([*name(common_name), *(x509.NameAttribute(*number) for number in numbers)])
+
+        monkeypatch.setattr(certificate, "_name", identified)
+        content = SignatureMaker(Root(new_root())).sign(XML, SignatureInfo(signature_type=SignatureType.XADES))
+
+        assert verify_file(content).identifiers == ("VATPT-123456789", "TINPT-987654321")
 
 
 class TestDetached:

@@ -64,10 +64,9 @@ def verify_contents(signed: Contents, original: Contents | None, trusted_roots: 
         start = file.read(1024)
         file.seek(0)
         if b"%PDF-" in start:
-            found = _guarded(SignatureType.PADES, lambda: verify_pdf(file, roots))
-            if original is not None and not _extends(file, original):
-                found = with_problem(found, "it does not begin with what was sent")
-            return found
+            length = 0 if original is None else _length_if_extended(file, original)
+            found = _guarded(SignatureType.PADES, lambda: verify_pdf(file, length or 0, roots))
+            return found if length is not None else with_problem(found, "it does not begin with what was sent")
         sent = None if original is None else read(original)
         if _is_xml(start):
             return _guarded(SignatureType.XADES, lambda: verify_xml(file, sent, roots))
@@ -81,8 +80,9 @@ def _is_told_elsewhere(_: logging.LogRecord) -> bool:
     return not _verifying.get()
 
 
-# It warns with a traceback of all that it finds, which is in the report.
-logging.getLogger("pyhanko.sign.validation.generic_cms").addFilter(_is_told_elsewhere)
+# They tell with a traceback of all that they find, which is in the report.
+for _name in ("pyhanko.sign.validation.generic_cms", "pyhanko.sign.diff_analysis.policies"):
+    logging.getLogger(_name).addFilter(_is_told_elsewhere)
 
 
 def _guarded(signature_type: SignatureType, verify: Callable[[], Verification]) -> Verification:
@@ -100,11 +100,11 @@ def _is_xml(start: bytes) -> bool:
     return start.startswith((b"\xff\xfe", b"\xfe\xff")) or start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
 
 
-def _extends(file: BinaryIO, original: Contents) -> bool:
-    """Whether a PDF is what was sent, with something after it (ISO 32000-1, 7.5.6: incremental updates)."""
+def _length_if_extended(file: BinaryIO, original: Contents) -> int | None:
+    """The length of what was sent, if a PDF begins with it (ISO 32000-1, 7.5.6: incremental updates), and else None."""
     file.seek(0)
     with original.opened() as opened:
         while block := opened.read(_BLOCK):
             if file.read(len(block)) != block:
-                return False
-    return True
+                return None
+    return file.tell()

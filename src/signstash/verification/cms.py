@@ -9,7 +9,12 @@ from typing import Any, BinaryIO
 import attrs
 from asn1crypto import cms, x509
 from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.validation import async_validate_detached_cms, async_validate_pdf_signature
+from pyhanko.sign.diff_analysis import ModificationLevel
+from pyhanko.sign.validation import (
+    async_validate_detached_cms,
+    async_validate_pdf_signature,
+    async_validate_pdf_timestamp,
+)
 from pyhanko.sign.validation.generic_cms import async_validate_cms_signature, collect_timing_info
 from pyhanko.sign.validation.status import SignatureCoverageLevel, StandardCMSSignatureStatus
 
@@ -18,11 +23,12 @@ from .report import Verification, signed_by, with_problem
 from .trust import context, unarmoured
 
 
-def verify_pdf(file: BinaryIO, roots: list[x509.Certificate]) -> Verification:
+def verify_pdf(file: BinaryIO, sent: int, roots: list[x509.Certificate]) -> Verification:
     """Judge the signatures of a PDF; what is said of signer and time is of the newest one.
 
     Args:
         file: The PDF.
+        sent: How many bytes of it were there before it was signed, if that is known, and else 0.
         roots: Which certificates are trusted.
     """
     found = Verification(signature_type=SignatureType.PADES)
@@ -36,13 +42,27 @@ def verify_pdf(file: BinaryIO, roots: list[x509.Certificate]) -> Verification:
         status = asyncio.run(judged)
         found = _judged(found, status, f"signature {signature.field_name}", roots)
         whole = status.coverage == SignatureCoverageLevel.ENTIRE_FILE
-    stamps = reader.embedded_timestamp_signatures
-    if not whole and not any(stamp.evaluate_signature_coverage() == _ALL for stamp in stamps):
+    if not whole and not asyncio.run(_only_timestamped(reader, roots)):
         found = with_problem(found, "something was added after it was signed")
+    byte_range: Any = signatures[-1].byte_range
+    signed_until: int = byte_range[1]  # there its own bytes begin
+    if signed_until < sent:
+        found = with_problem(found, "it was not signed anew: its newest signature was in what was sent")
     return found
 
 
-_ALL = SignatureCoverageLevel.ENTIRE_FILE
+async def _only_timestamped(reader: PdfFileReader, roots: list[x509.Certificate]) -> bool:
+    """Whether all that follows the newest signature is for archiving, under timestamps that hold (PAdES B-LTA)."""
+    stamps = reader.embedded_timestamp_signatures
+    if not stamps or stamps[-1].evaluate_signature_coverage() != SignatureCoverageLevel.ENTIRE_FILE:
+        return False
+    for stamp in stamps:
+        judged = await async_validate_pdf_timestamp(stamp, context(roots), skip_diff=True)
+        if not (judged.intact and judged.valid):
+            return False
+    status = await async_validate_pdf_signature(reader.embedded_regular_signatures[-1], context(roots))
+    level = status.modification_level
+    return level is not None and level <= ModificationLevel.LTA_UPDATES
 
 
 def verify_cms(file: BinaryIO, original: bytes | None, roots: list[x509.Certificate]) -> Verification:

@@ -21,6 +21,8 @@ class Verification:
         signature_type: PAdES, XAdES or CAdES.
         problems: What is wrong; nothing if the document is whole and signed.
         signer: Who signed it, by the certificate's common name.
+        identifiers: What identifies the signer in the certificate beside the name, the organisation's first: mostly tax
+            numbers, such as `VATPT-123456789` (ETSI EN 319 412-1, 5.1).
         issuer: Who issued the certificate, likewise.
         certificate: The signer's certificate, in DER.
         signed_at: When it was signed, as the signer claims.
@@ -32,6 +34,7 @@ class Verification:
     signature_type: SignatureType
     problems: tuple[str, ...] = ()
     signer: str | None = None
+    identifiers: tuple[str, ...] = ()
     issuer: str | None = None
     certificate: bytes | None = attrs.field(default=None, repr=False)
     signed_at: dt.datetime | None = None
@@ -54,9 +57,15 @@ def signed_by(found: Verification, certificate: x509.Certificate) -> Verificatio
     return attrs.evolve(
         found,
         signer=_name(certificate.subject),
+        identifiers=_identifiers(certificate.subject),
         issuer=_name(certificate.issuer),
         certificate=certificate.dump(),
     )
+
+
+def _identifiers(name: Any) -> tuple[str, ...]:
+    parts = (name.native.get(key) for key in ("organization_identifier", "serial_number"))
+    return tuple(part for part in parts if isinstance(part, str))
 
 
 def _name(name: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 import attrs
 from asn1crypto import cms, x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.x509 import load_der_x509_certificate
+from cryptography.x509 import Certificate, load_der_x509_certificate
 from lxml import etree
 from pyhanko.sign.validation.generic_cms import validate_tst_signed_data
 from pyhanko.sign.validation.status import TimestampSignatureStatus
@@ -25,7 +25,6 @@ from .trust import context, leads_to_a_root
 
 _DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
 _XADES: Final = "{http://uri.etsi.org/01903/v1.3.2#}"
-_ANY_REFERENCES: Final = SignatureConfiguration(expect_references=True)
 
 
 def verify_xml(file: BinaryIO, original: bytes | None, roots: list[x509.Certificate]) -> Verification:
@@ -47,9 +46,9 @@ def verify_xml(file: BinaryIO, original: bytes | None, roots: list[x509.Certific
     certificates = [base64.b64decode(item.text or "") for item in signature.iter(f"{_DS}X509Certificate")]
     if not certificates:
         return with_problem(found, "its signature holds no certificate")
-    signing, signed, problem = _checked(root, signature, certificates)
+    signing, signed, claimed, problem = _checked(root, signature, certificates)
     certificate = x509.Certificate.load(signing)
-    found = attrs.evolve(signed_by(found, certificate), signed_at=_claimed(signature))
+    found = attrs.evolve(signed_by(found, certificate), signed_at=claimed)
     if problem is not None:
         found = with_problem(found, problem)
     elif signed is None:
@@ -73,14 +72,13 @@ def _canonical(element: Any) -> bytes:
     return bytes(etree.tostring(element, method="c14n", exclusive=True, with_comments=False))
 
 
-def _checked(root: Any, signature: Any, certificates: list[bytes]) -> tuple[bytes, Any, str | None]:
-    """The certificate that made the signature, what is signed of the whole document, and what is wrong."""
+def _checked(root: Any, signature: Any, certificates: list[bytes]) -> tuple[bytes, Any, dt.datetime | None, str | None]:
+    """The certificate that made the signature, what is signed of the whole document, since when, and what is wrong."""
     problem = None
     for certificate in certificates:
         try:
-            results: Any = XAdESVerifier().verify(
-                root, x509_cert=load_der_x509_certificate(certificate), expect_config=_ANY_REFERENCES
-            )
+            signing = load_der_x509_certificate(certificate)
+            results: Any = XAdESVerifier().verify(root, x509_cert=signing, expect_config=_any_references(signing))
         except InvalidDigest:
             problem = problem or "what its signature signs was changed afterwards"
         except (SignXMLException, InvalidSignature) as error:
@@ -88,13 +86,19 @@ def _checked(root: Any, signature: Any, certificates: list[bytes]) -> tuple[byte
         else:
             references = signature.iter(f"{_DS}Reference")
             whole = [item.signed_xml for item, of in zip(results, references, strict=False) if of.get("URI") == ""]
-            return certificate, whole[0] if whole else None, None
-    return certificates[0], None, problem
+            return certificate, whole[0] if whole else None, _claimed([item.signed_xml for item in results]), None
+    return certificates[0], None, None, problem
 
 
-def _claimed(signature: Any) -> dt.datetime | None:
-    """When it was signed, as the signer claims (ETSI EN 319 132-1, 5.2.1)."""
-    text = signature.findtext(f".//{_XADES}SigningTime")
+def _any_references(signing: Certificate) -> SignatureConfiguration:
+    """Any number of references. An expired certificate is a question of trust, which is judged by the roots."""
+    return SignatureConfiguration(expect_references=True, verification_time=signing.not_valid_before_utc)
+
+
+def _claimed(signed: list[Any]) -> dt.datetime | None:
+    """When it was signed, as the signer claims (ETSI EN 319 132-1, 5.2.1); what is not signed is not looked at."""
+    (properties,) = [item for item in signed if item is not None and item.tag == f"{_XADES}SignedProperties"]
+    text = properties.findtext(f"{_XADES}SignedSignatureProperties/{_XADES}SigningTime")
     if text is None:
         return None
     time = dt.datetime.fromisoformat(text)
