@@ -211,7 +211,7 @@ class _Waiting(logging.Handler):
     """Tells why nothing happens: that requests are tried again, and when."""
 
     def __init__(self, display: Display) -> None:
-        super().__init__(logging.DEBUG)
+        super().__init__(logging.INFO)
         self._display = display
         self._logger = logging.getLogger("signstash.retries")
 
@@ -222,7 +222,7 @@ class _Waiting(logging.Handler):
     def __enter__(self) -> Self:
         self._before = self._logger.level
         self._logger.addHandler(self)
-        self._logger.setLevel(logging.DEBUG)
+        self._logger.setLevel(logging.INFO)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -81,7 +81,8 @@ def _show(path: Path, found: Verification, lines: Lines) -> None:
         for what, time in (("claimed time", found.signed_at), ("timestamp", found.timestamped_at))
         if time is not None
     ]
-    signer = [] if found.signer is None else [f"by {found.signer} (issued by {found.issuer})"]
+    named = " ".join([str(found.signer), *found.identifiers])
+    signer = [] if found.signer is None else [f"by {named} (issued by {found.issuer})"]
     trust = {None: "trust not judged", True: "trusted", False: "not trusted"}[found.trusted]
     about = ", ".join([str(found.signature_type), *signer, *times, trust])
     lines.result(
@@ -92,6 +93,7 @@ def _show(path: Path, found: Verification, lines: Lines) -> None:
             "problems": found.problems,
             "signature_type": found.signature_type,
             "signer": found.signer,
+            "identifiers": found.identifiers,
             "issuer": found.issuer,
             "signed_at": None if found.signed_at is None else found.signed_at.isoformat(),
             "timestamped_at": None if found.timestamped_at is None else found.timestamped_at.isoformat(),
