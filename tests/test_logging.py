@@ -75,7 +75,7 @@ class TestRequests:
             "signDocumentBatchBase64: HTTP 429, 1 documents, ? bytes, ? ms, attempt 2, operation unknown",
             "signDocumentBatchBase64: HTTP 200, 1 documents, ? bytes, ? ms, attempt 3, operation 4711",
         ]
-        assert len(lines(caplog, "signstash.retries", logging.DEBUG)) == 2
+        assert len(lines(caplog, "signstash.retries")) == 2
 
     async def test_the_next_call_begins_to_count_anew(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture

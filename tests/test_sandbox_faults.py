@@ -120,11 +120,10 @@ class TestRequests:
         async with SignStash(**sandbox.credentials) as client:
             await client.sign(document())
             sandbox.faults.add(Fault(kind, times=1))
-            before = len(sandbox.journal.arrivals())
 
             await client.sign(document())
 
-        statuses = [arrival["status"] for arrival in sandbox.journal.arrivals()[before:]]
+        statuses = [arrival["status"] for arrival in sandbox.journal.arrivals()[-3:]]
         assert statuses == [401 if kind == "revoked_token" else 409, 200, 200]
 
     async def test_credentials_that_are_refused(self, sandbox: Sandbox) -> None:

@@ -137,7 +137,7 @@ class Retries:
                 in_time = self.clock() - started + pause <= self.policy.deadline
                 if not may_be_retried(error) or attempt >= self.policy.attempts or not in_time or self._left < 1:
                     raise
-                logger.debug("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error)
+                logger.info("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error)
             finally:
                 current_attempt.reset(before)
             self._left -= 1
