@@ -155,7 +155,8 @@ class TestDependencies:
         assert [text for text in bounds if {one.operator for one in Requirement(text).specifier} != {">="}] == []
 
     @pytest.mark.parametrize(
-        ("extra", "module"), [("sandbox", "signstash.sandbox"), ("testing", "signstash.testing.mock")]
+        ("extra", "module"),
+        [("sandbox", "signstash.sandbox"), ("testing", "signstash.testing.mock"), ("verify", "signstash.verification")],
     )
     def test_the_error_without_an_extra_names_it(self, extra: str, module: str) -> None:
         package = Requirement(PROJECT["optional-dependencies"][extra][-1]).name
