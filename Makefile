@@ -27,8 +27,8 @@ types: $(INSTALLED)
 	PYTHONPATH=src PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --verifytypes signstash --ignoreexternal
 
 pytest: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 	SIGNSTASH_HTTP=httpx2 $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal $(FAULTS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 generate: $(INSTALLED)
 	$(BIN)/python openapi/generate.py

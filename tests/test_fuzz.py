@@ -337,7 +337,7 @@ def is_model(result: Any) -> bool:
         (answers(operations | refusals), lambda client: client.get_operation(7, include_content=True), is_model),
         (
             answers(refusals) | answers(refusals, raw=b"PK\x05\x06" + bytes(18)),
-            lambda client: client.download_documents(7, "nowhere"),
+            lambda client: client.download_documents(7, "downloads"),
             lambda result: result == [],
         ),
         (
@@ -348,7 +348,15 @@ def is_model(result: Any) -> bool:
     ],
     ids=["get_operation_id", "get_status", "get_operation", "download_documents", "resend_mails"],
 )
-def test_asking(cases: st.SearchStrategy[Answer], call: Callable[..., Any], holds: Callable[[Any], bool]) -> None:
+def test_asking(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    cases: st.SearchStrategy[Answer],
+    call: Callable[..., Any],
+    holds: Callable[[Any], bool],
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where downloads go
+
     async def check(answer: Answer) -> None:
         result = await outcome_of(Wire(answer), call)
         if isinstance(result, SignStashError):

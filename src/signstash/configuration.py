@@ -18,7 +18,7 @@ from .errors import ApiError, ConfigurationError, ErrorClasses
 from .http_client import HttpClient
 from .retries import RetryPolicy
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 Environment = Literal["staging", "production"]
 """Which of the vendor's token servers issues the token. The proxy must be configured for the same."""
