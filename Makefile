@@ -51,7 +51,7 @@ public-names: $(INSTALLED)
 prove-regeneration: $(INSTALLED)
 	$(BIN)/python tests/prove_regeneration.py
 
-# Slow: installs what is published on every Python that is here, with each extra alone, and tests it with the lowest versions.
+# Slow: installs what is published on every Python of the path, with each extra alone, and runs its tests there and with the lowest versions.
 prove-package: $(INSTALLED)
 	$(BIN)/python tests/prove_package.py
 

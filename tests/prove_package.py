@@ -81,27 +81,32 @@ def prove_extras(wheel: Path, folder: Path, version: str) -> None:
         print(f"Python {version}, {extra or 'no extra'}: installed and imported", flush=True)
 
 
-def prove_lowest(wheel: Path, sdist: Path, folder: Path) -> None:
-    """The sdist's tests pass with the lowest versions that are allowed."""
+def lowest_versions(folder: Path) -> Path:
+    """The requirements of every extra in their lowest versions that are allowed."""
     lowest = folder / "lowest.txt"
     run(*UV, "pip", "compile", "--resolution", "lowest-direct", "--all-extras", "--output-file", lowest,
         "--python-version", PYTHONS[0], "pyproject.toml", "--no-header")  # fmt: skip
-    environment = Environment(folder / "lowest", PYTHONS[0])
-    environment.install("--constraints", lowest, "--group", "dev", f"{wheel}[{','.join(EXTRAS)}]")
+    return lowest
+
+
+def prove_tests(wheel: Path, sdist: Path, folder: Path, version: str, constraints: Path) -> None:
+    """The sdist's tests pass with what is installed from the wheel."""
+    environment = Environment(folder / "tests", version)
+    environment.install("--constraints", constraints, "--group", "dev", f"{wheel}[{','.join(EXTRAS)}]")
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     unpacked = folder / sdist.name.removesuffix(".tar.gz")
     tested = environment.runs("import signstash; print(signstash.__file__)")
-    assert Path(tested).is_relative_to(folder / "lowest"), tested
+    assert Path(tested).is_relative_to(folder / "tests"), tested
     # What is published today is judged with today's tools, by tests/test_packaging.py in the project itself.
     run(environment.python, "-m", "pytest", "-q", "--numprocesses", "2", "--dist", "worksteal",
         "--ignore", "tests/test_packaging.py",
         folder=unpacked)  # fmt: skip
-    print("The sdist's tests pass with the lowest versions", flush=True)
+    print(f"Python {version}, {constraints.name}: the sdist's tests pass", flush=True)
 
 
 def main() -> None:
-    """Prove it on every Python that is here."""
+    """Prove it on every Python that is on the path."""
     os.environ.pop("PYTHONPATH", None)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -115,7 +120,9 @@ def main() -> None:
                 print(f"Python {version}: not here; there are wheels for it of all that is needed", flush=True)
             else:
                 prove_extras(wheel, folder / version, version)
-        prove_lowest(wheel, sdist, folder)
+                if version != PYTHONS[0]:
+                    prove_tests(wheel, sdist, folder / f"tests-{version}", version, PROJECT / "requirements-dev.lock")
+        prove_tests(wheel, sdist, folder / "tests-lowest", PYTHONS[0], lowest_versions(folder))
 
 
 if __name__ == "__main__":

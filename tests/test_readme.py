@@ -82,3 +82,10 @@ def test_every_public_name_is_shown() -> None:
     shown = {name for name in signstash.__all__ if name in README}
 
     assert set(signstash.__all__) - shown <= {"AuthenticationError", "Outcome", "SignedBatch", "SignedDocument"}
+
+
+def test_every_section_is_linked_at_its_top() -> None:
+    headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) == anchors - {"two-commands"}
