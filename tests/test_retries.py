@@ -19,7 +19,7 @@ from signstash import (
 )
 from signstash.lanes import Lanes
 from signstash.retries import Retries
-from tests.test_auth import Clock
+from tests.auth.vendor import Clock
 
 REFUSED = ConnectionFailedError("p.", "c.")
 

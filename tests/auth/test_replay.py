@@ -16,8 +16,8 @@ import pytest
 
 from signstash import Document, DuplicateReferenceError, SignStash, TokenAuth
 from signstash.streams import SPOOL_LIMIT
+from tests.auth.vendor import CALL_URL, Arrival, Vendor, until
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, token_answer
-from tests.test_auth import CALL_URL, Arrival, Vendor, until
 
 LONG = bytes(range(256)) * (SPOOL_LIMIT // 64)  # four times what is kept in memory
 

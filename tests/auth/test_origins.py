@@ -10,28 +10,10 @@ import pytest
 import respx
 
 from signstash import ConfigurationError, Document, SignStash, TokenAuth, UnexpectedAnswerError
+from tests.auth.vendor import CALL_URL, Arrival, Vendor, call, failure_of
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, token_answer
-from tests.test_auth import CALL_URL, Arrival, Vendor, call, failure_of
 
 OWN_HEADERS = {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host"}
-
-
-@pytest.fixture
-def vendor() -> Vendor:
-    return Vendor()
-
-
-@pytest.fixture
-async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
-    auth = vendor.auth()
-    yield auth
-    await auth.aclose()
-
-
-@pytest.fixture
-async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
-    async with vendor.client(auth) as client:
-        yield client
 
 
 class TestToken:

@@ -20,9 +20,8 @@ from signstash import (
     UnexpectedAnswerError,
 )
 from signstash.auth import REJECTION_PAUSE
+from tests.auth.vendor import RENEWAL_TASK, Answer, Clock, Vendor, call, settle
 from tests.conftest import TOKEN_URL, token_answer
-from tests.test_auth import Answer, Clock, Vendor, call, settle
-from tests.test_auth_sharing import RENEWAL_TASK
 
 LIFETIMES = st.sampled_from([0.5, 20, 90, 1000, 5000, 86_399])
 STEPS = st.sampled_from([0.01, 0.3, 1, 4.9, 6, 8, 20, 29.9, 60, 280, 900, 3600]) | st.floats(0.01, 100)

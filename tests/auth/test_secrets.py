@@ -26,8 +26,8 @@ from signstash import (
     TokenAuth,
     TokenRejectedError,
 )
+from tests.auth.vendor import Answer, Arrival, Vendor, settle
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN, TOKEN_URL, signed_answer, token_answer
-from tests.test_auth import Answer, Arrival, Vendor, settle
 
 BASIC = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 JWT = f"eyJhbGciOiJSUzI1NiJ9.{TOKEN}.{'x' * 900}"

@@ -16,11 +16,10 @@ from signstash import (
     Document,
     RetryPolicy,
     SignStash,
-    TokenAuth,
     TokenRejectedError,
 )
+from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, settle, until
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, signed_answer
-from tests.test_auth import Arrival, Vendor, call, calls, failure_of, settle, until
 
 SPRING_BODY = {"error": "invalid_token", "error_description": "The access token expired"}
 WWW_AUTHENTICATE = {"WWW-Authenticate": 'Bearer realm="oauth2-resource", error="invalid_token"'}
@@ -44,24 +43,6 @@ OTHERS: dict[str, dict[str, Any]] = {
     "too many": {"status_code": 429},
     "a success that quotes a code": {"status_code": 200, "json": {"errorCode": "0.0.10"}},
 }
-
-
-@pytest.fixture
-def vendor() -> Vendor:
-    return Vendor()
-
-
-@pytest.fixture
-async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
-    auth = vendor.auth()
-    yield auth
-    await auth.aclose()
-
-
-@pytest.fixture
-async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
-    async with vendor.client(auth) as client:
-        yield client
 
 
 def tokens(vendor: Vendor) -> list[str]:

@@ -19,32 +19,13 @@ from signstash import (
     ServiceError,
     SignStash,
     SignStashError,
-    TokenAuth,
     UnexpectedAnswerError,
 )
 from signstash.auth import LIFETIME_IF_UNSAID, REJECTION_PAUSE, RENEWAL_PAUSE, TOKEN_ATTEMPTS
+from tests.auth.vendor import Answer, Vendor, call, calls, failure_of, settle
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
-from tests.test_auth import Answer, Vendor, call, calls, failure_of, settle
 
 INVALID_CLIENT = {"error": "invalid_client", "error_description": "Bad client credentials"}
-
-
-@pytest.fixture
-def vendor() -> Vendor:
-    return Vendor()
-
-
-@pytest.fixture
-async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
-    auth = vendor.auth()
-    yield auth
-    await auth.aclose()
-
-
-@pytest.fixture
-async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
-    async with vendor.client(auth) as client:
-        yield client
 
 
 REJECTIONS: list[dict[str, Any]] = [

@@ -4,42 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from signstash import CredentialsRejectedError, SignStash, TokenAuth
+from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, renewals, settle, status, until
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL
-from tests.test_auth import Arrival, Vendor, call, calls, failure_of, settle, until
-
-RENEWAL_TASK = "signstash token renewal"
-
-
-@pytest.fixture
-def vendor() -> Vendor:
-    return Vendor()
-
-
-@pytest.fixture
-async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
-    auth = vendor.auth()
-    yield auth
-    await auth.aclose()
-
-
-@pytest.fixture
-async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
-    async with vendor.client(auth) as client:
-        yield client
-
-
-def renewals() -> list[asyncio.Task[object]]:
-    return [task for task in asyncio.all_tasks() if task.get_name() == RENEWAL_TASK]
-
-
-async def status(client: SignStash) -> None:
-    assert (await client.get_status(7)).status == "EXECUTED"
 
 
 class TestOneRequestForAll:

@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from signstash import ConfigurationError, CredentialsRejectedError, SignStash, TokenAuth
+from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, renewals, status, until
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL
-from tests.test_auth import Arrival, Vendor, call, calls, failure_of, until
-from tests.test_auth_sharing import renewals, status
-
-
-@pytest.fixture
-def vendor() -> Vendor:
-    return Vendor()
-
-
-@pytest.fixture
-async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
-    auth = vendor.auth()
-    yield auth
-    await auth.aclose()
-
-
-@pytest.fixture
-async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
-    async with vendor.client(auth) as client:
-        yield client
 
 
 async def call_once(vendor: Vendor, auth: TokenAuth) -> None:

@@ -1,0 +1,29 @@
+"""What the tests of the token share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from signstash import TokenAuth
+from tests.auth.vendor import Vendor
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+async def auth(vendor: Vendor) -> AsyncIterator[TokenAuth]:
+    auth = vendor.auth()
+    yield auth
+    await auth.aclose()
+
+
+@pytest.fixture
+async def client(vendor: Vendor, auth: TokenAuth) -> AsyncIterator[httpx.AsyncClient]:
+    async with vendor.client(auth) as client:
+        yield client

@@ -1,0 +1,172 @@
+"""A token server and a service for tests of the token, and what looks at them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from signstash import SignStash, SignStashError, TokenAuth
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
+
+CALL_URL = BASE_URL + "/api/v0/anything"
+RENEWAL_TASK = "signstash token renewal"
+
+
+class Clock:
+    """A clock that only moves when it is told to, or when somebody sleeps by it.
+
+    Attributes:
+        now: Its time, in seconds.
+        pauses: How long was slept by it, each time.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+@attrs.frozen
+class Arrival:
+    """A request as it reached a server.
+
+    Attributes:
+        url: Where it went.
+        headers: Its headers.
+        body: Its body, read from the stream as a connection reads it.
+    """
+
+    url: httpx.URL
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def token(self) -> str:
+        return str(self.headers.get("authorization", "")).removeprefix("Bearer ")
+
+
+Answer = httpx.Response | Exception
+
+
+class Vendor(httpx.AsyncBaseTransport):
+    """A token server and a service that answer as they are told, and keep what reached them.
+
+    The tokens are called `token-1`, `token-2` and so on. Unlike `httpx.MockTransport` it does not keep a request's body
+    on the request, so a body that cannot be read twice is not read twice.
+
+    Attributes:
+        clock: The time that `auth` goes by.
+        lifetime: Seconds that tokens live.
+        answer_token: Gives the answer to the token request of this number; an exception is raised.
+        answer: Gives the service's answer; an exception is raised.
+        refused: Tokens that the service refuses with HTTP 401.
+        token_gate: The token server answers only while it is set.
+        token_requests: What the token server was asked.
+        arrivals: What reached any other server.
+        asking: Token requests that are under way.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.lifetime: float = 1000
+        self.answer_token: Callable[[int], Answer] = self.issue
+        self.answer: Callable[[Arrival], Answer | Awaitable[Answer]] = lambda _: httpx.Response(200, text="done")
+        self.refused: set[str] = set()
+        self.token_gate = asyncio.Event()
+        self.token_gate.set()
+        self.token_requests: list[Arrival] = []
+        self.arrivals: list[Arrival] = []
+        self.asking = 0
+
+    def issue(self, number: int) -> httpx.Response:
+        return token_answer(f"token-{number}", expires_in=self.lifetime)
+
+    def auth(self, **changes: Any) -> TokenAuth:
+        """A `TokenAuth` that goes by the scripted clock, with all jitter in the middle."""
+        options: dict[str, Any] = {
+            "base_urls": [BASE_URL],
+            "http_client": self.client(),
+            "clock": self.clock,
+            "sleep": self.clock.sleep,
+            "jitter": lambda: 0.5,
+        }
+        return TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, **(options | changes))
+
+    def client(self, auth: httpx.Auth | None = None, **options: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=self, auth=auth, **options)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        body = b"".join([chunk async for chunk in request.stream])
+        arrival = Arrival(request.url, request.headers.copy(), body)
+        asks_for_token = str(request.url.copy_with(query=None)) == TOKEN_URL
+        answer = await (self._token(arrival) if asks_for_token else self._answer(arrival))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _token(self, arrival: Arrival) -> Answer:
+        self.token_requests.append(arrival)
+        number = len(self.token_requests)
+        self.asking += 1
+        try:
+            await self.token_gate.wait()
+            return self.answer_token(number)
+        finally:
+            self.asking -= 1
+
+    async def _answer(self, arrival: Arrival) -> Answer:
+        self.arrivals.append(arrival)
+        if arrival.token in self.refused:
+            return httpx.Response(401)
+        answer = self.answer(arrival)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+
+async def call(client: httpx.AsyncClient) -> httpx.Response:
+    return await client.post(CALL_URL, json={"a": "call"})
+
+
+def calls(client: httpx.AsyncClient, count: int) -> list[asyncio.Task[httpx.Response]]:
+    return [asyncio.create_task(call(client)) for _ in range(count)]
+
+
+async def failure_of(client: httpx.AsyncClient) -> SignStashError:
+    with pytest.raises(SignStashError) as failed:
+        await call(client)
+    return failed.value
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the other tasks run until something holds."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to that")
+
+
+async def settle(turns: int = 50) -> None:
+    """Let the other tasks run as far as they can."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+def renewals() -> list[asyncio.Task[object]]:
+    return [task for task in asyncio.all_tasks() if task.get_name() == RENEWAL_TASK]
+
+
+async def status(client: SignStash) -> None:
+    assert (await client.get_status(7)).status == "EXECUTED"
