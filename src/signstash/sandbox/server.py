@@ -61,6 +61,7 @@ class Sandbox(SandboxApplication):
             uvicorn.Config(
                 self._serve_request,
                 http=self._protocol(),
+                loop="asyncio",  # older versions make what is found the policy of the whole process
                 interface="asgi3",
                 proxy_headers=False,  # they would change by whom a request seems to be sent
                 log_level="warning",
