@@ -110,7 +110,7 @@ def regenerate(upstream: dict[str, Any]) -> None:
         written = json.dumps(upstream, indent=2, ensure_ascii=False) + "\n"
         (copy / "openapi" / "upstream.json").write_text(written, "utf-8")
         _step("generation", copy, sys.executable, "openapi/generate.py")
-        _step("type check", copy, sys.executable, "-m", "mypy")
+        _step("type check", copy, sys.executable, "-m", "mypy", "src/signstash")
         _step("tests", copy, sys.executable, "-m", "pytest", "-q", *TESTS)
         places = (generate.UPSTREAM, generate.DEFINITION, generate.GENERATED)
         generate.take_over({place: copy / place.relative_to(generate.ROOT) for place in places})

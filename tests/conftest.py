@@ -97,6 +97,10 @@ class MockedService:
         self.token = router.post(TOKEN_URL).mock(return_value=token_answer())
         self.sign = router.post(BASE_URL + BASE64_PATH).mock(side_effect=signed_answer)
 
+    def sign_answers(self, *effects: Any) -> None:
+        """Let signing requests be answered in turn: answers, functions that give them, or errors that are raised."""
+        self.sign.side_effect = list(effects)
+
     def sent(self, call: int = -1) -> dict[str, Any]:
         """The JSON of a signing request that arrived."""
         fields: dict[str, Any] = json.loads(self.sign.calls[call].request.content)

@@ -52,7 +52,7 @@ async def main() -> int:
     status = await validated(SIGNED, sandbox.root_certificate)
     print(f"Signer      {status.signing_cert.subject.native['common_name']}")
     print(f"Integrity   {'intact' if status.intact and status.valid else 'BROKEN'}")
-    print(f"Coverage    {status.coverage.name.lower().replace('_', ' ')}")
+    print(f"Coverage    {str(status.coverage and status.coverage.name).lower().replace('_', ' ')}")
     print(f"Result      {SIGNED.relative_to(PROJECT)}, {SIGNED.stat().st_size:,} bytes; open it in a PDF reader")
     return 0 if status.bottom_line else 1
 

@@ -291,7 +291,7 @@ class TestIntegrationService:
             await client.resend_mails(7, recipients)
 
     async def test_a_web_page_is_no_answer(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
-        page = {"content": b"<html>Login</html>", "content_type": "text/html"}
+        page: dict[str, Any] = {"content": b"<html>Login</html>", "content_type": "text/html"}
         service.router.get(path__regex="/operation/").respond(**page)
         service.router.post(path__regex="/delivery/").respond(**page)
 

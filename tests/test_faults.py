@@ -107,7 +107,7 @@ async def test_an_answer_before_the_body_is_read_is_still_the_answer() -> None:
 @pytest.mark.parametrize("lost", [http_library.WriteTimeout("slow"), http_library.WriteError("broken"), TimeoutError()])
 async def test_a_last_piece_on_its_way_may_have_arrived(lost: Exception, upload: str) -> None:
     # The event loop may learn of a broken connection, or of its own deadline, before it learns that all was sent.
-    class Transport(http_library.AsyncBaseTransport):
+    class Transport(http_library.AsyncBaseTransport):  # type: ignore[misc]  # it is Any, either of two
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             missing = int(request.headers["content-length"])
             assert isinstance(request.stream, http_library.AsyncByteStream)

@@ -195,7 +195,7 @@ class TestEnums:
         assert models.SigningStatus("SIGNED") is models.SigningStatus.SIGNED
         assert models.SigningStatus("signed") is not models.SigningStatus.SIGNED
         with pytest.raises(ValueError, match="not a valid SigningStatus"):
-            models.SigningStatus(5)
+            models.SigningStatus(5)  # type: ignore[arg-type]
 
     async def test_it_comes_through_the_client(self, client: SignStash, service: MockedService) -> None:
         service.router.get(STATUS_URL).respond(json={"id": 7, "status": "ARCHIVED", "type": "SIGN"})
@@ -448,6 +448,6 @@ class TestTimeouts:
     @pytest.mark.parametrize("part", ["connect", "read", "write", "pool"])
     @pytest.mark.parametrize("value", [None, math.inf])
     def test_no_part_may_be_missing(self, part: str, value: float | None) -> None:
-        limits = httpx.Timeout(5, **{part: value})  # type: ignore[arg-type]
+        limits = httpx.Timeout(5, **{part: value})
         with pytest.raises(ConfigurationError, match=rf"timeout\.{part} is"):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, timeout=limits)

@@ -169,4 +169,4 @@ def test_a_synchronous_one_is_refused() -> None:
     with httpx2.Client() as http_client:
         for make in (facade, lambda client: TokenAuth(TOKEN_URL, "a", "b", base_urls=BASE_URL, http_client=client)):
             with pytest.raises(ConfigurationError, match=r"Client, not an httpx.AsyncClient or httpx2.AsyncClient"):
-                make(http_client)
+                make(http_client)  # type: ignore[arg-type]

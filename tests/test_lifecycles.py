@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ async def test_a_failing_service_leaves_nothing(sandbox: Sandbox, fault: str) ->
 async def test_a_start_that_fails_leaves_nothing(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     async with nothing_left():
         with pytest.raises(ConfigurationError):
-            SignStash(**{**sandbox.credentials, "client_secret": ""})
+            SignStash(**(sandbox.credentials | {"client_secret": ""}))
         monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
         async with SignStash(**sandbox.credentials) as client:
             with pytest.raises(ConfigurationError):
@@ -255,7 +255,7 @@ class TestAnotherEventLoop:
 
 class TestUvloop:
     @pytest.fixture
-    def run(self) -> Iterator[Callable[[Awaitable[Any]], Any]]:
+    def run(self) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
         uvloop = pytest.importorskip("uvloop")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             yield runner.run

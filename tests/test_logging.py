@@ -67,7 +67,7 @@ class TestRequests:
     async def test_each_try_is_a_line(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign.side_effect = [httpx.ConnectError("no route"), httpx.Response(429), signed_answer]
+        service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
         await client.sign(pdf())
 
         assert lines(caplog, "signstash.exchange") == [
@@ -80,7 +80,7 @@ class TestRequests:
     async def test_the_next_call_begins_to_count_anew(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign.side_effect = [httpx.ConnectError("no route"), signed_answer]
+        service.sign_answers(httpx.ConnectError("no route"), signed_answer)
         service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
         await client.sign(pdf())
         await get_status.asyncio(7, client=client.generated)  # which is tried once, whatever the policy
@@ -90,7 +90,7 @@ class TestRequests:
     async def test_tries_are_counted_in_a_run_too(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign.side_effect = [httpx.ConnectError("no route"), signed_answer]
+        service.sign_answers(httpx.ConnectError("no route"), signed_answer)
         assert [outcome.ok async for outcome in client.sign_all([pdf()])] == [True]
 
         assert [line.split(", ")[4] for line in lines(caplog, "signstash.exchange")] == ["attempt 1", "attempt 2"]
@@ -141,7 +141,7 @@ async def test_no_content_is_logged(
     client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = b"%PDF-1.7\nnever-shown-content\n%%EOF\n"
-    service.sign.side_effect = [httpx.Response(401), signed_answer, httpx.ReadTimeout("slow")]
+    service.sign_answers(httpx.Response(401), signed_answer, httpx.ReadTimeout("slow"))
     await client.sign(Document.pdf(content, name="invoice.pdf"))
     with pytest.raises(OutcomeUnknownError):
         await client.sign(Document.pdf(content, name="invoice.pdf"))

@@ -15,7 +15,7 @@ from typing import Any
 import openapi_python_client
 import pytest
 import yaml
-from jsonpath_ng.ext import parse as parse_json_path
+from jsonpath_ng.ext.parser import parse as parse_json_path
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
 pytestmark = pytest.mark.own_definition

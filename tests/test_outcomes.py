@@ -30,8 +30,8 @@ COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.du
 
 
 def signed_document(**changes: Any) -> SignedDocument:
-    details = models.DocumentResponse(sign_status=models.SigningStatus.SIGNED)
-    given = {"content": b"signed", "name": "a.pdf", "external_reference": "r", "operation_id": 7, "details": details}
+    given: dict[str, Any] = {"content": b"signed", "name": "a.pdf", "external_reference": "r", "operation_id": 7}
+    given["details"] = models.DocumentResponse(sign_status=models.SigningStatus.SIGNED)
     return SignedDocument(**given | changes)
 
 

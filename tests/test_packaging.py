@@ -51,7 +51,7 @@ of the changed files at most (MPL)."""
 
 def build(source: Path, folder: Path) -> dict[str, Path]:
     """The wheel (`whl`) and the sdist (`gz`), built from a folder with the project."""
-    command = [sys.executable, "-m", "hatchling", "build", "--directory", folder]
+    command: list[str | Path] = [sys.executable, "-m", "hatchling", "build", "--directory", folder]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     return {path.suffix[1:]: path for path in folder.iterdir()}
 
@@ -97,7 +97,7 @@ class TestBuilding:
         assert digest(build(unpacked, tmp_path)["whl"]) == digest(built["whl"])
 
     def test_an_index_would_take_them(self, built: dict[str, Path]) -> None:
-        command = [sys.executable, "-m", "twine", "check", "--strict", *built.values()]
+        command: list[str | Path] = [sys.executable, "-m", "twine", "check", "--strict", *built.values()]
 
         ended = subprocess.run(command, check=False, capture_output=True, text=True)
 

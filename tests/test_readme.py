@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import CodeType
 
@@ -20,9 +21,11 @@ from signstash.sandbox import Sandbox
 from signstash.testing import MockSignStash
 from tests.conftest import INVOICE
 
-README = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
+PROJECT = Path(__file__).parents[1]
+README = PROJECT.joinpath("README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PROGRAM, *SNIPPETS = BLOCKS
+PYTHON = re.findall(r"```py(?:thon)?\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_program_runs_as_it_stands_against_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -68,6 +71,29 @@ async def test_a_snippet_runs(
     running = eval(code, names)
     if inspect.isawaitable(running):
         await running
+
+
+GIVEN = """
+import httpx
+from signstash import *
+from signstash.sandbox import *
+
+async def snippet(
+    client: SignStash, document: Document, paths: list[str], number: int, base_url: str, token_url: str, client_id: str,
+    client_secret: str,
+) -> None:
+"""
+
+
+def test_type_checkers_take_all_of_it(tmp_path: Path) -> None:
+    for number, block in enumerate(PYTHON):
+        complete = re.search(r"^import ", block, re.MULTILINE)
+        (tmp_path / f"block_{number}.py").write_text(block if complete else GIVEN + textwrap.indent(block, "    "))
+
+    command = [sys.executable, "-m", "mypy", str(tmp_path)]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_the_table_of_errors_holds_every_error() -> None:

@@ -327,7 +327,7 @@ class TestFaults:
         assert all(isinstance(outcome.error, CertificateNotProvisionedError) for outcome in found.values())
 
     async def test_what_passes_is_tried_again(self, client: SignStash, service: MockedService) -> None:
-        answers = [httpx.ConnectError("refused"), httpx.Response(429), None]
+        answers: list[Exception | httpx.Response | None] = [httpx.ConnectError("refused"), httpx.Response(429), None]
 
         def in_turn(request: httpx.Request) -> httpx.Response:
             answer = answers[service.sign.call_count]
@@ -619,7 +619,7 @@ class TestSaving:
 
     async def test_a_function_that_gives_no_path(self, client: SignStash, service: MockedService) -> None:
         with pytest.raises(ConfigurationError, match="save_to gave None"):
-            await collect(client.sign_all(pdfs(1), save_to=lambda _: None))  # type: ignore[arg-type, return-value]
+            await collect(client.sign_all(pdfs(1), save_to=lambda _: None))  # type: ignore[arg-type]
         assert service.sign.call_count == 0
 
     async def test_one_file_by_two_paths(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from signstash import (
     SignStash,
     TokenRejectedError,
 )
+from signstash.configuration import Credentials
 from signstash.sandbox import Fault, Sandbox, SandboxApplication, application
 from tests.conftest import BASE64_PATH, INVOICE, MULTIPART_PATH
 
@@ -40,9 +41,9 @@ class TestRefusals:
             await sandbox_client.sign(document)
 
     @pytest.mark.parametrize("wrong", [{"client_secret": "wrong"}, {"client_id": "PRT.nobody"}], ids=str)
-    async def test_wrong_credentials(self, sandbox: Sandbox, wrong: dict[str, str]) -> None:
-        credentials = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret} | wrong
-        async with SignStash(sandbox.base_url, token_url=sandbox.token_url, **credentials) as client:
+    async def test_wrong_credentials(self, sandbox: Sandbox, wrong: Any) -> None:
+        credentials: Credentials = {**sandbox.credentials, **wrong}
+        async with SignStash(**credentials) as client:
             with pytest.raises(CredentialsRejectedError) as refused:
                 await client.sign(Document.pdf(INVOICE))
         assert refused.value.error_code == "invalid_client"

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
-from schemathesis import GenerationMode
+from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from signstash.sandbox import Sandbox
@@ -71,7 +71,7 @@ def signable(body: dict[str, Any]) -> dict[str, Any]:
 @schema.parametrize()
 @SETTINGS
 @pytest.mark.timeout(TIMEOUT)
-def test_every_answer_is_as_the_definition_says(case: schemathesis.Case, sandbox: Sandbox, token: str) -> None:
+def test_every_answer_is_as_the_definition_says(case: Case[Any], sandbox: Sandbox, token: str) -> None:
     answer = case.call(base_url=sandbox.integration_base_url, headers={"Authorization": f"Bearer {token}"})
 
     documented = {int(status) for status in case.operation.definition.raw["responses"]}
@@ -85,9 +85,10 @@ def test_every_answer_is_as_the_definition_says(case: schemathesis.Case, sandbox
 @given(case=signing.as_strategy(generation_mode=GenerationMode.POSITIVE))
 @SETTINGS
 @pytest.mark.timeout(TIMEOUT)
-def test_what_is_right_is_signed_or_tells_why(case: schemathesis.Case, sandbox: Sandbox, token: str) -> None:
-    assume(case.body["documents"])
-    case.body = signable(case.body)
+def test_what_is_right_is_signed_or_tells_why(case: Case[Any], sandbox: Sandbox, token: str) -> None:
+    body: Any = case.body
+    assume(body["documents"])
+    case.body = signable(body)
 
     answer = case.call(base_url=sandbox.base_url, headers={"Authorization": f"Bearer {token}"})
 

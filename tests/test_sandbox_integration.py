@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from signstash import ApiError, Document, DuplicateReferenceError, Preservation, SignStash
+from signstash.configuration import Credentials
 from signstash.sandbox import Fault, Sandbox, SandboxApplication
 from tests.conftest import INVOICE
 
@@ -34,9 +35,10 @@ async def test_an_operation_is_found_by_a_document_and_holds_what_was_signed(int
     assert (status.status, status.type_) == ("EXECUTED", "SIGN")
     assert "documentList" not in status.additional_properties
     assert [item.name for item in without.document_list or ()] == [document.name]
-    assert not (without.document_list or ())[0].signed_content
+    assert not [item.signed_content for item in without.document_list or () if item.signed_content]
     assert complete.delivery_info
-    (listed,) = complete.document_list or ()
+    assert complete.document_list
+    (listed,) = complete.document_list
     assert listed.storage_status == "CONTENT_PRESERVED"
     assert listed.signed_content
 
@@ -106,7 +108,7 @@ async def test_a_lost_answer_can_be_looked_up(integration: SignStash, sandbox: S
 
 def client_of(sandbox: SandboxApplication, alias: str, secret: str) -> SignStash:
     http_client = httpx.AsyncClient(transport=httpx.ASGITransport(sandbox))
-    credentials = {**sandbox.integration_credentials, "client_id": alias, "client_secret": secret}
+    credentials: Credentials = {**sandbox.integration_credentials, "client_id": alias, "client_secret": secret}
     return SignStash(**credentials, http_client=http_client)
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -123,7 +124,8 @@ def test_it_looks_like_a_page_in_a_browser(used: Sandbox, tmp_path: Path) -> Non
     subprocess.run([CHROMIUM, *options, f"--screenshot={picture}", used.page_url], capture_output=True, check=True)
 
     with Image.open(picture) as image:
-        colours = {colour: count for count, colour in image.convert("RGB").getcolors(1 << 24) or []}
+        counted: Any = image.convert("RGB").getcolors(1 << 24)
+    colours = {colour: count for count, colour in counted}
     assert colours[(255, 243, 196)] > 20_000  # the banner that says it is a test
     assert colours[(255, 255, 255)] > 600_000
     assert any(red > 150 > 60 > green and blue < 60 for red, green, blue in colours)  # an error, in red

@@ -26,8 +26,7 @@ from pyhanko_certvalidator import ValidationContext
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from signxml.exceptions import InvalidDigest
-from signxml.xades import XAdESVerifier
-from signxml.xades.xades import XAdESVerifyResult
+from signxml.xades.xades import XAdESVerifier, XAdESVerifyResult
 
 from signstash import (
     Document,
@@ -36,6 +35,7 @@ from signstash import (
     SignStash,
     VisibleSignature,
 )
+from signstash._generated.types import UNSET
 from signstash.models import (
     AdvancedSignatureInfo,
     CanonicalTransform,
@@ -248,7 +248,8 @@ def rendered(pdf: bytes, page: int = 0) -> Image.Image:
     """A page as a picture, one pixel for each point."""
     with pypdfium2.PdfDocument(pdf) as document:
         document.init_forms()
-        return document[page].render(scale=1).to_pil().convert("RGB")
+        picture: Image.Image = document[page].render(scale=1).to_pil()
+        return picture.convert("RGB")
 
 
 def changed_area(before: bytes, after: bytes) -> tuple[int, int, int, int] | None:
@@ -278,7 +279,7 @@ class TestVisible:
 
         with pypdfium2.PdfDocument(signed.content) as document:
             document.init_forms()
-            document[0].flatten()  # type: ignore[no-untyped-call]
+            document[0].flatten()
             text = document[0].get_textpage().get_text_bounded(70, 300, 225, 350)
         assert text.split("\r\n") == ["100% Sandbox Test Signer - NOT QUALIFIED", "Aprovação $unknown"]
 
@@ -314,20 +315,18 @@ class TestVisible:
 
 
 def info(visible: VisibleSignatureInfo | None = None, **options: Any) -> SignatureInfo:
-    return SignatureInfo(
-        signature_type=SignatureType.PADES, **({"visible_signature_info": visible} if visible else {}), **options
-    )
+    return SignatureInfo(signature_type=SignatureType.PADES, visible_signature_info=visible or UNSET, **options)
 
 
 def visible_info(**changes: Any) -> VisibleSignatureInfo:
-    usual = {
+    usual: dict[str, Any] = {
         "location_type": VisibleSignatureLocationType.COORDINATE,
         "location_value": "page=1,x=70,y=300",
         "area_background_color": "#FFEE00",
         "template_type": VisibleSignatureTemplateType.ONE_OFF,
         "one_off_template": "Signed",
     }
-    return VisibleSignatureInfo(**{**usual, **changes})  # type: ignore[arg-type]
+    return VisibleSignatureInfo(**{**usual, **changes})
 
 
 def with_text(pages: dict[int, list[tuple[int, int, str]]]) -> bytes:

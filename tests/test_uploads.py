@@ -201,6 +201,16 @@ def grow(path: Path) -> None:
         file.write(b"more")
 
 
+def growing(path: Path) -> Callable[[httpx.Request], httpx.Response]:
+    """Answers token requests, while a file grows."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        grow(path)
+        return token_answer()
+
+    return answer
+
+
 def shrink(path: Path) -> None:
     os.truncate(path, len(LONG) - 1000)
 
@@ -280,7 +290,7 @@ class TestDocumentsThatChange:
 
     async def test_a_run_looks_at_them_anew(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
         paths = [as_path(LONG, tmp_path) for _ in range(3)]
-        service.token.mock(side_effect=lambda _: (grow(paths[1]), token_answer())[1])
+        service.token.mock(side_effect=growing(paths[1]))
 
         signed = [outcome.signed async for outcome in client.sign_all([Document.pdf(path) for path in paths])]
 
@@ -292,7 +302,7 @@ class TestDocumentsThatChange:
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         paths = [as_path(LONG, tmp_path) for _ in range(3)]
-        service.token.mock(side_effect=lambda _: (grow(paths[1]), token_answer())[1])
+        service.token.mock(side_effect=growing(paths[1]))
 
         with Journal(tmp_path / "journal") as journal:
             documents = [Document.pdf(path) for path in paths]

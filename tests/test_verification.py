@@ -27,9 +27,9 @@ from signstash import (
     SignatureInvalidError,
     SignedDocument,
     SignStash,
-    client,
 )
 from signstash.models import SignatureInfo, SignatureType
+from signstash.outcomes import read_batch
 from signstash.sandbox import Sandbox, SandboxApplication, certificate
 from signstash.sandbox.certificate import Root, new_root
 from signstash.sandbox.signatures import SignatureMaker
@@ -409,13 +409,12 @@ class TestInTheClient:
     ) -> None:
         original = tmp_path / "a.bin"
         original.write_bytes(b"any bytes")
-        real = client.read_batch
 
         def gone(*arguments: Any) -> Any:
             original.unlink()
-            return real(*arguments)
+            return read_batch(*arguments)
 
-        monkeypatch.setattr(client, "read_batch", gone)
+        monkeypatch.setattr("signstash.client.read_batch", gone)
         async with self.client(sandbox) as verifying:
             with pytest.raises(SignatureInvalidError, match="No such file") as raised:
                 await verifying.sign(Document.binary(original))

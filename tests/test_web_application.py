@@ -25,10 +25,15 @@ pytestmark = pytest.mark.sandbox
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_it_signs_with_one_client_and_closes_it(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     for name, value in sandbox.credentials.items():
-        monkeypatch.setenv(ENVIRONMENT_VARIABLES[name], value)
+        monkeypatch.setenv(ENVIRONMENT_VARIABLES[name], str(value))
     made: list[SignStash] = []
     open_client = SignStash.from_env
-    monkeypatch.setattr(SignStash, "from_env", lambda: made.append(open_client()) or made[-1])
+
+    def from_env() -> SignStash:
+        made.append(open_client())
+        return made[-1]
+
+    monkeypatch.setattr(SignStash, "from_env", from_env)
     names: dict[str, Any] = {}
     exec(compile(APPLICATION, "README.md", "exec", dont_inherit=True), names)
 

@@ -2,6 +2,9 @@
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
+import gzip
+import io
+import zipfile
 from collections.abc import AsyncGenerator
 from typing import assert_type
 
@@ -27,6 +30,10 @@ from signstash.models import BaseOperation, SignOperation
 async def program(client: SignStash) -> None:
     document = Document.pdf("invoice.pdf", reason="Approval", visible_signature=VisibleSignature(page=1, x=60, y=50))
     assert_type(document, Document)
+    with gzip.open("invoice.xml.gz") as compressed, zipfile.ZipFile("invoices.zip").open("1.bin") as archived:
+        Document.xml(compressed, name="invoice.xml", reason=None)
+        Document.binary(archived, external_reference=None)
+    Document.pdf(io.StringIO("text"))  # type: ignore[arg-type]
     assert_type(await client.sign(document, save_to="signed"), SignedDocument)
     batch = await client.sign_batch([document], save_to=lambda document: f"signed/{document.name}")
     assert_type(batch, SignedBatch)
@@ -42,7 +49,7 @@ async def set_up() -> None:
         SignStash.from_env(http_client=one, token_http_client=other, retries=RetryPolicy.interactive())
         auth = TokenAuth("https://token.test", "id", "secret", base_urls="http://proxy.test", http_client=other)
         SignStash("http://proxy.test", auth=auth, http_client=other)
-        SignStash("http://proxy.test", http_client=httpx.Client())  # pyright: ignore[reportArgumentType]
+        SignStash("http://proxy.test", http_client=httpx.Client())  # type: ignore[arg-type]
 
 
 def judged(error: SignStashError) -> float | None:

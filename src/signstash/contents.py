@@ -21,7 +21,16 @@ from .errors import InvalidDocumentError
 from .models import ContentType
 from .streams import SPOOL_LIMIT
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+
+class Readable(Protocol):
+    """A file opened for reading in binary mode, be it on disk, compressed or in an archive."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """The next bytes, as many as are asked for, or all."""
+        ...
+
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
 """Where contents come from: a path, the bytes themselves, or a file opened for reading in binary mode."""
 
 _HEADER: Final = 1024

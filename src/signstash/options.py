@@ -121,7 +121,7 @@ class VisibleSignature:
 
 
 class SignatureOptions(TypedDict, total=False):
-    """What `Document.pdf`, `.xml` and `.binary` take beside the contents; all of it may be left out.
+    """What `Document.pdf`, `.xml` and `.binary` take beside the contents; all of it may be left out, or be None.
 
     Attributes:
         name: File name of the document. Without it the file's own name.
@@ -139,18 +139,18 @@ class SignatureOptions(TypedDict, total=False):
         signature: The service's own model, in place of all the options of a signature above.
     """
 
-    name: str
-    external_reference: str
-    content_type: ContentType | str
-    signature_type: SignatureType | str
-    reason: str
-    location: str
-    timestamp: bool
-    visible_signature: VisibleSignature | VisibleSignatureInfo
-    signature_location: str
-    signature_transform: SignatureTransform | str
-    canonical_transform: CanonicalTransform | str
-    signature: SignatureInfo
+    name: str | None
+    external_reference: str | None
+    content_type: ContentType | str | None
+    signature_type: SignatureType | str | None
+    reason: str | None
+    location: str | None
+    timestamp: bool | None
+    visible_signature: VisibleSignature | VisibleSignatureInfo | None
+    signature_location: str | None
+    signature_transform: SignatureTransform | str | None
+    canonical_transform: CanonicalTransform | str | None
+    signature: SignatureInfo | None
 
 
 _SIGNATURE: Final = (
@@ -191,7 +191,7 @@ def signature_from(options: SignatureOptions, default: SignatureType, content_ty
             model.reason = reason
         if (location := options.get("location")) is not None:
             model.location = location
-        model.apply_timestamp = options.get("timestamp", False)
+        model.apply_timestamp = bool(options.get("timestamp"))
         visible = options.get("visible_signature")
         if visible is not None:
             model.visible_signature_info = (

@@ -23,6 +23,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from signstash import Document, SignStash
+from signstash.configuration import Credentials
 from signstash.sandbox import Sandbox
 
 
@@ -45,7 +46,7 @@ def _serve(ready: Connection) -> None:
             ready.recv()
 
 
-async def _sign(credentials: dict[str, str], content: bytes, documents: int) -> float:
+async def _sign(credentials: Credentials, content: bytes, documents: int) -> float:
     async with SignStash(**credentials) as client:
         await client.sign(Document.pdf(content, name="first.pdf"))
         began = time.perf_counter()

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from signstash import Document, Outcome, SignedBatch, SignedDocument, SignStash, SignStashError
+from signstash.configuration import Credentials
 from signstash.errors import ERROR_CODES
 from signstash.models import BaseOperation, DocumentResponse, SigningError, SignOperation
 from signstash.sandbox import Fault, Sandbox
@@ -78,7 +79,7 @@ async def on_mock(act: Act, *, base_url: str, prepare: Callable[[MockSignStash],
             return await act(client)
 
 
-async def on_sandbox(act: Act, sandbox: Sandbox, credentials: dict[str, str], *faults: Fault, **options: Any) -> Any:
+async def on_sandbox(act: Act, sandbox: Sandbox, credentials: Credentials, *faults: Fault, **options: Any) -> Any:
     sandbox.faults.clear()
     sandbox.faults.add(*faults)
     try:
@@ -123,7 +124,8 @@ async def ask_for_nothing(client: SignStash) -> Any:
 
 async def sign_and_ask(client: SignStash) -> Any:
     batch = await client.sign_batch([invoice("a.pdf"), invoice("b.pdf")])
-    reference = batch.outcomes[0].result.external_reference
+    assert batch.outcomes[0].signed
+    reference = batch.outcomes[0].signed.external_reference
     number = await client.get_operation_id(reference)
     return [
         number == batch.operation.id,
@@ -155,7 +157,9 @@ async def test_an_integration_service_on_which_all_goes_well(act: Act, signstash
 async def test_archives_hold_the_same_files(signstash_sandbox: Sandbox, tmp_path: Path) -> None:
     async def download(client: SignStash) -> Any:
         signed = await client.sign(invoice(external_reference="archived"))
-        return [path.name for path in await client.download_documents(signed.operation_id, tmp_path, overwrite=True)]
+        return [
+            path.name for path in await client.download_documents(signed.operation_id or 0, tmp_path, overwrite=True)
+        ]
 
     mocked = await on_mock(download, base_url=INTEGRATION_SERVICE, prepare=lambda _: None)
 
@@ -176,6 +180,15 @@ ALL_AT_ONCE = [
     Fault("html_answer", times=1),
     Fault("TIMESTAMP_SIGN_ERROR", name="b.pdf"),
 ]
+
+
+def document_fails(error: SigningError) -> Callable[[MockSignStash], None]:
+    return lambda mock: mock.document_fails("b.pdf", error)
+
+
+def api_error(code: str, times: int) -> Callable[[MockSignStash], None]:
+    return lambda mock: mock.api_error(code, times=times)
+
 
 SCENARIOS: dict[str, tuple[Callable[[MockSignStash], None], list[Fault], Act]] = {
     "credentials_rejected()": (lambda mock: mock.credentials_rejected(), [Fault("invalid_client")], sign),
@@ -200,7 +213,7 @@ SCENARIOS: dict[str, tuple[Callable[[MockSignStash], None], list[Fault], Act]] =
     ),
     **{
         f"document_fails({error})": (
-            lambda mock, error=error: mock.document_fails("b.pdf", error),
+            document_fails(error),
             [Fault(error.value, name="b.pdf")],
             sign_several,
         )
@@ -227,7 +240,7 @@ SCENARIOS: dict[str, tuple[Callable[[MockSignStash], None], list[Fault], Act]] =
     "gateway_html(403)": (lambda mock: mock.gateway_html(403), [Fault("html_answer", times=1, status=403)], sign),
     **{
         f"api_error({code})": (
-            lambda mock, code=code, times=times: mock.api_error(code, times=times),
+            api_error(code, times),
             [Fault(code, times=times)],
             sign,
         )

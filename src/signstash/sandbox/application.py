@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from ..configuration import Credentials
 from .administration import Administration
 from .answers import answer_instead, spoilt_response
 from .call import Call, Handler
@@ -132,12 +133,12 @@ class SandboxApplication:
         self._starlette = Starlette(routes=self._routes(), exception_handlers={HTTPException: self._nothing_there})
 
     @property
-    def credentials(self) -> dict[str, str]:
+    def credentials(self) -> Credentials:
         """What `SignStash` takes for the proxy."""
         return self._credentials(self.base_url)
 
     @property
-    def integration_credentials(self) -> dict[str, str]:
+    def integration_credentials(self) -> Credentials:
         """What `SignStash` takes for the Integration Service."""
         return self._credentials(self.integration_base_url)
 
@@ -163,7 +164,7 @@ class SandboxApplication:
             }
         await self._starlette(scope, receive, send)
 
-    def _credentials(self, base_url: str) -> dict[str, str]:
+    def _credentials(self, base_url: str) -> Credentials:
         return {
             "base_url": base_url,
             "client_id": self.client_id,
