@@ -1,4 +1,15 @@
-"""Async Python SDK for Sign'Stash, the service that puts qualified digital signatures on documents."""
+"""Async Python SDK for Sign'Stash, the service that puts qualified digital signatures on documents.
+
+Begin with `SignStash` and `Document`. Elsewhere are:
+
+- `signstash.options`: what can be asked for a signature
+- `signstash.errors`: what can go wrong, and which code of the service means what
+- `signstash.consultation`: questions to the Integration Service
+- `signstash.models`: the service's own model, generated
+- `signstash.generated`: operations without a method here
+- `signstash.testing` and `signstash.sandbox`: a mock and a local service, for tests
+- `signstash.verification`: whether what came back is signed
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
