@@ -128,8 +128,7 @@ def executed(request: SignRequest, number: int, client_service: str, *, stored: 
             folder_content=FolderContent.DOCUMENT if stored else FolderContent.HASH,
         ),
         document_list=[
-            attrs.evolve(_document(document, stored=stored), internal_id=1000 * number + position, reception_date=now)
-            for position, document in enumerate(request.documents)
+            attrs.evolve(_document(document, stored=stored), reception_date=now) for document in request.documents
         ],
         delivery_info=UNSET if request.preservation is None else request.preservation.delivery_info,
         execution_time=0,
@@ -162,7 +161,8 @@ def operation_answer(operation: SignOperation, documents: Sequence[SentDocument]
     """
     fields = operation.to_dict()
     contents = {document.external_reference: document for document in documents if document.signed}
-    for described in fields["documentList"]:
+    for position, described in enumerate(fields["documentList"]):
+        described["internalId"] = 1000 * fields["id"] + position
         if described["externalReference"] in contents:
             signed = mock_signed(contents[described["externalReference"]])
             described["signedContent"] = base64.b64encode(signed).decode()
