@@ -19,7 +19,7 @@ import pytest
 import respx
 import trustme
 
-from signstash.sandbox import Sandbox
+from signstash.sandbox import Fault, Sandbox
 from tests.command_line.conftest import Ended, Run
 
 PROXY = "https://proxy.example/signstash/einvoice-integration-client-ws"
@@ -56,6 +56,18 @@ class TestAgainstASandbox:
             "ok       signature      signstash-check.pdf is signed, by operation "
         )
 
+    def test_a_small_pdf_that_is_not_signed(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        sandbox.faults.add(Fault("no_credits", name="signstash-check.pdf", times=1))
+
+        ended = run("check", "--sign", "--json")
+
+        assert (ended.status, lines(ended)[-1]) == (3, ("failed", "signature"))
+
+    def test_a_slash_at_the_end_of_the_base_url(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        ended = run("check", "--base-url", f"{sandbox.base_url}/", "--json")
+
+        assert (ended.status, lines(ended).count(("ok", "definition"))) == (0, 2)
+
     def test_wrong_credentials(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", "never-shown-secret")
 
@@ -63,6 +75,7 @@ class TestAgainstASandbox:
 
         assert ended.status == 3
         assert ("failed", "token") in lines(ended)
+        assert "access" not in [subject for _, subject in lines(ended)]
         assert "backoffice" in text(ended, "token")
         assert "never-shown-secret" not in ended.out + ended.err
 
@@ -115,6 +128,43 @@ class TestAgainstAMock:
         assert (ended.status, lines(ended)[-1]) == (3, ("failed", "access"))
         assert "Check that `environment` is the one the proxy is configured for" in text(ended, "access")
 
+    def test_the_environment_is_told(self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("SIGNSTASH_TOKEN_URL")
+        monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "staging")
+        router.route(host="staging.must.digital").respond(
+            json={"access_token": "t", "token_type": "bearer", "expires_in": 9}
+        )
+
+        assert text(run("check", "--json"), "settings").endswith(f" at {PROXY}, staging")
+
+    def test_a_name_that_is_not_known(
+        self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unknown(*_: object, **__: object) -> object:
+            raise socket.gaierror(-2, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+        ended = run("check", "--json")
+
+        assert (ended.status, lines(ended).count(("failed", "service"))) == (3, 1)
+        assert "Name or service not known" in text(ended, "service")
+
+    def test_an_outbound_proxy_looks_names_up(
+        self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://outbound.test:3128")
+
+        assert "proxy.example (by the outbound proxy)" in text(run("check", "--json"), "service")
+
+    def test_an_interrupt(self, router: respx.MockRouter, run: Run) -> None:
+        def interrupt(_: httpx.Request) -> httpx.Response:
+            raise KeyboardInterrupt
+
+        router.post(TOKEN_URL).mock(side_effect=interrupt)
+
+        assert run("check").status == 130
+
     def test_an_inactive_client_service(self, router: respx.MockRouter, run: Run) -> None:
         router.post(url__startswith=PROXY).respond(401, json={"errorCode": "1.1.1"})
 
@@ -123,16 +173,17 @@ class TestAgainstAMock:
         assert (ended.status, lines(ended)[-1]) == (3, ("failed", "access"))
         assert "activate it" in text(ended, "access")
 
-    @pytest.mark.parametrize(("ahead", "direction"), [(300, "ahead of"), (-300, "behind")])
-    def test_a_clock_that_is_wrong(self, router: respx.MockRouter, run: Run, ahead: int, direction: str) -> None:
+    @pytest.mark.parametrize(("ahead", "direction"), [(40, "ahead of"), (-40, "behind"), (20, None)])
+    def test_a_clock_that_is_wrong(self, router: respx.MockRouter, run: Run, ahead: int, direction: str | None) -> None:
         served = email.utils.format_datetime(dt.datetime.fromtimestamp(time.time() - ahead, dt.UTC), usegmt=True)
         router.get("https://token.example/").respond(404, headers={"Date": served})
 
         ended = run("check", "--json")
 
         assert ended.status == 0
-        assert ("warning", "clock") in lines(ended)
-        assert f"seconds {direction} the token server" in text(ended, "clock")
+        expected = f"seconds {direction} the token server" if direction else "agrees with the token server's"
+        assert ("warning" if direction else "ok", "clock") in lines(ended)
+        assert expected in text(ended, "clock")
 
     def test_plain_http_to_a_public_host(
         self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -153,6 +204,24 @@ class TestAgainstAMock:
 
         assert "OpenAPI 2.0, SignStash v0, 1 paths, at" in text(run("check", "--json"), "definition")
 
+    def test_a_definition_that_asks_for_the_token(self, router: respx.MockRouter, run: Run) -> None:
+        definition = {"openapi": "3.0.1", "info": {"title": "SignStash", "version": "v0"}, "paths": {}}
+
+        def publish(request: httpx.Request) -> httpx.Response:
+            known = request.headers.get("Authorization") == "Bearer t"
+            return httpx.Response(200, json=definition) if known else httpx.Response(401)
+
+        router.get(path__regex="api-docs$").mock(side_effect=publish)
+
+        assert "OpenAPI 3.0.1" in text(run("check", "--json"), "definition")
+
+    def test_a_definition_is_not_looked_for_elsewhere(self, router: respx.MockRouter, run: Run) -> None:
+        router.get(path__regex="api-docs$").respond(302, headers={"Location": "https://elsewhere.example/"})
+        elsewhere = router.get("https://elsewhere.example/")
+
+        assert ("warning", "definition") in lines(run("check", "--json"))
+        assert not elsewhere.called
+
     @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"info": {}}', b"\xff", b"1"])
     def test_what_is_no_definition(self, router: respx.MockRouter, run: Run, answer: bytes) -> None:
         router.get(path__regex="api-docs$").respond(content=answer)
@@ -171,7 +240,7 @@ class TestAgainstAMock:
 
 
 class TestTls:
-    @pytest.mark.parametrize(("days", "status"), [(90, "ok"), (7, "warning")])
+    @pytest.mark.parametrize(("days", "status"), [(25, "ok"), (17, "warning")])
     def test_when_the_certificate_ends(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, days: int, status: str
     ) -> None:

@@ -46,12 +46,13 @@ class TestHelp:
 
 class TestTerminal:
     def test_a_bar_on_a_terminal(self, folder: Path, sandbox: Sandbox) -> None:
-        with failing(sandbox, Fault("no_credits", name="FT_2.pdf", times=1)):
+        Path("invoices/FT_2.pdf").rename("invoices/FT[red]2.pdf")
+        with failing(sandbox, Fault("no_credits", name="FT[[]red]2.pdf", times=1)):
             shown, status = on_a_terminal("sign", "invoices", "-o", "signed")
 
         assert status == 1
         assert "2/2 documents, 7.9 kB of 7.9 kB" in shown
-        assert "failed       invoices/FT_2.pdf: Document FT_2.pdf" in shown
+        assert "failed       invoices/FT[red]2.pdf: Document FT[red]2.pdf" in shown
         assert "invoices/FT_1.pdf ->" not in shown
         assert "signed         1" in shown
 
@@ -71,6 +72,11 @@ class TestTerminal:
         assert (signing.returncode, err) == (0, "")
         assert out.startswith("signed       invoices/FT_1.pdf -> signed/FT_1.pdf\nsigned       invoices/FT_2.pdf -> ")
 
+    def test_lines_if_only_the_results_are_on_a_terminal(self, folder: Path) -> None:
+        shown, _ = on_a_terminal("sign", "invoices", "-o", "signed", stderr=subprocess.DEVNULL)
+
+        assert "signed       invoices/FT_1.pdf -> signed/FT_1.pdf" in shown
+
     def test_a_reader_that_goes_costs_no_document(self, process: Start) -> None:
         read, write = os.pipe()
         os.close(read)
@@ -82,12 +88,12 @@ class TestTerminal:
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
 
-def on_a_terminal(*arguments: str) -> tuple[str, int]:
+def on_a_terminal(*arguments: str, stderr: int | None = None) -> tuple[str, int]:
     """What the command shows on a terminal, and its exit status."""
     terminal, other_end = pty.openpty()
     environment = {**os.environ, "COLUMNS": "200", "TERM": "xterm"}
     with subprocess.Popen(
-        [COMMAND, *arguments], stdin=other_end, stdout=other_end, stderr=other_end, env=environment
+        [COMMAND, *arguments], stdin=other_end, stdout=other_end, stderr=stderr or other_end, env=environment
     ) as process:
         os.close(other_end)
         shown = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from signstash import SignStash
 from signstash.sandbox import Sandbox
 from tests.command_line.conftest import COMMAND, Run
 
@@ -110,6 +112,25 @@ class TestSecret:
 
         assert run("sign", "invoices/FT_1.pdf", *config(sandbox), "--secret-file", "secret").status == 0
         assert run("sign", "invoices/FT_2.pdf", *config(sandbox, secret_file="secret")).status == 0
+
+    def test_only_its_line_end_is_left_out(
+        self, bare: None, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[str] = []
+        monkeypatch.setattr(SignStash, "from_env", lambda environ, **_: seen.append(environ["SIGNSTASH_CLIENT_SECRET"]))
+        for text in (" with blanks \r\n", "\ttwo\n\n"):
+            Path("secret").write_bytes(text.encode())
+            with contextlib.suppress(Exception):  # there is no client to sign with
+                run("sign", "invoices", *config(sandbox), "--secret-file", "secret")
+
+        assert seen == [" with blanks ", "\ttwo\n"]
+
+    def test_an_option_is_stronger_than_the_file(self, bare: None, run: Run, sandbox: Sandbox) -> None:
+        Path("secret").write_text("wrong")
+
+        ended = run("sign", "invoices", *config(sandbox, secret_file="secret"), "--secret-command", PRINT_SECRET)
+
+        assert ended.status == 0
 
     def test_a_file_is_looked_for_beside_the_settings(
         self, bare: None, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch

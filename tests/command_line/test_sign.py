@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from signstash.sandbox import Fault, Sandbox
 from tests.command_line.conftest import Run
 from tests.conftest import INVOICE
 
+LOGGER = logging.getLogger("signstash")
 FAULTS_OF_ALL = [("inactive_service", "activate"), ("invalid_client", "backoffice")]
 
 
@@ -62,6 +65,48 @@ class TestFiles:
     def test_a_pattern_is_followed_where_the_shell_does_not(self, folder: Path, run: Run) -> None:
         assert run("sign", "invoices/*.pdf", "-o", "signed").status == 0
         assert is_signed("signed/FT_2.pdf")
+
+    def test_a_pattern_goes_into_folders_and_passes_over_what_is_hidden(self, folder: Path, run: Run) -> None:
+        Path("invoices/2026/11").mkdir(parents=True)
+        shutil.copy(INVOICE, "invoices/2026/11/FT_9.pdf")
+        shutil.copy(INVOICE, "invoices/2026/.hidden.pdf")
+        Path("invoices/.old").mkdir()
+        shutil.copy(INVOICE, "invoices/.old/FT_0.pdf")
+
+        assert run("sign", "invoices/**/*.pdf", "-o", "signed").status == 0
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf", "FT_9.pdf"]
+        assert run("sign", "invoices", "-o", "again").status == 0
+        assert names_in("again") == ["2026", "FT_1.pdf", "FT_2.pdf"]
+
+    def test_a_name_that_looks_like_a_pattern(self, folder: Path, run: Run) -> None:
+        shutil.copy(INVOICE, "FT[1].pdf")
+        shutil.copy(INVOICE, "FT1.pdf")
+
+        assert run("sign", "FT[1].pdf", "-o", "signed").status == 0
+        assert names_in("signed") == ["FT[1].pdf"]
+
+    def test_the_home_folder(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(folder / "invoices"))
+
+        assert run("sign", "~/FT_1.pdf", "~/*_2.pdf", "-o", "signed").status == 0
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+
+    def test_what_was_signed_is_not_taken_for_an_original(self, folder: Path, run: Run) -> None:
+        run("sign", "invoices/FT_1.pdf")
+        Path("invoices/FT_1.pdf").unlink()
+
+        assert run("sign", "invoices").status == 0
+        assert names_in("invoices") == ["FT_1.signed.pdf", "FT_2.pdf", "FT_2.signed.pdf"]
+
+    def test_of_many_problems_some_are_told(self, folder: Path, run: Run) -> None:
+        Path("loop.pdf").symlink_to("loop.pdf")
+
+        ended = run("sign", "loop.pdf", *(f"{number}.pdf" for number in range(12)))
+
+        assert ended.status == 2
+        assert "loop.pdf cannot be read (Too many levels of symbolic links)" in ended.err
+        assert "8.pdf is not there, or holds nothing to sign; and 3 more." in ended.err
+        assert "9.pdf" not in ended.err
 
     def test_files_may_stand_on_both_sides_of_options(self, folder: Path, run: Run) -> None:
         assert run("sign", "invoices/FT_1.pdf", "-o", "signed", "invoices/FT_2.pdf").status == 0
@@ -158,6 +203,11 @@ class TestWhatIsTold:
         assert (second["status"], second["error"]) == ("failed", "DocumentCertificateError")
         assert summary["summary"] == {"signed": 1, "signed_before": 0, "in_doubt": 0, "failed": 1, "not_sent": 0}
 
+    def test_names_are_told_as_they_are(self, folder: Path, run: Run) -> None:
+        shutil.copy(INVOICE, "fatura não.pdf")
+
+        assert "fatura não.signed.pdf" in run("sign", "fatura não.pdf", "--json").out
+
     def test_the_summary(self, folder: Path, run: Run) -> None:
         ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
         again = run("sign", "invoices", "-o", "signed", "--journal", "j")
@@ -181,6 +231,7 @@ class TestWhatIsTold:
         )
         assert (ended.status, ended.err) == (0, "2 documents, 7.9 kB. Nothing was sent.\n")
         assert [item["status"] for item in refused.objects] == ["failed", "planned"]
+        assert run("sign", "invoices", "-o", "signed", "--dry-run", "--force").status == 0
         assert refused.status == 1
         assert names_in("signed") == ["FT_1.pdf"]
 
@@ -217,7 +268,19 @@ class TestWhatIsTold:
             ended = run("sign", "invoices", "-o", "signed", "--debug")
 
         assert "Traceback" in ended.err
+        assert "signDocumentBatchBase64: HTTP 409, 2 documents" in ended.err
         assert "sandbox-secret" not in ended.err
+
+    def test_what_is_logged_is_not_shown_otherwise(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        before = (LOGGER.level, [*LOGGER.handlers])
+        with failing(sandbox, Fault("reset_after", times=1)):
+            ended = run("sign", "invoices", "-o", "signed", "--debug")
+            assert "signDocumentBatchBase64: OutcomeUnknownError" in ended.err
+        assert (LOGGER.level, LOGGER.handlers) == before
+        with failing(sandbox, Fault("invalid_client")):
+            ended = run("sign", "invoices", "-o", "again")
+
+        assert "no new token" not in ended.err
 
     def test_what_cannot_be_saved_is_saved_elsewhere(
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
@@ -290,6 +353,7 @@ class TestJournal:
         listed = run("failed", "--journal", "j", "--json")
         references = [item["external_reference"] for item in listed.objects]
         assert (listed.status, [item["status"] for item in listed.objects]) == (1, ["set_aside", "set_aside"])
+        assert all("answer was lost" in item["reason"] for item in listed.objects)
 
         assert (
             run("failed", "retry", references[0], "--journal", "j").err
@@ -299,6 +363,15 @@ class TestJournal:
         assert run(*sign).status == 0
         assert names_in("signed") == ["FT_1.pdf"]
         assert run("failed", "--journal", "j").err == "Nothing is set aside, and nothing failed.\n"
+
+    def test_what_failed_is_listed_too(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        with failing(sandbox, Fault("no_credits", name="FT_2.pdf", times=1)):
+            run("sign", "invoices", "-o", "signed", "--journal", "j")
+
+        ended = run("failed", "--journal", "j")
+
+        assert ended.status == 1
+        assert re.fullmatch(r"failed     FT_2.pdf \(\S+_FT_2_\w+\): Document FT_2.pdf .* was not signed.*\n", ended.out)
 
     def test_what_is_dropped_is_a_new_document(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]

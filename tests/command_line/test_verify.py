@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from pathlib import Path
 
 import pytest
 
-from signstash.sandbox import Sandbox
+from signstash.sandbox import Sandbox, SandboxApplication
 from tests.command_line.conftest import Run
 
 
@@ -38,6 +39,39 @@ def test_what_is_trusted(signed: Path, run: Run, sandbox: Sandbox) -> None:
 
     assert (found["status"], found["trusted"], found["problems"]) == ("ok", True, [])
     assert found["signed_at"].startswith("20")
+
+
+def test_another_root_is_told(signed: Path, run: Run) -> None:
+    Path("root.pem").write_bytes(SandboxApplication().root_certificate)
+
+    ended = run("verify", "signed/FT_1.pdf", "--root", "root.pem")
+
+    assert ended.out.endswith(" UTC, not trusted\n")
+
+
+def test_a_timestamp_is_told(folder: Path, run: Run) -> None:
+    run("sign", "invoices/FT_1.pdf", "-o", "signed", "--timestamp")
+
+    (found,) = run("verify", "signed", "--json").objects
+    assert dt.datetime.fromisoformat(found["timestamped_at"]) >= dt.datetime.fromisoformat(found["signed_at"])
+    assert ", timestamp 20" in run("verify", "signed").out
+
+
+def test_folders_keep_their_order(folder: Path, run: Run) -> None:
+    for place in ("invoices/2026", "invoices/2025"):
+        Path(place).mkdir()
+        shutil.copy("invoices/FT_1.pdf", place)
+    with Path("invoices/2026/FT_1.pdf").open("ab") as file:
+        file.write(b"%another one")
+    run("sign", "invoices", "-o", "signed")
+    Path("signed/.hidden").write_text("no signature")
+
+    ended = run("verify", "signed", "--originals", "invoices", "--json")
+
+    assert ended.status == 0, ended
+    assert [item["file"] for item in ended.objects] == [
+        "signed/2025/FT_1.pdf", "signed/2026/FT_1.pdf", "signed/FT_1.pdf", "signed/FT_2.pdf",
+    ]  # fmt: skip
 
 
 def test_what_does_not_hold(signed: Path, run: Run) -> None:
