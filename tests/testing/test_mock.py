@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import copy
 import io
 import json
 from collections.abc import Generator, Iterator
@@ -33,7 +35,7 @@ from signstash.configuration import Upload
 from signstash.errors import ERROR_CODES
 from signstash.models import SigningError
 from signstash.testing import MOCK_SIGNATURE, MockSignStash
-from tests.conftest import DEFINITION, INVOICE, PDF, url_of
+from tests.conftest import DEFINITION, INVOICE, PDF, TOKEN_URL, url_of
 
 DOCUMENTS = [
     Document.pdf(PDF, name="invoice.pdf"),
@@ -191,6 +193,50 @@ async def test_a_token_that_has_ended_holds_for_no_other_request(scenario: str, 
         answer = await http_client.post(earlier.url, content=earlier.content, headers=headers)
 
     assert answer.json()["errorCode"] == "0.0.10"
+    assert mock.sign_requests[-1].status_code == 409
+
+
+async def test_questions_need_a_token_of_this_service(mock: MockSignStash) -> None:
+    await mock.client.sign(invoice())
+    token = mock.routes.sign.calls.last.request.headers["Authorization"]
+    url = url_of("getStatus", operationId=1)
+    async with httpx.AsyncClient() as http_client:
+        answers = [
+            await http_client.get(url, headers={"Authorization": header})
+            for header in (token, "Bearer foreign", token.replace("Bearer", "Basic"), "")
+        ]
+
+    assert [answer.status_code for answer in answers] == [200, 409, 409, 409]
+
+
+@pytest.mark.parametrize("header", ["", "Bearer x", f"Basic {base64.b64encode(b'no colon').decode()}"])
+async def test_a_token_needs_credentials(header: str, mock: MockSignStash) -> None:
+    async with httpx.AsyncClient() as http_client:
+        answer = await http_client.post(TOKEN_URL, headers={"Authorization": header})
+
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+async def test_the_last_document_of_a_name_is_given(mock: MockSignStash) -> None:
+    for reason in ("First", "Second"):
+        await mock.client.sign(invoice(reason=reason))
+
+    assert mock.assert_signed("invoice.pdf", times=2).signature.reason == "Second"
+    with pytest.raises(AssertionError, match=r"invoice\.pdf was signed"):
+        mock.assert_not_signed("invoice.pdf")
+
+
+async def test_contents_come_back_only_if_they_are_asked_for(mock: MockSignStash) -> None:
+    await mock.client.sign(invoice(external_reference="R-1"))
+    sent = mock.routes.sign.calls.last.request
+    body = json.loads(sent.content) | {"externalReference": "new", "returnSignedContent": False}
+    body["documents"][0]["documentRequest"]["externalReference"] = "R-2"
+    async with httpx.AsyncClient(headers={"Authorization": sent.headers["Authorization"]}) as http_client:
+        answer = await http_client.post(sent.url, json=body)
+
+    (document,) = answer.json()["documentList"]
+    assert (document["signStatus"], "signedContent" in document) == ("SIGNED", False)
+    assert document["contentLength"] == len(mock.sign_requests[0].documents[0].content) + len(MOCK_SIGNATURE) + 4
 
 
 async def test_cleared_scenarios_are_over(mock: MockSignStash) -> None:
@@ -212,15 +258,17 @@ async def test_credentials_are_refused_as_often_as_told(mock: MockSignStash) -> 
 
 
 async def test_a_request_whose_answer_is_lost_was_signed_or_not_as_told(mock: MockSignStash) -> None:
-    first, second = invoice("first.pdf"), invoice("second.pdf")
+    first, second, third = invoice("first.pdf"), invoice("second.pdf"), invoice("third.pdf")
     mock.connection_lost_after_send()
     mock.timeout()
-    for document in (first, second):
+    mock.timeout(processed=True)
+    for document in (first, second, third):
         with pytest.raises(OutcomeUnknownError):
             await mock.client.sign(document)
 
     mock.assert_signed("first.pdf")
     mock.assert_not_signed("second.pdf")
+    mock.assert_signed("third.pdf")
     with pytest.raises(DuplicateReferenceError):
         await mock.client.sign(first)
     await mock.client.sign(second)
@@ -256,6 +304,9 @@ async def test_what_was_signed_can_be_asked_for(mock: MockSignStash, tmp_path: P
     assert [file.read_bytes() for file in files] == [batch.outcomes[0].signed.content]
     (mails,) = mock.resent_mails
     assert (mails.operation_id, mails.recipients, mails.attach_documents) == (number, ("ana@example.pt",), True)
+    await mock.client.resend_mails(number, ["ana@example.pt"])
+    assert not mock.resent_mails[-1].attach_documents
+    assert len({item.internal_id for item in operation.document_list or ()}) == 2
 
 
 @pytest.mark.parametrize("number", [0, 2])
@@ -330,7 +381,11 @@ async def test_a_malformed_request_is_refused_as_by_the_service(mock: MockSignSt
         token = mock.routes.sign.calls.last.request.headers["Authorization"]
     async with httpx.AsyncClient(headers={"Authorization": token}) as http_client:
         url = str(mock.routes.sign.calls.last.request.url)
-        answers = [await http_client.post(url, json=body) for body in UNFIT]
+        sent = json.loads(mock.routes.sign.calls.last.request.content)
+        no_base64 = copy.deepcopy(sent)
+        no_base64["documents"][0]["documentRequest"]["base64Content"] = "JVBERi0x!"
+        unfit = [*UNFIT, sent | {"documents": []}, no_base64]
+        answers = [await http_client.post(url, json=body) for body in unfit]
         multipart = url.replace("base64/", "")
         answers.append(await http_client.post(multipart, content=b"no multipart"))
         described = {"signRequest": (None, "{}")}
