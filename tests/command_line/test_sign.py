@@ -272,11 +272,11 @@ class TestWhatIsTold:
         assert "sandbox-secret" not in ended.err
 
     def test_what_is_logged_is_not_shown_otherwise(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
-        before = (LOGGER.level, [*LOGGER.handlers])
+        before = [*LOGGER.handlers]
         with failing(sandbox, Fault("reset_after", times=1)):
             ended = run("sign", "invoices", "-o", "signed", "--debug")
             assert "signDocumentBatchBase64: OutcomeUnknownError" in ended.err
-        assert (LOGGER.level, LOGGER.handlers) == before
+        assert (LOGGER.level, LOGGER.handlers) == (logging.NOTSET, before)
         with failing(sandbox, Fault("invalid_client")):
             ended = run("sign", "invoices", "-o", "again")
 
