@@ -101,7 +101,7 @@ class TestSandboxCommand:
             command = [sys.executable, "-m", "signstash.sandbox", "--port", str(port)]
             ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-        assert ended.returncode == 1
+        assert ended.returncode == 2
         assert ended.stderr.startswith(f"The sandbox cannot listen on 127.0.0.1:{port}: Address already in use")
 
 
@@ -122,8 +122,12 @@ class TestCommand:
     def test_it_passes_options_on_to_the_sandbox(self) -> None:
         assert self.run("sandbox", "--help").stdout.startswith("usage: signstash sandbox [-h] [--host HOST]")
         refused = self.run("sandbox", "--host", "192.0.2.1")
-        assert refused.returncode == 1
+        assert refused.returncode == 2
         assert "--allow-remote" in refused.stderr
+        refused = self.run("sandbox", "--port", "99999")
+        assert (refused.returncode, refused.stderr) == (
+            2, "The sandbox cannot listen on 127.0.0.1:99999: there is no such port.\n",
+        )  # fmt: skip
 
     @pytest.mark.parametrize("arguments", [[], ["sing"]])
     def test_what_it_cannot_do_is_a_mistake_of_usage(self, arguments: list[str]) -> None:

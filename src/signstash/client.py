@@ -203,6 +203,8 @@ class SignStash(Consultation):
             ) from None
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_exchange"):  # a traceback shows it while it is refused
+            return "SignStash(not set up)"
         return f"SignStash(base_url={self._exchange.base_url!r}, client_id={self._client_service!r})"
 
     async def __aenter__(self) -> Self:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -71,6 +73,21 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
         return Ended(status, *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes folders unreadable, also for the administrator."""
+    scan = os.scandir
+    locked: set[Path] = set()
+
+    def scandir(path: Any) -> Any:
+        if Path(path) in locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return locked.add
 
 
 @pytest.fixture

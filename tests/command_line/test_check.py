@@ -157,6 +157,32 @@ class TestAgainstAMock:
 
         assert "proxy.example (by the outbound proxy)" in text(run("check", "--json"), "service")
 
+    def test_its_limit_on_time_is_that_of_the_settings(self, router: respx.MockRouter, run: Run) -> None:
+        Path("settings.toml").write_text("timeout = 77.0")
+
+        run("check", "--config", "settings.toml")
+
+        assert {
+            call.request.extensions["timeout"]["read"] for call in router.calls if call.request.method == "GET"
+        } == {77}
+
+    def test_a_host_that_cannot_be_one(
+        self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def idna(*_: object, **__: object) -> object:
+            return "x".ljust(64, "x").encode("idna")
+
+        monkeypatch.setattr(socket, "getaddrinfo", idna)
+
+        assert run("check", "--json").status == 3
+
+    def test_a_date_that_is_none(self, router: respx.MockRouter, run: Run) -> None:
+        router.get("https://token.example/").respond(404, headers={"Date": "Mon, 23 Nov 2026 25:61:00 99999"})
+
+        ended = run("check", "--json")
+
+        assert (ended.status, "clock" in [subject for _, subject in lines(ended)]) == (0, False)
+
     def test_an_interrupt(self, router: respx.MockRouter, run: Run) -> None:
         def interrupt(_: httpx.Request) -> httpx.Response:
             raise KeyboardInterrupt

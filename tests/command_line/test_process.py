@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -30,6 +31,10 @@ class TestHelp:
 
         assert ended.status == 2
         assert "invalid choice: 'sing'" in ended.err
+
+    @pytest.mark.parametrize("given", [["sign", "x"], ["check"], ["failed", "--journal=x"], ["verify", "x"]])
+    def test_an_option_has_one_name(self, run: Run, given: list[str]) -> None:
+        assert "unrecognized arguments: --deb" in run(*given, "--deb").err
 
     @pytest.mark.parametrize("command", [[], ["sign"], ["check"], ["failed"], ["verify"]])
     def test_help_fits_a_screen_and_has_examples(
@@ -87,6 +92,34 @@ class TestTerminal:
         assert (signing.returncode, err) == (0, "")
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
+    @pytest.mark.parametrize("output", [">/dev/full", "2>/dev/full", ">&-", "2>&-", ">/dev/full 2>&1"])
+    def test_output_that_is_lost_costs_no_document(self, folder: Path, sandbox: Sandbox, output: str) -> None:
+        with failing(sandbox, Fault("too_many_requests", times=1, seconds=0)):
+            ended = subprocess.run(
+                ["sh", "-c", f"exec {COMMAND} sign invoices -o signed --retries interactive {output}"],
+                capture_output=True, timeout=30, check=False,
+            )  # fmt: skip
+
+        assert b"Traceback" not in ended.stderr
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+        assert ended.returncode == 0
+
+    @pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1", "ascii"])
+    def test_names_that_cannot_be_shown_are_escaped(
+        self, folder: Path, process: Start, monkeypatch: pytest.MonkeyPatch, encoding: str
+    ) -> None:
+        Path("invoices/FT_2.pdf").rename(os.fsdecode(b"invoices/\xff\xc3\xa3.pdf"))
+        monkeypatch.setenv("PYTHONIOENCODING", encoding)
+
+        with process("sign", "invoices", "-o", "signed", "--json") as signing:
+            out, err = signing.communicate(timeout=30)
+        with process("sign", "invoices", "-o", "again", stdout=subprocess.DEVNULL) as signing:
+            signing.communicate(timeout=30)
+
+        named = [json.loads(line).get("file") for line in out.splitlines()]
+        assert (err, set(named)) == ("", {"invoices/\udcffã.pdf", "invoices/FT_1.pdf", None})
+        assert names_in("again") == ["FT_1.pdf"]
+
 
 def on_a_terminal(*arguments: str, stderr: int | None = None) -> tuple[str, int]:
     """What the command shows on a terminal, and its exit status."""
@@ -136,7 +169,7 @@ class TestEnding:
 
     @pytest.mark.parametrize("journal", [[], ["--journal", "j"]])
     def test_a_second_interrupt_ends_it_at_once(
-        self, process: Start, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, journal: list[str]
+        self, process: Start, run: Run, monkeypatch: pytest.MonkeyPatch, journal: list[str]
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/signstash")
@@ -152,6 +185,9 @@ class TestEnding:
 
         assert signing.returncode == 130
         assert "in doubt       2\n" in out
+        if journal:
+            listed = run("failed", *journal, "--json")
+            assert (listed.status, [item["status"] for item in listed.objects]) == (1, ["sent", "sent"])
 
     def test_a_killed_run_goes_on(self, many: Path, process: Start, run: Run, sandbox: Sandbox) -> None:
         sign = ("sign", "many", "-o", "signed", "--journal", "j", "--unknown", "send_again")

@@ -7,14 +7,21 @@ import os
 import pty
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from signstash import SignStash
+from signstash import ConfigurationError, SignStash
+from signstash.command_line import main
 from signstash.sandbox import Sandbox
 from tests.command_line.conftest import COMMAND, Run
+
+
+def raise_it(error: BaseException, *, debug: bool) -> None:
+    raise error
+
 
 NOWHERE = "http://127.0.0.1:9/signstash/nowhere"
 PRINT_SECRET = f"{sys.executable} -c 'print(\"sandbox-secret\")'"
@@ -167,6 +174,18 @@ class TestSecret:
 
         assert ended.status == 2
         assert problem in ended.err
+
+    @pytest.mark.parametrize("source", [["--secret-file", "none"], ["--secret-command", "false"], []])
+    def test_no_traceback_shows_it(self, folder: Path, monkeypatch: pytest.MonkeyPatch, source: list[str]) -> None:
+        monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", "never-shown-secret")
+        monkeypatch.setenv("SIGNSTASH_BASE_URL", "nonsense")
+        monkeypatch.setattr("signstash.command_line.complain", raise_it)
+
+        with pytest.raises(ConfigurationError) as raised:
+            main(["check", *source])
+
+        shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        assert "never-shown-secret" not in "".join(shown.format())
 
     def test_it_is_never_an_option(self, run: Run) -> None:
         for command in ("sign", "check"):

@@ -7,14 +7,15 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from signstash import Journal, files
+from signstash import ConfigurationError, Journal, files
 from signstash.sandbox import Fault, Sandbox
+from signstash.testing import MockSignStash
 from tests.command_line.conftest import Run
 from tests.conftest import INVOICE
 
@@ -97,6 +98,17 @@ class TestFiles:
 
         assert run("sign", "invoices").status == 0
         assert names_in("invoices") == ["FT_1.signed.pdf", "FT_2.pdf", "FT_2.signed.pdf"]
+
+    def test_a_folder_that_cannot_be_read_stops_all(
+        self, folder: Path, run: Run, unreadable: Callable[[Path], None]
+    ) -> None:
+        Path("invoices/locked").mkdir()
+        unreadable(Path("invoices/locked"))
+
+        ended = run("sign", "invoices", "-o", "signed")
+
+        assert ended.status == 2
+        assert "Nothing was signed: invoices/locked cannot be read (Permission denied)." in ended.err
 
     def test_of_many_problems_some_are_told(self, folder: Path, run: Run) -> None:
         Path("loop.pdf").symlink_to("loop.pdf")
@@ -208,6 +220,16 @@ class TestWhatIsTold:
 
         assert "fatura não.signed.pdf" in run("sign", "fatura não.pdf", "--json").out
 
+    def test_names_do_not_change_the_terminal(self, folder: Path, run: Run) -> None:
+        shutil.copy(INVOICE, "invoices/a\x1b[31m\n.pdf")
+        shutil.copy(INVOICE, os.fsdecode(b"invoices/\xff.pdf"))
+
+        ended = run("sign", "invoices", "-o", "signed")
+
+        assert "failed       invoices/a\\x1b[31m\\n.pdf: Document" in ended.out
+        assert "failed       invoices/\\udcff.pdf: Document" in ended.out
+        assert ended.out.count("\n") == 4 + 4
+
     def test_the_summary(self, folder: Path, run: Run) -> None:
         ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
         again = run("sign", "invoices", "-o", "signed", "--journal", "j")
@@ -245,6 +267,34 @@ class TestWhatIsTold:
         again = run("sign", "invoices", "-o", "signed", "--journal", "j")
         assert again.status == 1
         assert "\nsigned         0\nin doubt       2\n" in again.out
+
+    def test_in_doubt_without_a_journal_is_not_to_be_sent_again(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        with failing(sandbox, Fault("reset_after", times=1)):
+            ended = run("sign", "invoices", "-o", "signed")
+
+        assert (ended.status, ended.out.count("in doubt     invoices/")) == (1, 2)
+        assert ended.err == (
+            "What is in doubt may be signed, and the same command would sign it a second time: ask first.\n"
+        )
+
+    def test_a_journal_that_fails_is_no_wrong_usage(
+        self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record = Journal.record
+
+        def full(self: Journal, entries: Any) -> None:
+            entries = list(entries)
+            if any(entry.state == "signed" for entry in entries):
+                raise ConfigurationError("The journal cannot be used: disk full.", "Make room.")
+            record(self, entries)
+
+        monkeypatch.setattr(Journal, "record", full)
+
+        ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
+
+        assert ended.status == 3
+        assert "\nsigned         2\n" in ended.out
+        assert "signstash: The journal cannot be used: disk full." in ended.err
 
     @pytest.mark.parametrize(("kind", "cure"), FAULTS_OF_ALL)
     def test_a_fault_of_all_ends_it(self, folder: Path, run: Run, sandbox: Sandbox, kind: str, cure: str) -> None:
@@ -320,6 +370,20 @@ class TestSignature:
         assert b"Lisboa" in pdf
         assert b"<place><ds:Signature" in Path("signed/order.xml").read_bytes()
 
+    def test_each_option_has_its_effect(self, folder: Path, run: Run, signstash_mock: MockSignStash) -> None:
+        visible = ["--visible", "page=2,x=60,y=50,width=200,height=40", "--visible-text", "Here"]
+
+        assert run("sign", "invoices", "-o", "signed", "--timestamp", "--description", "November", *visible).status == 0
+
+        (request,) = signstash_mock.sign_requests
+        assert request.description == "November"
+        signature = request.documents[0].signature
+        assert signature.apply_timestamp is True
+        assert signature.visible_signature_info
+        assert signature.visible_signature_info.location_value == "page=2,x=60,y=50"
+        assert signature.visible_signature_info.area == "width=200,height=40"
+        assert signature.visible_signature_info.one_off_template == "Here"
+
     @pytest.mark.parametrize(
         ("arguments", "problem"),
         [
@@ -363,6 +427,42 @@ class TestJournal:
         assert run(*sign).status == 0
         assert names_in("signed") == ["FT_1.pdf"]
         assert run("failed", "--journal", "j").err == "Nothing is set aside, and nothing failed.\n"
+
+    def test_twins_are_not_taken_for_each_other(self, folder: Path, run: Run) -> None:
+        Path("invoices/2026").mkdir()
+        shutil.copy("invoices/FT_1.pdf", "invoices/2026")
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+
+        first, second = run(*sign), run(*sign)
+
+        assert (first.status, second.status) == (1, 1)
+        assert "failed       invoices/2026/FT_1.pdf: " in second.out
+        assert "the journal knows another file of the same name and contents" in second.out
+        assert "\nsigned         0\nsigned before  2\nfailed         1\n" in second.out
+
+    def test_one_that_is_in_doubt_says_nothing_of_another(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        for number in (1, 2):
+            Path(f"xml/{number}").mkdir(parents=True)
+            Path(f"xml/{number}/a.xml").write_text(f"<invoice number='{number}'/>")
+        with failing(sandbox, Fault("reset_after", times=1)):
+            run("sign", "xml/1", "-o", "signed/1", "--journal", "j")
+        run("sign", "xml/2", "-o", "signed/2", "--journal", "j")
+
+        ended = run("sign", "xml", "-o", "signed", "--journal", "j")
+
+        assert "\nsigned         0\nsigned before  1\nin doubt       1\n" in ended.out
+
+    def test_what_was_signed_elsewhere_was_signed(self, folder: Path, run: Run) -> None:
+        run("sign", "invoices", "-o", "signed", "--journal", "j")
+
+        ended = run("sign", "invoices", "-o", "again", "--journal", "j")
+
+        assert (ended.status, "\nsigned before  2\n" in ended.out) == (0, True)
+
+    def test_a_list_takes_no_references(self, folder: Path, run: Run) -> None:
+        Journal("j").close()
+
+        assert run("failed", "list", "x", "--journal", "j").status == 2
 
     def test_what_failed_is_listed_too(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("no_credits", name="FT_2.pdf", times=1)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,18 @@ def test_folders_keep_their_order(folder: Path, run: Run) -> None:
 
     assert ended.status == 0, ended
     assert [item["file"] for item in ended.objects] == [
-        "signed/2025/FT_1.pdf", "signed/2026/FT_1.pdf", "signed/FT_1.pdf", "signed/FT_2.pdf",
+        "signed/FT_1.pdf", "signed/FT_2.pdf", "signed/2025/FT_1.pdf", "signed/2026/FT_1.pdf",
     ]  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_read(signed: Path, run: Run, unreadable: Callable[[Path], None]) -> None:
+    Path("signed/locked").mkdir()
+    unreadable(Path("signed/locked"))
+
+    ended = run("verify", "signed")
+
+    assert ended.status == 2
+    assert "signed/locked cannot be read (Permission denied)." in ended.err
 
 
 def test_what_does_not_hold(signed: Path, run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import logging
 import signal
 import sys
@@ -67,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end a run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in _COMMANDS:
         _argument_parser().parse_args(given)  # it ends the process
@@ -76,10 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _log(debug=debug):
             return int(import_module(_COMMANDS[name].module, __name__).main(options, program=f"signstash {name}"))
     except SignStashError as error:
-        _complain(error, debug=debug)
+        complain(error, debug=debug)
         return USAGE if isinstance(error, ConfigurationError | InvalidDocumentError) else FAULT_OF_ALL
     except ImportError as error:  # an extra is missing, and its text says which
-        _complain(error, debug=debug)
+        complain(error, debug=debug)
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -89,6 +93,7 @@ def _argument_parser() -> argparse.ArgumentParser:
     from .. import __version__
 
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="signstash",
         description="Sign documents with Sign'Stash.",
         epilog=_EXAMPLES,
@@ -117,7 +122,8 @@ def _log(*, debug: bool) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _complain(error: BaseException, *, debug: bool) -> None:
+def complain(error: BaseException, *, debug: bool) -> None:
+    """Say what went wrong, and with `--debug` where."""
     if debug:
         traceback.print_exception(error)
     sys.stderr.write(f"signstash: {error}\n")

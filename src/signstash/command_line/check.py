@@ -20,8 +20,8 @@ import httpx
 from .._generated.api.document_sign import sign_document_batch_base_64
 from ..answers import cure_for, told
 from ..auth import TokenAuth
-from ..client import SignStash
-from ..configuration import TOKEN_URLS, Secret, is_local, new_http_client
+from ..client import DEFAULT_TIMEOUT, SignStash
+from ..configuration import TOKEN_URLS, is_local, new_http_client
 from ..documents import Document
 from ..errors import InvalidRequestError, ServiceError, SignStashError
 from ..models import SignRequestBase64Document
@@ -63,6 +63,7 @@ class Finding:
 
 def _argument_parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=program,
         description="Check settings, both servers, token and definition. Signs nothing unless --sign is given.",
         epilog=_EXAMPLES,
@@ -112,6 +113,7 @@ class _Check:
 
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient, client: SignStash) -> None:
         self._http_client = http_client
+        self._timeout = settings.options.get("timeout", DEFAULT_TIMEOUT)
         self._client = client
         self._client_id = settings["client_id"]
         self._base_url = settings["base_url"].rstrip("/")
@@ -120,7 +122,7 @@ class _Check:
         self._auth = TokenAuth(
             self._token_url,
             self._client_id,
-            Secret(settings["client_secret"]),
+            settings.secret,
             base_urls=[self._base_url],
             http_client=http_client,
         )
@@ -152,18 +154,18 @@ class _Check:
     async def _server(self, subject: str, url: httpx.URL, *, is_clock: bool) -> AsyncIterator[Finding]:
         try:
             addresses = await self._addresses(url)
-            async with self._http_client.stream("GET", url.join("/")) as response:
+            async with self._http_client.stream("GET", url.join("/"), timeout=self._timeout) as response:
                 stream = response.extensions.get("network_stream")
                 tls = None if stream is None else stream.get_extra_info("ssl_object")
                 date, now = response.headers.get("Date", ""), time.time()
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             yield Finding(subject, f"{url.host} cannot be reached: {told(error)}. {cure_for(error)}", "failed")
             return
         yield Finding(subject, f"{url.host} ({addresses}), {'plain HTTP' if tls is None else tls.version()}")
         if isinstance(tls, ssl.SSLObject):
             yield _certificate(subject, tls)
-        if is_clock and (served := email.utils.parsedate_tz(date)) is not None:
-            yield _clock(now - email.utils.mktime_tz(served))
+        if is_clock and (served := _seconds(date)) is not None:
+            yield _clock(now - served)
 
     async def _addresses(self, url: httpx.URL) -> str:
         if url.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(url.host):
@@ -208,7 +210,7 @@ class _Check:
         """What a definition says of itself, or None if there is none."""
         try:
             auth = self._auth if with_token else None
-            async with self._http_client.stream("GET", url, auth=auth, follow_redirects=False) as response:
+            async with self._http_client.stream("GET", url, auth=auth, timeout=self._timeout) as response:
                 if not response.is_success:
                     return None
                 definition = json.loads(await read_whole(response, _DEFINITION_LIMIT))
@@ -248,6 +250,14 @@ def _certificate(subject: str, tls: ssl.SSLObject) -> Finding:
     if end - dt.datetime.now(dt.UTC) < _CERTIFICATE_WARNING:
         return Finding(subject, f"Its certificate ends on {end:%Y-%m-%d}. Have it renewed.", "warning")
     return Finding(subject, f"has a certificate until {end:%Y-%m-%d}")
+
+
+def _seconds(date: str) -> float | None:
+    """A date of a header as seconds since 1970."""
+    try:
+        return email.utils.parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _clock(ahead: float) -> Finding:

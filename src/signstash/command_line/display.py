@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
 
 class Display(Protocol):
@@ -36,16 +37,30 @@ class Lines:
 
     def result(self, text: str, fields: Mapping[str, Any], *, content_bytes: int = 0) -> None:  # noqa: ARG002
         """See `Display`."""
-        try:
-            sys.stdout.write((json.dumps(fields, ensure_ascii=False) if self._as_json else text) + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Who read it has gone, as `head` does. What was begun is finished all the same, or documents would be lost.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if self._as_json:
+            text = json.dumps(fields, ensure_ascii=sys.stdout is None or sys.stdout.encoding.lower() != "utf-8")
+        _write(sys.stdout, text)
 
     def note(self, text: str) -> None:
         """See `Display`."""
-        sys.stderr.write(f"{text}\n")
+        _write(sys.stderr, text)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # it was closed before the command began
+        return
+    try:
+        stream.write(f"{text}\n")
+        stream.flush()
+    except OSError:
+        # Who read it has gone, as `head` does, or the disk is full. What was begun is finished all the same, or
+        # documents would be lost.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def shown(path: Path) -> str:
+    """A path in one line, without what would change the terminal."""
+    return "".join(item if item.isprintable() else item.encode("unicode_escape").decode() for item in str(path))
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:
@@ -69,7 +84,7 @@ def open_display(*, as_json: bool, documents: int, content_bytes: int) -> Abstra
         documents: How many documents there are.
         content_bytes: Their length in all.
     """
-    if as_json or not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if as_json or not all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr)):
         return nullcontext(Lines(as_json=as_json))
     try:
         from .bar import Bar

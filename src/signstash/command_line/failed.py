@@ -13,7 +13,8 @@ from . import SIGNED, SOME_FAILED
 from .display import Lines
 
 _EXAMPLES: Final = """
-list    what is set aside, and what failed (the next run tries that again by itself)
+list    what is set aside, what was sent when a run was ended (the next run sets
+        it aside), and what failed (the next run tries it again)
 retry   the next run sends them again under the same references, so that
         nothing is signed twice
 settle  they are signed and in safe hands: someone has fetched them
@@ -28,6 +29,7 @@ examples:
 
 def _argument_parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=program,
         usage=f"{program} [list|retry|settle|drop] --journal FILE [REFERENCES... | --all]",
         description="Decide what becomes of documents that a run has set aside.",
@@ -65,7 +67,9 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     with Journal(given.journal) as journal:
         set_aside = journal.entries("set_aside")
         if given.action == "list":
-            listed = [*set_aside, *journal.entries("failed")]
+            if given.references:
+                raise ConfigurationError("list takes no references.", "Name what is to be done: retry, settle or drop.")
+            listed = [*set_aside, *journal.entries("sent"), *journal.entries("failed")]
             _show(listed, lines)
             return SOME_FAILED if listed else SIGNED
         if given.all == bool(given.references):
@@ -83,14 +87,15 @@ _DONE: Final = {"retry": "the next run sends them again", "settle": "taken as si
 def _show(entries: Sequence[Entry], lines: Lines) -> None:
     for entry in entries:
         state = entry.state.replace("_", " ")
+        reason = entry.reason or ("The run ended before its answer was recorded." if entry.state == "sent" else None)
         lines.result(
-            f"{state:<10} {entry.name} ({entry.reference}): {entry.reason}",
+            f"{state:<10} {entry.name} ({entry.reference}): {reason}",
             {
                 "status": entry.state,
                 "name": entry.name,
                 "external_reference": entry.reference,
                 "operation_id": entry.operation_id,
-                "reason": entry.reason,
+                "reason": reason,
             },
         )
     if not entries:

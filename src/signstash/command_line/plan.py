@@ -12,6 +12,7 @@ import attrs
 
 from ..documents import Document
 from ..errors import ConfigurationError
+from .display import shown
 
 MakeDocument = Callable[..., Document]
 
@@ -65,18 +66,20 @@ class Plan:
         problems: list[str] = []
         files: dict[tuple[int, int], PlannedFile] = {}
         for name in names:
-            found = list(self._found(name))
-            if not found:
+            unreadable: list[str] = []
+            found = list(self._found(name, unreadable))
+            problems += unreadable
+            if not found and not unreadable:
                 problems.append(f"{name} is not there, or holds nothing to sign")
             for path, place in found:
                 make = self._kind(path)
                 try:
                     status = path.stat()
                 except OSError as error:
-                    problems.append(f"{path} cannot be read ({error.strerror})")
+                    problems.append(f"{shown(path)} cannot be read ({error.strerror})")
                     continue
                 if make is None:
-                    problems.append(f"{path} is neither PDF nor XML (--binary signs it all the same)")
+                    problems.append(f"{shown(path)} is neither PDF nor XML (--binary signs it all the same)")
                     continue
                 target = _beside(path) if self.output is None else self.output / place
                 files.setdefault((status.st_dev, status.st_ino), PlannedFile(path, target, status.st_size, make))
@@ -95,27 +98,42 @@ class Plan:
     def _kind(self, path: Path) -> MakeDocument | None:
         return _KINDS.get(path.suffix.lower(), Document.binary if self.binary else None)
 
-    def _found(self, name: str) -> Iterator[tuple[Path, Path]]:
+    def _found(self, name: str, unreadable: list[str]) -> Iterator[tuple[Path, Path]]:
         """The files that a name stands for, each with its place in the output folder."""
         path = Path(name).expanduser()
         is_pattern = glob.has_magic(name) and not os.path.lexists(path)
         matching = glob.glob(str(path), recursive=True) if is_pattern else [path]  # noqa: PTH207 - Path's refuses "/a/*"
         for item in sorted(map(Path, matching)):
             if item.is_dir():
-                yield from self._below(item)
+                yield from self._below(item, unreadable)
             elif is_pattern or os.path.lexists(item):
                 yield item, Path(item.name)
 
-    def _below(self, folder: Path) -> Iterator[tuple[Path, Path]]:
-        output = None if self.output is None else self.output.resolve()
-        for parent, folders, names in os.walk(folder):
-            folders[:] = sorted(
-                name for name in folders if not name.startswith(".") and Path(parent, name).resolve() != output
-            )
-            for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
-                is_ours = output is None and Path(path.stem).suffix == ".signed"
-                if self._kind(path) is not None and not is_ours:
-                    yield path, path.relative_to(folder)
+    def _below(self, folder: Path, unreadable: list[str]) -> Iterator[tuple[Path, Path]]:
+        for path in files_below(folder, unreadable, left_out=self.output):
+            is_ours = self.output is None and Path(path.stem).suffix == ".signed"
+            if self._kind(path) is not None and not is_ours:
+                yield path, path.relative_to(folder)
+
+
+def files_below(folder: Path, unreadable: list[str], *, left_out: Path | None = None) -> Iterator[Path]:
+    """The files below a folder, in order, without hidden ones. Linked folders are not followed.
+
+    Args:
+        folder: The folder.
+        unreadable: Is told which folders cannot be read.
+        left_out: A folder that is not looked into.
+    """
+    output = None if left_out is None else left_out.resolve()
+
+    def tell(error: OSError) -> None:
+        unreadable.append(f"{shown(Path(error.filename))} cannot be read ({error.strerror})")
+
+    for parent, folders, names in os.walk(folder, onerror=tell):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and Path(parent, name).resolve() != output
+        )
+        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _beside(path: Path) -> Path:
@@ -142,8 +160,8 @@ def _misplaced(files: Mapping[tuple[int, int], PlannedFile]) -> Iterator[str]:
     for file in files.values():
         number = _number(file.target)
         if number is not None and number in files:
-            yield f"{file.path} would be saved as {file.target}, which is an original"
+            yield f"{shown(file.path)} would be saved as {shown(file.target)}, which is an original"
         target = real_path(file.target)
         if target in taken:
-            yield f"{taken[target]} and {file.path} would both be saved as {file.target}"
+            yield f"{shown(taken[target])} and {shown(file.path)} would both be saved as {shown(file.target)}"
         taken[target] = file.path

@@ -16,7 +16,7 @@ from typing import Any, Final, Unpack, cast
 import attrs
 
 from ..client import SignStash
-from ..configuration import ENVIRONMENT_VARIABLES, TOKEN_URLS, ClientOptions
+from ..configuration import ENVIRONMENT_VARIABLES, TOKEN_URLS, ClientOptions, Secret
 from ..errors import ConfigurationError
 
 _TEXTS: Final = ("base_url", "client_id", "environment", "token_url", "secret_file", "secret_command")
@@ -47,15 +47,17 @@ class Settings:
     """What the settings say, from all sources.
 
     Attributes:
-        environ: As environment variables.
+        environ: As environment variables, without the secret.
+        secret: The client service's.
         options: What only a file can hold.
     """
 
-    environ: Mapping[str, str] = attrs.field(repr=False)
+    environ: Mapping[str, str]
+    secret: Secret
     options: ClientOptions
 
     def __getitem__(self, name: str) -> str:
-        """A setting by the name of its argument, or an empty text."""
+        """A setting by the name of its argument, except for the secret, or an empty text."""
         return self.environ.get(ENVIRONMENT_VARIABLES[name], "")
 
     def client(self, **options: Unpack[ClientOptions]) -> SignStash:
@@ -68,7 +70,10 @@ class Settings:
             ConfigurationError: If settings are missing or wrong.
         """
         try:
-            return SignStash.from_env(self.environ, **cast("ClientOptions", {**self.options, **options}))
+            return SignStash.from_env(
+                {**self.environ, ENVIRONMENT_VARIABLES["client_secret"]: self.secret.reveal()},
+                **cast("ClientOptions", {**self.options, **options}),
+            )
         except ConfigurationError as error:
             cure = "Set or mend these variables, or give them in a file (--config) or as options: see --help."
             raise ConfigurationError(error.problem, cure) from None
@@ -85,16 +90,17 @@ def settings_from(given: argparse.Namespace) -> Settings:
     """
     told = {name: value for name in _TEXTS if (value := getattr(given, name)) is not None}
     from_file = {} if given.config is None else _read(given.config)
-    environ = {name: value for name, value in os.environ.items() if name in ENVIRONMENT_VARIABLES.values()}
+    variables = {variable for name, variable in ENVIRONMENT_VARIABLES.items() if name != "client_secret"}
+    environ = {name: value for name, value in os.environ.items() if name in variables}
     secrets = next((source for source in (told, from_file) if source.keys() & _SECRET_SOURCES), {})
     for settings in (from_file, told):
         if settings.keys() & _TOKEN_SERVER:  # they say the same in two ways, and the stronger source decides alone
             for name in _TOKEN_SERVER:
                 environ.pop(ENVIRONMENT_VARIABLES[name], None)
         environ |= {variable: settings[name] for name, variable in ENVIRONMENT_VARIABLES.items() if name in settings}
-    variable = ENVIRONMENT_VARIABLES["client_secret"]
-    environ[variable] = _secret(secrets, environ.get(variable, ""), environ.get(ENVIRONMENT_VARIABLES["client_id"], ""))
-    return Settings(environ, cast("ClientOptions", {name: from_file[name] for name in _OTHERS if name in from_file}))
+    secret = _secret(secrets, environ.get(ENVIRONMENT_VARIABLES["client_id"], ""))
+    options = cast("ClientOptions", {name: from_file[name] for name in _OTHERS if name in from_file})
+    return Settings(environ, secret, options)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -127,21 +133,22 @@ def _refuse_wrong(path: Path, settings: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"{path} holds both secret_file and secret_command.", "Keep one of them.")
 
 
-def _secret(settings: Mapping[str, str], from_environment: str, client_id: str) -> str:
+def _secret(settings: Mapping[str, str], client_id: str) -> Secret:
     """The secret, from where the settings say: it never is an option, which other users of the machine could see."""
     if "secret_command" in settings:
-        return _without_line_end(_printed_by(settings["secret_command"]))
+        return Secret(_without_line_end(_printed_by(settings["secret_command"])))
     if "secret_file" in settings:
         try:
-            return _without_line_end(Path(settings["secret_file"]).read_text("utf-8"))
+            return Secret(_without_line_end(Path(settings["secret_file"]).read_text("utf-8")))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
             raise ConfigurationError(
                 f"The secret cannot be read from {settings['secret_file']}: {reason}.", "Check the file."
             ) from None
-    if not from_environment and sys.stdin.isatty() and sys.stderr.isatty():
-        return getpass.getpass(f"Secret of {client_id}: ")
-    return from_environment
+    variable = ENVIRONMENT_VARIABLES["client_secret"]
+    if not os.environ.get(variable) and sys.stdin.isatty() and sys.stderr.isatty():
+        return Secret(getpass.getpass(f"Secret of {client_id}: "))
+    return Secret(os.environ.get(variable, ""))
 
 
 def _printed_by(command: str) -> str:

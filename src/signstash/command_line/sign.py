@@ -20,13 +20,13 @@ import attrs
 from ..client import SignStash
 from ..documents import Document
 from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignStashError
-from ..journal import Journal, State
+from ..journal import Entry, Journal, State
 from ..options import VisibleSignature
 from ..outcomes import SignedDocument
 from ..retries import RetryPolicy
 from ..runs import UnknownOutcomes
-from . import INTERRUPTED, SIGNED, SOME_FAILED
-from .display import Display, Lines, length, open_display, table
+from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED, complain
+from .display import Display, Lines, length, open_display, shown, table
 from .plan import MakeDocument, Plan, PlannedFile, real_path
 from .settings import add_connection_options, settings_from
 
@@ -44,6 +44,7 @@ _PLACES: Final = ("x", "y", "page", "width", "height", "field", "placeholder")
 
 def _argument_parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=program,
         usage=f"{program} FILES... [-o DIR] [options]",
         description="Sign files, patterns such as '*.pdf', and folders with all that is below them.",
@@ -161,7 +162,8 @@ def _show_plan(files: Sequence[PlannedFile], given: argparse.Namespace) -> int:
             status, remark = "failed", ": it exists already (--force replaces it)"
             refused += 1
         fields = {"status": status, "file": str(file.path), "saved_as": str(file.target), "bytes": file.size}
-        lines.result(f"{_word(status)}{file.path} ({length(file.size)}) -> {file.target}{remark}", fields)
+        paths = f"{shown(file.path)} ({length(file.size)}) -> {shown(file.target)}"
+        lines.result(f"{_word(status)}{paths}{remark}", fields)
     lines.note(f"{len(files)} documents, {length(sum(file.size for file in files))}. Nothing was sent.")
     return SOME_FAILED if refused else SIGNED
 
@@ -282,10 +284,14 @@ class _Signing:
                 if not interruption.asked:
                     raise
                 cancelled = True
-        self._account_for_the_rest(complete=fault is None and not interruption.asked, cancelled=cancelled)
+            complete = fault is None and not interruption.asked
+            self._account_for_the_rest(display, complete=complete, cancelled=cancelled)
         self._sum_up(time.monotonic() - began)
         if fault is not None:
-            raise fault
+            if not self._told:
+                raise fault
+            complain(fault, debug=self.given.debug)  # whatever it is: something may have been sent
+            return FAULT_OF_ALL
         if self._counts["not_sent"] or cancelled:
             return INTERRUPTED
         return SIGNED if self._counts["signed"] + self._counts["signed_before"] == len(self.files) else SOME_FAILED
@@ -327,33 +333,38 @@ class _Signing:
     def _tell(self, display: Display, file: PlannedFile, result: SignedDocument | SignStashError) -> None:
         fields: dict[str, Any] = {"file": str(file.path)}
         if isinstance(result, SignedDocument):
-            status, text = "signed", f"{file.path} -> {file.target}"
+            status, text = "signed", f"{shown(file.path)} -> {shown(file.target)}"
             fields |= {"saved_as": str(file.target), "operation_id": result.operation_id}
             fields["external_reference"] = result.external_reference
             self._signed_bytes += file.size
         else:
             status = "in_doubt" if result.maybe_processed else "failed"
             message = str(result).replace("overwrite=True", "--force")
-            text = f"{file.path}: {message}"
+            text = f"{shown(file.path)}: {message}"
             fields |= {"error": type(result).__name__, "message": message}
         self._told.add(file)
         self._counts[status] += 1
         display.result(_word(status) + text, {"status": status, **fields}, content_bytes=file.size)
 
-    def _account_for_the_rest(self, *, complete: bool, cancelled: bool) -> None:
+    def _account_for_the_rest(self, display: Display, *, complete: bool, cancelled: bool) -> None:
         """Count the files of which nothing was told."""
-        states = _states(self.journal)
-        in_doubt = set() if self.journal is None else {entry.name for entry in self.journal.entries("set_aside")}
         begun = set(self._sent.values()) if cancelled else set[PlannedFile]()
+        states = _states(self.journal)
+        targets = {real_path(file.target) for file in self.files}
+        entries = [] if self.journal is None else self.journal.entries()
+        elsewhere = {entry.name: entry.state for entry in entries if _place_of(entry) not in targets}
         for file in self.files:
             if file in self._told:
                 continue
             state = states.get(real_path(file.target))
-            lost = file in begun and state in (None, "sent")
-            if lost or state == "set_aside" or (complete and file.path.name in in_doubt):
-                self._counts["in_doubt"] += 1
-            elif state == "signed" or complete:  # a run that is complete passes over nothing else
+            if state is None:  # by what it is called the journal may know it from another folder
+                state = elsewhere.get(file.path.name)
+            if state == "signed":
                 self._counts["signed_before"] += 1
+            elif state == "set_aside" or (file in begun and (self.journal is None or state == "sent")):
+                self._counts["in_doubt"] += 1
+            elif complete:
+                self._tell(display, file, _twin(file))
             else:
                 self._counts["not_sent"] += 1
 
@@ -372,10 +383,24 @@ class _Signing:
     def _advice(self) -> Iterator[str]:
         if self._counts["in_doubt"] and self.journal is not None:
             yield f"What is in doubt: signstash failed list --journal {self.given.journal}"
+        elif self._counts["in_doubt"]:
+            yield "What is in doubt may be signed, and the same command would sign it a second time: ask first."
         if self._counts["not_sent"] and self.journal is not None:
             yield "The same command goes on with what was not sent."
-        elif self._counts["not_sent"]:
+        elif self._counts["not_sent"] and not self._counts["in_doubt"]:
             yield "The same command goes on with what was not sent; what is signed is refused, since its file exists."
+
+
+def _place_of(entry: Entry) -> Path | None:
+    return None if entry.saved_as is None else Path(entry.saved_as)
+
+
+def _twin(file: PlannedFile) -> SignStashError:
+    return InvalidDocumentError(
+        f"{shown(file.path)} was passed over: the journal knows another file of the same name and contents.",
+        "Sign it in a run of its own, with another journal.",
+        document=file.path.name,
+    )
 
 
 async def _saved_elsewhere(error: DocumentNotSavedError, signed: SignedDocument) -> SignStashError:

@@ -10,7 +10,8 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..verification import Verification, verify_file
 from . import SIGNED, SOME_FAILED
-from .display import Lines
+from .display import Lines, shown
+from .plan import files_below
 
 _EXAMPLES: Final = """
 Trust is judged only against the roots that are given; revocation, and whether
@@ -24,6 +25,7 @@ examples:
 
 def _argument_parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=program,
         usage=f"{program} FILES... [options]",
         description="Verify signed files, and folders with all that is below them.",
@@ -68,7 +70,10 @@ def _found(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         if not path.is_dir():
             yield path, Path(path.name)
             continue
-        below = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+        unreadable: list[str] = []
+        below = list(files_below(path, unreadable))
+        if unreadable:
+            raise ConfigurationError(f"{'; '.join(unreadable)}.", "Check permissions.")
         if not below:
             raise ConfigurationError(f"{path} holds no files.", "Name others.")
         yield from ((file, file.relative_to(path)) for file in below)
@@ -86,7 +91,7 @@ def _show(path: Path, found: Verification, lines: Lines) -> None:
     trust = {None: "trust not judged", True: "trusted", False: "not trusted"}[found.trusted]
     about = ", ".join([str(found.signature_type), *signer, *times, trust])
     lines.result(
-        f"{status:<7} {path}: {'; '.join([*found.problems, about])}",
+        f"{status:<7} {shown(path)}: {'; '.join([*found.problems, about])}",
         {
             "status": status,
             "file": str(path),

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m si
         program: What the command is called.
 
     Returns:
-        The exit status.
+        The exit status: 2 if it cannot be served as it is asked for.
     """
     given = argument_parser(program).parse_args(arguments)
     try:
@@ -93,15 +93,13 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m si
             faults=[*given.script, *given.fault],
             seed=given.seed,
         )
-    except OSError as error:
-        sys.stderr.write(f"The sandbox cannot listen on {given.host}:{given.port}: {error.strerror}.\n")
-        return 1
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "there is no such port"
+        return _refused(f"The sandbox cannot listen on {given.host}:{given.port}: {reason}.")
     except sqlite3.Error as error:
-        sys.stderr.write(f"The state cannot be kept in {given.state}: {error}.\n")
-        return 1
+        return _refused(f"The state cannot be kept in {given.state}: {error}.")
     except ValueError as error:
-        sys.stderr.write(f"{error}\n".replace("allow_remote=True", "--allow-remote"))
-        return 1
+        return _refused(str(error).replace("allow_remote=True", "--allow-remote"))
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())  # containers are stopped so
     with sandbox:
@@ -123,6 +121,11 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m si
         except KeyboardInterrupt:
             return 0
     return 0
+
+
+def _refused(why: str) -> int:
+    sys.stderr.write(f"{why}\n")
+    return 2
 
 
 if __name__ == "__main__":

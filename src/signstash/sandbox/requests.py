@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -82,17 +82,20 @@ async def read_multipart(request: Request, validation: Validation) -> SignReques
             files = [item for item in form.getlist("files") if isinstance(item, UploadFile)]
             if len(files) != len(fields["documents"]):
                 raise refused("0.0.2", f"missing files: {len(files)} for {len(fields['documents'])} documents")
-            by_name = {file.filename: file for file in files}
-            if len(by_name) < len(files):
-                by_name = {}  # names that are used twice tell nothing
-            contents = []
-            for item, file in zip(fields["documents"], files, strict=True):
-                document = item["documentRequest"]
-                named = by_name.get(document["name"]) or by_name.get(document["externalReference"])
-                contents.append(await (named or file).read())
+            documents = [item["documentRequest"] for item in fields["documents"]]
+            contents = [await file.read() for file in _in_order(files, documents)]
     except HTTPException as error:  # Starlette's word on a multipart body that is none
         raise refused("0.0.2", f"malformed multipart: {error.detail}") from error
     return SignRequest(fields, contents)
+
+
+def _in_order(files: Sequence[UploadFile], documents: Sequence[Mapping[str, Any]]) -> Sequence[UploadFile]:
+    """The files in the order of their documents, by whichever of both names tells all of them apart."""
+    by_name = {file.filename: file for file in files}
+    for field in ("name", "externalReference"):
+        if len(by_name) == len(files) and by_name.keys() == {document[field] for document in documents}:
+            return [by_name[document[field]] for document in documents]
+    return files
 
 
 def parsed(body: bytes) -> Any:

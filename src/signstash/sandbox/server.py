@@ -67,6 +67,7 @@ class Sandbox(SandboxApplication):
                 log_level="warning",
                 access_log=False,
                 lifespan="off",
+                timeout_graceful_shutdown=1,
                 ws="none",
             )
         )
@@ -89,7 +90,9 @@ class Sandbox(SandboxApplication):
 
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         def hang_up(abruptly: bool) -> None:
-            transport = self._connections[scope["client"]]
+            transport = self._connections.get(scope["client"])
+            if transport is None:  # who asked has gone
+                return
             if abruptly:
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 transport.abort()

@@ -142,7 +142,10 @@ class Scenarios:
         self._fails(f"api_error({code!r})", answer, times, ends_token=code == "0.0.10")
 
     def clear_scenarios(self) -> None:
-        """End all scenarios: from now on everything goes well."""
+        """End all scenarios: from now on everything goes well.
+
+        A client whose credentials were refused asks again after 30 seconds, also here; a new one asks at once.
+        """
         for script in self._scripts():
             script.clear()
 
