@@ -190,6 +190,17 @@ class TestRawRequests:
         contents = [cms.ContentInfo.load(item)["content"]["encap_content_info"]["content"].native for item in held]
         assert contents == [b"A", b"B"]
 
+    def test_multipart_files_whose_names_do_not_tell_go_by_their_order(self, http: httpx.Client) -> None:
+        fields = self.fields("b.bin", "c.bin")
+        described = {"signRequest": (None, json.dumps(fields).encode(), "application/json")}
+        files = [("files", ("a.bin", b"A")), ("files", ("b.bin", b"B"))]
+
+        answer = http.post(MULTIPART_PATH, files=[*files, *described.items()])
+
+        held = [base64.b64decode(item["signedContent"]) for item in answer.json()["documentList"]]
+        contents = [cms.ContentInfo.load(item)["content"]["encap_content_info"]["content"].native for item in held]
+        assert contents == [b"A", b"B"]
+
     @pytest.mark.parametrize("asked", [False, None])
     def test_contents_come_back_only_if_asked_for(self, http: httpx.Client, asked: bool | None) -> None:
         answer = http.post(BASE64_PATH, json=self.fields() | {"returnSignedContent": asked})

@@ -163,6 +163,18 @@ class TestRequests:
 
         assert time.perf_counter() - began >= 3 * 0.05
 
+    async def test_it_does_not_wait_for_who_has_gone(self, capfd: pytest.CaptureFixture[str]) -> None:
+        late = [Fault("latency", seconds=0.5, times=1), Fault("reset_after", times=1), Fault("latency", seconds=3600)]
+        async with Sandbox(faults=late) as sandbox:
+            async with SignStash(**sandbox.credentials, timeout=0.2) as client:
+                for _ in range(2):
+                    with pytest.raises(OutcomeUnknownError):
+                        await client.sign(document())
+            began = time.perf_counter()
+
+        assert time.perf_counter() - began < 10
+        assert "KeyError" not in capfd.readouterr().err
+
     def test_random_latency_has_a_bound_and_repeats(self) -> None:
         def delays() -> list[float]:
             faults = Faults([Fault("random_latency", seconds=2)], seed=3)
