@@ -45,7 +45,7 @@ class TestAgainstASandbox:
             ("ok", "settings"), ("ok", "token server"), ("ok", "clock"), ("ok", "service"), ("ok", "token"),
             ("ok", "definition"), ("ok", "definition"), ("ok", "access"),
         ]  # fmt: skip
-        assert "OpenAPI 3.0.1" in text(ended, "definition")
+        assert "OpenAPI 3." in text(ended, "definition")
         assert sandbox.signatures.total() == signed
 
     def test_a_small_pdf_is_signed_if_that_is_asked_for(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
