@@ -206,7 +206,7 @@ class _Interruption:
             self._task.cancel()
         elif not self.asked:
             self.asked = True
-            self._display.note("Waiting for what is in flight. Once more ends it at once, also a pause before another try.")
+            self._display.note("Waiting for what is in flight. Once more ends it at once, also a pause between tries.")
 
 
 class _Waiting(logging.Handler):

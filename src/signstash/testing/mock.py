@@ -76,8 +76,9 @@ class MockSignStash(Scenarios):
     `clear_scenarios`.
 
     When the block ends, a request that nothing was mocked for fails the test, also if the application has swallowed its
-    error; so does a scenario that took place never, or less often than it was told to, and a route of your own that was
-    never called. Pauses before another try take no time.
+    error (which is not seen while another respx router is active: that may have answered); so does a scenario that took
+    place never, or less often than it was told to, and a route of your own that was never called. Pauses before another
+    try take no time.
 
     Attributes:
         routes: The mock's own routes.
