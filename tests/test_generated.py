@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+import traceback
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -42,6 +43,7 @@ from signstash._generated.api.operation_management import (
     get_status,
     resend_delivery_mails,
 )
+from signstash._generated.errors import UnexpectedStatus
 from signstash._generated.types import UNSET, parse_datetime
 from tests.conftest import (
     BASE_URL,
@@ -390,6 +392,46 @@ class TestStatus:
         for ask in (client.get_status, partial(get_status.asyncio, client=client.generated)):
             with pytest.raises(error):
                 await ask(7)
+
+    @pytest.mark.parametrize(
+        ("status_code", "answer", "why"),
+        [
+            (201, {"json": {"id": 7}}, "has a status that the definition does not name"),
+            (204, {}, "has a status that the definition does not name"),
+            (200, {"html": "<html>Login</html>"}, "is not JSON"),
+            (200, {"json": ["FT 2026/31"]}, "does not fit the definition (AttributeError)"),
+            (200, {"json": {"creationDate": "FT 2026/31"}}, "does not fit the definition (ValueError)"),
+            (200, {"json": {"issuerCompany": "FT 2026/31"}}, "does not fit the definition (AttributeError)"),
+        ],
+    )
+    async def test_a_success_that_the_generated_parser_cannot_read_is_an_error_of_ours(
+        self, client: SignStash, service: MockedService, status_code: int, answer: Any, why: str
+    ) -> None:
+        service.router.get(STATUS_URL).respond(status_code, **answer)
+
+        with pytest.raises(UnexpectedAnswerError) as caught:
+            await get_status.asyncio(7, client=client.generated)
+
+        assert why in str(caught.value)
+        assert "FT 2026/31" not in "".join(traceback.format_exception(caught.value))
+        assert caught.value.status_code == status_code
+        assert not caught.value.maybe_processed
+
+    async def test_one_that_changed_something_may_have_been_processed(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        service.router.post(path__regex="/delivery/").respond(202)
+
+        with pytest.raises(UnexpectedAnswerError) as caught:
+            await resend_delivery_mails.asyncio(7, False, client=client.generated, body=["ana@example.test"])
+
+        assert caught.value.maybe_processed
+
+    def test_without_the_facade_it_is_the_generated_parser_s_own(self) -> None:
+        with pytest.raises(UnexpectedStatus):
+            get_status._build_response(
+                client=Client(BASE_URL, raise_on_unexpected_status=True), response=httpx.Response(201)
+            )
 
 
 class TestTimeouts:

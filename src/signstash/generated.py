@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, NoReturn, cast
 
 import httpx
 
 from ._generated import AuthenticatedClient
-from .answers import NOT_JSON, json_value, unreadable_answer
-from .errors import ConfigurationError
-from .exchange import Exchange
-from .operations import any_operation
+from ._generated.errors import UnexpectedStatus
+from .answers import NOT_JSON, json_value
+from .errors import ConfigurationError, SignStashError
+from .exchange import Answer, Exchange
+from .operations import Call, any_operation
 from .tracing import call_span
 
 
@@ -22,9 +24,8 @@ class GeneratedClient(AuthenticatedClient):
 
         operation = await get_status.asyncio(7, client=client.generated)
 
-    Only the asynchronous functions can be used. Whatever keeps a request from success is raised as a `SignStashError`.
-    A success is read by the generated parser: one with a status that the definition does not name is a generated
-    `UnexpectedStatus`, and one that lacks a required field a `KeyError`.
+    Only the asynchronous functions can be used. Whatever keeps a request from success is raised as a `SignStashError`,
+    and a success that does not fit the definition as an `UnexpectedAnswerError`.
 
     Args:
         exchange: How requests reach the service.
@@ -58,24 +59,30 @@ class _Requests:
         call = await asyncio.to_thread(any_operation, **arguments)
         with call_span("generated"):
             answer = await self._exchange.send(call)
-        headers = httpx.Headers(answer.headers)
-        # The body has been decompressed and put together.
-        for name in ("content-encoding", "content-length", "transfer-encoding"):
-            headers.pop(name, None)
-        response = _Answer(answer.status_code, headers=headers, content=answer.body)
-        response.changes_state = call.changes_state
-        return response
+        return _Answer(answer, call)
 
 
 class _Answer(httpx.Response):
     """An answer whose body is read as the facade reads it."""
 
-    changes_state = False
+    def __init__(self, answer: Answer, call: Call) -> None:
+        headers = httpx.Headers(answer.headers)
+        # The body has been decompressed and put together.
+        for name in ("content-encoding", "content-length", "transfer-encoding"):
+            headers.pop(name, None)
+        super().__init__(answer.status_code, headers=headers, content=answer.body)
+        self._unreadable = partial(answer.unreadable, call)
 
     def json(self, **_: Any) -> Any:
         value = json_value(self.content)
         if value is NOT_JSON:
-            raise unreadable_answer(
-                self.status_code, self.headers, self.content, "is not JSON", maybe_processed=self.changes_state
-            )
+            raise self._unreadable("is not JSON")
         return value
+
+    def unreadable(self, failure: Exception) -> Exception:
+        """What is raised for a failure of the generated parser, whose text may hold contents of documents."""
+        if isinstance(failure, SignStashError):
+            return failure
+        if isinstance(failure, UnexpectedStatus):
+            return self._unreadable("has a status that the definition does not name")
+        return self._unreadable(f"does not fit the definition ({type(failure).__name__})")

@@ -1,6 +1,6 @@
 """Contains some shared types for properties"""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, BinaryIO, Generic, Literal, TypeVar
 from urllib.parse import quote
@@ -96,6 +96,17 @@ def path_segment(value: object) -> str:
 T = TypeVar("T")
 
 
+def read_answer(parse: Callable[..., T], *, client: Any, response: Any) -> T:
+    """What an answer holds; an answer that knows how is asked for the error if it cannot be read"""
+    try:
+        return parse(client=client, response=response)
+    except Exception as error:
+        if not hasattr(response, "unreadable"):
+            raise
+        failure = error
+    raise response.unreadable(failure)
+
+
 @define
 class Response(Generic[T]):
     """A response from an endpoint"""
@@ -116,5 +127,6 @@ __all__ = [
     "hide_contents",
     "parse_datetime",
     "path_segment",
+    "read_answer",
     "without_null",
 ]

@@ -7,7 +7,7 @@ from ...client import AuthenticatedClient, Client
 from ...models.error_response import ErrorResponse
 from ...models.sign_operation import SignOperation
 from ...models.sign_request_base_64_document import SignRequestBase64Document
-from ...types import Response
+from ...types import Response, read_answer
 
 
 def _get_kwargs(
@@ -80,7 +80,7 @@ def _build_response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=read_answer(_parse_response, client=client, response=response),
     )
 
 

@@ -6,7 +6,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error_response import ErrorResponse
 from ...models.sign_operation import SignOperation
-from ...types import Response, path_segment
+from ...types import Response, path_segment, read_answer
 
 
 def _get_kwargs(
@@ -73,7 +73,7 @@ def _build_response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=read_answer(_parse_response, client=client, response=response),
     )
 
 

@@ -6,7 +6,7 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error_response import ErrorResponse
-from ...types import File, Response, path_segment
+from ...types import File, Response, path_segment, read_answer
 
 
 def _get_kwargs(
@@ -72,7 +72,7 @@ def _build_response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=read_answer(_parse_response, client=client, response=response),
     )
 
 
