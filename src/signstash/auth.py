@@ -49,7 +49,7 @@ TOKEN_ATTEMPTS: Final = 3
 REJECTION_PAUSE: Final = 30.0
 """Seconds for which refused credentials are not sent again: calls fail at once, with the same error."""
 RENEWAL_PAUSE: Final = 5.0
-"""Seconds until a failed early renewal is tried again."""
+"""Seconds until a failed early renewal is tried again, and a token that was refused when it was new is replaced."""
 LIFETIME_IF_UNSAID: Final = 300.0
 """Seconds that a token is kept if the token server does not say how long it lives."""
 
@@ -85,7 +85,7 @@ class TokenAuth(httpx.Auth):
       thirty seconds, or last twentieth if that is shorter.
     - A refused token (HTTP 401 without a licence code, or code `0.0.10`) is dropped, unless a newer one has already
       taken its place, and the request is sent once more with a new one, byte for byte the same. If that is
-      refused too, `TokenRejectedError` is raised.
+      refused too, `TokenRejectedError` is raised, and no other token is asked for during `RENEWAL_PAUSE` seconds.
     - Refused credentials are not sent again for `REJECTION_PAUSE` seconds, lest the account be locked.
     - The token goes to the origins of `base_urls` and nowhere else. (A client of your own that follows redirects keeps
       it when a host sends it on to its own https.)
@@ -147,6 +147,7 @@ class TokenAuth(httpx.Auth):
         self._renewal: asyncio.Task[_Token | SignStashError] | None = None
         self._next_early_renewal = -math.inf
         self._rejection: tuple[CredentialsRejectedError, float] | None = None
+        self._refused_when_new: tuple[_Token, float] | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -186,21 +187,24 @@ class TokenAuth(httpx.Auth):
             token = await self._current_token()
             request.headers["Authorization"] = f"Bearer {token.value.reveal()}"
             response = yield request
-            if await token_refusal(response) is None:
-                return
-            self._drop(token)
-            if isinstance(stream, RequestBody):
-                stream.refused()
-            logger.debug("token refused by %s with HTTP %d; replacing it", request.url.host, response.status_code)
-            token = await self._current_token()
-            request.headers["Authorization"] = f"Bearer {token.value.reveal()}"
-            response = yield request
             refusal = await token_refusal(response)
+            if refusal is None:
+                return
+            if self._may_be_replaced(token):
+                self._drop(token)
+                if isinstance(stream, RequestBody):
+                    stream.refused()
+                logger.debug("token refused by %s with HTTP %d; replacing it", request.url.host, response.status_code)
+                token = await self._current_token()
+                request.headers["Authorization"] = f"Bearer {token.value.reveal()}"
+                response = yield request
+                refusal = await token_refusal(response)
+                if refusal is not None:
+                    self._refused_when_new = token, self._clock() + RENEWAL_PAUSE
         finally:
             if kept is not None:
                 await kept.aclose()
         if refusal is not None:
-            self._drop(token)
             raise TokenRejectedError(
                 f"The service refused the access token of {self.client_id}, and a newly issued one as well: "
                 f"{refusal.problem}",
@@ -260,6 +264,11 @@ class TokenAuth(httpx.Auth):
         # A refusal that comes late is about an older token, and must not cost the new one.
         if self._token is token:
             self._token = None
+
+    def _may_be_replaced(self, token: _Token) -> bool:
+        """Whether another token may be better than this one, which was refused."""
+        refused, until = self._refused_when_new or (None, 0.0)
+        return token is not refused or self._clock() >= until
 
     def _is_renewing(self) -> bool:
         return (

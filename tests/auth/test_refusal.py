@@ -182,12 +182,36 @@ class TestSecondRefusal:
         assert refused.value.maybe_processed is False
         assert tokens(vendor) == ["token-1", "token-2"]
 
-    async def test_the_refused_new_token_is_not_used_again(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_it_is_replaced_after_a_pause(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.refused |= {"token-1", "token-2"}
         await failure_of(client)
+        vendor.clock.now += 4.9
+        assert type(await failure_of(client)) is TokenRejectedError
+        assert tokens(vendor) == ["token-1", "token-2", "token-2"]
+
+        vendor.clock.now += 0.1
+        assert (await call(client)).status_code == 200
+        assert tokens(vendor)[3:] == ["token-2", "token-3"]
+
+    async def test_calls_that_are_all_refused_do_not_ask_the_token_server_each_time(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.answer = lambda _: httpx.Response(**REFUSALS["spring"])
+        for _ in range(20):
+            await failure_of(client)
+            vendor.clock.now += 1
+
+        assert len(vendor.token_requests) == 5  # two, and one more every five seconds
+
+    async def test_a_token_that_is_taken_after_all_serves_at_once(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.refused |= {"token-1", "token-2"}
+        await failure_of(client)
+        vendor.refused.clear()
 
         assert (await call(client)).status_code == 200
-        assert tokens(vendor) == ["token-1", "token-2", "token-3"]
+        assert tokens(vendor) == ["token-1", "token-2", "token-2"]
 
 
 class TestLateRefusal:
