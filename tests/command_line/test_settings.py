@@ -149,6 +149,15 @@ class TestSecret:
 
         assert run("sign", "../invoices", "--config", path).status == 0
 
+    def test_its_file_may_be_in_the_home_folder(
+        self, bare: None, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path("home").mkdir()
+        Path("home/secret").write_text("sandbox-secret")
+        monkeypatch.setenv("HOME", "home")
+
+        assert run("sign", "invoices", *config(sandbox, secret_file="~/secret")).status == 0
+
     def test_from_a_command(self, bare: None, run: Run, sandbox: Sandbox) -> None:
         assert run("sign", "invoices", *config(sandbox), "--secret-command", PRINT_SECRET).status == 0
 

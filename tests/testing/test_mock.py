@@ -288,7 +288,10 @@ async def test_a_missing_certificate_concerns_every_document(mock: MockSignStash
 
 async def test_what_was_signed_can_be_asked_for(mock: MockSignStash, tmp_path: Path) -> None:
     mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR")
-    batch = await mock.client.sign_batch([invoice(external_reference="FT/1"), invoice("bad.pdf")])
+    batch = await mock.client.sign_batch(
+        [invoice(external_reference="FT/1"), invoice("bad.pdf")],
+        preservation=Preservation(deliver_to=["ana@example.pt"]),
+    )
 
     number = await mock.client.get_operation_id("FT/1")
     status = await mock.client.get_status(number)
@@ -298,6 +301,10 @@ async def test_what_was_signed_can_be_asked_for(mock: MockSignStash, tmp_path: P
 
     assert number == batch.operation.id
     assert (status.id, status.status) == (number, "EXECUTION_ERROR")
+    assert status.issuer_client_service_alias == mock.credentials["client_id"]
+    assert operation.delivery_info
+    assert operation.delivery_info.person_receiver
+    assert operation.delivery_info.person_receiver[0].email == "ana@example.pt"
     contents = [item.signed_content or "" for item in operation.document_list or ()]
     assert [content[:6] for content in contents] == ["JVBERi", ""]
     assert batch.outcomes[0].signed
