@@ -21,6 +21,7 @@ from signstash import (
     Document,
     DuplicateReferenceError,
     InvalidDocumentError,
+    Journal,
     OutcomeUnknownError,
     Preservation,
     RetryPolicy,
@@ -397,6 +398,59 @@ class TestConfiguration:
     def test_authentication_of_another_kind_needs_an_alias(self) -> None:
         with pytest.raises(ConfigurationError, match="client_id"):
             SignStash(BASE_URL, auth=httpx.BasicAuth("a", "b"))
+
+
+class TestArguments:
+    """What is of another type than it should be is named before anything is sent or written."""
+
+    @pytest.mark.parametrize(
+        ("call", "problem"),
+        [
+            (lambda client: client.sign(pdf(), save_to=7), "save_to is 7"),
+            (lambda client: client.sign(pdf(), save_to=""), "save_to is ''"),
+            (lambda client: client.sign(pdf(), save_to="a.pdf", overwrite="no"), "overwrite is 'no'"),
+            (lambda client: client.sign_batch([pdf()], save_to=b"signed"), "save_to is b'signed'"),
+            (lambda client: client.sign_batch([pdf()], save_to="", overwrite=True), "save_to is ''"),
+            (lambda client: client.get_operation(7, include_content="yes"), "include_content is 'yes'"),
+            (lambda client: client.download_documents(7, 7), "save_to is 7"),
+            (lambda client: client.download_documents(7, "a", overwrite=1), "overwrite is 1"),
+            (lambda client: client.resend_mails(7, ["a@b"], attach_documents="no"), "attach_documents is 'no'"),
+        ],
+    )
+    async def test_of_calls(self, client: SignStash, service: MockedService, call: Any, problem: str) -> None:
+        with pytest.raises(ConfigurationError, match=problem):
+            await call(client)
+        assert len(service.router.calls) == 0
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("save_to", 7),
+            ("save_to", ""),
+            ("overwrite", "no"),
+            ("journal", "november.journal"),
+            ("progress", 7),
+            ("in_flight", 0),
+            ("in_flight", True),
+            ("batch_documents", "50"),
+            ("batch_bytes", 0.5),
+            ("unknown_outcomes", "ask"),
+        ],
+    )
+    def test_of_a_run(self, client: SignStash, name: str, value: Any) -> None:
+        given: dict[str, Any] = {"save_to": "signed", name: value}
+        with pytest.raises(ConfigurationError, match=f"{name} is {value!r}"):
+            client.sign_all([pdf()], **given)
+
+    def test_of_a_journal(self) -> None:
+        path: Any = 7
+        with pytest.raises(ConfigurationError, match="path is 7"):
+            Journal(path)
+
+    async def test_preservation_is_named_by_what_it_can_be(self, client: SignStash) -> None:
+        kept: Any = "yes"
+        with pytest.raises(InvalidDocumentError, match="of type Preservation or PreservationInfo"):
+            await client.sign(pdf(), preservation=kept)
 
 
 class TestLifetime:

@@ -248,13 +248,21 @@ class TestSources:
             (lambda desk: io.StringIO("%PDF-"), "text mode"),
             (lambda desk: 7, "int"),
             (lambda desk: None, "NoneType"),
+            (lambda desk: " <invoice/>", "as bytes"),
+            (lambda desk: base64.b64encode(bytes(5000)).decode(), "as bytes"),
         ],
-        ids=["text file", "StringIO", "number", "None"],
+        ids=["text file", "StringIO", "number", "None", "XML as text", "base64"],
     )
     def test_what_can_be_no_source_is_refused_at_once(self, desk: Desk, give: Any, named: str) -> None:
         with pytest.raises(InvalidDocumentError, match=f"Document a.pdf: .*{named}") as failed:
             Document.pdf(give(desk), name="a.pdf")
         assert failed.value.document == "a.pdf"
+        assert len(str(failed.value)) < 200
+
+    @pytest.mark.parametrize("source", [None, 7, ["a.pdf"]])
+    def test_also_without_a_name(self, source: Any) -> None:
+        with pytest.raises(InvalidDocumentError, match=f"Its contents are of type {type(source).__name__}"):
+            Document.pdf(source)
 
     @pytest.mark.parametrize(
         ("give", "named"),

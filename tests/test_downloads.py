@@ -371,6 +371,7 @@ class TestFiles:
 
         def lose_the_folder(_: httpx.Request) -> httpx.Response:
             folder.rmdir()
+            folder.touch()
             return token_answer()
 
         service.token.mock(side_effect=lose_the_folder)

@@ -311,6 +311,11 @@ class TestOwnClasses:
         assert isinstance(error, CertificateNotProvisionedError)
         assert error.error_code == "2.1.7"
 
+    @pytest.mark.parametrize("value", [[CertificateNotProvisionedError], "2.1.7"])
+    def test_what_is_no_mapping_is_refused(self, value: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"error_classes is .*not a mapping"):
+            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes=value)
+
     @pytest.mark.parametrize("value", [ValueError, "ServiceError", None, ConnectionFailedError])
     def test_what_is_no_such_class_is_refused_at_once(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"error_classes.*2\.1\.7"):

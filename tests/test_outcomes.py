@@ -15,6 +15,7 @@ import attrs
 import pytest
 
 from signstash import (
+    ConfigurationError,
     Document,
     DocumentNotSavedError,
     DocumentNotSignedError,
@@ -114,7 +115,7 @@ class TestSave:
         assert contents_of(tmp_path) == {"a.pdf": b"signed"}
 
     @pytest.mark.parametrize("overwrite", [False, True])
-    @pytest.mark.parametrize("place", ["missing/a.pdf", "folder", "folder/a.pdf/b.pdf", "a\0b", "x" * 300])
+    @pytest.mark.parametrize("place", ["folder", "folder/a.pdf/b.pdf", "a\0b", "x" * 300])
     async def test_where_it_cannot_be_written(self, tmp_path: Path, place: str, overwrite: bool) -> None:
         (tmp_path / "folder").mkdir()
         (tmp_path / "folder" / "a.pdf").write_bytes(b"old")
@@ -125,6 +126,27 @@ class TestSave:
         assert repr(str(tmp_path / place))[1:-1] in repr(str(failed.value))
         assert isinstance(failed.value.__cause__, OSError | ValueError)
         assert contents_of(tmp_path) == before
+
+    async def test_folders_are_made(self, tmp_path: Path) -> None:
+        await signed_document().save(tmp_path / "2026" / "11" / "a.pdf")
+
+        assert (tmp_path / "2026" / "11" / "a.pdf").read_bytes() == b"signed"
+
+    async def test_a_folder_is_told_as_one(self, tmp_path: Path) -> None:
+        with pytest.raises(DocumentNotSavedError, match="It is a folder"):
+            await signed_document().save(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            ({"path": 7}, "path is 7"),
+            ({"path": ""}, "path is ''"),
+            ({"path": "a.pdf", "overwrite": "no"}, "overwrite is 'no'"),
+        ],
+    )
+    async def test_arguments_of_other_types_are_refused(self, arguments: Any, problem: str) -> None:
+        with pytest.raises(ConfigurationError, match=problem):
+            await signed_document().save(**arguments)
 
     @pytest.mark.parametrize("overwrite", [False, True])
     async def test_nothing_is_left_of_a_file_that_could_not_be_finished(

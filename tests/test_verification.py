@@ -118,6 +118,11 @@ def other_root() -> bytes:
 
 
 class TestWhatDoesNot:
+    async def test_the_original_is_a_document(self, signed: dict[str, SignedDocument]) -> None:
+        path: Any = "invoice.pdf"
+        with pytest.raises(InvalidDocumentError, match=r"type str. Make it with Document\.pdf"):
+            await signed["PAdES"].verify(path)
+
     @pytest.mark.parametrize("kind", KINDS)
     async def test_another_root_of_the_same_name(
         self, signed: dict[str, SignedDocument], kind: str, caplog: pytest.LogCaptureFixture

@@ -7,10 +7,10 @@ import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 
+from .configuration import refuse_flags
 from .contents import digest_of, look_at
 from .documents import Document
 from .errors import (
@@ -20,7 +20,7 @@ from .errors import (
     InvalidDocumentError,
     SignStashError,
 )
-from .files import make_folder, sync_folder
+from .files import make_folder, path_from, sync_folder
 from .journal import Entry, Journal, State
 from .outcomes import Outcome, SignedDocument
 from .runs import Planned
@@ -39,16 +39,11 @@ def _is_there(path: Path) -> bool:
 
 def file_or_folder(save_to: SaveTo) -> SaveTo:
     """What `save_to` means for one document: a folder if it is there or ends with a slash, and else the file."""
-    if not isinstance(save_to, str | os.PathLike):
+    if callable(save_to):
         return save_to
-    path = Path(save_to)
+    path = path_from("save_to", save_to)
     is_folder = str(save_to).endswith(("/", os.sep))
     return lambda document: path / document.name if is_folder or path.is_dir() else path
-
-
-def _refuse_other_types(_: object, __: object, save_to: Any) -> None:
-    if not callable(save_to) and not isinstance(save_to, str | os.PathLike):
-        raise ConfigurationError(f"save_to is {save_to!r}.", "Give a path, or a function that gives paths.")
 
 
 @attrs.frozen(kw_only=True)
@@ -60,8 +55,8 @@ class SignedFiles:
         overwrite: Whether files that are there already are replaced.
     """
 
-    save_to: SaveTo = attrs.field(validator=_refuse_other_types)
-    overwrite: bool
+    save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or path_from("save_to", value))
+    overwrite: bool = attrs.field(validator=lambda _, __, value: refuse_flags(overwrite=value))
     _claimed: set[Path] = attrs.field(init=False, factory=set[Path])
     _folders: set[Path] = attrs.field(init=False, factory=set[Path])
 

@@ -370,7 +370,11 @@ class SignStash(Consultation):
         if unknown_outcomes not in get_args(UnknownOutcomes):
             choices = ", ".join(get_args(UnknownOutcomes))
             raise ConfigurationError(f"unknown_outcomes is {unknown_outcomes!r}.", f"Give one of {choices}.")
+        if progress is not None and not callable(progress):
+            raise ConfigurationError(f"progress is {progress!r}.", "Give a function that takes a Progress.")
         kept = preservation_from(preservation)
+        if journal is not None and not isinstance(journal, Journal):
+            raise ConfigurationError(f"journal is {journal!r}.", "Give a Journal, such as Journal('november.journal').")
         if journal is not None and save_to is None:
             raise ConfigurationError(
                 "A journal was given without save_to.", "Give both: what it calls signed must be saved."

@@ -10,7 +10,7 @@ import logging
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Final, Literal, NoReturn, Self, TypedDict
+from typing import Any, Final, Literal, NoReturn, Self, TypedDict
 
 import httpx
 
@@ -222,8 +222,10 @@ def origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def error_class_problems(error_classes: Mapping[str, object]) -> list[str]:
+def error_class_problems(error_classes: Any) -> list[str]:
     """What is wrong with a user's own classes for error codes."""
+    if not isinstance(error_classes, Mapping):
+        return [f"error_classes is {error_classes!r}, not a mapping of codes to classes"]
     return [
         f"error_classes[{code!r}] is {kind!r}, not a subclass of ApiError"
         for code, kind in error_classes.items()
@@ -238,6 +240,17 @@ def client_problems(**clients: object) -> list[str]:
         for name, client in clients.items()
         if client is not None and not inspect.iscoroutinefunction(getattr(client, "send", None))
     ]
+
+
+def refuse_flags(**flags: object) -> None:
+    """Refuse what is neither True nor False: a text would count as True, whatever it says.
+
+    Raises:
+        ConfigurationError: If there is such a value.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{name} is {value!r}.", "Give True or False.")
 
 
 def verification_problems(verify_signatures: object) -> list[str]:

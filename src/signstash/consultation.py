@@ -10,8 +10,10 @@ from pathlib import Path
 
 from .answers import json_object, json_value
 from .archives import UnusableArchiveError, extract
+from .configuration import refuse_flags
 from .errors import DocumentNotSavedError, InvalidDocumentError
 from .exchange import Answer
+from .files import path_from
 from .models import BaseOperation, SignOperation
 from .operations import CONTENT_LIMIT, Call, detail, operation_id, resend_mails, status
 from .operations import documents as documents_of
@@ -76,6 +78,7 @@ class Consultation(ABC):
         Raises:
             SignStashError: If the service was not reached, or refused.
         """
+        refuse_flags(include_content=include_content)
         call = detail(operation_id, include_content=include_content)
         answer = await self._ask(call)
 
@@ -107,11 +110,13 @@ class Consultation(ABC):
             DocumentNotSavedError: If a file is there already or cannot be written.
             SignStashError: If the service was not reached, refused, or did not send a ZIP file.
         """
+        refuse_flags(overwrite=overwrite)
+        folder = path_from("save_to", save_to)
         call = documents_of(operation_id)
         answer = await self._ask(call)
         try:
             return await asyncio.to_thread(
-                extract, answer.contents[""], Path(save_to), overwrite=overwrite, limit=CONTENT_LIMIT
+                extract, answer.contents[""], folder, overwrite=overwrite, limit=CONTENT_LIMIT
             )
         except UnusableArchiveError as error:
             raise answer.unreadable(call, str(error)) from error.__cause__
@@ -121,7 +126,7 @@ class Consultation(ABC):
             ) from error
         except OSError as error:
             raise DocumentNotSavedError(
-                f"{error.filename or save_to} cannot be written: {error.strerror}.",
+                f"{error.filename or folder} cannot be written: {error.strerror}.",
                 "Check folder, permissions and space, then download again.",
             ) from error
 
@@ -138,6 +143,7 @@ class Consultation(ABC):
         Raises:
             SignStashError: If the service was not reached, or refused.
         """
+        refuse_flags(attach_documents=attach_documents)
         refuse_addresses("recipients", recipients)
         if not recipients:
             raise InvalidDocumentError("recipients is empty.", "Name who gets the mails.")

@@ -33,6 +33,8 @@ class Readable(Protocol):
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
 """Where contents come from: a path, the bytes themselves, or a file opened for reading in binary mode."""
 
+_LONGEST_PATH: Final = 4096
+"""Characters that a path may have (Linux); contents in base64, given by mistake, have more."""
 _HEADER: Final = 1024
 """Bytes at the start of a file in which PDF readers look for `%PDF-`."""
 
@@ -82,15 +84,17 @@ def contents_of(source: Any) -> Contents:
     Raises:
         InvalidDocumentError: If it cannot be contents.
     """
+    if isinstance(source, str) and (source.lstrip()[:1] == "<" or len(source) > _LONGEST_PATH):
+        raise InvalidDocumentError("Its contents are given as a text, which would be a path.", "Give them as bytes.")
     if isinstance(source, str | os.PathLike):
         return InPath(Path(source))
     if isinstance(source, bytes | bytearray | memoryview):
         return InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
     if isinstance(source, io.TextIOBase):
-        raise InvalidDocumentError("its file is opened in text mode.", "Open it with mode 'rb'.")
+        raise InvalidDocumentError("Its file is opened in text mode.", "Open it with mode 'rb'.")
     if not callable(getattr(source, "read", None)):
         raise InvalidDocumentError(
-            f"its contents are of type {type(source).__name__}.", "Give a path, bytes, or a file opened with mode 'rb'."
+            f"Its contents are of type {type(source).__name__}.", "Give a path, bytes, or a file opened with mode 'rb'."
         )
     try:
         start = source.tell() if source.seekable() else None

@@ -231,5 +231,6 @@ def _own_name(source: Source) -> str:
         return Path(source).name
     name = getattr(source, "name", None)
     if not isinstance(name, str):
+        contents_of(source)  # what cannot be a document is told as such
         raise InvalidDocumentError("The document has no name.", "Give one with name='invoice.pdf'.")
     return Path(name).name

@@ -16,8 +16,20 @@ from typing import Any, Final
 import attrs
 
 from .contents import Contents, InMemory, InPath, Opened, look_at, read
+from .errors import ConfigurationError
 
 _APPENDING: Final = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+
+
+def path_from(name: str, value: object) -> Path:
+    """The path that an argument gives.
+
+    Raises:
+        ConfigurationError: If it is something else, or empty: then files would come to be in the current folder.
+    """
+    if not isinstance(value, str | os.PathLike) or value == "":
+        raise ConfigurationError(f"{name} is {value!r}.", "Give a path.")
+    return Path(value)
 
 
 class TemporaryFile:
@@ -31,7 +43,7 @@ class TemporaryFile:
         self._flags = _APPENDING | os.O_CREAT | os.O_EXCL
         self._mode = 0o600 if folder is None else 0o666  # among other people's files nobody else may read it
         self.path: Path = _beside(Path(tempfile.gettempdir(), "signed") if folder is None else folder / "signed")
-        self.remove: weakref.finalize[..., Any] = weakref.finalize(self, self.path.unlink, missing_ok=True)
+        self.remove: weakref.finalize[..., Any] = weakref.finalize(self, _remove, self.path)
 
     def append(self, blocks: Iterable[bytes]) -> None:
         """Write more. Blocks: call it in a thread.
@@ -47,6 +59,11 @@ class TemporaryFile:
         """Leave the file to the caller, who gives it its name."""
         self.remove.detach()
         return self.path
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # nobody is there any more who could be told
+        path.unlink()
 
 
 @attrs.frozen
@@ -82,6 +99,8 @@ def place(contents: Contents, target: Path, *, overwrite: bool, move: bool = Fal
         InvalidDocumentError: If the contents cannot be read.
         OSError: If it cannot be written.
     """
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "It is a folder", str(target))
     if not overwrite and os.path.lexists(target):
         raise FileExistsError(target)
     if move and isinstance(contents, InTemporaryFile) and contents.file.path.parent == target.parent:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self, get_args
 import attrs
 
 from .errors import ConfigurationError
+from .files import path_from
 
 State = Literal["planned", "sent", "signed", "failed", "set_aside", "requeued"]
 """What is known of a document.
@@ -101,7 +102,7 @@ class Journal:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+        self._path = path_from("path", path)
         self._lock = threading.Lock()
         self._running = False
         self._closed = False

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import UnionType
-from typing import Final, TypedDict, TypeVar
+from typing import Any, Final, TypedDict, TypeVar, get_args
 
 import attrs
 
@@ -256,7 +256,8 @@ def _refuse_types(**given: tuple[object, type | UnionType]) -> None:
     """Refuse values of another type than the one that is named beside them; None is none."""
     for name, (value, kind) in given.items():
         if value is not None and not isinstance(value, kind):
-            wanted = getattr(kind, "__name__", str(kind))
+            kinds: tuple[Any, ...] = get_args(kind) or (kind,)
+            wanted = " or ".join(item.__name__ for item in kinds)
             raise InvalidDocumentError(f"{name} is {value!r}.", f"Give a value of type {wanted}.")
 
 

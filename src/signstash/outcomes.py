@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 import attrs
 
 from .answers import about, error_from_document
+from .configuration import refuse_flags
 from .contents import Contents, InMemory, read
-from .documents import Document
+from .documents import Document, refuse_other_types
 from .downloads import put_back
 from .errors import (
     DocumentNotSavedError,
@@ -25,7 +26,7 @@ from .errors import (
     SignStashError,
     UnexpectedAnswerError,
 )
-from .files import place
+from .files import make_folder, path_from, place
 from .models import DocumentResponse, SigningStatus, SignOperation
 
 if TYPE_CHECKING:
@@ -84,13 +85,15 @@ class SignedDocument:
         """Write the signed bytes to a file, whole or not at all.
 
         Args:
-            path: The file. Its folder must exist.
+            path: The file. Folders are made.
             overwrite: Whether a file that is there already is replaced.
 
         Raises:
+            ConfigurationError: If an argument is of another type.
             DocumentNotSavedError: If it cannot be written, or is there already.
         """
-        await asyncio.to_thread(self.copy_to, Path(path), overwrite=overwrite)
+        refuse_flags(overwrite=overwrite)
+        await asyncio.to_thread(self.copy_to, path_from("path", path), overwrite=overwrite)
 
     async def verify(self, original: Document | None = None, *, trusted_roots: Roots = ()) -> Verification:
         """Find out whether it is whole, signed, and the document that was sent.
@@ -103,9 +106,11 @@ class SignedDocument:
                 Without them anybody can have signed it.
 
         Raises:
-            InvalidDocumentError: If the original cannot be read, or the file that it was saved in.
+            InvalidDocumentError: If the original is no document or cannot be read, or the file that it was saved in.
             ConfigurationError: If a root cannot be used.
         """
+        if original is not None:
+            refuse_other_types(original)
         return await asyncio.to_thread(self.verified, original, trusted_roots)
 
     def verified(self, original: Document | None, trusted_roots: Roots = ()) -> Verification:
@@ -120,7 +125,7 @@ class SignedDocument:
         """Write the signed bytes to a file, as `save` does. Blocks: call it in a thread.
 
         Args:
-            target: The file. Its folder must exist.
+            target: The file. Folders are made.
             overwrite: Whether a file that is there already is replaced.
             move: Whether a temporary file may become the target, so that only what is returned can be read.
 
@@ -131,6 +136,7 @@ class SignedDocument:
             DocumentNotSavedError: If it cannot be written, or is there already.
         """
         try:
+            make_folder(target.parent)
             contents = place(self._contents, target, overwrite=overwrite, move=move)
         except FileExistsError as error:
             raise DocumentNotSavedError(
