@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import socket
 import time
 from collections.abc import Callable
 from io import BytesIO
@@ -15,7 +16,7 @@ from asn1crypto import cms
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign.signers import PdfTimeStamper
 
@@ -322,6 +323,31 @@ class TestTheCertificate:
 
         assert verify_file(content).problems == ()
         assert verify_file(content, trusted_roots=[certificate.pem(root.certificate)]).trusted is False
+
+    @pytest.mark.parametrize("kind", [SignatureType.PADES, SignatureType.XADES, SignatureType.CADES])
+    def test_what_it_refers_to_is_not_fetched(self, monkeypatch: pytest.MonkeyPatch, kind: SignatureType) -> None:
+        root = Root(new_root())
+        made = certificate._certificate
+        with socket.create_server(("127.0.0.1", 0)) as authority:
+            authority.setblocking(False)
+            place = x509.UniformResourceIdentifier(f"http://127.0.0.1:{authority.getsockname()[1]}/list.crl")
+            lists = x509.DistributionPoint([place], relative_name=None, reasons=None, crl_issuer=None)
+            issuer = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)
+
+            def referring(*arguments: Any) -> Any:
+                return (
+                    made(*arguments)
+                    .add_extension(x509.CRLDistributionPoints([lists]), critical=False)
+                    .add_extension(x509.AuthorityInformationAccess([issuer]), critical=False)
+                )
+
+            monkeypatch.setattr(certificate, "_certificate", referring)
+            content = {SignatureType.PADES: INVOICE.read_bytes(), SignatureType.XADES: XML}.get(kind, b"any bytes")
+            content = SignatureMaker(root).sign(content, SignatureInfo(signature_type=kind))
+
+            assert verify_file(content, trusted_roots=[certificate.pem(root.certificate)]).trusted
+            with pytest.raises(BlockingIOError):
+                authority.accept()
 
     def test_tax_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         name = certificate._name
