@@ -106,6 +106,29 @@ def remove_optional_flag(definition: Definition) -> None:
     schema(definition, "SignatureInfo")["required"].append("reason")
 
 
+def parameters(definition: Definition) -> list[Definition]:
+    found: list[Definition] = definition["paths"][STATUS]["get"]["parameters"]
+    return found
+
+
+def add_parameters(definition: Definition) -> None:
+    for name, required in (("tenant", True), ("verbose", False)):
+        parameters(definition).append({"name": name, "in": "query", "required": required, "schema": {"type": "string"}})
+
+
+def retype_parameter(definition: Definition) -> None:
+    parameters(definition)[0]["schema"] = {"type": "string"}
+
+
+def retype_answer(definition: Definition) -> None:
+    answer = definition["paths"][STATUS]["get"]["responses"]["200"]
+    answer["content"] = {"application/json": {"schema": {"type": "string"}}}
+
+
+def move_to_another_tag(definition: Definition) -> None:
+    definition["paths"][STATUS]["get"]["tags"] = ["Status"]
+
+
 def change_path(definition: Definition) -> None:
     definition["paths"]["/api/v1/operation/status/{operationId}"] = definition["paths"].pop(STATUS)
 
@@ -143,6 +166,17 @@ WORKING = {
         "changed  operation getStatus, place: GET /api/v0/operation/status/{operationId} -> "
         "GET /api/v1/operation/status/{operationId}  [breaks callers]"
     ],
+    add_parameters: [
+        "added    operation getStatus, parameter tenant in query: string, required  [breaks callers]",
+        "added    operation getStatus, parameter verbose in query: string",
+    ],
+    retype_parameter: [
+        "changed  operation getStatus, parameter operationId in path, type: integer(int64) -> string  [breaks callers]"
+    ],
+    retype_answer: [
+        "changed  operation getStatus, answer 200 application/json, type: BaseOperation -> string  [breaks callers]"
+    ],
+    move_to_another_tag: ["changed  operation getStatus, tag: operation-management -> Status  [breaks callers]"],
     rename_operation: ["renamed  operation getStatus -> getOperationStatus  [breaks callers]"],
     remove_operation: ["removed  operation signDocumentBatchBinary: POST /api/v0/document/sign/  [breaks callers]"],
     rename_operation_schema: [
@@ -166,6 +200,40 @@ def test_the_report_says_what_changed(
     found = scripts["differences"].compare(before, scripts["generate"].definition_from(definition))
 
     assert list(map(str, found)) == expected
+
+
+def test_a_parameter_that_must_be_given_now_breaks_callers_and_one_that_may_be_left_out_does_not(
+    scripts: dict[str, ModuleType],
+) -> None:
+    definition = upstream()
+    add_parameters(definition)
+    before = scripts["generate"].definition_from(definition)
+    for parameter in parameters(definition)[-2:]:
+        parameter["required"] = not parameter["required"]
+
+    found = scripts["differences"].compare(before, scripts["generate"].definition_from(definition))
+
+    assert list(map(str, found)) == [
+        "changed  operation getStatus, parameter tenant in query, required: True -> False",
+        "changed  operation getStatus, parameter verbose in query, required: False -> True  [breaks callers]",
+    ]
+
+
+def test_the_report_is_printed_also_of_what_the_facade_could_not_do_without(
+    scripts: dict[str, ModuleType], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    definition = upstream()
+    remove_operation(definition)
+    add_enum_value(definition)
+    (tmp_path / "definition.json").write_text(json.dumps(definition))
+    monkeypatch.setattr(sys, "argv", ["regenerate.py", "--diff", str(tmp_path / "definition.json")])
+
+    assert scripts["regenerate"].main() == 0
+    assert capsys.readouterr().out.splitlines() == [
+        *WORKING[remove_operation],
+        *WORKING[add_enum_value],
+        "2 differences, 1 of them break callers.",
+    ]
 
 
 def test_nothing_changed_is_said_too(
