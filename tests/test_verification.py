@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -88,6 +89,14 @@ class TestWhatHolds:
 
         assert (found.problems, found.trusted) == ((), None)
         assert caplog.records == []
+
+    def test_what_others_do_with_the_same_library_is_logged_as_before(
+        self, signed: dict[str, SignedDocument], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        verify_file(signed["PAdES"].content)
+        logging.getLogger("pyhanko.sign.validation.generic_cms").warning("of somebody else")
+
+        assert [record.message for record in caplog.records] == ["of somebody else"]
 
     async def test_a_second_signature(self, sandbox_client: SignStash, signed: dict[str, SignedDocument]) -> None:
         document = Document.pdf(signed["PAdES"].content, name="a.pdf")
