@@ -213,6 +213,7 @@ class TestMultipart:
             signed = await client.sign(pdf(external_reference="FT_31"))
 
         request = multipart.calls.last.request
+        assert b'"returnSignedContent":true' in request.content.replace(b" ", b"")
         assert signed.content == b"signed"
         assert PDF in request.content
         assert f'name="files"; filename="{expected}"'.encode() in request.content
@@ -244,7 +245,7 @@ class TestIntegrationService:
             json={"id": 7, "documentList": [{"externalReference": "r", "signedContent": "c2lnbmVk"}]}
         )
 
-        operation = await client.get_operation(7, include_content=include)
+        operation = await client.get_operation(7, **({"include_content": True} if include else {}))
 
         assert operation.document_list
         assert operation.document_list[0].signed_content == "c2lnbmVk"

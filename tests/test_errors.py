@@ -350,6 +350,14 @@ class TestMaybeProcessed:
 
         assert (await failure_of(client)).maybe_processed is expected
 
+    @pytest.mark.parametrize(("status", "expected"), [(200, True), (403, False), (500, True), (502, True)])
+    async def test_of_a_page_of_a_gateway(
+        self, client: SignStash, service: MockedService, status: int, expected: bool
+    ) -> None:
+        service.sign.respond(status, html="<html>Gateway</html>")
+
+        assert (await failure_of(client)).maybe_processed is expected
+
     @pytest.mark.parametrize(
         ("sign_status", "sign_error", "expected"),
         [

@@ -18,6 +18,7 @@ from signstash import (
     ServiceError,
     SignStash,
     TokenAuth,
+    UnexpectedAnswerError,
 )
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, signed_answer, token_answer
 
@@ -46,7 +47,7 @@ class Service:
             return httpx2.Response(200, content=token_answer().content)
         self.sign_requests.append(request)
         if self.statuses:
-            return httpx2.Response(self.statuses.pop(0), json={"error": "invalid_token"})
+            return httpx2.Response(self.statuses.pop(0), headers=self.headers, json={"error": "invalid_token"})
         same = httpx.Request(request.method, str(request.url), content=request.read())
         return httpx2.Response(200, headers=self.headers, content=signed_answer(same).content)
 
@@ -133,6 +134,15 @@ async def raises(response: httpx2.Response) -> None:
 
 async def reads(response: httpx2.Response) -> None:
     await response.aread()
+
+
+async def test_redirects_are_not_followed() -> None:
+    service = Service(302, headers={"Location": "http://elsewhere.test/"})
+    async with service.client(follow_redirects=True) as http_client, facade(http_client) as client:
+        with pytest.raises(UnexpectedAnswerError, match="redirects to another address"):
+            await sign(client)
+
+    assert len(service.sign_requests) == 1
 
 
 @pytest.mark.parametrize("hook", [raises, reads])

@@ -193,6 +193,9 @@ class TestWhatDoesNot:
 
         assert found.problems == ("something was added after it was signed",)
 
+    def test_a_cms_signature_with_something_after_it(self, signed: dict[str, SignedDocument]) -> None:
+        assert "it cannot be read" in verify_file(signed["CAdES"].content + b"\0").problems[0]
+
     def test_a_pdf_with_another_revision_after_it(self, signed: dict[str, SignedDocument]) -> None:
         writer = IncrementalPdfFileWriter(BytesIO(signed["PAdES"].content))
         writer.root["/Changed"] = writer.add_object(writer.root["/Pages"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
+import logging
 import time
 import unicodedata
 import urllib.parse
@@ -50,6 +51,14 @@ class TestStep1:
         assert answer.text == "done"
         assert vendor.arrivals[0].headers["authorization"] == "Bearer token-1"
         assert vendor.arrivals[0].body == b'{"a":"call"}'
+
+    async def test_a_token_that_comes_is_told_and_not_warned_of(
+        self, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "signstash")
+        await call(client)
+
+        assert [record.levelname for record in caplog.records if record.name == "signstash.auth"] == ["INFO"]
 
     @pytest.mark.parametrize("secret", [*ODD_TEXTS, "a:b", ":", "::a:"])
     async def test_a_secret_of_any_characters_arrives_intact(self, vendor: Vendor, secret: str) -> None:
