@@ -314,6 +314,21 @@ class TestCancellation:
                     await client.sign(pdf())
 
 
+async def test_a_hook_that_closes_an_answer_costs_the_answer() -> None:
+    async def close(response: Any) -> None:
+        await response.aclose()
+
+    hooks: Any = {"response": [close]}
+    async with (
+        FaultServer(signs_for_ever) as server,
+        client_of(server.url, http_client=http_library.AsyncClient(event_hooks=hooks)) as client,
+    ):
+        error = await failure_of(client)
+
+    assert type(error) is OutcomeUnknownError
+    assert isinstance(error.__cause__, httpx.StreamError)
+
+
 class TestSetUp:
     """What is wrong with the surroundings, found when the first request is made."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 from collections.abc import Callable
@@ -30,13 +31,16 @@ class Service:
         token_requests: What arrived at the token server.
         sign_requests: What arrived at the proxy.
         statuses: What the proxy answers next; it signs when none is left.
+        headers: Headers of the proxy's answers.
+        compressed: Whether the proxy compresses signed documents.
     """
 
-    def __init__(self, *statuses: int, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, *statuses: int, headers: dict[str, str] | None = None, compressed: bool = False) -> None:
         self.token_requests: list[httpx2.Request] = []
         self.sign_requests: list[httpx2.Request] = []
         self.statuses = list(statuses)
         self.headers = headers or {}
+        self.compressed = compressed
 
     def client(self, **settings: Any) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer), **settings)
@@ -49,7 +53,10 @@ class Service:
         if self.statuses:
             return httpx2.Response(self.statuses.pop(0), headers=self.headers, json={"error": "invalid_token"})
         same = httpx.Request(request.method, str(request.url), content=request.read())
-        return httpx2.Response(200, headers=self.headers, content=signed_answer(same).content)
+        content = signed_answer(same).content
+        if self.compressed:
+            return httpx2.Response(200, headers={"Content-Encoding": "gzip"}, content=gzip.compress(content))
+        return httpx2.Response(200, headers=self.headers, content=content)
 
 
 def facade(http_client: httpx2.AsyncClient, **options: Any) -> SignStash:
@@ -58,6 +65,14 @@ def facade(http_client: httpx2.AsyncClient, **options: Any) -> SignStash:
 
 async def sign(client: SignStash) -> bytes:
     return (await client.sign(Document.pdf(PDF, name="invoice.pdf"))).content
+
+
+async def raises(response: httpx2.Response) -> None:
+    response.raise_for_status()
+
+
+async def reads(response: httpx2.Response) -> None:
+    await response.aread()
 
 
 async def test_it_signs_and_is_left_open() -> None:
@@ -128,12 +143,18 @@ async def test_a_refused_token_is_replaced_with_the_same_body() -> None:
     assert service.sign_requests[0].read() == service.sign_requests[1].read()
 
 
-async def raises(response: httpx2.Response) -> None:
-    response.raise_for_status()
+async def test_proxies_of_the_environment_do_not_lead_past_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    service = Service()
+    async with service.client(trust_env=False) as http_client, facade(http_client) as client:
+        assert await sign(client) == b"signed:" + PDF
 
 
-async def reads(response: httpx2.Response) -> None:
-    await response.aread()
+async def test_a_hook_may_read_a_compressed_answer() -> None:
+    service = Service(compressed=True)
+    async with service.client(event_hooks={"response": [reads]}) as http_client, facade(http_client) as client:
+        assert await sign(client) == b"signed:" + PDF
 
 
 async def test_redirects_are_not_followed() -> None:

@@ -91,7 +91,6 @@ class _Transport(httpx.AsyncBaseTransport):
             response.status_code,
             headers=headers,
             stream=_Answer(response, self._httpx2),
-            extensions=response.extensions,
         )
 
 
