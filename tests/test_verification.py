@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime as dt
 import logging
 import socket
@@ -98,6 +99,18 @@ class TestWhatHolds:
 
         assert [record.message for record in caplog.records] == ["of somebody else"]
 
+    @pytest.mark.parametrize("canonical", [None, "EXCLUSIVE", "EXCLUSIVE_WITH_COMMENTS"])
+    async def test_xml_is_made_canonical_as_its_signature_says(
+        self, sandbox_client: SignStash, canonical: str | None
+    ) -> None:
+        content = b"<fatura xmlns='urn:a' xmlns:b='urn:b'><total>31,00</total></fatura>"
+        document = Document.xml(content, name="a.xml", canonical_transform=canonical, timestamp=True)
+
+        found = await (await sandbox_client.sign(document)).verify(document)
+
+        assert found.problems == ()
+        assert found.timestamped_at is not None
+
     async def test_a_second_signature(self, sandbox_client: SignStash, signed: dict[str, SignedDocument]) -> None:
         document = Document.pdf(signed["PAdES"].content, name="a.pdf")
 
@@ -120,6 +133,14 @@ class TestWhatHolds:
 
         for root in (tmp_path / "root.der", str(tmp_path / "two.pem"), (tmp_path / "root.der").read_bytes()):
             assert (await signed.verify(trusted_roots=[root])).trusted
+
+
+def unsigned(message: bytes) -> bytes:
+    """A CMS message whose signature is none."""
+    signed = cms.ContentInfo.load(message)
+    signer = signed["content"]["signer_infos"][0]
+    signer["signature"] = bytes(len(signer["signature"].native))
+    return bytes(signed.dump())
 
 
 def other_root() -> bytes:
@@ -185,7 +206,22 @@ class TestWhatDoesNot:
 
         found = await asyncio.to_thread(verify_file, start + split(other, *marks)[1] + end)
 
-        assert found.problems == ("the timestamp of its signature is not about it",)
+        assert found.problems == ("the timestamp of its signature does not hold",)
+
+    @pytest.mark.parametrize("kind", ["XAdES", "CAdES"])
+    async def test_a_timestamp_of_nobody(self, sandbox_client: SignStash, kind: str) -> None:
+        content = (await sandbox_client.sign(KINDS[kind](timestamp=True))).content
+        if kind == "XAdES":
+            start, stamp, end = split(content, b"EncapsulatedTimeStamp>", b"</xades:EncapsulatedTimeStamp>")
+            content = start + base64.b64encode(unsigned(base64.b64decode(stamp))) + end
+        else:
+            message = cms.ContentInfo.load(content)
+            (stamp,) = message["content"]["signer_infos"][0]["unsigned_attrs"][0]["values"]
+            content = content.replace(stamp.dump(), unsigned(stamp.dump()))
+
+        found = await asyncio.to_thread(verify_file, content)
+
+        assert found.problems == (f"the timestamp of {'its' if kind == 'XAdES' else 'the'} signature does not hold",)
 
     @pytest.mark.parametrize("addition", [b"\n", b"\n% added\n", b" " * 500])
     def test_a_pdf_with_something_after_it(self, signed: dict[str, SignedDocument], addition: bytes) -> None:

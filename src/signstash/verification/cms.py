@@ -118,7 +118,7 @@ def _judged(found: Verification, status: Any, which: str, roots: list[x509.Certi
         found = with_problem(found, f"the certificate of {which} leads to none of the trusted roots")
     stamp = status.timestamp_validity
     if stamp is not None and not (stamp.intact and stamp.valid):
-        found = with_problem(found, f"the timestamp of {which} is not about it")
+        found = with_problem(found, f"the timestamp of {which} does not hold")
     return attrs.evolve(
         found,
         signed_at=status.signer_reported_dt,

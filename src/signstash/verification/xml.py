@@ -117,5 +117,5 @@ def _stamped(found: Verification, signature: Any) -> Verification:
     judged = validate_tst_signed_data(token, context([]), lambda name: hashlib.new(name, value).digest())
     status = TimestampSignatureStatus(**asyncio.run(judged))
     if not (status.intact and status.valid):
-        found = with_problem(found, "the timestamp of its signature is not about it")
+        found = with_problem(found, "the timestamp of its signature does not hold")
     return attrs.evolve(found, timestamped_at=status.timestamp)
