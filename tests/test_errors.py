@@ -33,6 +33,7 @@ from signstash import (
     SignStashError,
     TokenAuth,
     TokenRejectedError,
+    UnexpectedAnswerError,
     errors,
 )
 from signstash.models import SigningError
@@ -357,6 +358,15 @@ class TestMaybeProcessed:
         service.sign.respond(status, html="<html>Gateway</html>")
 
         assert (await failure_of(client)).maybe_processed is expected
+
+    @pytest.mark.parametrize("location", ["/login", "http://elsewhere.test", "http://xn--/", "http://a:b:c/"])
+    async def test_of_a_redirect(self, client: SignStash, service: MockedService, location: str) -> None:
+        service.sign.respond(302, headers={"Location": location})
+
+        error = await failure_of(client)
+
+        assert isinstance(error, UnexpectedAnswerError)
+        assert not error.maybe_processed
 
     @pytest.mark.parametrize(
         ("sign_status", "sign_error", "expected"),

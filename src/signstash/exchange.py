@@ -125,14 +125,14 @@ class Exchange:
         try:
             async with asyncio.timeout(self.deadline):
                 return await self._exchange(client, request, call)
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
-            raise self._lost(call, error, handed_over=body.handed_over) from error
         except UnusableAnswerError as unusable:
             raise self._unseen(200).unreadable(call, str(unusable)) from None
-        except (httpx.InvalidURL, UnicodeError):
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError) as error:
             # httpx looks at where an answer redirects to, also if it is not to follow.
-            refused = attrs.evolve(call, changes_state=False)
-            raise self._unseen(302).unreadable(refused, "redirects to what is no address") from None
+            if isinstance(error, httpx.InvalidURL | UnicodeError) or isinstance(error.__context__, httpx.InvalidURL):
+                refused = attrs.evolve(call, changes_state=False)
+                raise self._unseen(302).unreadable(refused, "redirects to what is no address") from None
+            raise self._lost(call, error, handed_over=body.handed_over) from error  # TimeoutError is an OSError
 
     async def _request(self, client: httpx.AsyncClient, call: Call) -> tuple[httpx.Request, RequestBody]:
         # The answer is mostly base64 of compressed data: compressing it again only costs time.
