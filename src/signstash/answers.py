@@ -305,10 +305,11 @@ def told(error: BaseException) -> str:
 
 def cure_for(error: BaseException) -> str:
     """What to check after a network error, as a sentence."""
-    if "WRONG_VERSION_NUMBER" in str(_root(error)):
-        return "Check whether that port speaks TLS, or the URL is to begin with http://."
-    if isinstance(_root(error), ssl.SSLError) or "SSL" in str(error):
+    root = _root(error)
+    if isinstance(root, ssl.SSLCertVerificationError) or "CERTIFICATE" in str(error):
         return "Check the host's certificate; name a CA of your own with SSL_CERT_FILE or on an http_client."
+    if isinstance(root, ssl.SSLError) or "SSL" in str(error):
+        return "Check whether that port speaks TLS 1.2 or newer; if it speaks no TLS, the URL begins with http://."
     return "Check URL, network, DNS and outbound proxy."
 
 
