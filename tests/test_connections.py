@@ -219,7 +219,7 @@ class TestTls:
             if version is ssl.TLSVersion.TLSv1_2:
                 assert (await client.sign(pdf())).content == b"signed:" + PDF
             else:
-                expect_nothing_processed(await failure_of(client), "127.0.0.1")
+                expect_nothing_processed(await failure_of(client), "127.0.0.1", "TLS 1.2 or newer")
 
     async def test_an_unknown_ca_of_the_token_server(self, ca: trustme.CA) -> None:
         async with self.server(ca) as tokens, FaultServer(signs_for_ever) as server:

@@ -330,7 +330,7 @@ def _below(error: BaseException) -> BaseException | None:
         return error.exceptions[0]
     # httpcore has what it wraps as its argument.
     wrapped = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
-    return error.__cause__ or wrapped
+    return error.__cause__ or wrapped or error.__context__
 
 
 _NETWORK_FAULTS: Sequence[tuple[type[BaseException], str]] = (
