@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
@@ -14,9 +15,21 @@ from typing import Any
 import httpx
 import pytest
 
-from signstash import ConfigurationError, Document, Journal, RetryPolicy, SignStash, SignStashError, TokenAuth
+from signstash import (
+    ConfigurationError,
+    ConnectionFailedError,
+    Document,
+    Journal,
+    OutcomeUnknownError,
+    RetryPolicy,
+    SignStash,
+    SignStashError,
+    TokenAuth,
+)
 from signstash._generated.api.operation_management import get_status
 from signstash.sandbox import Fault, Sandbox
+from tests.conftest import CLIENT_ID
+from tests.fault_server import Connection, FaultServer
 
 pytestmark = pytest.mark.sandbox
 
@@ -50,7 +63,7 @@ def descriptors() -> set[str]:
 
 
 async def gone(found: Callable[[], set[Any]]) -> set[Any]:
-    """What is left when the sandbox has had time to end what it was doing, and to see that connections were closed."""
+    """What is left when others have had time to end what they do, and to see that connections were opened or closed."""
     for _ in range(200):
         if not found():
             return set()
@@ -194,6 +207,49 @@ async def test_what_is_under_way_when_it_is_closed_ends_with_an_error_of_ours(sa
         failures = await asyncio.gather(*signing, return_exceptions=True)
 
     assert all(isinstance(failure, SignStashError) for failure in failures)
+
+
+@pytest.fixture
+def silent_host() -> Iterator[str]:
+    """The URL of a host that does not answer whoever wants to connect: its queue is full."""
+    with contextlib.ExitStack() as opened:
+        host = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):
+            first = opened.enter_context(socket.socket())
+            first.setblocking(False)
+            first.connect_ex(host.getsockname())
+        yield f"http://127.0.0.1:{host.getsockname()[1]}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse a connection for which they have no room")
+async def test_a_connection_that_is_being_made_when_it_is_closed_is_given_up(silent_host: str) -> None:
+    async with nothing_left():
+        client = SignStash(silent_host, CLIENT_ID, auth=httpx.BasicAuth("a", "b"))
+        opened = descriptors()
+        signing = [asyncio.create_task(sign(client)) for _ in range(3)]
+        await gone(lambda: set(range(3 - sum("socket:" in item for item in descriptors() - opened))))
+        await asyncio.gather(client.aclose(), client.aclose())
+        failures = await asyncio.gather(*signing, return_exceptions=True)
+
+    for failure in failures:
+        assert isinstance(failure, ConnectionFailedError)
+        assert "the client was closed meanwhile" in str(failure)
+
+
+async def test_what_was_sent_when_it_is_closed_is_in_doubt() -> None:
+    async def reads(connection: Connection) -> None:
+        await connection.request()
+        await connection.stay()
+
+    async with nothing_left(), FaultServer(reads) as server:
+        client = SignStash(server.url, CLIENT_ID, auth=httpx.BasicAuth("a", "b"))
+        signing = asyncio.create_task(sign(client))
+        await server.reached.wait()
+        await client.aclose()
+        (failure,) = await asyncio.gather(signing, return_exceptions=True)
+
+    assert isinstance(failure, OutcomeUnknownError)
+    assert "the client was closed meanwhile" in str(failure)
 
 
 USES: dict[str, Callable[[SignStash], Awaitable[Any]]] = {

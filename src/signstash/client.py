@@ -217,11 +217,15 @@ class SignStash(Consultation):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections that the client made itself, and refuse further use. May be called more than once."""
+        """End the calls that are under way, close the connections that the client made itself, and refuse further use.
+
+        May be called more than once. A call that is ended raises an `OutcomeUnknownError` if it was sent.
+        """
         self._closed = True
         own, self._own_client = self._own_client, None
         if self._own_auth is not None:
             await self._own_auth.aclose()
+        await self._exchange.aclose()
         # Connections of a loop that is gone cannot be closed any more; they went with it.
         if own is not None and own[0] is asyncio.get_running_loop():
             await own[1].aclose()

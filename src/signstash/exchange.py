@@ -68,6 +68,21 @@ class Answer:
         )
 
 
+@attrs.define(eq=False)
+class _UnderWay:
+    """A call that is under way.
+
+    Attributes:
+        limit: What ends it.
+        left: Is done when it has let go of its connection.
+        closed: Whether it was ended because the client is closed.
+    """
+
+    limit: asyncio.Timeout
+    left: asyncio.Future[None]
+    closed: bool = False
+
+
 @attrs.frozen
 class Exchange:
     """How calls reach one service.
@@ -89,6 +104,20 @@ class Exchange:
     deadline: float
     client_service: str
     error_classes: ErrorClasses
+    _under_way: set[_UnderWay] = attrs.field(init=False, factory=set["_UnderWay"], repr=False)
+
+    async def aclose(self) -> None:
+        """End the calls that are under way, and wait until they have let go of their connections.
+
+        A pool that is closed knows nothing of a connection that is still being made: nobody would close it.
+        """
+        loop = asyncio.get_running_loop()
+        while here := [item for item in self._under_way if item.left.get_loop() is loop]:
+            for item in here:
+                item.closed = True
+                if not item.limit.expired():
+                    item.limit.reschedule(loop.time())
+            await asyncio.wait([item.left for item in here])
 
     async def send(self, call: Call) -> Answer:
         """Send a call, and return the answer if it is a success.
@@ -122,8 +151,10 @@ class Exchange:
     async def _answered(
         self, client: httpx.AsyncClient, request: httpx.Request, body: RequestBody, call: Call
     ) -> Answer:
+        under_way = _UnderWay(asyncio.timeout(self.deadline), asyncio.get_running_loop().create_future())
+        self._under_way.add(under_way)
         try:
-            async with asyncio.timeout(self.deadline):
+            async with under_way.limit:
                 return await self._exchange(client, request, call)
         except UnusableAnswerError as unusable:
             raise self._unseen(200).unreadable(call, str(unusable)) from None
@@ -132,7 +163,12 @@ class Exchange:
             if isinstance(error, httpx.InvalidURL | UnicodeError) or isinstance(error.__context__, httpx.InvalidURL):
                 refused = attrs.evolve(call, changes_state=False)
                 raise self._unseen(302).unreadable(refused, "redirects to what is no address") from None
+            if under_way.closed:
+                error = ConnectionAbortedError("the client was closed meanwhile")
             raise self._lost(call, error, handed_over=body.handed_over) from error  # TimeoutError is an OSError
+        finally:
+            self._under_way.discard(under_way)
+            under_way.left.set_result(None)
 
     async def _request(self, client: httpx.AsyncClient, call: Call) -> tuple[httpx.Request, RequestBody]:
         # The answer is mostly base64 of compressed data: compressing it again only costs time.
