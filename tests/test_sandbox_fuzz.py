@@ -73,6 +73,7 @@ def signable(body: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.timeout(TIMEOUT)
 def test_every_answer_is_as_the_definition_says(case: Case[Any], sandbox: Sandbox, token: str) -> None:
     answer = case.call(base_url=sandbox.integration_base_url, headers={"Authorization": f"Bearer {token}"})
+    assume(answer.text != "Invalid HTTP request received.")  # made-up headers, such as Content-Length, that are no HTTP
 
     documented = {int(status) for status in case.operation.definition.raw["responses"]}
     assert answer.status_code in documented | {404, 405, 415}
