@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 FAULTS := tests/test_faults.py tests/test_connections.py tests/test_sandbox_integration.py
 
 # The modules with what users meet: what is exported, what that mentions, and from where it has its methods.
-DOCUMENTED := signstash $(addprefix signstash.,consultation errors options configuration http_client runs journal generated \
+DOCUMENTED := signstash $(addprefix signstash.,integration errors options settings results journal retries \
 	testing testing.scenarios sandbox verification)
 
 .PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults soak fuzz fuzz-sandbox bench audit docs lock clean

@@ -124,7 +124,7 @@ def check_bindings(definition: dict[str, Any]) -> None:
     for name in sorted(_bound_operations() - ids.keys()):
         same_place = [other for other, place in ids.items() if place == old_places.get(name)]
         candidates = same_place or difflib.get_close_matches(name, ids) or ["none"]
-        complaints.append(f"operation {name} is gone; candidates: {', '.join(candidates)} (bound in operations.py)")
+        complaints.append(f"operation {name} is gone; candidates: {', '.join(candidates)} (bound in endpoints.py)")
     schemas, old_schemas = (each["components"]["schemas"] for each in (definition, previous))
     for name in sorted((_bound_models() & old_schemas.keys()) - schemas.keys()):
         same_fields = [other for other, schema in schemas.items() if _fields(schema) == _fields(old_schemas[name])]
@@ -139,10 +139,10 @@ def _fields(schema: dict[str, Any]) -> object:
 
 
 def _bound_operations() -> set[str]:
-    """The operation ids that operations.py names."""
+    """The operation ids that endpoints.py names."""
     return {
         node.args[0].value
-        for node in ast.walk(ast.parse((SOURCES / "operations.py").read_text("utf-8")))
+        for node in ast.walk(ast.parse((SOURCES / "_transport" / "endpoints.py").read_text("utf-8")))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "_call"

@@ -38,7 +38,7 @@ def public_names(source: griffe.Module, packages: Iterable[str]) -> Names:
     """The declarations of what packages export, and of what those mention."""
     objects: dict[str, griffe.Object] = {}
     for package in packages:
-        for name in source.modules_collection[package].exports or ():
+        for name in _exported(source.modules_collection[package]):
             objects[f"{package}.{name}"] = _defined(source, f"{package}.{name}")
     known = {item.path for item in objects.values()}
     for item in list(objects.values()):
@@ -48,6 +48,16 @@ def public_names(source: griffe.Module, packages: Iterable[str]) -> Names:
                 if other.path not in known and "._generated." not in other.path:
                     objects[other.path] = other
     return {path: _declaration(item) for path, item in sorted(objects.items()) if not item.is_module}
+
+
+def _exported(module: griffe.Module) -> list[str]:
+    """The names in `__all__`; a module that imports lazily has `from .module import Name as Name` instead."""
+    own = (
+        name
+        for name, item in module.members.items()
+        if isinstance(item, griffe.Alias) and item.target_path.startswith(PACKAGE)
+    )
+    return list(map(str, module.exports or sorted(own)))
 
 
 def recorded_names(record: str) -> Names:
@@ -159,7 +169,8 @@ def main() -> int:
     for name, packages in RECORDS.items():
         record = DATA / name
         before, after = recorded_names(record.read_text("utf-8")), public_names(source, packages)
-        missing += untold(before, after, changelog)
+        if re.search(r"^## .*\d{4}-\d{2}-\d{2}$", changelog, re.MULTILINE):  # before the first release nothing breaks
+            missing += untold(before, after, changelog)
         sys.stdout.writelines(
             difflib.unified_diff(
                 as_record(before).splitlines(keepends=True), as_record(after).splitlines(keepends=True), "before", "now"

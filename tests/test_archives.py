@@ -160,7 +160,7 @@ async def test_an_archive_that_cannot_be_extracted(
 async def test_an_archive_longer_than_any_can_be(
     client: SignStash, answer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("signstash.operations.CONTENT_LIMIT", 1000)
+    monkeypatch.setattr("signstash._transport.endpoints.CONTENT_LIMIT", 1000)
     answer(zipped({"a.pdf": LONG}))
 
     with pytest.raises(UnexpectedAnswerError, match="longer than"):

@@ -169,7 +169,7 @@ class TestTls:
             error = await failure_of(client)
 
         expect_nothing_processed(error, "127.0.0.1", "certificate verify failed")
-        assert re.search(r"\bCA\b", error.cure)
+        assert re.search(r"\bCA\b", error.hint)
         assert server.connections == 0
 
     async def test_an_expired_certificate(self, ca: trustme.CA) -> None:
@@ -230,7 +230,7 @@ class TestTls:
             await auth.aclose()
 
         expect_nothing_processed(error, "127.0.0.1", "certificate verify failed")
-        assert re.search(r"\bCA\b", error.cure)
+        assert re.search(r"\bCA\b", error.hint)
         assert (tokens.connections, server.connections) == (0, 0)
 
 

@@ -329,7 +329,7 @@ class TestContents:
         error = await refusal(Document.pdf(contents, name="a.pdf"))
 
         assert "%PDF-" in error.problem
-        assert "Document.binary" in error.cure
+        assert "Document.binary" in error.hint
 
     @pytest.mark.parametrize("before", ["", " \r\n\t"])
     @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from signstash import (
     Document,
@@ -26,7 +25,7 @@ from signstash import (
     SignStash,
     UnexpectedAnswerError,
 )
-from signstash.downloads import ContentTaker, put_back
+from signstash._transport.signed_content import SignedContentParser, restore_base64
 from tests.conftest import PDF, MockedService, signed_answer, token_answer
 
 LONG = PDF + bytes(range(256)) * 10_000
@@ -282,19 +281,19 @@ def test_it_reads_what_json_reads(data: st.DataObject, operation: Any) -> None:
     body = (text.replace("/", "\\/") if data.draw(st.booleans()) else text).encode("utf-8", "surrogatepass")
     borders = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
 
-    taker = ContentTaker(None)
+    taker = SignedContentParser(None)
     for start, end in zip([0, *borders], [*borders, len(body)], strict=True):
         taker.feed(body[start:end])
     received = taker.received()
 
     rest = json.loads(received.body.decode("utf-8", "surrogatepass"))
-    assert put_back(rest, received.contents) == with_contents(json.loads(text))
+    assert restore_base64(rest, received.contents) == with_contents(json.loads(text))
 
 
 @settings(deadline=None, max_examples=300)
 @given(body=st.binary(max_size=60) | st.text('"\\signedContent:{}[], Q=').map(str.encode), border=st.integers(0, 60))
 def test_it_keeps_what_is_no_json(body: bytes, border: int) -> None:
-    taker = ContentTaker(None)
+    taker = SignedContentParser(None)
     taker.feed(body[:border])
     taker.feed(body[border:])
 

@@ -153,8 +153,8 @@ class TestTexts:
 
         error = await failure_of(client)
 
-        assert str(error) == f"{error.problem} {error.cure}"
-        for sentence in (error.problem, error.cure):
+        assert str(error) == f"{error.problem} {error.hint}"
+        for sentence in (error.problem, error.hint):
             assert sentence.endswith(".")
             assert sentence[0].isupper() or sentence.startswith(("client_id", "signDocumentBatch"))
             assert sentence.isprintable()
@@ -229,8 +229,8 @@ async def test_mails_whose_outcome_is_unknown_are_no_documents(client: SignStash
     with pytest.raises(OutcomeUnknownError) as lost:
         await client.resend_mails(7, ["ana@example.test"])
 
-    assert "Document" not in lost.value.cure
-    assert "signed" not in lost.value.cure
+    assert "Document" not in lost.value.hint
+    assert "signed" not in lost.value.hint
 
 
 async def test_many_references_are_named_in_part_and_carried_whole(client: SignStash, service: MockedService) -> None:

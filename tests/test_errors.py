@@ -34,8 +34,8 @@ from signstash import (
     TokenAuth,
     TokenRejectedError,
     UnexpectedAnswerError,
-    errors,
 )
+from signstash._errors import codes
 from signstash.models import SigningError
 from tests.conftest import (
     BASE_URL,
@@ -165,7 +165,7 @@ class TestCodes:
             assert getattr(error, "retryable", False) is retryable
 
     def test_every_code_of_the_data_is_in_this_table(self) -> None:
-        assert [code for code, *_ in CODES] == list(errors.ERROR_CODES)
+        assert [code for code, *_ in CODES] == list(codes.ERROR_CODES)
 
     @pytest.mark.parametrize(("code", "status", "expected", "retryable"), FALLBACKS)
     async def test_an_unknown_code_falls_back_to_its_family_then_to_the_status(
@@ -226,7 +226,7 @@ class TestDocuments:
 
     def test_every_sign_error_of_the_definition_is_in_this_table(self) -> None:
         assert {name for name, *_ in SIGN_ERRORS} - {"MOON_PHASE_SIGN_ERROR"} == {str(item) for item in SigningError}
-        assert errors.SIGN_ERRORS.keys() == {str(item) for item in SigningError}
+        assert codes.SIGN_ERRORS.keys() == {str(item) for item in SigningError}
 
     async def test_a_failure_without_a_sign_error(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(side_effect=not_signed(None))

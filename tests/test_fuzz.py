@@ -18,11 +18,10 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from signstash import Document, DocumentNotSignedError, SignStash, SignStashError, TokenAuth
-from signstash.errors import ERROR_CODES
+from signstash._errors.codes import ERROR_CODES
 from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, token_answer
 from tests.fault_server import at_once, little_memory
 

@@ -70,7 +70,7 @@ class TestRequests:
         service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
         await client.sign(pdf())
 
-        assert lines(caplog, "signstash.exchange") == [
+        assert lines(caplog, "signstash._transport.exchange") == [
             "signDocumentBatchBase64: ConnectionFailedError, 1 documents, ? bytes, ? ms, attempt 1, operation unknown",
             "signDocumentBatchBase64: HTTP 429, 1 documents, ? bytes, ? ms, attempt 2, operation unknown",
             "signDocumentBatchBase64: HTTP 200, 1 documents, ? bytes, ? ms, attempt 3, operation 4711",
@@ -85,7 +85,7 @@ class TestRequests:
         await client.sign(pdf())
         await get_status.asyncio(7, client=client.generated)  # which is tried once, whatever the policy
 
-        assert "attempt 1" in lines(caplog, "signstash.exchange")[-1]
+        assert "attempt 1" in lines(caplog, "signstash._transport.exchange")[-1]
 
     async def test_tries_are_counted_in_a_run_too(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
@@ -93,7 +93,10 @@ class TestRequests:
         service.sign_answers(httpx.ConnectError("no route"), signed_answer)
         assert [outcome.ok async for outcome in client.sign_all([pdf()])] == [True]
 
-        assert [line.split(", ")[4] for line in lines(caplog, "signstash.exchange")] == ["attempt 1", "attempt 2"]
+        assert [line.split(", ")[4] for line in lines(caplog, "signstash._transport.exchange")] == [
+            "attempt 1",
+            "attempt 2",
+        ]
 
     async def test_a_question_names_its_operation(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
@@ -102,7 +105,7 @@ class TestRequests:
         await client.get_status(7)
 
         expected = "getStatus: HTTP 200, 0 documents, ? bytes, ? ms, attempt 1, operation 7"
-        assert lines(caplog, "signstash.exchange") == [expected]
+        assert lines(caplog, "signstash._transport.exchange") == [expected]
 
     @pytest.mark.parametrize("body", ['{"id": true}', '{"id": "4711"}', '{"id": -1}', '{"id": null}', "[]", "<html>"])
     async def test_an_answer_without_a_number_costs_nothing(
@@ -112,7 +115,7 @@ class TestRequests:
         service.sign.respond(200, text=body)
         [outcome async for outcome in client.sign_all([pdf()])]
 
-        assert lines(caplog, "signstash.exchange")[0].endswith("operation unknown")
+        assert lines(caplog, "signstash._transport.exchange")[0].endswith("operation unknown")
 
     async def test_a_long_answer_is_read_too(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
@@ -120,13 +123,13 @@ class TestRequests:
         service.sign.side_effect = lambda request: signed_answer(request, lambda item: item | {"more": "x" * 100_000})
         await client.sign(pdf())
 
-        assert lines(caplog, "signstash.exchange")[0].endswith("operation 4711")
+        assert lines(caplog, "signstash._transport.exchange")[0].endswith("operation 4711")
 
     async def test_nothing_is_read_for_nobody(
         self, client: SignStash, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         caplog.set_level(logging.WARNING, "signstash")
-        monkeypatch.delattr("signstash.exchange.json_value")
+        monkeypatch.delattr("signstash._transport.exchange.json_value")
 
         assert (await client.sign(pdf())).name == "invoice.pdf"
 
@@ -173,7 +176,7 @@ async def test_event_hooks_of_httpx_keep_working(service: MockedService) -> None
 
 class TestPlainHttp:
     def warnings_of(self, caplog: pytest.LogCaptureFixture) -> list[str]:
-        return lines(caplog, "signstash.configuration", logging.WARNING)
+        return lines(caplog, "signstash.settings", logging.WARNING)
 
     def test_a_public_host_is_warned_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
         with warnings.catch_warnings():

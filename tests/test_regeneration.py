@@ -249,7 +249,7 @@ def test_nothing_changed_is_said_too(
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (rename_operation, "operation getStatus is gone; candidates: getOperationStatus (bound in operations.py)"),
+        (rename_operation, "operation getStatus is gone; candidates: getOperationStatus (bound in endpoints.py)"),
         (remove_operation, "operation signDocumentBatchBinary is gone; candidates: signDocumentBatchBase64"),
         (rename_operation_schema, "schema PreservationInfo is gone; candidates: ArchiveInfo (bound in models.py)"),
         (mend_a_known_flaw, "nothing is at $.components.schemas.Company.required any more"),

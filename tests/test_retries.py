@@ -17,7 +17,7 @@ from signstash import (
     ServiceError,
     SignStashError,
 )
-from signstash.lanes import Lanes
+from signstash._runs.concurrency import ConcurrencyLimiter
 from signstash.retries import Retries
 from tests.auth.vendor import Clock
 
@@ -147,7 +147,7 @@ class TestRetries:
 
 
 class TestLanes:
-    async def most_at_once(self, lanes: Lanes) -> int:
+    async def most_at_once(self, lanes: ConcurrencyLimiter) -> int:
         """How many of ten that want a lane have one at once."""
         inside = most = 0
 
@@ -163,10 +163,10 @@ class TestLanes:
         return most
 
     async def test_there_are_as_many_as_were_asked_for(self) -> None:
-        assert await self.most_at_once(Lanes(3)) == 3
+        assert await self.most_at_once(ConcurrencyLimiter(3)) == 3
 
     async def test_overload_halves_them_down_to_one(self) -> None:
-        lanes = Lanes(8)
+        lanes = ConcurrencyLimiter(8)
 
         counts = []
         for _ in range(5):
@@ -176,7 +176,7 @@ class TestLanes:
         assert counts == [4, 2, 1, 1, 1]
 
     async def test_answers_bring_them_back_slowly(self) -> None:
-        lanes = Lanes(4)
+        lanes = ConcurrencyLimiter(4)
         lanes.overloaded()
 
         counts = []
@@ -189,7 +189,7 @@ class TestLanes:
         assert counts[-1] == 4
 
     async def test_answers_that_take_much_longer_than_usual_halve_them(self) -> None:
-        lanes = Lanes(4)
+        lanes = ConcurrencyLimiter(4)
         for _ in range(10):
             lanes.answered(0.2)
 
@@ -199,14 +199,14 @@ class TestLanes:
         assert lanes.open == 2
 
     async def test_what_is_still_quick_is_no_overload(self) -> None:
-        lanes = Lanes(4)
+        lanes = ConcurrencyLimiter(4)
         lanes.answered(0.001)
         lanes.answered(0.09)
 
         assert lanes.open == 4
 
     async def test_a_service_that_stays_slower_becomes_the_usual(self) -> None:
-        lanes = Lanes(4)
+        lanes = ConcurrencyLimiter(4)
         lanes.answered(0.2)
         for _ in range(60):
             lanes.answered(1.0)
@@ -214,7 +214,7 @@ class TestLanes:
         assert lanes.open == 4
 
     async def test_who_is_cancelled_while_waiting_leaves_its_lane_to_others(self) -> None:
-        lanes = Lanes(1)
+        lanes = ConcurrencyLimiter(1)
         async with lanes.one():
             waiting = asyncio.create_task(lanes.one().__aenter__())
             await asyncio.sleep(0)

@@ -15,15 +15,9 @@ import httpx
 import pytest
 from asn1crypto import cms
 
-from signstash import (
-    CredentialsRejectedError,
-    Document,
-    DuplicateReferenceError,
-    SignStash,
-    TokenRejectedError,
-)
-from signstash.configuration import Credentials
+from signstash import CredentialsRejectedError, Document, DuplicateReferenceError, SignStash, TokenRejectedError
 from signstash.sandbox import Fault, Sandbox, SandboxApplication, application
+from signstash.settings import Credentials
 from tests.conftest import BASE64_PATH, INVOICE, MULTIPART_PATH
 
 pytestmark = pytest.mark.sandbox

@@ -24,7 +24,7 @@ from signstash import (
     SignStashError,
     UnexpectedAnswerError,
 )
-from signstash.errors import ERROR_CODES, SIGN_ERRORS
+from signstash._errors.codes import ERROR_CODES, SIGN_ERRORS
 from signstash.sandbox import KINDS, Fault, Faults, Sandbox
 from signstash.sandbox.__main__ import argument_parser
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from signstash import ApiError, Document, DuplicateReferenceError, Preservation, SignStash
-from signstash.configuration import Credentials
 from signstash.sandbox import Fault, Sandbox, SandboxApplication
+from signstash.settings import Credentials
 from tests.conftest import INVOICE
 
 pytestmark = pytest.mark.sandbox

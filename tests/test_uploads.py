@@ -17,16 +17,10 @@ from typing import Any, BinaryIO
 import httpx
 import pytest
 import respx
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from signstash import Document, InvalidDocumentError, Journal, SignStash
-from signstash.models import (
-    Base64Document,
-    ContentType,
-    SignDocumentBase64Document,
-    SignRequestBase64Document,
-)
+from signstash.models import Base64Document, ContentType, SignDocumentBase64Document, SignRequestBase64Document
 from tests.conftest import (
     BASE64_PATH,
     BASE_URL,

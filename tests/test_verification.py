@@ -31,8 +31,8 @@ from signstash import (
     SignedDocument,
     SignStash,
 )
+from signstash._signing.response import read_batch
 from signstash.models import SignatureInfo, SignatureType
-from signstash.outcomes import read_batch
 from signstash.sandbox import Sandbox, SandboxApplication, certificate
 from signstash.sandbox.certificate import Root, new_root
 from signstash.sandbox.signatures import SignatureMaker

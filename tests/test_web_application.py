@@ -11,8 +11,8 @@ import pytest
 import uvicorn
 
 from signstash import ConfigurationError, SignStash
-from signstash.configuration import ENVIRONMENT_VARIABLES
 from signstash.sandbox import Sandbox
+from signstash.settings import ENVIRONMENT_VARIABLES
 from tests.conftest import INVOICE
 from tests.test_lifecycles import nothing_left
 from tests.test_readme import BLOCKS

@@ -4,9 +4,8 @@ Begin with `SignStash` and `Document`. Elsewhere are:
 
 - `signstash.options`: what can be asked for a signature
 - `signstash.errors`: what can go wrong, and which code of the service means what
-- `signstash.consultation`: questions to the Integration Service
+- `signstash.integration`: queries of the Integration Service
 - `signstash.models`: the service's own model, generated
-- `signstash.generated`: operations without a method here
 - `signstash.testing` and `signstash.sandbox`: a mock and a local service, for tests
 - `signstash.verification`: whether what came back is signed
 """
@@ -14,103 +13,67 @@ Begin with `SignStash` and `Document`. Elsewhere are:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .errors import (
+    ApiError as ApiError,
+    AuthenticationError as AuthenticationError,
+    CertificateNotProvisionedError as CertificateNotProvisionedError,
+    ClientServiceInactiveError as ClientServiceInactiveError,
+    ConfigurationError as ConfigurationError,
+    ConnectionFailedError as ConnectionFailedError,
+    CredentialsRejectedError as CredentialsRejectedError,
+    DocumentCertificateError as DocumentCertificateError,
+    DocumentNotSavedError as DocumentNotSavedError,
+    DocumentNotSignedError as DocumentNotSignedError,
+    DuplicateReferenceError as DuplicateReferenceError,
+    InvalidDocumentError as InvalidDocumentError,
+    InvalidRequestError as InvalidRequestError,
+    OutcomeUnknownError as OutcomeUnknownError,
+    RateLimitedError as RateLimitedError,
+    ServiceError as ServiceError,
+    SignatureInvalidError as SignatureInvalidError,
+    SignStashError as SignStashError,
+    TokenRejectedError as TokenRejectedError,
+    UnexpectedAnswerError as UnexpectedAnswerError,
+)
+
 if TYPE_CHECKING:
-    from . import models
-    from .auth import TokenAuth
-    from .client import SignStash
-    from .documents import Document
-    from .errors import (
-        ApiError,
-        AuthenticationError,
-        CertificateNotProvisionedError,
-        ClientServiceInactiveError,
-        ConfigurationError,
-        ConnectionFailedError,
-        CredentialsRejectedError,
-        DocumentCertificateError,
-        DocumentNotSavedError,
-        DocumentNotSignedError,
-        DuplicateReferenceError,
-        InvalidDocumentError,
-        InvalidRequestError,
-        OutcomeUnknownError,
-        RateLimitedError,
-        ServiceError,
-        SignatureInvalidError,
-        SignStashError,
-        TokenRejectedError,
-        UnexpectedAnswerError,
-    )
-    from .journal import Journal
-    from .options import Preservation, VisibleSignature
-    from .outcomes import Outcome, SignedBatch, SignedDocument
-    from .retries import RetryPolicy
-    from .runs import Progress
+    from . import models as models
+    from ._runs.plan import Progress as Progress
+    from .auth import TokenAuth as TokenAuth
+    from .client import SignStash as SignStash
+    from .documents import Document as Document
+    from .journal import Journal as Journal
+    from .options import Preservation as Preservation, VisibleSignature as VisibleSignature
+    from .results import Outcome as Outcome, SignedBatch as SignedBatch, SignedDocument as SignedDocument
+    from .retries import RetryPolicy as RetryPolicy
+else:
+    # Imported on first use: an application that only catches errors loads no client, nor does pytest by the plugin.
+    _MODULES = {
+        "Document": "documents",
+        "Journal": "journal",
+        "Outcome": "results",
+        "Preservation": "options",
+        "Progress": "_runs.plan",
+        "RetryPolicy": "retries",
+        "SignStash": "client",
+        "SignedBatch": "results",
+        "SignedDocument": "results",
+        "TokenAuth": "auth",
+        "VisibleSignature": "options",
+    }
+    __all__ = sorted({"models", *_MODULES, *(name for name in globals() if name.endswith("Error"))})
+
+    def __getattr__(name: str) -> Any:
+        if name == "models":
+            return import_module(".models", __name__)
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __version__ = "0.1.0"
-
-
-__all__ = [
-    "ApiError",
-    "AuthenticationError",
-    "CertificateNotProvisionedError",
-    "ClientServiceInactiveError",
-    "ConfigurationError",
-    "ConnectionFailedError",
-    "CredentialsRejectedError",
-    "Document",
-    "DocumentCertificateError",
-    "DocumentNotSavedError",
-    "DocumentNotSignedError",
-    "DuplicateReferenceError",
-    "InvalidDocumentError",
-    "InvalidRequestError",
-    "Journal",
-    "Outcome",
-    "OutcomeUnknownError",
-    "Preservation",
-    "Progress",
-    "RateLimitedError",
-    "RetryPolicy",
-    "ServiceError",
-    "SignStash",
-    "SignStashError",
-    "SignatureInvalidError",
-    "SignedBatch",
-    "SignedDocument",
-    "TokenAuth",
-    "TokenRejectedError",
-    "UnexpectedAnswerError",
-    "VisibleSignature",
-    "models",
-]
-
-_MODULES = {
-    "Document": "documents",
-    "Journal": "journal",
-    "Outcome": "outcomes",
-    "Preservation": "options",
-    "Progress": "runs",
-    "RetryPolicy": "retries",
-    "SignStash": "client",
-    "SignedBatch": "outcomes",
-    "SignedDocument": "outcomes",
-    "TokenAuth": "auth",
-    "VisibleSignature": "options",
-}
-"""Where names are that are not exceptions."""
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: an application that only catches errors loads only these."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "models":
-        return import_module(".models", __name__)
-    value = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -13,19 +13,20 @@ from typing import Any, Final
 import attrs
 import httpx
 
-from .answers import cure_for, json_object, printable, retry_after, token_refusal, told
-from .configuration import (
-    Secret,
-    client_problems,
-    credential_problems,
-    in_one_event_loop,
-    new_http_client,
-    origin,
-    raise_for_problems,
-    token_url_problems,
-    url_problems,
-    warn_of_plain_http,
+from ._errors.mapping import error_from_answer
+from ._errors.network import describe_network_error, hint_for
+from ._errors.parsing import json_object, retry_after
+from ._errors.redaction import Secret, printable
+from ._transport.bodies import (
+    ReplayableStream,
+    RequestBody,
+    UnusableAnswerError,
+    is_replayable,
+    read_refusal,
+    read_whole,
 )
+from ._transport.http_client import in_one_event_loop, new_http_client, origin
+from ._transport.httpx2 import HttpClient, as_httpx
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -37,8 +38,14 @@ from .errors import (
     TokenRejectedError,
     UnexpectedAnswerError,
 )
-from .http_client import HttpClient, as_httpx
-from .streams import ReplayableStream, RequestBody, UnusableAnswerError, is_replayable, read_refusal, read_whole
+from .settings import (
+    client_problems,
+    credential_problems,
+    raise_for_problems,
+    token_url_problems,
+    url_problems,
+    warn_of_plain_http,
+)
 
 logger: Final = logging.getLogger(__name__)
 
@@ -208,7 +215,7 @@ class TokenAuth(httpx.Auth):
             raise TokenRejectedError(
                 f"The service refused the access token of {self.client_id}, and a newly issued one as well: "
                 f"{refusal.problem}",
-                refusal.cure,
+                refusal.hint,
                 status_code=refusal.status_code,
                 error_code=refusal.error_code,
                 description=refusal.description,
@@ -324,8 +331,9 @@ class TokenAuth(httpx.Auth):
             return self._unusable(302, httpx.Headers(), "redirects to what is no address")
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             failure = ConnectionFailedError(
-                f"The token server {host} could not be asked for a token of {self.client_id}: {told(error)}.",
-                f"{cure_for(error)} Nothing was sent to the signing service.",
+                f"The token server {host} could not be asked for a token of {self.client_id}: "
+                f"{describe_network_error(error)}.",
+                f"{hint_for(error)} Nothing was sent to the signing service.",
             )
             failure.__cause__ = error
             return failure
@@ -447,3 +455,15 @@ class TokenAuth(httpx.Auth):
 def _is_being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def token_refusal(response: httpx.Response) -> TokenRejectedError | None:
+    """The error for an answer that refuses the token, or None for any other answer.
+
+    Such a refusal is HTTP 401 without a code that means something else, or code `0.0.10` (integration guide, step 6).
+    """
+    if response.status_code < 400:
+        return None
+    body = await read_refusal(response)
+    error = error_from_answer(response.status_code, response.headers, body)
+    return error if isinstance(error, TokenRejectedError) else None

@@ -15,22 +15,41 @@ from typing import Final, Self, Unpack, get_args
 import attrs
 import httpx
 
-from .answers import json_object
+from ._errors.parsing import json_object
+from ._errors.redaction import Secret
+from ._runs.ledger import RunLedger
+from ._runs.plan import PlannedDocument, Progress, UnknownOutcomes, batches
+from ._runs.run import Run, Transmit
+from ._signing.request import SigningRequest, described, index_by_reference, signing_call
+from ._signing.response import ResponseContext, read_batch
+from ._signing.saving import SaveTo, SignedFiles, file_or_folder
+from ._transport.endpoints import Call, detail, operation_id
+from ._transport.exchange import SMALL_ANSWER, Answer, Exchange
+from ._transport.generated_client import GeneratedClient
+from ._transport.http_client import new_http_client
+from ._transport.httpx2 import HttpClient, as_httpx
+from ._transport.signed_content import receive_operation
+from ._transport.tracing import call_span, note_documents
 from .auth import TokenAuth
-from .books import RunBooks, SaveTo, SignedFiles, file_or_folder
-from .configuration import (
+from .documents import Document, refuse_reference, refuse_text, require_iterable, unique_reference
+from .errors import ApiError, ConfigurationError, ErrorClasses, SignStashError
+from .integration import IntegrationQueries, as_number
+from .journal import Journal
+from .models import PreservationInfo
+from .options import Preservation, preservation_from
+from .results import Outcome, SignedBatch, SignedDocument, verified
+from .retries import Retries, RetryPolicy
+from .settings import (
     ENVIRONMENT_VARIABLES,
     TOKEN_URLS,
     ClientOptions,
     Environment,
     MultipartFileNames,
-    Secret,
     Upload,
     client_problems,
     credential_problems,
     environment_problems,
     error_class_problems,
-    new_http_client,
     raise_for_problems,
     retries_problems,
     timeout_problems,
@@ -39,22 +58,6 @@ from .configuration import (
     verification_problems,
     warn_of_plain_http,
 )
-from .consultation import Consultation, as_number
-from .documents import Document, refuse_reference, refuse_text, several, unique_reference
-from .downloads import receive_operation
-from .errors import ApiError, ConfigurationError, ErrorClasses, SignStashError
-from .exchange import SMALL_ANSWER, Answer, Exchange
-from .generated import GeneratedClient
-from .http_client import HttpClient, as_httpx
-from .journal import Journal
-from .models import PreservationInfo
-from .operations import Call, detail, operation_id
-from .options import Preservation, preservation_from
-from .outcomes import Answered, Outcome, SignedBatch, SignedDocument, read_batch, verified
-from .retries import Retries, RetryPolicy
-from .runs import Planned, Progress, Run, Transmit, UnknownOutcomes, batches
-from .signing import SigningRequest, by_reference, described, signing_call
-from .tracing import call_span, note_documents
 
 DEFAULT_TIMEOUT: Final = httpx.Timeout(120.0, connect=10.0)
 """Seconds for connecting (10), and for each wait while a request is sent or its answer is read (120)."""
@@ -62,7 +65,7 @@ DEFAULT_DEADLINE: Final = 300.0
 """Seconds that a call may take in all, a new token and a second sending included."""
 
 
-class SignStash(Consultation):
+class SignStash(IntegrationQueries):
     """A client of one Sign'Stash service: a proxy, or the Integration Service.
 
         async with SignStash(base_url, client_id, client_secret, environment="staging") as client:
@@ -308,7 +311,7 @@ class SignStash(Consultation):
         if external_reference is None:
             external_reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
         refuse_reference("external_reference", external_reference)
-        sent = by_reference(list(several(documents)), self._client_service)
+        sent = index_by_reference(list(require_iterable(documents)), self._client_service)
         request = SigningRequest(external_reference, described(sent, description), kept)
         if save_to is None:
             with call_span("sign", sent):
@@ -386,10 +389,10 @@ class SignStash(Consultation):
         if description is not None:
             refuse_text("description", description)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
-        books = RunBooks(client_service=self._client_service, journal=journal, files=files)
+        books = RunLedger(client_service=self._client_service, journal=journal, files=files)
 
-        async def send(batch: Sequence[Planned], transmit: Transmit) -> Sequence[Outcome]:
-            sent = by_reference([item.document for item in batch], self._client_service)
+        async def send(batch: Sequence[PlannedDocument], transmit: Transmit) -> Sequence[Outcome]:
+            sent = index_by_reference([item.document for item in batch], self._client_service)
             reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
             request = SigningRequest(reference, described(sent, description), kept)
             target = batch[0].target
@@ -408,7 +411,9 @@ class SignStash(Consultation):
             in_flight=in_flight,
             progress=progress,
         )
-        return run.outcomes(batches(several(documents), books.plan, count=batch_documents, content_bytes=batch_bytes))
+        return run.outcomes(
+            batches(require_iterable(documents), books.plan, count=batch_documents, content_bytes=batch_bytes)
+        )
 
     async def _sign_request(
         self,
@@ -439,7 +444,7 @@ class SignStash(Consultation):
             fields = json_object(answer.body)
             if fields is None or not fields.keys() & {"id", "documentList"}:
                 return None
-            answered = Answered(
+            answered = ResponseContext(
                 status_code=answer.status_code,
                 client_service=self._client_service,
                 error_classes=self._exchange.error_classes,
@@ -459,7 +464,7 @@ class SignStash(Consultation):
     async def _tried(self, call: Call) -> Answer:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call))
 
-    async def _look_up(self, item: Planned) -> Outcome | None:
+    async def _look_up(self, item: PlannedDocument) -> Outcome | None:
         """What the Integration Service knows of a document whose answer was lost."""
         asking = operation_id(item.reference)
         try:

@@ -11,7 +11,7 @@ from typing import Self, TypeVar, Unpack
 
 import attrs
 
-from .contents import Contents, InMemory, Source, Unchanged, contents_of, look_at
+from ._content.sources import Contents, InMemory, Source, Unchanged, contents_of, snapshot
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
@@ -145,7 +145,7 @@ class Document:
         Raises:
             InvalidDocumentError: If they cannot be read.
         """
-        return self if self.in_memory else attrs.evolve(self, contents=Unchanged(self.about(look_at)))
+        return self if self.in_memory else attrs.evolve(self, contents=Unchanged(self.about(snapshot)))
 
     def about(self, question: Callable[[Contents], Answer]) -> Answer:
         """What a function finds out about the contents; its errors name the document. It may block.
@@ -194,7 +194,7 @@ def refuse_other_types(document: object) -> None:
         )
 
 
-def several(documents: Documents) -> Documents:
+def require_iterable(documents: Documents) -> Documents:
     """The same documents.
 
     Raises:
@@ -223,7 +223,7 @@ def _named(error: InvalidDocumentError, name: object) -> InvalidDocumentError:
     if error.document is not None or not isinstance(name, str):
         return error
     shown = name if name.isprintable() else repr(name)
-    return InvalidDocumentError(f"Document {shown}: {error.problem}", error.cure, document=name)
+    return InvalidDocumentError(f"Document {shown}: {error.problem}", error.hint, document=name)
 
 
 def _own_name(source: Source) -> str:

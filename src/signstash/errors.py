@@ -30,10 +30,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 if TYPE_CHECKING:
-    from .outcomes import SignedDocument
+    from .results import SignedDocument
 
 BODY_LIMIT = 4096
 """How many bytes of a refused request's answer an error keeps, in `ApiError.body`."""
@@ -46,20 +44,20 @@ class SignStashError(Exception):
 
     Attributes:
         problem: What happened, in one sentence.
-        cure: What the reader can do about it, in one sentence.
+        hint: What the reader can do about it, in one sentence.
         maybe_processed: Whether the service may have processed the request although it failed. When false,
             repeating the request cannot sign anything twice.
     """
 
     maybe_processed: bool = False
 
-    def __init__(self, problem: str, cure: str) -> None:
-        super().__init__(problem, cure)
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(problem, hint)
         self.problem = problem
-        self.cure = cure
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.problem} {self.cure}"
+        return f"{self.problem} {self.hint}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         cause = None if self.__cause__ is None else _portable(self.__cause__)
@@ -99,8 +97,8 @@ class InvalidDocumentError(SignStashError):
         document: Name of the document, if it has one.
     """
 
-    def __init__(self, problem: str, cure: str, *, document: str | None = None) -> None:
-        super().__init__(problem, cure)
+    def __init__(self, problem: str, hint: str, *, document: str | None = None) -> None:
+        super().__init__(problem, hint)
         self.document = document
 
 
@@ -116,13 +114,13 @@ class AuthenticationError(SignStashError):
     def __init__(
         self,
         problem: str,
-        cure: str,
+        hint: str,
         *,
         status_code: int,
         error_code: str | None = None,
         description: str | None = None,
     ) -> None:
-        super().__init__(problem, cure)
+        super().__init__(problem, hint)
         self.status_code = status_code
         self.error_code = error_code
         self.description = description
@@ -151,7 +149,7 @@ class ApiError(SignStashError):
     def __init__(
         self,
         problem: str,
-        cure: str,
+        hint: str,
         *,
         status_code: int,
         error_code: str | None = None,
@@ -160,7 +158,7 @@ class ApiError(SignStashError):
         retryable: bool = False,
         body: bytes = b"",
     ) -> None:
-        super().__init__(problem, cure)
+        super().__init__(problem, hint)
         self.status_code = status_code
         self.error_code = error_code
         self.description = description
@@ -198,7 +196,7 @@ class RateLimitedError(ApiError):
     def __init__(
         self,
         problem: str,
-        cure: str,
+        hint: str,
         *,
         status_code: int,
         error_code: str | None = None,
@@ -210,7 +208,7 @@ class RateLimitedError(ApiError):
     ) -> None:
         super().__init__(
             problem,
-            cure,
+            hint,
             status_code=status_code,
             error_code=error_code,
             description=description,
@@ -240,7 +238,7 @@ class DocumentNotSignedError(SignStashError):
     def __init__(
         self,
         problem: str,
-        cure: str,
+        hint: str,
         *,
         document: str,
         external_reference: str,
@@ -249,7 +247,7 @@ class DocumentNotSignedError(SignStashError):
         operation_id: int | None = None,
         retryable: bool = False,
     ) -> None:
-        SignStashError.__init__(self, problem, cure)
+        SignStashError.__init__(self, problem, hint)
         self.document = document
         self.external_reference = external_reference
         self.sign_error = sign_error
@@ -281,8 +279,8 @@ class SignatureInvalidError(SignStashError):
 
     maybe_processed = True
 
-    def __init__(self, problem: str, cure: str, *, signed: SignedDocument, problems: Sequence[str]) -> None:
-        super().__init__(problem, cure)
+    def __init__(self, problem: str, hint: str, *, signed: SignedDocument, problems: Sequence[str]) -> None:
+        super().__init__(problem, hint)
         self.signed = signed
         self.problems: tuple[str, ...] = tuple(problems)
 
@@ -294,8 +292,8 @@ class DocumentNotSavedError(SignStashError):
         signed: The signed document, so that nothing is lost; None if it was not sent, or is still at the service.
     """
 
-    def __init__(self, problem: str, cure: str, *, signed: SignedDocument | None = None) -> None:
-        super().__init__(problem, cure)
+    def __init__(self, problem: str, hint: str, *, signed: SignedDocument | None = None) -> None:
+        super().__init__(problem, hint)
         self.signed = signed
 
 
@@ -312,8 +310,8 @@ class OutcomeUnknownError(SignStashError):
 
     maybe_processed = True
 
-    def __init__(self, problem: str, cure: str, *, external_references: Sequence[str] = ()) -> None:
-        super().__init__(problem, cure)
+    def __init__(self, problem: str, hint: str, *, external_references: Sequence[str] = ()) -> None:
+        super().__init__(problem, hint)
         self.external_references: tuple[str, ...] = tuple(external_references)
 
 
@@ -330,7 +328,7 @@ class UnexpectedAnswerError(SignStashError):
     def __init__(
         self,
         problem: str,
-        cure: str,
+        hint: str,
         *,
         status_code: int,
         content_type: str = "",
@@ -338,7 +336,7 @@ class UnexpectedAnswerError(SignStashError):
         external_references: Sequence[str] = (),
         maybe_processed: bool = False,
     ) -> None:
-        super().__init__(problem, cure)
+        super().__init__(problem, hint)
         self.status_code = status_code
         self.content_type = content_type
         self.excerpt = excerpt
@@ -348,153 +346,3 @@ class UnexpectedAnswerError(SignStashError):
 
 ErrorClasses = Mapping[str, type[ApiError]]
 """Classes for codes that the table below does not know, or is to treat otherwise."""
-
-
-@attrs.frozen
-class ErrorRule:
-    """What one code of the service means.
-
-    Attributes:
-        raises: The exception it becomes.
-        meaning: What happened, as the start of a sentence.
-        cure: What to do, in one sentence.
-        retryable: Whether repeating the same may help.
-        maybe_processed: Whether the service may have done its work before it failed.
-    """
-
-    raises: type[SignStashError]
-    meaning: str
-    cure: str
-    retryable: bool = False
-    maybe_processed: bool = False
-
-
-_BACKOFFICE = "An operator of the issuer has to {} in the Sign'Stash backoffice; repeating does not help."
-_CERTIFICATE = "An operator of the issuer has to {} for the client service in the backoffice; repeating does not help."
-_SUPPORT = "Contact the vendor's support; repeating does not help."
-_LATER = "Repeat it later, and contact the vendor's support if it stays."
-
-ERROR_CODES: Mapping[str, ErrorRule] = {
-    "0.0.1": ErrorRule(ServiceError, "The service failed unexpectedly", _LATER, retryable=True, maybe_processed=True),
-    "0.0.2": ErrorRule(
-        InvalidRequestError, "A mandatory field is missing or the request is malformed", "Add or mend the named field."
-    ),
-    "0.0.3": ErrorRule(ServiceError, "The client service is not set up at the vendor", _SUPPORT),
-    "0.0.4": ErrorRule(InvalidRequestError, "A field is larger than allowed", "Make the named field smaller."),
-    "0.0.5": ErrorRule(ServiceError, "An e-mail could not be sent", _LATER, retryable=True, maybe_processed=True),
-    "0.0.6": ErrorRule(InvalidRequestError, "A field was refused by validation", "Mend the named field."),
-    "0.0.7": ErrorRule(
-        DuplicateReferenceError,
-        "An external reference was used before",
-        "Look up what was signed under it, or use a new reference if this is another document.",
-    ),
-    "0.0.10": ErrorRule(
-        TokenRejectedError,
-        "The access token is expired or invalid",
-        "Check that `environment` is the one the proxy is configured for, and the proxy's service domain.",
-    ),
-    "1.1.0": ErrorRule(
-        ClientServiceInactiveError,
-        "The licence of the client service is invalid or absent",
-        _BACKOFFICE.format("check the client service"),
-    ),
-    "1.1.1": ErrorRule(
-        ClientServiceInactiveError,
-        "The client service or its issuer account is inactive",
-        _BACKOFFICE.format("activate it"),
-    ),
-    "1.1.2": ErrorRule(ApiError, "The licence already has a client service", _SUPPORT),
-    "1.1.3": ErrorRule(
-        ClientServiceInactiveError,
-        "The state of the client service does not allow the operation",
-        _BACKOFFICE.format("activate the client service"),
-    ),
-    "1.1.4": ErrorRule(
-        InvalidRequestError, "The secret of the client service is too weak", "Choose a stronger secret."
-    ),
-    "1.2.0": ErrorRule(
-        ClientServiceInactiveError,
-        "The issuer is inactive",
-        "An operator of the issuer or the vendor's support has to activate the issuer; repeating does not help.",
-    ),
-    "1.3.0": ErrorRule(ClientServiceInactiveError, "The partner is inactive", _SUPPORT),
-    "2.2.1": ErrorRule(
-        InvalidRequestError,
-        "The elements of the visible signature do not fit",
-        "Change the visible signature, for example make its area larger than its picture.",
-    ),
-}
-"""The published codes (wiki: error table). What is not here falls back to its family, then to the HTTP status."""
-
-ERROR_FAMILIES: Mapping[str, ErrorRule] = {
-    "1": ErrorRule(
-        ClientServiceInactiveError,
-        "The licence, the issuer or the partner does not allow this",
-        _BACKOFFICE.format("check client service and issuer"),
-    ),
-    "2": ErrorRule(
-        ApiError,
-        "The signature or its certificate is at fault",
-        "Check the signature's options, and the certificate of the client service in the backoffice.",
-    ),
-}
-
-STATUSES: Mapping[int, ErrorRule] = {
-    400: ErrorRule(InvalidRequestError, "The service refused the request", "Mend what the service names."),
-    401: ErrorRule(
-        TokenRejectedError,
-        "The service refused the access token",
-        "Check that `environment` is the one the proxy is configured for, and the proxy's service domain.",
-    ),
-    403: ErrorRule(ApiError, "The service forbids the request", "Check what the client service is allowed to do."),
-    404: ErrorRule(
-        ApiError,
-        "There is nothing at this address",
-        "Check `base_url`, which includes the service's base path; only the Integration Service can be consulted.",
-    ),
-    413: ErrorRule(InvalidRequestError, "The request is too large", "Send fewer or smaller documents in a request."),
-    415: ErrorRule(InvalidRequestError, "The service does not accept this way of uploading", "Use upload='base64'."),
-    422: ErrorRule(InvalidRequestError, "The service refused the request", "Mend what the service names."),
-    429: ErrorRule(
-        RateLimitedError,
-        "The service takes no more requests in parallel",
-        "Send fewer at once, and repeat this one later.",
-        retryable=True,
-    ),
-}
-OTHER_REFUSAL = ErrorRule(ApiError, "The service refused the request", "Contact the vendor's support with this text.")
-OTHER_FAILURE = ErrorRule(ServiceError, "The service failed", _LATER, retryable=True, maybe_processed=True)
-
-SIGN_ERRORS: Mapping[str, ErrorRule] = {
-    "INVALID_CERT_SERVICE_CREDS": ErrorRule(
-        DocumentCertificateError,
-        "the certificate service refused the client service, usually for want of credits",
-        _CERTIFICATE.format("buy credits or set the certificate's credentials"),
-    ),
-    "INVALID_CERT_ACCESS_ACCOUNT": ErrorRule(
-        DocumentCertificateError,
-        "access to the certificate's account was refused",
-        _CERTIFICATE.format("renew the access, which ends after 60 days,"),
-    ),
-    "INVALID_CERTIFICATE_SIGN_ERROR": ErrorRule(
-        DocumentCertificateError,
-        "the certificate is missing, expired or revoked",
-        _CERTIFICATE.format("configure a valid certificate"),
-    ),
-    "CONFIGURATION_SIGN_ERROR": ErrorRule(
-        DocumentCertificateError,
-        "signing is not configured",
-        _CERTIFICATE.format("configure certificate and signature"),
-    ),
-    "CERT_SERVICE_GLOBAL_ERROR": ErrorRule(
-        DocumentNotSignedError, "the certificate service failed", _LATER, retryable=True
-    ),
-    "TIMESTAMP_SIGN_ERROR": ErrorRule(DocumentNotSignedError, "the timestamp failed", _LATER, retryable=True),
-    "STORAGE_SERVICE_GLOBAL_ERROR": ErrorRule(DocumentNotSignedError, "the storage failed", _LATER, retryable=True),
-    "SIGN_OPERATION_INTERNAL_ERROR": ErrorRule(
-        DocumentNotSignedError, "the service failed while signing", _LATER, retryable=True
-    ),
-}
-"""The service's `signError` values, read as integrators read them."""
-
-OTHER_SIGN_ERROR = ErrorRule(DocumentNotSignedError, "the service did not sign it", "Contact the vendor's support.")

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal, Self, get_args
 
 import attrs
 
+from ._content.arguments import path_from
 from .errors import ConfigurationError
-from .files import path_from
 
 State = Literal["planned", "sent", "signed", "failed", "set_aside", "requeued"]
 """What is known of a document.
@@ -223,7 +223,7 @@ class Journal:
             )
         self._write(statement, [(reference,) for reference in references])
 
-    def by_reference(self, reference: str) -> Entry | None:
+    def index_by_reference(self, reference: str) -> Entry | None:
         """What is recorded under an external reference."""
         return next(iter(self._select("WHERE reference = ?", (reference,))), None)
 

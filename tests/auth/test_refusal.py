@@ -157,9 +157,9 @@ class TestSecondRefusal:
         vendor.answer = lambda _: httpx.Response(**REFUSALS["0.0.10"])
         error = await failure_of(client)
 
-        assert "`environment`" in error.cure
-        assert "proxy is configured for" in error.cure
-        assert "proxy's service domain" in error.cure
+        assert "`environment`" in error.hint
+        assert "proxy is configured for" in error.hint
+        assert "proxy's service domain" in error.hint
         assert "newly issued" in error.problem
 
     async def test_the_error_says_what_the_service_said(self, client: httpx.AsyncClient, vendor: Vendor) -> None:

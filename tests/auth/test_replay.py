@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from signstash import Document, DuplicateReferenceError, SignStash, TokenAuth
-from signstash.streams import SPOOL_LIMIT
+from signstash._transport.bodies import SPOOL_LIMIT
 from tests.auth.vendor import CALL_URL, Arrival, Vendor, until
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, token_answer
 

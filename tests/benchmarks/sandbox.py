@@ -23,8 +23,8 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from signstash import Document, SignStash
-from signstash.configuration import Credentials
 from signstash.sandbox import Sandbox
+from signstash.settings import Credentials
 
 
 def pdf(size: int) -> bytes:

@@ -15,8 +15,8 @@ import attrs
 import pytest
 
 from signstash.command_line import main
-from signstash.configuration import ENVIRONMENT_VARIABLES
 from signstash.sandbox import Sandbox
+from signstash.settings import ENVIRONMENT_VARIABLES
 from tests.conftest import INVOICE
 
 COMMAND = str(Path(sys.executable).parent / "signstash")

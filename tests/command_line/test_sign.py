@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from signstash import ConfigurationError, Journal, files
+from signstash import ConfigurationError, Journal
+from signstash._content import files
 from signstash.sandbox import Fault, Sandbox
 from signstash.testing import MockSignStash
 from tests.command_line.conftest import Run
@@ -296,14 +297,14 @@ class TestWhatIsTold:
         assert "\nsigned         2\n" in ended.out
         assert "signstash: The journal cannot be used: disk full." in ended.err
 
-    @pytest.mark.parametrize(("kind", "cure"), FAULTS_OF_ALL)
-    def test_a_fault_of_all_ends_it(self, folder: Path, run: Run, sandbox: Sandbox, kind: str, cure: str) -> None:
+    @pytest.mark.parametrize(("kind", "hint"), FAULTS_OF_ALL)
+    def test_a_fault_of_all_ends_it(self, folder: Path, run: Run, sandbox: Sandbox, kind: str, hint: str) -> None:
         with failing(sandbox, Fault(kind)):
             ended = run("sign", "invoices", "-o", "signed")
 
         assert ended.status == 3
         assert "\nsigned         0\nnot sent       2\n" in ended.out
-        assert cure in ended.err
+        assert hint in ended.err
         assert "Traceback" not in ended.err
 
     def test_a_pause_is_told_with_its_reason(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
@@ -344,7 +345,7 @@ class TestWhatIsTold:
                 raise OSError(28, "No space left on device")
             return files.place(contents, target, **options)
 
-        monkeypatch.setattr("signstash.outcomes.place", full_disk)
+        monkeypatch.setattr("signstash.results.place", full_disk)
 
         ended = run("sign", "invoices/FT_1.pdf", "-o", "signed")
 

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from signstash import Document, Outcome, SignedBatch, SignedDocument, SignStash, SignStashError
-from signstash.configuration import Credentials
-from signstash.errors import ERROR_CODES
+from signstash._errors.codes import ERROR_CODES
 from signstash.models import BaseOperation, DocumentResponse, SigningError, SignOperation
 from signstash.sandbox import Fault, Sandbox
+from signstash.settings import Credentials
 from signstash.testing import MockSignStash
 from tests.conftest import INVOICE
 

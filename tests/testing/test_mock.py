@@ -31,9 +31,9 @@ from signstash import (
     SignStashError,
     TokenRejectedError,
 )
-from signstash.configuration import Upload
-from signstash.errors import ERROR_CODES
+from signstash._errors.codes import ERROR_CODES
 from signstash.models import SigningError
+from signstash.settings import Upload
 from signstash.testing import MOCK_SIGNATURE, MockSignStash
 from tests.conftest import DEFINITION, INVOICE, PDF, TOKEN_URL, url_of
 

@@ -17,15 +17,16 @@ from typing import Final, Literal
 import attrs
 import httpx
 
+from .._errors.network import describe_network_error, hint_for
 from .._generated.api.document_sign import sign_document_batch_base_64
-from ..answers import cure_for, told
+from .._transport.bodies import UnusableAnswerError, read_whole
+from .._transport.http_client import is_local, new_http_client
 from ..auth import TokenAuth
 from ..client import DEFAULT_TIMEOUT, SignStash
-from ..configuration import TOKEN_URLS, is_local, new_http_client
 from ..documents import Document
 from ..errors import InvalidRequestError, ServiceError, SignStashError
 from ..models import SignRequestBase64Document
-from ..streams import UnusableAnswerError, read_whole
+from ..settings import TOKEN_URLS
 from . import FAULT_OF_ALL, SIGNED
 from .display import Lines
 from .settings import Settings, add_connection_options, settings_from
@@ -159,7 +160,9 @@ class _Check:
                 tls = None if stream is None else stream.get_extra_info("ssl_object")
                 date, now = response.headers.get("Date", ""), time.time()
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            yield Finding(subject, f"{url.host} cannot be reached: {told(error)}. {cure_for(error)}", "failed")
+            yield Finding(
+                subject, f"{url.host} cannot be reached: {describe_network_error(error)}. {hint_for(error)}", "failed"
+            )
             return
         yield Finding(subject, f"{url.host} ({addresses}), {'plain HTTP' if tls is None else tls.version()}")
         if isinstance(tls, ssl.SSLObject):

@@ -15,9 +15,10 @@ from typing import Any, Final, Unpack, cast
 
 import attrs
 
+from .._errors.redaction import Secret
 from ..client import SignStash
-from ..configuration import ENVIRONMENT_VARIABLES, TOKEN_URLS, ClientOptions, Secret
 from ..errors import ConfigurationError
+from ..settings import ENVIRONMENT_VARIABLES, TOKEN_URLS, ClientOptions
 
 _TEXTS: Final = ("base_url", "client_id", "environment", "token_url", "secret_file", "secret_command")
 """Settings that are texts, in the file and as options."""
@@ -75,8 +76,8 @@ class Settings:
                 **cast("ClientOptions", {**self.options, **options}),
             )
         except ConfigurationError as error:
-            cure = "Set or mend these variables, or give them in a file (--config) or as options: see --help."
-            raise ConfigurationError(error.problem, cure) from None
+            hint = "Set or mend these variables, or give them in a file (--config) or as options: see --help."
+            raise ConfigurationError(error.problem, hint) from None
 
 
 def settings_from(given: argparse.Namespace) -> Settings:
@@ -88,12 +89,12 @@ def settings_from(given: argparse.Namespace) -> Settings:
     Raises:
         ConfigurationError: If file or secret cannot be read.
     """
-    told = {name: value for name in _TEXTS if (value := getattr(given, name)) is not None}
+    describe_network_error = {name: value for name in _TEXTS if (value := getattr(given, name)) is not None}
     from_file = {} if given.config is None else _read(given.config)
     variables = {variable for name, variable in ENVIRONMENT_VARIABLES.items() if name != "client_secret"}
     environ = {name: value for name, value in os.environ.items() if name in variables}
-    secrets = next((source for source in (told, from_file) if source.keys() & _SECRET_SOURCES), {})
-    for settings in (from_file, told):
+    secrets = next((source for source in (describe_network_error, from_file) if source.keys() & _SECRET_SOURCES), {})
+    for settings in (from_file, describe_network_error):
         if settings.keys() & _TOKEN_SERVER:  # they say the same in two ways, and the stronger source decides alone
             for name in _TOKEN_SERVER:
                 environ.pop(ENVIRONMENT_VARIABLES[name], None)

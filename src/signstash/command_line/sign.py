@@ -17,14 +17,14 @@ from typing import Any, Final, Self, get_args
 
 import attrs
 
+from .._runs.plan import UnknownOutcomes
 from ..client import SignStash
 from ..documents import Document
 from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignStashError
 from ..journal import Entry, Journal, State
 from ..options import VisibleSignature
-from ..outcomes import SignedDocument
+from ..results import SignedDocument
 from ..retries import RetryPolicy
-from ..runs import UnknownOutcomes
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED, complain
 from .display import Display, Lines, length, open_display, shown, table
 from .plan import MakeDocument, Plan, PlannedFile, real_path
@@ -372,9 +372,9 @@ class _Signing:
         rate = self._counts["signed"] / seconds if seconds else 0.0
         lines = Lines(as_json=self.given.json)
         counts = {status: self._counts[status] for status in _STATUSES}
-        told = table([(_word(status), count) for status, count in counts.items() if count or status == "signed"])
+        totals = table([(_word(status), count) for status, count in counts.items() if count or status == "signed"])
         lines.result(
-            f"\n{told}\n{length(self._signed_bytes)} signed in {seconds:.1f} s, {rate:.1f} documents a second",
+            f"\n{totals}\n{length(self._signed_bytes)} signed in {seconds:.1f} s, {rate:.1f} documents a second",
             {"summary": counts, "bytes": self._signed_bytes, "seconds": round(seconds, 3)},
         )
         for advice in self._advice():

@@ -18,12 +18,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from ..configuration import Credentials
+from ..settings import Credentials
 from .administration import Administration
 from .answers import answer_instead, spoilt_response
 from .call import Call, Handler
 from .certificate import Root, new_root, pem
-from .consultation import Consultation
+from .consultation import IntegrationQueries
 from .definition import as_page, as_swagger2, load_definition
 from .faults import Fault, Faults, On
 from .journal import Arrival, Journal
@@ -120,7 +120,7 @@ class SandboxApplication:
         self._signing = Signing(
             self._operations, self._validation, SignatureMaker(root), self.faults, self.journal, self._strike
         )
-        self._consultation = Consultation(self._operations, self._validation, self._strike)
+        self._consultation = IntegrationQueries(self._operations, self._validation, self._strike)
         settings = {
             "base_url": self.base_url,
             "integration_base_url": self.integration_base_url,

@@ -23,7 +23,7 @@ from .validation import Validation
 _MAILS = {"type": "array", "items": {"type": "string"}}
 
 
-class Consultation:
+class IntegrationQueries:
     """Answers what is asked about operations.
 
     Args:

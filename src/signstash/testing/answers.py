@@ -12,8 +12,8 @@ from typing import Final
 import attrs
 import httpx
 
+from .._errors.codes import ERROR_CODES
 from .._generated.types import UNSET
-from ..errors import ERROR_CODES
 from ..models import (
     Company,
     ContentType,

@@ -16,8 +16,8 @@ import httpx
 
 from .. import auth, client
 from ..client import SignStash
-from ..configuration import Credentials
 from ..retries import RetryPolicy
+from ..settings import Credentials
 from . import paths
 from .requests import ResentMails, SentDocument, SignRequest
 from .scenarios import Scenarios

@@ -5,8 +5,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .._transport.endpoints import (
+    Call,
+    detail,
+    documents,
+    operation_id,
+    resend_mails,
+    sign_base64,
+    sign_multipart,
+    status,
+)
 from ..models import SignRequestBase64Document, SignRequestDocument
-from ..operations import Call, detail, documents, operation_id, resend_mails, sign_base64, sign_multipart, status
 
 _NUMBER: Final = 7_000_000_007
 _REFERENCE: Final = "reference-of-a-document"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def signstash_mock(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockSignStash]:
     """A mocked Sign'Stash, for `SignStash.from_env` too: the environment's variables lead to it."""
-    from ..configuration import ENVIRONMENT_VARIABLES
+    from ..settings import ENVIRONMENT_VARIABLES
     from .mock import MockSignStash
 
     with MockSignStash() as mock:

@@ -11,7 +11,6 @@ import attrs
 import httpx
 
 from .._generated.types import Unset
-from ..configuration import Upload
 from ..models import (
     PreservationInfo,
     SignatureInfo,
@@ -21,6 +20,7 @@ from ..models import (
     SignRequestBase64Document,
     SignRequestDocument,
 )
+from ..settings import Upload
 
 
 class MalformedRequestError(Exception):

@@ -11,17 +11,9 @@ from typing import Final
 import attrs
 import httpx
 
-from ..configuration import Upload
 from ..models import BaseOperation, SignOperation
-from .answers import (
-    archive_answer,
-    credentials_refusal,
-    executed,
-    not_found,
-    operation_answer,
-    refusal,
-    token_answer,
-)
+from ..settings import Upload
+from .answers import archive_answer, credentials_refusal, executed, not_found, operation_answer, refusal, token_answer
 from .requests import MalformedRequestError, ResentMails, SentDocument, SignRequest, read_sign_request
 from .script import DocumentFailure, Failure, Script
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import BinaryIO
 
-from ..contents import Contents, Source, contents_of, read
+from .._content.sources import Contents, Source, contents_of, read
 from ..errors import ConfigurationError
 from ..models import SignatureType
 

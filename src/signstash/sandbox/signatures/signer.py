@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from asn1crypto import keys
-from asn1crypto import x509 as asn1_x509
+from asn1crypto import keys, x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import inspect
-import ipaddress
 import logging
-import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final, Literal, NoReturn, Self, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 import httpx
 
+from ._errors.redaction import Secret
+from ._transport.http_client import is_local
+from ._transport.httpx2 import HttpClient
 from .errors import ApiError, ConfigurationError, ErrorClasses
-from .http_client import HttpClient
 from .retries import RetryPolicy
 
 logger: Final = logging.getLogger(__name__)
@@ -67,68 +65,6 @@ class Credentials(TypedDict):
     client_id: str
     client_secret: str
     token_url: str
-
-
-class Secret:
-    """A text that prints as nothing: not in `repr`, not in `vars`, not in a pickle.
-
-    Attributes:
-        reveal: Gives the text.
-    """
-
-    __slots__ = ("reveal",)
-
-    reveal: Callable[[], str]
-
-    def __init__(self, text: str) -> None:
-        self.reveal = lambda: text
-
-    def __repr__(self) -> str:
-        return "Secret(hidden)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not pickled")
-
-    def __deepcopy__(self, _: object) -> Self:
-        return self
-
-
-async def new_http_client() -> httpx.AsyncClient:
-    """An HTTP client that obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
-
-    Raises:
-        ConfigurationError: If one of these cannot be used.
-    """
-    try:
-        # It reads some hundred certificates.
-        context = await asyncio.to_thread(httpx.create_ssl_context)
-        # Some builds of Python leave it to OpenSSL's configuration, which may allow less.
-        context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
-        return httpx.AsyncClient(verify=context)
-    except OSError as error:  # SSLError is one
-        problem, cure = f"The CA certificates cannot be read: {error}.", "Check SSL_CERT_FILE and SSL_CERT_DIR."
-        raise ConfigurationError(problem, cure) from error
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
-        problem = f"The outbound proxy cannot be used: {error}."
-        raise ConfigurationError(problem, "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY.") from error
-
-
-@contextlib.contextmanager
-def in_one_event_loop() -> Iterator[None]:
-    """Say it clearly if a user's own HTTP client holds connections of another event loop than the running one.
-
-    Raises:
-        ConfigurationError: If it does.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "event loop" not in str(error).lower():
-            raise
-        raise ConfigurationError(
-            "The HTTP client that was given has connections of another event loop; nothing was sent.",
-            "Give a client that was made for this event loop.",
-        ) from error
 
 
 def raise_for_problems(problems: Sequence[str]) -> None:
@@ -208,20 +144,6 @@ def warn_of_plain_http(base_urls: Iterable[str]) -> None:
             )
 
 
-def is_local(host: str) -> bool:
-    """Whether a host is this machine or in a private network, as far as its name or address tells."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".test"))
-    return address.is_loopback or address.is_private
-
-
-def origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Scheme, host and port of a URL."""
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
-
-
 def error_class_problems(error_classes: Any) -> list[str]:
     """What is wrong with a user's own classes for error codes."""
     if not isinstance(error_classes, Mapping):
@@ -240,17 +162,6 @@ def client_problems(**clients: object) -> list[str]:
         for name, client in clients.items()
         if client is not None and not inspect.iscoroutinefunction(getattr(client, "send", None))
     ]
-
-
-def refuse_flags(**flags: object) -> None:
-    """Refuse what is neither True nor False: a text would count as True, whatever it says.
-
-    Raises:
-        ConfigurationError: If there is such a value.
-    """
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise ConfigurationError(f"{name} is {value!r}.", "Give True or False.")
 
 
 def verification_problems(verify_signatures: object) -> list[str]:

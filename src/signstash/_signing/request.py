@@ -11,23 +11,23 @@ from typing import Literal
 
 import attrs
 
-from ._generated.types import UNSET
-from .configuration import MultipartFileNames, Upload
-from .contents import prepare
-from .documents import Document, refuse_other_types, refuse_text
-from .errors import InvalidDocumentError
-from .models import (
+from .._content.sources import prepare
+from .._generated.types import UNSET
+from .._transport.endpoints import Call, sign_base64, sign_multipart
+from .._transport.request_content import SMALL, ContentSlot
+from ..documents import Document, refuse_other_types, refuse_text
+from ..errors import InvalidDocumentError
+from ..models import (
     Base64Document,
     ContentType,
+    Document as DocumentModel,
     PreservationInfo,
     SignDocumentBase64Document,
     SignDocumentDocument,
     SignRequestBase64Document,
     SignRequestDocument,
 )
-from .models import Document as DocumentModel
-from .operations import Call, sign_base64, sign_multipart
-from .uploads import SMALL, Insert
+from ..settings import MultipartFileNames, Upload
 
 
 @attrs.frozen
@@ -53,7 +53,7 @@ def described(documents: Mapping[str, Document], description: str | None) -> str
     return name if len(documents) == 1 else f"{name} and {len(documents) - 1} more"
 
 
-def by_reference(documents: Sequence[Document], client_service: str) -> dict[str, Document]:
+def index_by_reference(documents: Sequence[Document], client_service: str) -> dict[str, Document]:
     """The documents of one request by their external references, in their order.
 
     Args:
@@ -114,8 +114,8 @@ async def signing_call(
     return await asyncio.to_thread(make)
 
 
-def _inserts(documents: Sequence[Document], encoding: Literal["base64", "binary"]) -> list[Insert]:
-    inserts: list[Insert] = []
+def _inserts(documents: Sequence[Document], encoding: Literal["base64", "binary"]) -> list[ContentSlot]:
+    inserts: list[ContentSlot] = []
     refused: list[InvalidDocumentError] = []
     room = SMALL
     for document in documents:
@@ -125,7 +125,7 @@ def _inserts(documents: Sequence[Document], encoding: Literal["base64", "binary"
             refused.append(error)
         else:
             room -= reading.size if reading.in_memory else 0
-            inserts.append(Insert(reading, document.name, encoding))
+            inserts.append(ContentSlot(reading, document.name, encoding))
     if len(refused) == 1:
         raise refused[0]
     if refused:
@@ -137,7 +137,7 @@ def _inserts(documents: Sequence[Document], encoding: Literal["base64", "binary"
 
 
 def _base64_request(
-    request: SigningRequest, documents: Mapping[str, Document], inserts: Sequence[Insert]
+    request: SigningRequest, documents: Mapping[str, Document], inserts: Sequence[ContentSlot]
 ) -> SignRequestBase64Document:
     items = [
         SignDocumentBase64Document(

@@ -12,8 +12,8 @@ from typing import Final, Literal
 import attrs
 import httpx
 
-from .contents import Reading
-from .errors import ConfigurationError, InvalidDocumentError
+from .._content.sources import ContentSnapshot
+from ..errors import ConfigurationError, InvalidDocumentError
 
 BLOCK: Final = 192 * 1024
 """Bytes of contents that are read at once; a multiple of three, so that each block is base64 of its own."""
@@ -24,7 +24,7 @@ SMALL: Final = 256 * 1024
 
 
 @attrs.frozen
-class Insert:
+class ContentSlot:
     """Contents that take the place of a mark.
 
     Attributes:
@@ -34,7 +34,7 @@ class Insert:
         mark: What stands in their place: a text that nothing else in the request can hold.
     """
 
-    reading: Reading
+    reading: ContentSnapshot
     document: str
     encoding: Literal["base64", "binary"]
     mark: str = attrs.field(init=False, factory=lambda: secrets.token_hex(16), repr=False)
@@ -55,7 +55,7 @@ class Insert:
             yield from blocks if self.encoding == "binary" else _base64(blocks)
         except InvalidDocumentError as error:
             problem = f"Document {self.document}: {error.problem}"
-            raise InvalidDocumentError(problem, error.cure, document=self.document) from error.__cause__
+            raise InvalidDocumentError(problem, error.hint, document=self.document) from error.__cause__
 
 
 def _base64(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -82,7 +82,7 @@ class ContentStream(httpx.AsyncByteStream):
 
     replayable = True
 
-    def __init__(self, frame: bytes, inserts: Sequence[Insert]) -> None:
+    def __init__(self, frame: bytes, inserts: Sequence[ContentSlot]) -> None:
         self._inserts = inserts
         self._pieces: list[bytes] = []
         for insert in inserts:

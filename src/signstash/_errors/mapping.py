@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
-import math
-import re
-import ssl
-import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 from typing import Any, Final
 
 import attrs
-import httpx
 
-from .errors import (
+from ..errors import (
+    AuthenticationError,
+    CertificateNotProvisionedError,
+    DocumentCertificateError,
+    DocumentNotSignedError,
+    ErrorClasses,
+    RateLimitedError,
+    SignStashError,
+    UnexpectedAnswerError,
+)
+from .codes import (
     ERROR_CODES,
     ERROR_FAMILIES,
     OTHER_FAILURE,
@@ -23,18 +26,10 @@ from .errors import (
     OTHER_SIGN_ERROR,
     SIGN_ERRORS,
     STATUSES,
-    AuthenticationError,
-    CertificateNotProvisionedError,
-    DocumentCertificateError,
-    DocumentNotSignedError,
-    ErrorClasses,
     ErrorRule,
-    RateLimitedError,
-    SignStashError,
-    TokenRejectedError,
-    UnexpectedAnswerError,
 )
-from .streams import read_refusal
+from .parsing import json_object, retry_after
+from .redaction import printable
 
 PLAIN_STATUSES: Final = (401, 413, 429)
 """Statuses that say enough by themselves, whatever page a gateway puts below them."""
@@ -97,7 +92,7 @@ def error_from_answer(
     if issubclass(rule.raises, AuthenticationError):
         oauth_code = _text(answer.get("error")) or None
         return rule.raises(
-            problem, rule.cure, status_code=status_code, error_code=code or oauth_code, description=description
+            problem, rule.hint, status_code=status_code, error_code=code or oauth_code, description=description
         )
     details: dict[str, Any] = {
         "status_code": status_code,
@@ -109,7 +104,7 @@ def error_from_answer(
     }
     if issubclass(rule.raises, RateLimitedError):
         details["retry_after"] = retry_after(headers)
-    error = rule.raises(problem, rule.cure, **details)
+    error = rule.raises(problem, rule.hint, **details)
     error.maybe_processed = signing and rule.maybe_processed
     return error
 
@@ -149,7 +144,7 @@ def error_from_document(
     error = raises(
         f"Document {document} ({external_reference}) was not signed: {rule.meaning}"
         f"{' (' + ', '.join(marks) + ')' if marks else ''}{about(client_service, (), operation_id)}.",
-        rule.cure,
+        rule.hint,
         document=document,
         external_reference=external_reference,
         sign_error=sign_error,
@@ -173,22 +168,22 @@ def unreadable_answer(
     client_service: str = "",
     maybe_processed: bool = False,
 ) -> UnexpectedAnswerError:
-    """The exception for an answer that cannot be read, with a cure that fits what it may have done."""
+    """The exception for an answer that cannot be read, with a hint that fits what it may have done."""
     content_type = printable(headers.get("content-type", ""), 100)
     if maybe_processed:
-        cure = (
+        hint = (
             "The request may have been processed: look the documents up by their external references before "
             "you send them again."
         )
     else:
-        cure = "Check `base_url` and what answers there: a gateway or a login page may stand in between."
+        hint = "Check `base_url` and what answers there: a gateway or a login page may stand in between."
     # A 2xx body may hold signed documents or a token; only a refusal is quoted.
     excerpt = "" if 200 <= status_code < 300 else _excerpt(body)
     quoted = f" It begins: {excerpt!r}." if excerpt else ""
     where = about(client_service, external_references, operation_id)
     return UnexpectedAnswerError(
         f"The answer (HTTP {status_code}, {content_type or 'no content type'}) {why}{where}.{quoted}",
-        cure,
+        hint,
         status_code=status_code,
         content_type=content_type,
         excerpt=excerpt,
@@ -224,29 +219,6 @@ def _rule_for(code: str | None, status_code: int, error_classes: ErrorClasses) -
     return rule
 
 
-def json_object(body: bytes) -> dict[str, Any] | None:
-    """The body as a JSON object, or None if it is something else."""
-    parsed = json_value(body)
-    return parsed if isinstance(parsed, dict) else None
-
-
-NOT_JSON = object()
-"""What `json_value` returns for a body that is not JSON. The parser's own error would hold the body."""
-
-
-def json_value(body: bytes) -> Any:
-    """The body as JSON: in Unicode, or in Latin-1 as gateways write it."""
-    text: bytes | str = body
-    for _ in range(2):
-        try:
-            return json.loads(text, strict=False)
-        except UnicodeDecodeError:
-            text = body.decode("latin-1")
-        except (ValueError, RecursionError):
-            break
-    return NOT_JSON
-
-
 def _text(value: object) -> str:
     """A field of an error body as one short printable line, whatever type it has."""
     if value is None:
@@ -256,91 +228,3 @@ def _text(value: object) -> str:
 
 def _excerpt(body: bytes) -> str:
     return printable(body[:2000].decode("utf-8", "replace"), 120)
-
-
-_SECRETS = re.compile(r"\beyJ[\w-]+(\.[\w-]*)*|(?i:(?<=Bearer )|(?<=Basic ))\S+|[A-Za-z0-9+/]{48,}=*")
-"""What looks like a token (servers quote the one that they refuse), like credentials, or like contents in base64."""
-
-
-def printable(text: str, limit: int) -> str:
-    """A text of somebody else in one line, without what must not be shown."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    line = _SECRETS.sub("(hidden)", line)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a `Retry-After` header (RFC 9110, section 10.2.3), given as seconds or as a date."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = email.utils.parsedate_to_datetime(value)
-            # RFC 9110, section 5.6.7: the forms without a zone mean UTC as well.
-            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return max(seconds, 0.0) if math.isfinite(seconds) else None
-
-
-async def token_refusal(response: httpx.Response) -> TokenRejectedError | None:
-    """The error for an answer that refuses the token, or None for any other answer.
-
-    Such a refusal is HTTP 401 without a code that means something else, or code `0.0.10` (integration guide, step 6).
-    """
-    if response.status_code < 400:
-        return None
-    body = await read_refusal(response)
-    error = error_from_answer(response.status_code, response.headers, body)
-    return error if isinstance(error, TokenRejectedError) else None
-
-
-def told(error: BaseException) -> str:
-    """What a network error was, in words, with the most telling text of the libraries below."""
-    kind = next((text for cls, text in _NETWORK_FAULTS if isinstance(error, cls)), "the connection failed")
-    reason = printable(str(_root(error)), 200)
-    return f"{kind} ({reason})" if reason else kind
-
-
-def cure_for(error: BaseException) -> str:
-    """What to check after a network error, as a sentence."""
-    root = _root(error)
-    if isinstance(root, ssl.SSLCertVerificationError) or "CERTIFICATE" in str(error):
-        return "Check the host's certificate; name a CA of your own with SSL_CERT_FILE or on an http_client."
-    if isinstance(root, ssl.SSLError) or "SSL" in str(error):
-        return "Check whether that port speaks TLS 1.2 or newer; if it speaks no TLS, the URL begins with http://."
-    return "Check URL, network, DNS and outbound proxy."
-
-
-def _root(error: BaseException) -> BaseException:
-    """The innermost error of the system: httpx wraps httpcore wraps ssl, and only the last says which certificate."""
-    root, seen = error, set[int]()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:  # an error that is raised twice may be its own cause
-        seen.add(id(cause))
-        if cause is not error and isinstance(cause, OSError) and str(cause):
-            root = cause
-        cause = _below(cause)
-    return root
-
-
-def _below(error: BaseException) -> BaseException | None:
-    if isinstance(error, BaseExceptionGroup):  # one error for each address that was tried: the first will do
-        return error.exceptions[0]
-    # httpcore has what it wraps as its argument.
-    wrapped = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
-    return error.__cause__ or wrapped or error.__context__
-
-
-_NETWORK_FAULTS: Sequence[tuple[type[BaseException], str]] = (
-    (httpx.ConnectTimeout, "connecting took too long"),
-    (httpx.PoolTimeout, "no connection became free in time"),
-    (httpx.ReadTimeout, "the answer took too long"),
-    (httpx.WriteTimeout, "sending took too long"),
-    (TimeoutError, "it took too long in all"),
-    (httpx.ConnectError, "no connection could be made"),
-    (httpx.ProxyError, "the outbound proxy refused"),
-    (httpx.RemoteProtocolError, "the connection was closed or broke the protocol"),
-    (httpx.DecodingError, "the answer could not be decompressed"),
-)

@@ -12,11 +12,11 @@ from typing import Final
 import attrs
 import httpx
 
-from .answers import about, cure_for, error_from_answer, json_value, told, unreadable_answer
-from .configuration import in_one_event_loop
-from .contents import Contents
-from .downloads import Received
-from .errors import (
+from .._content.sources import Contents
+from .._errors.mapping import about, error_from_answer, unreadable_answer
+from .._errors.network import describe_network_error, hint_for
+from .._errors.parsing import json_value
+from ..errors import (
     ConfigurationError,
     ConnectionFailedError,
     ErrorClasses,
@@ -24,11 +24,13 @@ from .errors import (
     SignStashError,
     UnexpectedAnswerError,
 )
-from .operations import Call
-from .retries import current_attempt
-from .streams import RequestBody, UnusableAnswerError, read_refusal
+from ..retries import current_attempt
+from .bodies import RequestBody, UnusableAnswerError, read_refusal
+from .endpoints import Call
+from .http_client import in_one_event_loop
+from .request_content import ContentStream
+from .signed_content import Received
 from .tracing import is_traced, note
-from .uploads import ContentStream
 
 logger: Final = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ class Answer:
 
 
 @attrs.define(eq=False)
-class _UnderWay:
+class InFlightCall:
     """A call that is under way.
 
     Attributes:
@@ -104,7 +106,7 @@ class Exchange:
     deadline: float
     client_service: str
     error_classes: ErrorClasses
-    _under_way: set[_UnderWay] = attrs.field(init=False, factory=set["_UnderWay"], repr=False)
+    _under_way: set[InFlightCall] = attrs.field(init=False, factory=set["InFlightCall"], repr=False)
 
     async def aclose(self) -> None:
         """End the calls that are under way, and wait until they have let go of their connections.
@@ -151,7 +153,7 @@ class Exchange:
     async def _answered(
         self, client: httpx.AsyncClient, request: httpx.Request, body: RequestBody, call: Call
     ) -> Answer:
-        under_way = _UnderWay(asyncio.timeout(self.deadline), asyncio.get_running_loop().create_future())
+        under_way = InFlightCall(asyncio.timeout(self.deadline), asyncio.get_running_loop().create_future())
         self._under_way.add(under_way)
         try:
             async with under_way.limit:
@@ -218,11 +220,12 @@ class Exchange:
         if never_connected or not handed_over or not call.changes_state:
             done = "nothing was processed" if call.changes_state else "nothing was changed"
             return ConnectionFailedError(
-                f"A request ({call.operation}) to {host} failed: {told(error)}{where}.",
-                f"{cure_for(error)} Then repeat it: {done}.",
+                f"A request ({call.operation}) to {host} failed: {describe_network_error(error)}{where}.",
+                f"{hint_for(error)} Then repeat it: {done}.",
             )
         return OutcomeUnknownError(
-            f"A request ({call.operation}) was sent to {host}, but its answer was lost: {told(error)}{where}.",
+            f"A request ({call.operation}) was sent to {host}, but its answer was lost: "
+            f"{describe_network_error(error)}{where}.",
             _IF_DOCUMENTS_WERE_SENT if call.external_references else _IF_SOMETHING_ELSE_WAS_SENT,
             external_references=call.external_references,
         )

@@ -15,21 +15,9 @@ from typing import Any, Final
 
 import attrs
 
-from .contents import Contents, InMemory, InPath, Opened, look_at, read
-from .errors import ConfigurationError
+from .sources import Contents, InMemory, InPath, OpenContent, read, snapshot
 
 _APPENDING: Final = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
-
-
-def path_from(name: str, value: object) -> Path:
-    """The path that an argument gives.
-
-    Raises:
-        ConfigurationError: If it is something else, or empty: then files would come to be in the current folder.
-    """
-    if not isinstance(value, str | os.PathLike) or value == "":
-        raise ConfigurationError(f"{name} is {value!r}.", "Give a path.")
-    return Path(value)
 
 
 class TemporaryFile:
@@ -73,7 +61,7 @@ class InTemporaryFile:
     file: TemporaryFile
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[Opened]:
+    def opened(self) -> Iterator[OpenContent]:
         """See `Contents`."""
         with InPath(self.file.path).opened() as opened:
             yield opened
@@ -113,7 +101,7 @@ def place(contents: Contents, target: Path, *, overwrite: bool, move: bool = Fal
     partial = _beside(target)
     try:
         with partial.open("xb", buffering=0) as file:
-            for block in look_at(contents).blocks(1024 * 1024):
+            for block in snapshot(contents).blocks(1024 * 1024):
                 _write_all(file, block)
             os.fsync(file.fileno())
         _rename(partial, target, overwrite=overwrite)

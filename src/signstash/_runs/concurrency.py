@@ -11,7 +11,7 @@ QUICK: Final = 0.1
 """Seconds for a document that are no sign of an overload, however quick the service was before."""
 
 
-class Lanes:
+class ConcurrencyLimiter:
     """How many requests may be in flight: fewer when the service is overloaded, slowly more when it is not.
 
     Args:

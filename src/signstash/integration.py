@@ -8,17 +8,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from .answers import json_object, json_value
-from .archives import UnusableArchiveError, extract
-from .configuration import refuse_flags
+from ._content.archives import UnusableArchiveError, extract
+from ._content.arguments import path_from, refuse_flags
+from ._errors.parsing import json_object, json_value
+from ._signing.response import parse_leniently, read_operation
+from ._transport.endpoints import (
+    CONTENT_LIMIT,
+    Call,
+    detail,
+    documents as documents_of,
+    operation_id,
+    resend_mails,
+    status,
+)
+from ._transport.exchange import Answer
 from .errors import DocumentNotSavedError, InvalidDocumentError
-from .exchange import Answer
-from .files import path_from
 from .models import BaseOperation, SignOperation
-from .operations import CONTENT_LIMIT, Call, detail, operation_id, resend_mails, status
-from .operations import documents as documents_of
 from .options import refuse_addresses
-from .outcomes import leniently, read_operation
 
 
 def as_number(answer: Answer, call: Call) -> int:
@@ -33,7 +39,7 @@ def as_number(answer: Answer, call: Call) -> int:
     return number
 
 
-class Consultation(ABC):
+class IntegrationQueries(ABC):
     """The part of `SignStash` that asks the Integration Service."""
 
     @abstractmethod
@@ -66,7 +72,7 @@ class Consultation(ABC):
         fields = json_object(answer.body)
         if fields is None or "id" not in fields:
             raise answer.unreadable(call, "is no operation")
-        return leniently(BaseOperation, fields)
+        return parse_leniently(BaseOperation, fields)
 
     async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
         """An operation with its documents. Integration Service only: a proxy keeps nothing.

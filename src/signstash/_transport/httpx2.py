@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 import httpx
 
-from .streams import Passing
+from .bodies import Passing
 
 
 class HttpClient(Protocol):

@@ -5,134 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
-from .configuration import refuse_flags
-from .contents import digest_of, look_at
-from .documents import Document
-from .errors import (
-    ConfigurationError,
+from .._content.sources import digest_of, snapshot
+from .._signing.saving import SignedFiles
+from ..documents import Document
+from ..errors import (
     DocumentNotSavedError,
     DuplicateReferenceError,
     InvalidDocumentError,
     SignStashError,
 )
-from .files import make_folder, path_from, sync_folder
-from .journal import Entry, Journal, State
-from .outcomes import Outcome, SignedDocument
-from .runs import Planned
-
-SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
-"""A folder, in which signed files get the names of their documents, or a function that names the file for each."""
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def file_or_folder(save_to: SaveTo) -> SaveTo:
-    """What `save_to` means for one document: a folder if it is there or ends with a slash, and else the file."""
-    if callable(save_to):
-        return save_to
-    path = path_from("save_to", save_to)
-    is_folder = str(save_to).endswith(("/", os.sep))
-    return lambda document: path / document.name if is_folder or path.is_dir() else path
-
-
-@attrs.frozen(kw_only=True)
-class SignedFiles:
-    """Where signed documents are saved. Its methods block: call them in a thread.
-
-    Attributes:
-        save_to: See `SaveTo`.
-        overwrite: Whether files that are there already are replaced.
-    """
-
-    save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or path_from("save_to", value))
-    overwrite: bool = attrs.field(validator=lambda _, __, value: refuse_flags(overwrite=value))
-    _claimed: set[Path] = attrs.field(init=False, factory=set[Path])
-    _folders: set[Path] = attrs.field(init=False, factory=set[Path])
-
-    def target(self, document: Document) -> Path:
-        """The file for a signed document."""
-        named: object = self.save_to(document) if callable(self.save_to) else Path(self.save_to, document.name)
-        if not isinstance(named, str | os.PathLike):
-            raise ConfigurationError(f"save_to gave {named!r} for {document.name}.", "Let it give a path.")
-        path = Path(named)
-        return Path(os.path.realpath(path.parent), path.name)
-
-    def claim(self, document: Document) -> Path:
-        """The file for a signed document, which no other document gets.
-
-        Raises:
-            DocumentNotSavedError: If another document has it, it is there already, or it cannot be written.
-        """
-        # Before the request: a signature that cannot be saved would be lost, or paid for in vain.
-        target = self.target(document)
-        if target in self._claimed:
-            raise DocumentNotSavedError(
-                f"Another document is saved as {target}, so {document.name} was not sent.",
-                "Give the documents different names, or let `save_to` be a function that tells their files apart.",
-            )
-        try:
-            if target.is_dir():
-                raise DocumentNotSavedError(
-                    f"{target} is a folder, so {document.name} was not sent.", "Give it the name of a file."
-                )
-            if not self.overwrite and _is_there(target):
-                raise DocumentNotSavedError(
-                    f"{target} exists already, so the document was not sent.",
-                    "Choose another folder, or replace files with overwrite=True.",
-                )
-            if target.parent not in self._folders:
-                make_folder(target.parent)
-                self._folders.add(target.parent)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise DocumentNotSavedError(
-                f"{target} cannot be written, so {document.name} was not sent: {reason}.",
-                "Check path and permissions.",
-            ) from error
-        self._claimed.add(target)
-        return target
-
-    def save(self, outcomes: Sequence[Outcome], targets: Sequence[Path]) -> list[Outcome]:
-        """Save what is signed, so that not even a power failure loses it.
-
-        Args:
-            outcomes: What became of some documents.
-            targets: The file for each.
-
-        Returns:
-            The outcomes; a document that cannot be saved has a `DocumentNotSavedError`, which holds it.
-        """
-        saved = [
-            outcome if outcome.signed is None else Outcome(outcome.document, self._saved(outcome.signed, target))
-            for outcome, target in zip(outcomes, targets, strict=True)
-        ]
-        signed = [outcome.signed for outcome in saved if outcome.signed is not None]
-        for folder in {document.saved_as.parent for document in signed if document.saved_as is not None}:
-            sync_folder(folder)
-        if not self.overwrite:  # from now on the files themselves claim their names
-            self._claimed.difference_update(targets)
-        return saved
-
-    def _saved(self, signed: SignedDocument, target: Path) -> SignedDocument | DocumentNotSavedError:
-        try:
-            return signed.copy_to(target, overwrite=self.overwrite, move=True)
-        except DocumentNotSavedError as error:
-            return error
+from ..journal import Entry, Journal, State
+from ..results import Outcome
+from .plan import PlannedDocument
 
 
 @attrs.define(kw_only=True)
-class RunBooks:
+class RunLedger:
     """The account of one run.
 
     Attributes:
@@ -153,13 +46,13 @@ class RunBooks:
         with contextlib.nullcontext(0) if self.journal is None else self.journal.run() as self._run:
             yield
 
-    async def plan(self, document: Document) -> Planned | Outcome | None:
+    async def plan(self, document: Document) -> PlannedDocument | Outcome | None:
         """See `runs.Books`."""
         if self.journal is None and self.files is None and document.in_memory:
             return self._planned(document)
         return await asyncio.to_thread(self._planned, document)
 
-    def _planned(self, document: Document) -> Planned | Outcome | None:
+    def _planned(self, document: Document) -> PlannedDocument | Outcome | None:
         try:
             if self.journal is not None:
                 return self._planned_by(self.journal, document)
@@ -169,11 +62,11 @@ class RunBooks:
 
     def _to_be_sent(
         self, given: Document, document: Document, *, digest: str = "", state: State | None = None
-    ) -> Planned:
-        size = document.about(look_at).size
+    ) -> PlannedDocument:
+        size = document.about(snapshot).size
         target = None if self.files is None else self.files.claim(given)
         reference = document.reference(self.client_service)
-        return Planned(
+        return PlannedDocument(
             given,
             document,
             reference,
@@ -185,7 +78,7 @@ class RunBooks:
             requeued=state == "requeued",
         )
 
-    def _planned_by(self, journal: Journal, given: Document) -> Planned | None:
+    def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | None:
         document = given.unchanged()
         digest = document.about(digest_of)
         if document.external_reference is None:
@@ -193,7 +86,7 @@ class RunBooks:
             entry = journal.by_contents(digest, document.name)
         else:
             identity = document.external_reference
-            entry = journal.by_reference(document.external_reference)
+            entry = journal.index_by_reference(document.external_reference)
         if identity in self._unrecorded or (entry is not None and entry.run == self._run):
             raise InvalidDocumentError(
                 f"Document {document.name} is in this run twice, by its contents or its external reference.",
@@ -221,14 +114,18 @@ class RunBooks:
         self._unrecorded.add(identity)
         return attrs.evolve(item, identity=identity)
 
-    async def sending(self, batch: Sequence[Planned]) -> None:
+    async def sending(self, batch: Sequence[PlannedDocument]) -> None:
         """See `runs.Books`."""
         if self.journal is not None:
             await asyncio.to_thread(self._record, [self._entry(item, "sent") for item in batch])
             self._unrecorded.difference_update(item.identity for item in batch)
 
     async def done(
-        self, results: Mapping[Planned, Outcome], *, unsettled: Collection[Planned], unsent: Sequence[Planned]
+        self,
+        results: Mapping[PlannedDocument, Outcome],
+        *,
+        unsettled: Collection[PlannedDocument],
+        unsent: Sequence[PlannedDocument],
     ) -> tuple[list[Outcome], SignStashError | None]:
         """See `runs.Books`."""
         if self.journal is None and self.files is None:
@@ -236,7 +133,10 @@ class RunBooks:
         return await asyncio.to_thread(self._done, results, unsettled, unsent)
 
     def _done(
-        self, results: Mapping[Planned, Outcome], unsettled: Collection[Planned], unsent: Sequence[Planned]
+        self,
+        results: Mapping[PlannedDocument, Outcome],
+        unsettled: Collection[PlannedDocument],
+        unsent: Sequence[PlannedDocument],
     ) -> tuple[list[Outcome], SignStashError | None]:
         outcomes, fault = list(results.values()), None
         try:
@@ -255,7 +155,7 @@ class RunBooks:
         if self.journal is not None:
             self.journal.record(entries)
 
-    def _entry(self, item: Planned, state: State, outcome: Outcome | None = None) -> Entry:
+    def _entry(self, item: PlannedDocument, state: State, outcome: Outcome | None = None) -> Entry:
         signed, error = (None, None) if outcome is None else (outcome.signed, outcome.error)
         # A file that was there before proves nothing as long as no answer is recorded.
         saved_as = None if item.target is None or (state == "sent" and item.replaces) else str(item.target)

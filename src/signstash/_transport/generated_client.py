@@ -8,12 +8,12 @@ from typing import Any, NoReturn, cast
 
 import httpx
 
-from ._generated import AuthenticatedClient
-from ._generated.errors import UnexpectedStatus
-from .answers import NOT_JSON, json_value
-from .errors import ConfigurationError, SignStashError
+from .._errors.parsing import NOT_JSON, json_value
+from .._generated import AuthenticatedClient
+from .._generated.errors import UnexpectedStatus
+from ..errors import ConfigurationError, SignStashError
+from .endpoints import Call, any_operation
 from .exchange import Answer, Exchange
-from .operations import Call, any_operation
 from .tracing import call_span
 
 

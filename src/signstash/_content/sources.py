@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, Final, Protocol, cast
 
 import attrs
 
-from .errors import InvalidDocumentError
-from .models import ContentType
-from .streams import SPOOL_LIMIT
+from .._transport.bodies import SPOOL_LIMIT
+from ..errors import InvalidDocumentError
+from ..models import ContentType
 
 
 class Readable(Protocol):
@@ -40,7 +40,7 @@ _HEADER: Final = 1024
 
 
 @attrs.frozen
-class Opened:
+class OpenContent:
     """Contents that are being read.
 
     Attributes:
@@ -66,7 +66,7 @@ class Opened:
 class Contents(Protocol):
     """Contents that can be read as often as is needed. Reading blocks: do it in a thread."""
 
-    def opened(self) -> contextlib.AbstractContextManager[Opened]:
+    def opened(self) -> contextlib.AbstractContextManager[OpenContent]:
         """The contents, to be read from their beginning.
 
         Raises:
@@ -120,7 +120,7 @@ class InPath:
     path: Path
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[Opened]:
+    def opened(self) -> Iterator[OpenContent]:
         """See `Contents`."""
         with self._faults():
             # Opening a named pipe would wait for a writer without end.
@@ -130,7 +130,7 @@ class InPath:
                 )
             file = self.path.open("rb")
         with file:
-            yield Opened(file, lambda: _seen(file), self._faults)
+            yield OpenContent(file, lambda: _seen(file), self._faults)
 
     @contextlib.contextmanager
     def _faults(self) -> Iterator[None]:
@@ -155,9 +155,9 @@ class InMemory:
     content: bytes = attrs.field(repr=False)
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[Opened]:
+    def opened(self) -> Iterator[OpenContent]:
         """See `Contents`."""
-        yield Opened(io.BytesIO(self.content), lambda: (len(self.content),))
+        yield OpenContent(io.BytesIO(self.content), lambda: (len(self.content),))
 
 
 _locks: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
@@ -197,11 +197,11 @@ class _InFile:
     _start: int
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[Opened]:
+    def opened(self) -> Iterator[OpenContent]:
         with _file_faults():
             window = cast("BinaryIO", _Window(self._file, self._start))
             _seen(self._file)  # which fails if it was closed
-        yield Opened(window, lambda: _seen(self._file, self._start), _file_faults)
+        yield OpenContent(window, lambda: _seen(self._file, self._start), _file_faults)
 
 
 @attrs.define
@@ -214,7 +214,7 @@ class _InPipe:
     _size: int = 0
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[Opened]:
+    def opened(self) -> Iterator[OpenContent]:
         with _file_faults():
             with _lock_of(self._file):
                 if self._kept is None:
@@ -226,7 +226,7 @@ class _InPipe:
                     self._size = spool.tell()
                     self._kept = cast("BinaryIO", spool)
             window = cast("BinaryIO", _Window(self._kept, 0))
-        yield Opened(window, lambda: (self._size,), _file_faults)
+        yield OpenContent(window, lambda: (self._size,), _file_faults)
 
 
 @contextlib.contextmanager
@@ -242,7 +242,7 @@ def _file_faults() -> Iterator[None]:
 
 
 @attrs.frozen
-class Reading:
+class ContentSnapshot:
     """Contents as they were found: whenever they are read, they must be the same.
 
     Attributes:
@@ -293,10 +293,10 @@ class Reading:
 class Unchanged:
     """Contents that are refused when they are not any more what they were."""
 
-    _reading: Reading
+    _reading: ContentSnapshot
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[Opened]:
+    def opened(self) -> Iterator[OpenContent]:
         """See `Contents`."""
         with self._reading.contents.opened() as opened:
             if opened.look() != self._reading.seen:
@@ -304,16 +304,16 @@ class Unchanged:
             yield opened
 
 
-def look_at(contents: Contents) -> Reading:
+def snapshot(contents: Contents) -> ContentSnapshot:
     """How contents are now. Blocks: call it in a thread.
 
     Raises:
         InvalidDocumentError: If they cannot be read.
     """
     if isinstance(contents, InMemory):
-        return Reading(contents, (len(contents.content),))
+        return ContentSnapshot(contents, (len(contents.content),))
     with contents.opened() as opened:
-        return Reading(contents, opened.look())
+        return ContentSnapshot(contents, opened.look())
 
 
 def digest_of(contents: Contents) -> str:
@@ -341,7 +341,7 @@ def read(contents: Contents) -> bytes:
         return opened.read()
 
 
-def prepare(contents: Contents, content_type: str, *, keep: int) -> Reading:
+def prepare(contents: Contents, content_type: str, *, keep: int) -> ContentSnapshot:
     """Check contents before they are sent. Blocks: call it in a thread.
 
     Args:
@@ -353,7 +353,7 @@ def prepare(contents: Contents, content_type: str, *, keep: int) -> Reading:
         InvalidDocumentError: If they cannot be read, are empty, or are not of their type.
     """
     if isinstance(contents, InMemory):
-        reading, problem = look_at(contents), _problem(contents.content[:_HEADER], content_type)
+        reading, problem = snapshot(contents), _problem(contents.content[:_HEADER], content_type)
     else:
         reading, problem = _prepare(contents, content_type, keep)
     if problem is None:
@@ -361,13 +361,13 @@ def prepare(contents: Contents, content_type: str, *, keep: int) -> Reading:
     raise InvalidDocumentError(*problem)
 
 
-def _prepare(contents: Contents, content_type: str, keep: int) -> tuple[Reading, tuple[str, str] | None]:
+def _prepare(contents: Contents, content_type: str, keep: int) -> tuple[ContentSnapshot, tuple[str, str] | None]:
     with contents.opened() as opened:
         seen = opened.look()
         start = opened.read(keep + 1 if seen[0] <= keep else _HEADER)
     problem = _problem(start[:_HEADER] if isinstance(start, bytes) else start, content_type)
     whole = problem is None and len(start) == seen[0] <= keep
-    return Reading(InMemory(start), (len(start),)) if whole else Reading(contents, seen), problem
+    return ContentSnapshot(InMemory(start), (len(start),)) if whole else ContentSnapshot(contents, seen), problem
 
 
 def _problem(start: object, content_type: str) -> tuple[str, str] | None:

@@ -9,24 +9,22 @@ import time
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterable,
     Awaitable,
     Callable,
     Collection,
     Coroutine,
-    Generator,
-    Iterable,
     Mapping,
     Sequence,
 )
 from functools import partial
-from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
-from .documents import Document, refuse_other_types
-from .errors import (
+from .._transport.exchange import Answer
+from .._transport.tracing import call_span
+from ..documents import Document
+from ..errors import (
     AuthenticationError,
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
@@ -37,25 +35,15 @@ from .errors import (
     RateLimitedError,
     SignStashError,
 )
-from .exchange import Answer
-from .lanes import Lanes
-from .outcomes import Outcome
-from .retries import Retries, RetryPolicy
-from .tracing import call_span
+from ..results import Outcome
+from ..retries import Retries, RetryPolicy
+from .concurrency import ConcurrencyLimiter
+from .plan import Batch, BatchResult, PlannedDocument, Progress, UnknownOutcomes
 
 logger: Final = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-UnknownOutcomes = Literal["set_aside", "look_up", "send_again"]
-"""What happens to documents whose request went out and whose answer was lost.
-
-- `set_aside`: each gets an `OutcomeUnknownError`, for a person to decide.
-- `look_up`: on the Integration Service they are looked up by their references, and their signed contents fetched; what
-  is not there is sent again. If the service cannot be asked, the next run with the same journal asks again.
-- `send_again`: they are sent again under the same references. The service refuses those that went through
-  (`DuplicateReferenceError`); these are then known to be signed, but a proxy does not have their contents any more.
-"""
 
 FAULTS_OF_ALL: Final = (
     ConfigurationError,
@@ -75,56 +63,6 @@ LOSE_NO_MORE_AFTER: Final = 5
 """Requests in a row that may fail or lose their answer, until the run ends: each puts its documents at risk."""
 
 
-@attrs.frozen(kw_only=True)
-class Progress:
-    """How far a run has come.
-
-    Attributes:
-        signed: Documents that are signed.
-        failed: Documents that are not, each with its reason.
-        requests: Requests that were answered or failed.
-        content_bytes: Bytes of the documents that are done.
-        in_flight: Requests that are under way.
-        seconds: Seconds since the run began.
-    """
-
-    signed: int = 0
-    failed: int = 0
-    requests: int = 0
-    content_bytes: int = 0
-    in_flight: int = 0
-    seconds: float = 0.0
-
-
-@attrs.frozen(eq=False)
-class Planned:
-    """A document that is to be sent.
-
-    Attributes:
-        given: The document as the caller gave it.
-        document: The same, with the reference under which it is sent.
-        reference: That reference.
-        size: Length of its contents in bytes.
-        target: Where its signed bytes are to be saved, or None.
-        digest: SHA-256 of its contents, or an empty text if nobody asks for it.
-        replaces: Whether its target was there before.
-        lost: Whether an earlier run sent it and recorded no answer.
-        requeued: Whether a person decided that it is sent again.
-        identity: By what it would be recognised in the same run.
-    """
-
-    given: Document
-    document: Document
-    reference: str
-    size: int
-    target: Path | None = None
-    digest: str = ""
-    replaces: bool = False
-    lost: bool = False
-    requeued: bool = False
-    identity: str = ""
-
-
 class Books(Protocol):
     """Who keeps account of a run: decides what is sent, and is told what became of it."""
 
@@ -132,16 +70,20 @@ class Books(Protocol):
         """Lasts as long as the run."""
         ...
 
-    async def plan(self, document: Document) -> Planned | Outcome | None:
+    async def plan(self, document: Document) -> PlannedDocument | Outcome | None:
         """What is to be done with a document: send it, report this outcome, or nothing, since it is done."""
         ...
 
-    async def sending(self, batch: Sequence[Planned]) -> None:
+    async def sending(self, batch: Sequence[PlannedDocument]) -> None:
         """Is told before a request goes out."""
         ...
 
     async def done(
-        self, results: Mapping[Planned, Outcome], *, unsettled: Collection[Planned], unsent: Sequence[Planned]
+        self,
+        results: Mapping[PlannedDocument, Outcome],
+        *,
+        unsettled: Collection[PlannedDocument],
+        unsent: Sequence[PlannedDocument],
     ) -> tuple[list[Outcome], SignStashError | None]:
         """Is told what came of a batch, and may change outcomes; the error, if there is one, ends the run.
 
@@ -151,91 +93,6 @@ class Books(Protocol):
             unsent: Documents that surely were not processed, and have no outcome yet.
         """
         ...
-
-
-async def batches(
-    documents: Iterable[Document] | AsyncIterable[Document],
-    plan: Callable[[Document], Awaitable[Planned | Outcome | None]],
-    *,
-    count: int,
-    content_bytes: int,
-) -> AsyncGenerator[list[Planned] | Outcome, None]:
-    """Put documents together into batches, taking no more of them than the next batch needs.
-
-    Args:
-        documents: What is to be signed.
-        plan: What is to be done with each.
-        count: Documents that a batch may have.
-        content_bytes: Bytes that a batch may have; a longer document is alone in its own.
-
-    Yields:
-        Batches, and the outcomes that are known without sending anything.
-    """
-    batch: list[Planned] = []
-    room = content_bytes
-    async with contextlib.aclosing(_each(documents)) as source:
-        async for document in source:
-            refuse_other_types(document)
-            item = await plan(document)
-            if isinstance(item, Outcome):
-                yield item
-            elif item is not None and item.lost:
-                yield [item]
-            elif item is not None:
-                if batch and item.size > room:
-                    yield batch
-                    batch, room = [], content_bytes
-                batch.append(item)
-                room -= item.size
-                if len(batch) == count or room <= 0:
-                    yield batch
-                    batch, room = [], content_bytes
-    if batch:
-        yield batch
-
-
-async def _each(documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Document, None]:
-    if isinstance(documents, AsyncGenerator):
-        async with contextlib.aclosing(documents):
-            async for document in documents:
-                yield document
-    elif isinstance(documents, AsyncIterable):
-        async for document in documents:
-            yield document
-    else:
-        with contextlib.closing(documents) if isinstance(documents, Generator) else contextlib.nullcontext():
-            for document in documents:
-                yield document
-
-
-@attrs.frozen
-class Batch:
-    """Documents that are to be sent with one request, or one that is to be looked up.
-
-    Attributes:
-        items: The documents.
-        lost: The error by which the answer to an earlier request with them was lost, or None.
-        ask: Whether the service is asked what became of the document, before it is sent.
-    """
-
-    items: Sequence[Planned]
-    lost: SignStashError | None = None
-    ask: bool = False
-
-
-@attrs.frozen
-class Found:
-    """What came of a batch. Documents that are neither in outcomes nor in what is next were not sent.
-
-    Attributes:
-        outcomes: By document.
-        unsettled: Documents whose outcome stays unknown for now: the next run settles it.
-        next: What is to be done with others.
-    """
-
-    outcomes: Mapping[Planned, Outcome] = attrs.field(factory=dict[Planned, Outcome])
-    unsettled: Sequence[Planned] = ()
-    next: Sequence[Batch] = ()
 
 
 class Transmit(Protocol):
@@ -266,15 +123,17 @@ class Run:
         clock: Monotonic clock, in seconds.
     """
 
-    send: Callable[[Sequence[Planned], Transmit], Awaitable[Sequence[Outcome]]]
-    look_up: Callable[[Planned], Awaitable[Outcome | None]]
+    send: Callable[[Sequence[PlannedDocument], Transmit], Awaitable[Sequence[Outcome]]]
+    look_up: Callable[[PlannedDocument], Awaitable[Outcome | None]]
     books: Books
     retry_policy: RetryPolicy
     unknown_outcomes: UnknownOutcomes
     in_flight: int
     progress: Callable[[Progress], None] | None = None
     clock: Callable[[], float] = time.monotonic
-    _lanes: Lanes = attrs.field(init=False, default=attrs.Factory(lambda self: Lanes(self.in_flight), takes_self=True))
+    _lanes: ConcurrencyLimiter = attrs.field(
+        init=False, default=attrs.Factory(lambda self: ConcurrencyLimiter(self.in_flight), takes_self=True)
+    )
     _retries: Retries = attrs.field(
         init=False,
         default=attrs.Factory(lambda self: Retries(policy=self.retry_policy, sleep=self._pause), takes_self=True),
@@ -284,7 +143,9 @@ class Run:
     _failures_in_a_row: int = attrs.field(init=False, default=0)
     _progress: Progress = attrs.field(init=False, factory=Progress)
 
-    async def outcomes(self, planned: AsyncGenerator[list[Planned] | Outcome, None]) -> AsyncGenerator[Outcome, None]:
+    async def outcomes(
+        self, planned: AsyncGenerator[list[PlannedDocument] | Outcome, None]
+    ) -> AsyncGenerator[Outcome, None]:
         """The outcome of each document, as soon as it is known.
 
         Args:
@@ -297,7 +158,7 @@ class Run:
         started = self.clock()
         backlog: deque[Batch] = deque()
         requests: set[asyncio.Task[tuple[list[Outcome], Sequence[Batch]]]] = set()
-        plan: asyncio.Task[list[Planned] | Outcome | None] | None = None
+        plan: asyncio.Task[list[PlannedDocument] | Outcome | None] | None = None
         exhausted = False
         with self.books.opened():
             try:
@@ -346,7 +207,7 @@ class Run:
         """Whether another batch may be begun: one more than there are lanes, to be read while it waits for its lane."""
         return self._fault is None and len(requests) <= self._lanes.open
 
-    def _planned(self, plan: asyncio.Task[list[Planned] | Outcome | None]) -> Batch | Outcome | None:
+    def _planned(self, plan: asyncio.Task[list[PlannedDocument] | Outcome | None]) -> Batch | Outcome | None:
         try:
             planned = plan.result()
         except Exception as error:  # noqa: BLE001 - the source's own: it is raised after what is in flight
@@ -392,20 +253,20 @@ class Run:
         self._progress = attrs.evolve(self._progress, content_bytes=self._progress.content_bytes + size)
         return outcomes, found.next
 
-    async def _found(self, batch: Batch) -> Found:
+    async def _found(self, batch: Batch) -> BatchResult:
         if self._fault is not None:
             return self._left(batch)
         if batch.lost is not None and self.unknown_outcomes == "set_aside" and not batch.items[0].requeued:
-            return Found({item: _set_aside(item, batch.lost) for item in batch.items})
+            return BatchResult({item: _set_aside(item, batch.lost) for item in batch.items})
         return await (self._looked_up(batch, batch.items[0]) if batch.ask else self._sent(batch))
 
-    def _left(self, batch: Batch) -> Found:
+    def _left(self, batch: Batch) -> BatchResult:
         """What is to be said of documents when the run ends before anything is learnt of them."""
         if batch.lost is None:
-            return Found()
-        return Found({item: _set_aside(item, batch.lost) for item in batch.items}, unsettled=batch.items)
+            return BatchResult()
+        return BatchResult({item: _set_aside(item, batch.lost) for item in batch.items}, unsettled=batch.items)
 
-    async def _sent(self, batch: Batch) -> Found:
+    async def _sent(self, batch: Batch) -> BatchResult:
         try:
             outcomes = await self._tried(batch.items)
         except FAULTS_OF_ALL as error:
@@ -419,9 +280,9 @@ class Run:
         certificate_faults = [item.error for item in outcomes if isinstance(item.error, CertificateNotProvisionedError)]
         if len(certificate_faults) == len(outcomes):
             self._end(certificate_faults[0])
-        return Found(dict(zip(batch.items, outcomes, strict=True)))
+        return BatchResult(dict(zip(batch.items, outcomes, strict=True)))
 
-    async def _tried(self, items: Sequence[Planned]) -> Sequence[Outcome] | None:
+    async def _tried(self, items: Sequence[PlannedDocument]) -> Sequence[Outcome] | None:
         """The outcomes of one request, or None if the run ended before it was sent."""
         with call_span("sign", (item.reference for item in items)):
             try:
@@ -429,7 +290,7 @@ class Run:
             except _EndedError:
                 return None
 
-    async def _transmit(self, items: Sequence[Planned], send: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _transmit(self, items: Sequence[PlannedDocument], send: Callable[[], Awaitable[Answer]]) -> Answer:
         async with self._lanes.one():
             if self._fault is not None:
                 raise _EndedError
@@ -445,34 +306,34 @@ class Run:
             self._lanes.answered((self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in items))
             return answer
 
-    def _failed(self, batch: Batch, error: SignStashError) -> Found:
+    def _failed(self, batch: Batch, error: SignStashError) -> BatchResult:
         """What becomes of the documents of a request that failed as a whole."""
         if error.maybe_processed:
             self._count_failure(error)
             if self.unknown_outcomes == "set_aside" or batch.lost is not None:
-                return Found({item: _set_aside(item, error) for item in batch.items})
+                return BatchResult({item: _set_aside(item, error) for item in batch.items})
             if self.unknown_outcomes == "send_again":
-                return Found(next=[Batch(batch.items, error)])
-            return Found(next=[Batch([item], error, ask=True) for item in batch.items])
+                return BatchResult(next=[Batch(batch.items, error)])
+            return BatchResult(next=[Batch([item], error, ask=True) for item in batch.items])
         if _is_transient(error):
             self._count_failure(error)
             if batch.lost is not None:
                 return self._left(batch)
-            return Found({item: Outcome(item.given, error.again()) for item in batch.items})
+            return BatchResult({item: Outcome(item.given, error.again()) for item in batch.items})
         if len(batch.items) > 1:
             # One document is at fault: halving finds it, and the others get signed.
             logger.debug("a request with %d documents was refused, splitting it: %s", len(batch.items), error)
             middle = len(batch.items) // 2
             halves = batch.items[:middle], batch.items[middle:]
-            return Found(next=[Batch(half, batch.lost) for half in halves])
+            return BatchResult(next=[Batch(half, batch.lost) for half in halves])
         (item,) = batch.items
         if batch.lost is None:
-            return Found({item: Outcome(item.given, error)})
+            return BatchResult({item: Outcome(item.given, error)})
         if isinstance(error, DuplicateReferenceError):
-            return Found({item: Outcome(item.given, _went_through(item, error))})
-        return Found({item: _set_aside(item, batch.lost)})  # this refusal says nothing about the earlier request
+            return BatchResult({item: Outcome(item.given, _went_through(item, error))})
+        return BatchResult({item: _set_aside(item, batch.lost)})  # this refusal says nothing about the earlier request
 
-    async def _looked_up(self, batch: Batch, item: Planned) -> Found:
+    async def _looked_up(self, batch: Batch, item: PlannedDocument) -> BatchResult:
         try:
             with call_span("look_up", [item.reference]):
                 outcome = await self._retries.run(lambda: self.look_up(item))
@@ -483,10 +344,10 @@ class Run:
             elif _is_transient(error):
                 self._count_failure(error)
             else:
-                return Found({item: _set_aside(item, batch.lost or error)})
+                return BatchResult({item: _set_aside(item, batch.lost or error)})
             return self._left(batch)
         self._failures_in_a_row = 0
-        return Found({item: outcome}) if outcome is not None else Found(next=[Batch([item], batch.lost)])
+        return BatchResult({item: outcome}) if outcome is not None else BatchResult(next=[Batch([item], batch.lost)])
 
     def _count_failure(self, error: SignStashError) -> None:
         """When one request after another fails, the service is not there: no more documents are put at risk."""
@@ -513,11 +374,13 @@ class _EndedError(Exception):
     """The run ended before a request was sent."""
 
 
-async def _next(planned: AsyncGenerator[list[Planned] | Outcome, None]) -> list[Planned] | Outcome | None:
+async def _next(
+    planned: AsyncGenerator[list[PlannedDocument] | Outcome, None],
+) -> list[PlannedDocument] | Outcome | None:
     return await anext(planned, None)
 
 
-def _sent_by_an_earlier_run(item: Planned) -> OutcomeUnknownError:
+def _sent_by_an_earlier_run(item: PlannedDocument) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         "An earlier run sent it and ended before its answer was recorded.",
         "Look it up by its external reference.",
@@ -525,7 +388,7 @@ def _sent_by_an_earlier_run(item: Planned) -> OutcomeUnknownError:
     )
 
 
-def _set_aside(item: Planned, lost: SignStashError) -> Outcome:
+def _set_aside(item: PlannedDocument, lost: SignStashError) -> Outcome:
     error = OutcomeUnknownError(
         f"Whether document {item.given.name} ({item.reference}) is signed is not known: {lost.problem}",
         "Look it up by its external reference on the Integration Service, or have it sent again under the same one: "
@@ -536,7 +399,7 @@ def _set_aside(item: Planned, lost: SignStashError) -> Outcome:
     return Outcome(item.given, error)
 
 
-def _went_through(item: Planned, error: SignStashError) -> OutcomeUnknownError:
+def _went_through(item: PlannedDocument, error: SignStashError) -> OutcomeUnknownError:
     unknown = OutcomeUnknownError(
         f"Document {item.given.name} ({item.reference}) is signed, but the answer with its contents was lost: "
         "sent again, its reference was refused.",

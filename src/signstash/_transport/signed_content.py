@@ -14,10 +14,10 @@ from typing import Any, Final
 import attrs
 import httpx
 
-from .contents import Contents, InMemory, read
-from .errors import DocumentNotSavedError
-from .files import InTemporaryFile, TemporaryFile
-from .streams import SPOOL_LIMIT, Passing, UnusableAnswerError, answer_bytes, read_whole
+from .._content.files import InTemporaryFile, TemporaryFile
+from .._content.sources import Contents, InMemory, read
+from ..errors import DocumentNotSavedError
+from .bodies import SPOOL_LIMIT, Passing, UnusableAnswerError, answer_bytes, read_whole
 
 FRAME_LIMIT: Final = 16 * 1024 * 1024
 """Bytes that an answer may have beside its signed contents."""
@@ -109,7 +109,7 @@ async def receive_operation(response: httpx.Response, limit: int, folder: Path |
     Raises:
         UnusableAnswerError: If it is longer, or may become so by decompression.
     """
-    taker, passing = ContentTaker(folder), Passing()
+    taker, passing = SignedContentParser(folder), Passing()
     try:
         async for passing.piece in answer_bytes(response, limit):
             for start in range(0, len(passing.piece), SLICE):
@@ -122,7 +122,7 @@ async def receive_operation(response: httpx.Response, limit: int, folder: Path |
     return await asyncio.to_thread(taker.received) if taker.has_files else taker.received()
 
 
-class ContentTaker:
+class SignedContentParser:
     """Reads an answer's JSON piece by piece, and decodes the strings that are called `signedContent`.
 
     It knows as much of JSON as it takes to find them; whether the rest is JSON turns out when what is left is parsed.
@@ -244,12 +244,12 @@ class ContentTaker:
             content.discard()
 
 
-def put_back(value: Any, contents: Mapping[str, Contents]) -> Any:
+def restore_base64(value: Any, contents: Mapping[str, Contents]) -> Any:
     """What was read of an answer, with its signed contents in base64 again. Blocks if there is a file."""
     if isinstance(value, dict):
-        return {name: put_back(item, contents) for name, item in value.items()}
+        return {name: restore_base64(item, contents) for name, item in value.items()}
     if isinstance(value, list):
-        return [put_back(item, contents) for item in value]
+        return [restore_base64(item, contents) for item in value]
     if isinstance(value, str) and value in contents:
         return binascii.b2a_base64(read(contents[value]), newline=False).decode("ascii")
     return value

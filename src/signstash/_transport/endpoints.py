@@ -16,19 +16,19 @@ from typing import Any
 import attrs
 import httpx
 
-from ._generated.api.document_sign import sign_document_batch_base_64, sign_document_batch_binary
-from ._generated.api.operation_management import (
+from .._generated.api.document_sign import sign_document_batch_base_64, sign_document_batch_binary
+from .._generated.api.operation_management import (
     get_operation_id_by_document_external_reference,
     get_sign_operation_detail,
     get_sign_operation_documents_content,
     get_status,
     resend_delivery_mails,
 )
-from ._generated.types import File, RequestFiles
-from .downloads import Received, receive_file, receive_operation, receive_whole
-from .errors import ConfigurationError, InvalidDocumentError
-from .models import SignDocumentBatchBinaryBody, SignRequestBase64Document, SignRequestDocument
-from .uploads import Insert
+from .._generated.types import File, RequestFiles
+from ..errors import ConfigurationError, InvalidDocumentError
+from ..models import SignDocumentBatchBinaryBody, SignRequestBase64Document, SignRequestDocument
+from .request_content import ContentSlot
+from .signed_content import Received, receive_file, receive_operation, receive_whole
 
 ANSWER_LIMIT = 16 * 1024 * 1024
 """Bytes that an answer without documents may have."""
@@ -66,7 +66,7 @@ class Call:
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     content: bytes | None = attrs.field(default=None, repr=False)
     files: RequestFiles | None = attrs.field(default=None, repr=False)
-    inserts: Sequence[Insert] = attrs.field(default=(), repr=False)
+    inserts: Sequence[ContentSlot] = attrs.field(default=(), repr=False)
     others: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     receive: Receive = attrs.field(default=receive_whole, repr=False)
     answer_limit: int = ANSWER_LIMIT
@@ -116,7 +116,7 @@ def any_operation(*, method: str, url: str, **others: Any) -> Call:
     )
 
 
-def sign_base64(body: SignRequestBase64Document, inserts: Sequence[Insert], *, folder: Path | None) -> Call:
+def sign_base64(body: SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
     """Sign documents that are in the request itself; in the body a mark stands for each."""
     return _call(
         "signDocumentBatchBase64",
@@ -127,7 +127,7 @@ def sign_base64(body: SignRequestBase64Document, inserts: Sequence[Insert], *, f
 
 
 def sign_multipart(
-    body: SignRequestDocument, file_names: Sequence[str], inserts: Sequence[Insert], *, folder: Path | None
+    body: SignRequestDocument, file_names: Sequence[str], inserts: Sequence[ContentSlot], *, folder: Path | None
 ) -> Call:
     """Sign documents whose contents are parts of a multipart request."""
     requests = [item.document_request for item in body.documents]
@@ -144,7 +144,7 @@ def sign_multipart(
     )
 
 
-def _signing(inserts: Sequence[Insert], references: Sequence[str], folder: Path | None) -> dict[str, Any]:
+def _signing(inserts: Sequence[ContentSlot], references: Sequence[str], folder: Path | None) -> dict[str, Any]:
     sent = sum(insert.reading.size for insert in inserts)
     return {
         "receive": partial(receive_operation, folder=folder),

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from .contents import Contents
 from .files import InTemporaryFile, TemporaryFile, place, sync_folder
+from .sources import Contents
 
 ENTRY_LIMIT: Final = 10_000
 """Documents that an archive may have; a request has fewer than 100."""

@@ -1,0 +1,42 @@
+"""Keeps secrets out of texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NoReturn, Self
+
+
+class Secret:
+    """A text that prints as nothing: not in `repr`, not in `vars`, not in a pickle.
+
+    Attributes:
+        reveal: Gives the text.
+    """
+
+    __slots__ = ("reveal",)
+
+    reveal: Callable[[], str]
+
+    def __init__(self, text: str) -> None:
+        self.reveal = lambda: text
+
+    def __repr__(self) -> str:
+        return "Secret(hidden)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+
+_SECRETS = re.compile(r"\beyJ[\w-]+(\.[\w-]*)*|(?i:(?<=Bearer )|(?<=Basic ))\S+|[A-Za-z0-9+/]{48,}=*")
+"""What looks like a token (servers quote the one that they refuse), like credentials, or like contents in base64."""
+
+
+def printable(text: str, limit: int) -> str:
+    """A text of somebody else in one line, without what must not be shown."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    line = _SECRETS.sub("(hidden)", line)
+    return line if len(line) <= limit else line[: limit - 1] + "…"

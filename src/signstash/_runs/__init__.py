@@ -1,0 +1,1 @@
+"""Signing any number of documents."""

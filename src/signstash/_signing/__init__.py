@@ -1,0 +1,1 @@
+"""From documents to a request, from a response to results."""

@@ -1,0 +1,229 @@
+"""What comes out: the signed documents, and for each one that is not signed the reason."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol, Self, TypeVar
+
+import attrs
+
+from .._content.sources import Contents, InMemory
+from .._errors.mapping import about, error_from_document
+from .._transport.signed_content import restore_base64
+from ..documents import Document
+from ..errors import (
+    ErrorClasses,
+    OutcomeUnknownError,
+    SignStashError,
+    UnexpectedAnswerError,
+)
+from ..models import DocumentResponse, SigningStatus, SignOperation
+from ..results import Outcome, SignedBatch, SignedDocument
+
+logger: Final = logging.getLogger(__name__)
+
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What the generated models raise for values of a type that the definition does not know."""
+
+
+class Model(Protocol):
+    """A generated model that an answer is read into."""
+
+    additional_properties: dict[str, Any]
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        """Read it from the fields of the definition."""
+        ...
+
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def parse_leniently(model: type[AnyModel], fields: Mapping[str, Any]) -> AnyModel:
+    """Read an object of an answer; a field of an odd type is kept as it came, and costs nothing but itself.
+
+    Args:
+        model: Class to read into. All its fields must be optional.
+        fields: The object as it came.
+    """
+    try:
+        return model.from_dict(fields)
+    except _UNREADABLE:
+        readable = {name: value for name, value in fields.items() if _reads(model, {name: value})}
+    read = model.from_dict(readable)
+    read.additional_properties.update({name: value for name, value in fields.items() if name not in readable})
+    return read
+
+
+def _reads(model: type[Model], fields: Mapping[str, Any]) -> bool:
+    try:
+        model.from_dict(fields)
+    except _UNREADABLE:
+        return False
+    return True
+
+
+@attrs.frozen(kw_only=True)
+class ResponseContext:
+    """What errors about an answer's documents have to know.
+
+    Attributes:
+        status_code: HTTP status of the answer.
+        client_service: Alias of the client service.
+        error_classes: The user's own classes for the service's codes.
+        operation_id: Number of the operation, if the answer holds it.
+        contents: Signed contents that were taken out of the answer, by the marks that stand in their places.
+    """
+
+    status_code: int
+    client_service: str
+    error_classes: ErrorClasses
+    operation_id: int | None = None
+    contents: Mapping[str, Contents] = attrs.field(factory=dict[str, Contents], repr=False)
+
+    @property
+    def where(self) -> str:
+        """Operation and client service, for a message."""
+        return about(self.client_service, (), self.operation_id)
+
+    def taken(self, signed_content: object) -> Contents | None:
+        """The contents of a document, or None if there are none or they are not base64.
+
+        Args:
+            signed_content: What stands in the document.
+        """
+        text = signed_content if isinstance(signed_content, str) else ""
+        contents = self.contents[text] if text in self.contents else InMemory(_decoded(text))
+        return None if contents == InMemory(b"") else contents
+
+
+def read_operation(fields: Mapping[str, Any]) -> SignOperation:
+    """Read an operation with its documents, each of them for itself.
+
+    Args:
+        fields: The answer.
+    """
+    if not isinstance(fields.get("documentList"), list):
+        return parse_leniently(SignOperation, fields)
+    operation = parse_leniently(
+        SignOperation, {name: value for name, value in fields.items() if name != "documentList"}
+    )
+    operation.document_list = [parse_leniently(DocumentResponse, item) for item in _documents(fields)]
+    return operation
+
+
+def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], answered: ResponseContext) -> SignedBatch:
+    """Match an answer's documents with those that were sent, by external reference and never by position.
+
+    Args:
+        fields: The answer, a SignOperation.
+        documents: The documents that were sent, by their external references, in order.
+        answered: What is known of the answer.
+    """
+    answered = attrs.evolve(answered, operation_id=_number(fields.get("id")))
+    expected = {item.get("signedContent") for item in _documents(fields) if isinstance(item.get("signedContent"), str)}
+    if strays := {mark: contents for mark, contents in answered.contents.items() if mark not in expected}:
+        fields = restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
+    operation = read_operation({**fields, "documentList": [_without_content(item) for item in _documents(fields)]})
+    received: dict[str, list[_Received]] = {}
+    for item, details in zip(_documents(fields), operation.document_list or (), strict=True):
+        reference = item.get("externalReference")
+        is_reference = isinstance(reference, str | int) and not isinstance(reference, bool)
+        received.setdefault(str(reference) if is_reference else "", []).append(_Received(item, details))
+    strangers = len(received.keys() - documents.keys())
+    if strangers:
+        logger.warning("the answer holds %d references that were not sent%s", strangers, answered.where)
+    outcomes = [
+        Outcome(document, _result(document, reference, received.get(reference, []), answered))
+        for reference, document in documents.items()
+    ]
+    return SignedBatch(operation=operation, outcomes=tuple(outcomes))
+
+
+@attrs.frozen
+class _Received:
+    """A document of an answer: as it came, and as it was read."""
+
+    fields: Mapping[str, Any]
+    details: DocumentResponse
+
+
+def _result(
+    document: Document, reference: str, received: Sequence[_Received], answered: ResponseContext
+) -> SignedDocument | SignStashError:
+    which = f"Document {document.name} ({reference})"
+    if not received:
+        return OutcomeUnknownError(
+            f"{which} is missing from the service's answer{answered.where}.",
+            "Look it up by its external reference before you send it again.",
+            external_references=(reference,),
+        )
+    if len(received) > 1:
+        return _unusable(f"{which} is in it {len(received)} times", reference, answered)
+    # From the answer itself: a value of an odd type must not pass as absent.
+    fields = received[0].fields
+    sign_error, sign_status = fields.get("signError") or None, fields.get("signStatus") or None
+    if sign_status == SigningStatus.RECEIVED and sign_error is None:
+        return OutcomeUnknownError(
+            f"{which} was received, but is not signed yet{answered.where}.",
+            "Look it up by its external reference later, before you send it again.",
+            external_references=(reference,),
+        )
+    if sign_status != SigningStatus.SIGNED or sign_error is not None:
+        return error_from_document(
+            None if sign_error is None else str(sign_error),
+            None if sign_status is None else str(sign_status),
+            document=document.name,
+            external_reference=reference,
+            operation_id=answered.operation_id,
+            client_service=answered.client_service,
+            error_classes=answered.error_classes,
+        )
+    contents = answered.taken(fields.get("signedContent"))
+    if contents is None:
+        return _unusable(f"{which} is signed, but its contents are missing or not base64", reference, answered)
+    return SignedDocument(
+        content=contents,
+        name=document.name,
+        external_reference=reference,
+        operation_id=answered.operation_id,
+        details=received[0].details,
+    )
+
+
+def _unusable(why: str, reference: str, answered: ResponseContext) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(
+        f"The service's answer cannot be used: {why}{answered.where}.",
+        "On the Integration Service fetch it with download_documents; on a proxy contact the vendor's support.",
+        status_code=answered.status_code,
+        external_references=(reference,),
+        maybe_processed=True,
+    )
+
+
+def _documents(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    listed = fields.get("documentList")
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+
+
+def _without_content(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "signedContent"}
+
+
+def _number(value: object) -> int | None:
+    """An operation's number, also if it is written as text."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:20])
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+
+
+def _decoded(text: str) -> bytes:
+    """Decode base64 with or without line ends and padding; anything else is nothing."""
+    text = "".join(text.split()).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        return b""
