@@ -105,9 +105,15 @@ def test_the_table_of_errors_holds_every_error() -> None:
 
 
 def test_every_public_name_is_shown() -> None:
-    shown = {name for name in vars(signstash)["__all__"] if name in README}
+    public = vars(signstash)["__all__"]
+    shown = {name for name in public if name in README}
 
-    assert set(vars(signstash)["__all__"]) - shown <= {"AuthenticationError", "Outcome", "SignedBatch", "SignedDocument"}
+    assert set(public) - shown <= {
+        "AuthenticationError",
+        "Outcome",
+        "SignedBatch",
+        "SignedDocument",
+    }
 
 
 def test_every_section_is_linked_at_its_top() -> None:
