@@ -56,7 +56,7 @@ class TestTerminal:
             shown, status = on_a_terminal("sign", "invoices", "-o", "signed")
 
         assert status == 1
-        assert "2/2 documents, 7.9 kB of 7.9 kB" in shown
+        assert "2 of 2, 7.9 kB of 7.9 kB" in shown
         assert "failed       invoices/FT[red]2.pdf: Document FT[red]2.pdf" in shown
         assert "invoices/FT_1.pdf ->" not in shown
         assert "signed         1" in shown
@@ -163,8 +163,8 @@ class TestEnding:
         told = 1 + out.count("signed       many/")
         assert told == len(names_in("signed")) < 500
         assert f"not sent       {500 - told}\n" in out
-        assert "Waiting for what is in flight." in err
-        assert "The same command goes on with what was not sent" in err
+        assert "Finishing what is in flight." in err
+        assert "Not sent: run the same command again to continue" in err
         assert "Traceback" not in err
 
     @pytest.mark.parametrize("journal", [[], ["--journal", "j"]])
@@ -178,7 +178,7 @@ class TestEnding:
                 connection.recv(1)
                 signing.send_signal(signal.SIGINT)
                 assert signing.stderr is not None
-                assert "Once more" in signing.stderr.readline()
+                assert "Press Ctrl-C again" in signing.stderr.readline()
                 signing.send_signal(signal.SIGINT)
                 out, _ = signing.communicate(timeout=30)
             connection.close()
