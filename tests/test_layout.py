@@ -51,7 +51,7 @@ def imported(name: str) -> Iterator[str]:
     package = f"signstash.{name if path.stem == '__init__' else name.rpartition('.')[0]}".rstrip(".")
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (alias.name.removeprefix("signstash.") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = resolve_name("." * node.level + (node.module or ""), package)
             within = module.removeprefix("signstash").removeprefix(".")
