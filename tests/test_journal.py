@@ -252,7 +252,7 @@ class TestGoingOn:
 
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
 
-    @pytest.mark.parametrize("policy", ["set_aside", "send_again"])
+    @pytest.mark.parametrize("policy", ["hold", "send_again"])
     async def test_what_was_in_flight_goes_by_the_policy(
         self, client: SignStash, service: MockedService, journal: Journal, policy: str
     ) -> None:
@@ -260,9 +260,9 @@ class TestGoingOn:
 
         found = await collect(client.sign_all(pdfs(2), **durably(journal), unknown_outcomes=policy))  # type: ignore[arg-type]
 
-        if policy == "set_aside":
+        if policy == "hold":
             assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
-            assert set(states(journal).values()) == {"set_aside"}
+            assert set(states(journal).values()) == {"held"}
             assert service.sign.call_count == 0
         else:
             assert all(outcome.ok for outcome in found.values())
@@ -277,7 +277,7 @@ class TestGoingOn:
         found = await collect(client.sign_all(pdfs(2), journal=journal, save_to=tmp_path / "signed"))
 
         assert set(found) == {"1.pdf"}
-        assert states(journal) == {"0.pdf": "signed", "1.pdf": "set_aside"}
+        assert states(journal) == {"0.pdf": "signed", "1.pdf": "held"}
 
     async def test_a_file_that_is_being_replaced_is_no_proof_of_a_signature(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
@@ -288,7 +288,7 @@ class TestGoingOn:
         found = await collect(client.sign_all(pdfs(1), journal=journal, save_to=tmp_path, overwrite=True))
 
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
-        assert states(journal) == {"0.pdf": "set_aside", "1.pdf": "sent"}
+        assert states(journal) == {"0.pdf": "held", "1.pdf": "sent"}
 
     async def leave_in_flight(
         self,
@@ -334,22 +334,22 @@ class TestGoingOn:
 
 
 class TestSetAside:
-    async def set_aside(self, client: SignStash, service: MockedService, journal: Journal) -> str:
+    async def held(self, client: SignStash, service: MockedService, journal: Journal) -> str:
         service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
         await collect(client.sign_all(pdfs(1), **durably(journal)))
         service.sign.mock(side_effect=signed_answer)
-        (entry,) = journal.entries("set_aside")
+        (entry,) = journal.entries("held")
         assert entry.reason
         assert "not known" in entry.reason
         return entry.reference
 
     async def test_it_stays_so(self, client: SignStash, service: MockedService, journal: Journal) -> None:
-        await self.set_aside(client, service, journal)
+        await self.held(client, service, journal)
 
         assert await collect(client.sign_all(pdfs(1), **durably(journal))) == {}
 
     async def test_it_is_queued_again(self, client: SignStash, service: MockedService, journal: Journal) -> None:
-        reference = await self.set_aside(client, service, journal)
+        reference = await self.held(client, service, journal)
         journal.requeue(reference)
 
         found: dict[str, Outcome] = await collect(client.sign_all(pdfs(1), **durably(journal)))
@@ -358,7 +358,7 @@ class TestSetAside:
         assert found["0.pdf"].signed.external_reference == reference
 
     async def test_it_is_dropped(self, client: SignStash, service: MockedService, journal: Journal) -> None:
-        reference = await self.set_aside(client, service, journal)
+        reference = await self.held(client, service, journal)
         journal.drop(reference)
 
         found = await collect(client.sign_all(pdfs(1), **durably(journal)))
@@ -369,7 +369,7 @@ class TestSetAside:
     async def test_queued_again_it_is_looked_up_first(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
-        reference = await self.set_aside(client, service, journal)
+        reference = await self.held(client, service, journal)
         signed_before(service, reference)
         journal.requeue(reference)
 
@@ -379,33 +379,33 @@ class TestSetAside:
         assert found["0.pdf"].signed.content == b"signed before"
         assert service.sign.call_count == 1, "only in the first run"
 
-    async def test_queued_again_and_refused_it_is_known_to_be_signed(
+    async def test_queued_again_and_rejected_it_is_held(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
-        reference = await self.set_aside(client, service, journal)
+        reference = await self.held(client, service, journal)
         journal.requeue(reference)
         service.sign.respond(409, json={"errorCode": "0.0.7"})
 
         await collect(client.sign_all(pdfs(1), **durably(journal)))
 
-        (entry,) = journal.entries("set_aside")
-        assert "is signed, but the answer with its contents was lost" in str(entry.reason)
+        (entry,) = journal.entries("held")
+        assert "the reference is used" in str(entry.reason)
 
     async def test_a_person_has_fetched_it(self, client: SignStash, service: MockedService, journal: Journal) -> None:
-        reference = await self.set_aside(client, service, journal)
+        reference = await self.held(client, service, journal)
         journal.settle(reference)
 
         assert await collect(client.sign_all(pdfs(1), **durably(journal))) == {}
         assert states(journal) == {"0.pdf": "signed"}
 
-    async def test_signed_without_its_contents_it_is_set_aside(
+    async def test_signed_without_its_contents_it_is_held(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         service.sign.mock(side_effect=lambda r: signed_answer(r, lambda d: {**d, "signedContent": None}))
 
         await collect(client.sign_all(pdfs(1), **durably(journal)))
 
-        assert states(journal) == {"0.pdf": "set_aside"}
+        assert states(journal) == {"0.pdf": "held"}
 
     @pytest.mark.parametrize("answer", [httpx.Response(409, json={"errorCode": "0.0.7"}), "file"])
     async def test_so_is_what_is_signed_and_cannot_be_saved(
@@ -419,14 +419,14 @@ class TestSetAside:
         with contextlib.suppress(DocumentNotSavedError):
             await collect(client.sign_all(pdfs(1), **durably(journal)))
 
-        assert states(journal) == {"0.pdf": "set_aside"}
+        assert states(journal) == {"0.pdf": "held"}
 
-    def test_what_is_not_set_aside_is_left_alone(self, journal: Journal) -> None:
-        with pytest.raises(ConfigurationError, match="not set aside"):
+    def test_what_is_not_held_is_left_alone(self, journal: Journal) -> None:
+        with pytest.raises(ConfigurationError, match="not held"):
             journal.requeue("nothing")
-        with pytest.raises(ConfigurationError, match="not set aside"):
+        with pytest.raises(ConfigurationError, match="not held"):
             journal.drop("nothing")
-        with pytest.raises(ConfigurationError, match="not set aside"):
+        with pytest.raises(ConfigurationError, match="not held"):
             journal.settle("nothing")
 
 
@@ -468,7 +468,7 @@ class TestFile:
     def test_a_state_that_there_is_not(self, journal: Journal) -> None:
         state: Any = "set-aside"
 
-        with pytest.raises(ConfigurationError, match="set_aside"):
+        with pytest.raises(ConfigurationError, match="held"):
             journal.entries(state)
 
     async def test_what_is_in_flight_is_sent_once(

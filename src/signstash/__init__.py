@@ -38,13 +38,17 @@ from .errors import (
 
 if TYPE_CHECKING:
     from . import models as models
-    from ._runs.plan import Progress as Progress
     from .auth import TokenAuth as TokenAuth
     from .client import SignStash as SignStash
     from .documents import Document as Document
     from .journal import Journal as Journal
     from .options import Preservation as Preservation, VisibleSignature as VisibleSignature
-    from .results import Outcome as Outcome, SignedBatch as SignedBatch, SignedDocument as SignedDocument
+    from .results import (
+        Outcome as Outcome,
+        Progress as Progress,
+        SignedBatch as SignedBatch,
+        SignedDocument as SignedDocument,
+    )
     from .retries import RetryPolicy as RetryPolicy
 else:
     # Imported on first use: an application that only catches errors loads no client, nor does pytest by the plugin.
@@ -53,7 +57,7 @@ else:
         "Journal": "journal",
         "Outcome": "results",
         "Preservation": "options",
-        "Progress": "_runs.plan",
+        "Progress": "results",
         "RetryPolicy": "retries",
         "SignStash": "client",
         "SignedBatch": "results",

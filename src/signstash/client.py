@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack, get_args
@@ -15,29 +13,28 @@ from typing import Final, Self, Unpack, get_args
 import attrs
 import httpx
 
-from ._errors.parsing import json_object
 from ._errors.redaction import Secret
+from ._runs.concurrency import ConcurrencyLimiter
 from ._runs.ledger import RunLedger
-from ._runs.plan import PlannedDocument, Progress, UnknownOutcomes, batches
-from ._runs.run import Run, Transmit
-from ._signing.request import SigningRequest, described, index_by_reference, signing_call
-from ._signing.response import ResponseContext, read_batch
+from ._runs.processor import BatchProcessor
+from ._runs.run import Run
+from ._signing.request import index_by_reference
 from ._signing.saving import SaveTo, SignedFiles, file_or_folder
-from ._transport.endpoints import Call, detail, operation_id
-from ._transport.exchange import SMALL_ANSWER, Answer, Exchange
+from ._signing.signer import RequestOptions, Signer
+from ._transport.endpoints import Call
+from ._transport.exchange import Answer, Exchange
 from ._transport.generated_client import GeneratedClient
 from ._transport.http_client import new_http_client
 from ._transport.httpx2 import HttpClient, as_httpx
-from ._transport.signed_content import receive_operation
-from ._transport.tracing import call_span, note_documents
+from ._transport.tracing import call_span
 from .auth import TokenAuth
-from .documents import Document, refuse_reference, refuse_text, require_iterable, unique_reference
-from .errors import ApiError, ConfigurationError, ErrorClasses, SignStashError
-from .integration import IntegrationQueries, as_number
+from .documents import Document, refuse_reference, refuse_text, require_iterable
+from .errors import ConfigurationError, ErrorClasses, SignStashError
+from .integration import IntegrationQueries
 from .journal import Journal
 from .models import PreservationInfo
-from .options import Preservation, preservation_from
-from .results import Outcome, SignedBatch, SignedDocument, verified
+from .options import Preservation, UnknownOutcomes, preservation_from
+from .results import Outcome, Progress, SignedBatch, SignedDocument
 from .retries import Retries, RetryPolicy
 from .settings import (
     ENVIRONMENT_VARIABLES,
@@ -167,11 +164,14 @@ class SignStash(IntegrationQueries):
             client_service=self._client_service,
             error_classes=dict(error_classes or {}),
         )
+        self._signer = Signer(
+            exchange=self._exchange,
+            upload=upload,
+            multipart_file_names=multipart_file_names,
+            verify_signatures=verify_signatures,
+        )
         self._retries = retries
         self._retries_of_calls = Retries(policy=retries or RetryPolicy.none())
-        self._verify_signatures = verify_signatures
-        self._upload: Upload = upload
-        self._multipart_file_names: MultipartFileNames = multipart_file_names
         self._http_client = as_httpx(http_client)
         self._own_client: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
         self._closed = False
@@ -307,24 +307,18 @@ class SignStash(IntegrationQueries):
         Raises:
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
-        kept = preservation_from(preservation)
-        if external_reference is None:
-            external_reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
-        refuse_reference("external_reference", external_reference)
+        options = _request_options(description, preservation, external_reference)
         sent = index_by_reference(list(require_iterable(documents)), self._client_service)
-        request = SigningRequest(external_reference, described(sent, description), kept)
-        if save_to is None:
-            with call_span("sign", sent):
-                return await self._sign_request(request, sent, self._tried)
-        files = SignedFiles(save_to=save_to, overwrite=overwrite)
+        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
         targets: list[Path] = []
-
-        def folder() -> Path:
-            targets.extend(files.claim(document) for document in sent.values())
-            return targets[0].parent
-
         with call_span("sign", sent):
-            batch = await self._sign_request(request, sent, self._tried, folder=folder)
+            if files is not None:
+                targets = await asyncio.to_thread(lambda: [files.claim(document) for document in sent.values()])
+            call = await self._signer.prepare(sent, options, targets[0].parent if targets else None)
+            answer = await self._tried(call)
+            batch = await self._signer.read(answer, call, sent)
+        if files is None:
+            return batch
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, targets))
 
     def sign_all(
@@ -336,9 +330,10 @@ class SignStash(IntegrationQueries):
         save_to: SaveTo | None = None,
         overwrite: bool = False,
         journal: Journal | None = None,
-        unknown_outcomes: UnknownOutcomes = "set_aside",
+        unknown_outcomes: UnknownOutcomes = "hold",
         batch_documents: int = 50,
         batch_bytes: int = 10_000_000,
+        linger: float = 0.01,
         in_flight: int = 2,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[Outcome, None]:
@@ -360,10 +355,13 @@ class SignStash(IntegrationQueries):
                 path. Folders are made.
             overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
             journal: Durable record, with which a run that was ended or killed goes on: documents that it knows as
-                signed or set aside are passed over, and get no outcome.
-            unknown_outcomes: What happens to documents whose answer was lost; see `signstash.runs.UnknownOutcomes`.
+                signed or held are passed over, and get no outcome.
+            unknown_outcomes: What happens to documents whose response was lost; see
+                `signstash.options.UnknownOutcomes`.
             batch_documents: Documents that a request may have (vendor: fewer than 100).
             batch_bytes: Bytes of documents that a request may have; a longer one is alone in its own.
+            linger: Seconds that a document may wait for others to share its request while a request could be sent.
+                While `in_flight` requests are under way, batches grow anyway.
             in_flight: Requests that may be in flight; fewer, while the service is overloaded.
             progress: Is called after each outcome, and must not wait.
 
@@ -374,88 +372,40 @@ class SignStash(IntegrationQueries):
             SignStashError: A fault that concerns all documents, while iterating.
         """
         _refuse_numbers(batch_documents=batch_documents, batch_bytes=batch_bytes, in_flight=in_flight)
+        if isinstance(linger, bool) or not isinstance(linger, int | float) or not 0 <= linger < float("inf"):
+            raise ConfigurationError(f"linger is {linger!r}.", "Give seconds, 0 or more.")
         if unknown_outcomes not in get_args(UnknownOutcomes):
             choices = ", ".join(get_args(UnknownOutcomes))
             raise ConfigurationError(f"unknown_outcomes is {unknown_outcomes!r}.", f"Give one of {choices}.")
         if progress is not None and not callable(progress):
             raise ConfigurationError(f"progress is {progress!r}.", "Give a function that takes a Progress.")
-        kept = preservation_from(preservation)
+        options = _request_options(description, preservation)
         if journal is not None and not isinstance(journal, Journal):
             raise ConfigurationError(f"journal is {journal!r}.", "Give a Journal, such as Journal('november.journal').")
         if journal is not None and save_to is None:
             raise ConfigurationError(
                 "A journal was given without save_to.", "Give both: what it calls signed must be saved."
             )
-        if description is not None:
-            refuse_text("description", description)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
-        books = RunLedger(client_service=self._client_service, journal=journal, files=files)
-
-        async def send(batch: Sequence[PlannedDocument], transmit: Transmit) -> Sequence[Outcome]:
-            sent = index_by_reference([item.document for item in batch], self._client_service)
-            reference = unique_reference(self._client_service, "request", secrets.token_hex(6))
-            request = SigningRequest(reference, described(sent, description), kept)
-            target = batch[0].target
-            folder = None if target is None else lambda: target.parent
-            signed = await self._sign_request(
-                request, sent, lambda call: transmit(lambda: self._exchange.send(call)), folder=folder
-            )
-            return [Outcome(item.given, outcome.result) for item, outcome in zip(batch, signed.outcomes, strict=True)]
-
-        run = Run(
-            send=send,
-            look_up=self._look_up,
-            books=books,
+        ledger = RunLedger(client_service=self._client_service, journal=journal, files=files)
+        processor = BatchProcessor(
+            signer=self._signer,
+            options=options,
+            ledger=ledger,
             retry_policy=self._retries or RetryPolicy.batch(),
             unknown_outcomes=unknown_outcomes,
-            in_flight=in_flight,
+            limiter=ConcurrencyLimiter(in_flight),
+        )
+        run = Run(
+            processor=processor,
+            ledger=ledger,
+            unknown_outcomes=unknown_outcomes,
+            batch_documents=batch_documents,
+            batch_bytes=batch_bytes,
+            linger=linger,
             progress=progress,
         )
-        return run.outcomes(
-            batches(require_iterable(documents), books.plan, count=batch_documents, content_bytes=batch_bytes)
-        )
-
-    async def _sign_request(
-        self,
-        request: SigningRequest,
-        documents: Mapping[str, Document],
-        send: Callable[[Call], Awaitable[Answer]],
-        *,
-        folder: Callable[[], Path | None] | None = None,
-    ) -> SignedBatch:
-        call = await signing_call(
-            request,
-            documents,
-            upload=self._upload,
-            multipart_file_names=self._multipart_file_names,
-            folder=folder,
-        )
-        answer = await send(call)
-        batch = await self._batch(answer, documents)
-        if batch is None:
-            raise answer.unreadable(call, "is no operation")
-        note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
-        return batch
-
-    async def _batch(self, answer: Answer, documents: Mapping[str, Document]) -> SignedBatch | None:
-        """What an operation says of some documents, or None if the answer is no operation."""
-
-        def read() -> SignedBatch | None:
-            fields = json_object(answer.body)
-            if fields is None or not fields.keys() & {"id", "documentList"}:
-                return None
-            answered = ResponseContext(
-                status_code=answer.status_code,
-                client_service=self._client_service,
-                error_classes=self._exchange.error_classes,
-                contents=answer.contents,
-            )
-            return read_batch(fields, documents, answered)
-
-        batch = read() if len(answer.body) < SMALL_ANSWER else await asyncio.to_thread(read)
-        if batch is None or not self._verify_signatures:
-            return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(lambda: tuple(map(verified, batch.outcomes))))
+        return run.outcomes(require_iterable(documents))
 
     async def _ask(self, call: Call) -> Answer:
         with call_span(call.operation, call.external_references, call.operation_id):
@@ -463,23 +413,6 @@ class SignStash(IntegrationQueries):
 
     async def _tried(self, call: Call) -> Answer:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call))
-
-    async def _look_up(self, item: PlannedDocument) -> Outcome | None:
-        """What the Integration Service knows of a document whose answer was lost."""
-        asking = operation_id(item.reference)
-        try:
-            number = as_number(await self._exchange.send(asking), asking)
-        except ApiError as error:
-            if error.status_code == httpx.codes.NOT_FOUND:
-                return None
-            raise
-        folder = None if item.target is None else item.target.parent
-        call = detail(number, include_content=True, receive=partial(receive_operation, folder=folder))
-        answer = await self._exchange.send(call)
-        found = await self._batch(answer, {item.reference: item.given})
-        if found is None:
-            raise answer.unreadable(call, "is no operation")
-        return found.outcomes[0]
 
     @property
     def generated(self) -> GeneratedClient:
@@ -514,6 +447,25 @@ class SignStash(IntegrationQueries):
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
+
+
+def _request_options(
+    description: str | None,
+    preservation: Preservation | PreservationInfo | None,
+    external_reference: str | None = None,
+) -> RequestOptions:
+    """Validate what is asked for all documents of a request.
+
+    Raises:
+        InvalidDocumentError: If one of the arguments cannot be used.
+    """
+    if description is not None:
+        refuse_text("description", description)
+    if external_reference is not None:
+        refuse_reference("external_reference", external_reference)
+    return RequestOptions(
+        external_reference=external_reference, description=description, preservation=preservation_from(preservation)
+    )
 
 
 def _refuse_numbers(**numbers: int) -> None:

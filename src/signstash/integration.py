@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ._content.archives import UnusableArchiveError, extract
 from ._content.arguments import path_from, refuse_flags
-from ._errors.parsing import json_object, json_value
+from ._errors.parsing import json_object
 from ._signing.response import parse_leniently, read_operation
+from ._signing.signer import operation_number
 from ._transport.endpoints import (
     CONTENT_LIMIT,
     Call,
@@ -25,18 +26,6 @@ from ._transport.exchange import Answer
 from .errors import DocumentNotSavedError, InvalidDocumentError
 from .models import BaseOperation, SignOperation
 from .options import refuse_addresses
-
-
-def as_number(answer: Answer, call: Call) -> int:
-    """The number of an operation.
-
-    Raises:
-        UnexpectedAnswerError: If the answer is something else.
-    """
-    number = json_value(answer.body)
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise answer.unreadable(call, "is no number of an operation")
-    return number
 
 
 class IntegrationQueries(ABC):
@@ -56,7 +45,7 @@ class IntegrationQueries(ABC):
             SignStashError: If the service was not reached, or refused.
         """
         call = operation_id(external_reference)
-        return as_number(await self._ask(call), call)
+        return operation_number(await self._ask(call), call)
 
     async def get_status(self, operation_id: int) -> BaseOperation:
         """How far an operation has come. Integration Service only: a proxy keeps nothing.

@@ -15,14 +15,14 @@ import attrs
 from ._content.arguments import path_from
 from .errors import ConfigurationError
 
-State = Literal["planned", "sent", "signed", "failed", "set_aside", "requeued"]
+State = Literal["planned", "sent", "signed", "failed", "held", "requeued"]
 """What is known of a document.
 
 - `planned`: it has a reference, and nothing was sent.
 - `sent`: a request with it went out, and no answer is recorded.
 - `signed`: its signed bytes are saved.
 - `failed`: it was refused and not signed; the next run tries it again.
-- `set_aside`: it is signed and its bytes are not saved, or whether it is signed is not known: a person decides.
+- `held`: it is signed and its bytes are not saved, or whether it is signed is not known: a person decides.
 - `requeued`: a person decided that it is sent again.
 """
 
@@ -177,7 +177,7 @@ class Journal:
             self._running = False
 
     def requeue(self, *references: str) -> None:
-        """Let the next run take up documents that were set aside, under the same references.
+        """Let the next run take up documents that are held, under the same references.
 
         It sends them again, and the service refuses what it has signed; with `unknown_outcomes="look_up"` it looks them
         up before.
@@ -186,23 +186,23 @@ class Journal:
             *references: Their external references.
 
         Raises:
-            ConfigurationError: If one of them is not set aside.
+            ConfigurationError: If one of them is not held.
         """
-        self._leave_set_aside(references, "UPDATE documents SET state = 'requeued', reason = NULL WHERE reference = ?")
+        self._release(references, "UPDATE documents SET state = 'requeued', reason = NULL WHERE reference = ?")
 
     def settle(self, *references: str) -> None:
-        """Take note that documents that were set aside are signed and in safe hands, fetched by a person.
+        """Take note that documents that are held are signed and in safe hands, fetched by a person.
 
         Args:
             *references: Their external references.
 
         Raises:
-            ConfigurationError: If one of them is not set aside.
+            ConfigurationError: If one of them is not held.
         """
-        self._leave_set_aside(references, "UPDATE documents SET state = 'signed', reason = NULL WHERE reference = ?")
+        self._release(references, "UPDATE documents SET state = 'signed', reason = NULL WHERE reference = ?")
 
     def drop(self, *references: str) -> None:
-        """Forget documents that were set aside: the next run takes them for new ones.
+        """Forget documents that are held: the next run takes them for new ones.
 
         Those without a reference of their own get another one, under which the service signs them a second time.
 
@@ -210,16 +210,16 @@ class Journal:
             *references: Their external references.
 
         Raises:
-            ConfigurationError: If one of them is not set aside.
+            ConfigurationError: If one of them is not held.
         """
-        self._leave_set_aside(references, "DELETE FROM documents WHERE reference = ?")
+        self._release(references, "DELETE FROM documents WHERE reference = ?")
 
-    def _leave_set_aside(self, references: Sequence[str], statement: str) -> None:
-        known = {entry.reference for entry in self.entries("set_aside")}
+    def _release(self, references: Sequence[str], statement: str) -> None:
+        known = {entry.reference for entry in self.entries("held")}
         unknown = [reference for reference in references if reference not in known]
         if unknown:
             raise ConfigurationError(
-                f"{unknown[0]!r} is not set aside in the journal.", "Give references of `entries('set_aside')`."
+                f"{unknown[0]!r} is not held in the journal.", "Give references of `entries('held')`."
             )
         self._write(statement, [(reference,) for reference in references])
 

@@ -193,6 +193,29 @@ def verified(outcome: Outcome) -> Outcome:
 
 
 @attrs.frozen(kw_only=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        signed: Documents that are signed.
+        failed: Documents that are not, each with its reason.
+        total: Documents that there are, or None if their source has no length.
+        requests: Requests that were answered or failed.
+        content_bytes: Bytes of the documents that are done.
+        in_flight: Requests that are under way.
+        seconds: Seconds since the run began.
+    """
+
+    signed: int = 0
+    failed: int = 0
+    total: int | None = None
+    requests: int = 0
+    content_bytes: int = 0
+    in_flight: int = 0
+    seconds: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
 class SignedBatch:
     """What became of one request.
 

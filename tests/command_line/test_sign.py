@@ -418,17 +418,15 @@ class TestSignature:
 
 
 class TestJournal:
-    def test_what_was_set_aside_is_listed_sent_again_and_settled(
-        self, folder: Path, run: Run, sandbox: Sandbox
-    ) -> None:
+    def test_what_was_held_is_listed_sent_again_and_settled(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
         with failing(sandbox, Fault("reset_before", times=1)):
             run(*sign)
 
         listed = run("failed", "--journal", "j", "--json")
         references = [item["external_reference"] for item in listed.objects]
-        assert (listed.status, [item["status"] for item in listed.objects]) == (1, ["set_aside", "set_aside"])
-        assert all("answer was lost" in item["reason"] for item in listed.objects)
+        assert (listed.status, [item["status"] for item in listed.objects]) == (1, ["held", "held"])
+        assert all("response was lost" in item["reason"] for item in listed.objects)
 
         assert (
             run("failed", "retry", references[0], "--journal", "j").err
@@ -494,7 +492,7 @@ class TestJournal:
 
         ended = run("failed", "--journal", "j")
 
-        assert ended.out.startswith("2 documents in doubt:\n  FT_1.pdf  ")
+        assert ended.out.startswith("2 documents in doubt, held for manual review:\n  FT_1.pdf  ")
         assert ended.out.count("is not known") == 1
         assert f"signstash failed --journal j {action} REFERENCE..." in ended.out
 
@@ -525,7 +523,7 @@ class TestJournal:
 
         assert "Give their references, or --all." in run("failed", action, "--journal", "j").err
         assert run("failed", action, "x", "--all", "--journal", "j").status == 2
-        assert "'x' is not set aside" in run("failed", action, "x", "--journal", "j").err
+        assert "'x' is not held" in run("failed", action, "x", "--journal", "j").err
 
     def test_a_journal_that_is_not_there_is_not_made(self, folder: Path, run: Run) -> None:
         assert run("failed", "--journal", "j").status == 2

@@ -1,4 +1,4 @@
-"""Keeps account of a run: in a journal if there is one, and in files of signed documents."""
+"""Keeps the records of a run: in a journal if there is one, and in files of signed documents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .plan import PlannedDocument
 
 @attrs.define(kw_only=True)
 class RunLedger:
-    """The account of one run.
+    """The records of one run.
 
     Attributes:
         client_service: Alias of the client service.
@@ -42,15 +42,19 @@ class RunLedger:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """See `runs.Books`."""
+        """Lasts as long as the run."""
         with contextlib.nullcontext(0) if self.journal is None else self.journal.run() as self._run:
             yield
 
-    async def plan(self, document: Document) -> PlannedDocument | Outcome | None:
-        """See `runs.Books`."""
-        if self.journal is None and self.files is None and document.in_memory:
-            return self._planned(document)
-        return await asyncio.to_thread(self._planned, document)
+    async def plan(self, documents: Sequence[Document]) -> list[PlannedDocument | Outcome]:
+        """Decide what becomes of documents: they are sent, or an outcome is known already."""
+        if self.journal is None and self.files is None and all(document.in_memory for document in documents):
+            return self._plan(documents)
+        return await asyncio.to_thread(self._plan, documents)
+
+    def _plan(self, documents: Sequence[Document]) -> list[PlannedDocument | Outcome]:
+        planned = map(self._planned, documents)
+        return [item for item in planned if item is not None]
 
     def _planned(self, document: Document) -> PlannedDocument | Outcome | None:
         try:
@@ -103,7 +107,7 @@ class RunLedger:
                 "Give a document that changed a new reference.",
                 document=document.name,
             )
-        elif entry.state in ("signed", "set_aside"):
+        elif entry.state in ("signed", "held"):
             return None
         # A signed file gets its name when it is complete, and only then the journal learns of it.
         elif entry.state == "sent" and entry.saved_as is not None and _is_whole(Path(entry.saved_as)):
@@ -115,7 +119,7 @@ class RunLedger:
         return attrs.evolve(item, identity=identity)
 
     async def sending(self, batch: Sequence[PlannedDocument]) -> None:
-        """See `runs.Books`."""
+        """Record that a request goes out."""
         if self.journal is not None:
             await asyncio.to_thread(self._record, [self._entry(item, "sent") for item in batch])
             self._unrecorded.difference_update(item.identity for item in batch)
@@ -124,18 +128,27 @@ class RunLedger:
         self,
         results: Mapping[PlannedDocument, Outcome],
         *,
-        unsettled: Collection[PlannedDocument],
+        unresolved: Collection[PlannedDocument],
         unsent: Sequence[PlannedDocument],
     ) -> tuple[list[Outcome], SignStashError | None]:
-        """See `runs.Books`."""
+        """Save what is signed, and record what came of a batch.
+
+        Args:
+            results: Outcomes by document.
+            unresolved: Documents of these whose outcome is unknown, and left for the next run to resolve.
+            unsent: Documents that surely were not processed, and have no outcome yet.
+
+        Returns:
+            The outcomes, changed where a document could not be saved, and the error that ends the run, if any.
+        """
         if self.journal is None and self.files is None:
             return list(results.values()), None
-        return await asyncio.to_thread(self._done, results, unsettled, unsent)
+        return await asyncio.to_thread(self._done, results, unresolved, unsent)
 
     def _done(
         self,
         results: Mapping[PlannedDocument, Outcome],
-        unsettled: Collection[PlannedDocument],
+        unresolved: Collection[PlannedDocument],
         unsent: Sequence[PlannedDocument],
     ) -> tuple[list[Outcome], SignStashError | None]:
         outcomes, fault = list(results.values()), None
@@ -144,7 +157,7 @@ class RunLedger:
                 targets = [item.target or self.files.target(item.given) for item in results]
                 outcomes = self.files.save(outcomes, targets)
                 fault = next((item.error for item in outcomes if isinstance(item.error, DocumentNotSavedError)), None)
-            settled = [(i, o) for i, o in zip(results, outcomes, strict=True) if i not in unsettled]
+            settled = [(i, o) for i, o in zip(results, outcomes, strict=True) if i not in unresolved]
             entries = [self._entry(item, _state(outcome), outcome) for item, outcome in settled]
             self._record([*entries, *(self._entry(item, "planned") for item in unsent)])
         except SignStashError as error:
@@ -175,7 +188,7 @@ def _state(outcome: Outcome) -> State:
     if outcome.error is None:
         return "signed"
     used = isinstance(outcome.error, DuplicateReferenceError | DocumentNotSavedError)
-    return "set_aside" if used or outcome.error.maybe_processed else "failed"
+    return "held" if used or outcome.error.maybe_processed else "failed"
 
 
 def _is_whole(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -83,7 +83,7 @@ async def signing_call(
     *,
     upload: Upload,
     multipart_file_names: MultipartFileNames,
-    folder: Callable[[], Path | None] | None = None,
+    folder: Path | None = None,
 ) -> Call:
     """Look at the documents and make the call that sends them.
 
@@ -92,8 +92,8 @@ async def signing_call(
         documents: The documents by their external references, in order.
         upload: How contents are sent.
         multipart_file_names: What multipart files are called.
-        folder: Tells where long signed contents are kept in files until they are saved; it may block. Without it, or
-            if it gives None, that is the system's own place.
+        folder: Where long signed contents are kept in files until they are saved, or None for the system's folder of
+            temporary files.
 
     Raises:
         InvalidDocumentError: If a document cannot be used. If several cannot, its cause holds the error of each.
@@ -102,14 +102,13 @@ async def signing_call(
         _refuse_same_names([document.name for document in documents.values()])
 
     def make() -> Call:
-        kept_in = None if folder is None else folder()
         inserts = _inserts(list(documents.values()), "base64" if upload == "base64" else "binary")
         if upload == "base64":
-            return sign_base64(_base64_request(request, documents, inserts), inserts, folder=kept_in)
+            return sign_base64(_base64_request(request, documents, inserts), inserts, folder=folder)
         names = [d.name if multipart_file_names == "name" else r for r, d in documents.items()]
-        return sign_multipart(_multipart_request(request, documents), names, inserts, folder=kept_in)
+        return sign_multipart(_multipart_request(request, documents), names, inserts, folder=folder)
 
-    if folder is None and len(documents) == 1 and all(document.in_memory for document in documents.values()):
+    if len(documents) == 1 and all(document.in_memory for document in documents.values()):
         return make()
     return await asyncio.to_thread(make)
 

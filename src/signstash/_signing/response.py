@@ -11,11 +11,11 @@ import attrs
 
 from .._content.sources import Contents, InMemory
 from .._errors.mapping import about, error_from_document
+from .._errors.unknown import missing_in_response, not_signed_yet
 from .._transport.signed_content import restore_base64
 from ..documents import Document
 from ..errors import (
     ErrorClasses,
-    OutcomeUnknownError,
     SignStashError,
     UnexpectedAnswerError,
 )
@@ -156,22 +156,14 @@ def _result(
 ) -> SignedDocument | SignStashError:
     which = f"Document {document.name} ({reference})"
     if not received:
-        return OutcomeUnknownError(
-            f"{which} is missing from the service's answer{answered.where}.",
-            "Look it up by its external reference before you send it again.",
-            external_references=(reference,),
-        )
+        return missing_in_response(which, answered.where, reference)
     if len(received) > 1:
         return _unusable(f"{which} is in it {len(received)} times", reference, answered)
     # From the answer itself: a value of an odd type must not pass as absent.
     fields = received[0].fields
     sign_error, sign_status = fields.get("signError") or None, fields.get("signStatus") or None
     if sign_status == SigningStatus.RECEIVED and sign_error is None:
-        return OutcomeUnknownError(
-            f"{which} was received, but is not signed yet{answered.where}.",
-            "Look it up by its external reference later, before you send it again.",
-            external_references=(reference,),
-        )
+        return not_signed_yet(which, answered.where, reference)
     if sign_status != SigningStatus.SIGNED or sign_error is not None:
         return error_from_document(
             None if sign_error is None else str(sign_error),

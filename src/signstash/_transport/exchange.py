@@ -16,11 +16,11 @@ from .._content.sources import Contents
 from .._errors.mapping import about, error_from_answer, unreadable_answer
 from .._errors.network import describe_network_error, hint_for
 from .._errors.parsing import json_value
+from .._errors.unknown import response_lost
 from ..errors import (
     ConfigurationError,
     ConnectionFailedError,
     ErrorClasses,
-    OutcomeUnknownError,
     SignStashError,
     UnexpectedAnswerError,
 )
@@ -223,12 +223,7 @@ class Exchange:
                 f"A request ({call.operation}) to {host} failed: {describe_network_error(error)}{where}.",
                 f"{hint_for(error)} Then repeat it: {done}.",
             )
-        return OutcomeUnknownError(
-            f"A request ({call.operation}) was sent to {host}, but its answer was lost: "
-            f"{describe_network_error(error)}{where}.",
-            _IF_DOCUMENTS_WERE_SENT if call.external_references else _IF_SOMETHING_ELSE_WAS_SENT,
-            external_references=call.external_references,
-        )
+        return response_lost(call.operation, host, describe_network_error(error), where, call.external_references)
 
 
 def _log(call: Call, length: int, started: float, came_of_it: str, operation_id: int | None) -> None:
@@ -256,11 +251,3 @@ async def _operation_id(call: Call, answer: Answer) -> int | None:
         return None
     note(operation_id=number)
     return number
-
-
-_IF_DOCUMENTS_WERE_SENT = (
-    "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, send "
-    "the same Document objects again: if the first request went through they are refused (DuplicateReferenceError), "
-    "and nothing is signed twice."
-)
-_IF_SOMETHING_ELSE_WAS_SENT = "Check what came of it, or repeat it if it does no harm when it is done twice."

@@ -42,8 +42,8 @@ class _Advice:
 
 
 _ADVICE: Final[Mapping[State, _Advice]] = {
-    "set_aside": _Advice(
-        "in doubt",
+    "held": _Advice(
+        "in doubt, held for manual review",
         "Look up each reference in the backoffice, then choose:\n"
         "  {failed} retry REFERENCE...   if it is not there, or you cannot look it up\n"
         "  {failed} settle REFERENCE...  if it is signed and you have the signed document\n"
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
             return SOME_FAILED if any(listed.values()) else SIGNED
         if given.all == bool(given.references):
             raise ConfigurationError("No documents are named.", "Give their references, or --all.")
-        in_doubt = [entry.reference for entry in journal.entries("set_aside")]
+        in_doubt = [entry.reference for entry in journal.entries("held")]
         references = in_doubt if given.all else given.references
         change = {"retry": journal.requeue, "settle": journal.settle, "drop": journal.drop}[given.action]
         change(*references)

@@ -16,11 +16,11 @@ from typing import Any, Final, get_args
 
 import attrs
 
-from .._runs.plan import UnknownOutcomes
 from ..client import SignStash
 from ..documents import Document
 from ..errors import DocumentNotSavedError, InvalidDocumentError, SignStashError
 from ..journal import Entry, Journal, State
+from ..options import UnknownOutcomes
 from ..results import SignedDocument
 from ..retries import RetryPolicy
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED, report_error
@@ -73,8 +73,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--force", action="store_true", help="replace signed files that exist; never originals")
     add("--binary", action="store_true", help="also sign files that are neither PDF nor XML, with CAdES")
-    add("--unknown", choices=get_args(UnknownOutcomes), default="set_aside", metavar="WHAT",
-        help="if a response is lost: set_aside for manual review (default), look_up, send_again")  # fmt: skip
+    add("--unknown", choices=get_args(UnknownOutcomes), default="hold", metavar="WHAT",
+        help="if a response is lost: hold for manual review (default), look_up, send_again")  # fmt: skip
     add("--retries", choices=("batch", "interactive", "none"), default=argparse.SUPPRESS, metavar="WHICH",
         help="batch (three attempts, a minute apart), interactive (within seconds), none")  # fmt: skip
     add("--in-flight", type=_at_least_one, default=2, metavar="N", help="concurrent requests (default: %(default)s)")
@@ -136,7 +136,7 @@ def _show_plan(files: Sequence[PlannedFile], given: argparse.Namespace) -> int:
         status, remark = "planned", ""
         if file.problem is not None:
             status, remark = "failed", f": {file.problem}"
-        elif states.get(real_path(file.target)) in ("signed", "set_aside"):
+        elif states.get(real_path(file.target)) in ("signed", "held"):
             status, remark = "passed_over", ": the journal knows it"
         elif os.path.lexists(file.target) and not given.force:
             status, remark = "failed", ": it exists already (--force replaces it)"
@@ -224,7 +224,7 @@ class _Signing:
     def _left(self) -> list[PlannedFile]:
         """The files that no earlier run has dealt with."""
         states = _states(self.journal)
-        return [file for file in self.files if states.get(real_path(file.target)) not in ("signed", "set_aside")]
+        return [file for file in self.files if states.get(real_path(file.target)) not in ("signed", "held")]
 
     async def _sign(
         self, client: SignStash, display: Display, interruption: Interruption, retries: RetryNotes | None
@@ -301,7 +301,7 @@ class _Signing:
                 state = elsewhere.get(file.path.name)
             if state == "signed":
                 self._counts["signed_before"] += 1
-            elif state == "set_aside" or (file in started and (self.journal is None or state == "sent")):
+            elif state == "held" or (file in started and (self.journal is None or state == "sent")):
                 self._counts["in_doubt"] += 1
             elif complete:
                 self._report(display, file, _twin(file))

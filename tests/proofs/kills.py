@@ -1,6 +1,6 @@
 """What `make prove-kills` runs: a run that is killed again and again loses no document and signs none twice.
 
-python tests/prove_kills.py [--documents 500] [--kills 20] [--seed N]
+python -m tests.proofs.kills [--documents 500] [--kills 20] [--seed N]
 """
 
 import argparse
@@ -58,16 +58,16 @@ def prove(folder: Path, sandbox: Sandbox, *, documents: int, kills: int, chance:
         states = {entry.name: entry for entry in journal.entries()}
     names = {f"{number}.bin" for number in range(documents)}
     files = {path.name for path in (folder / "signed").iterdir() if not path.name.endswith(".part")}
-    set_aside = {name for name, entry in states.items() if entry.state == "set_aside"}
+    held = {name for name, entry in states.items() if entry.state == "held"}
     assert set(states) == names, f"not in the journal: {names - set(states)}"
-    assert all(states[name].state in ("signed", "set_aside") for name in names)
-    assert all(states[name].reason for name in set_aside)
+    assert all(states[name].state in ("signed", "held") for name in names)
+    assert all(states[name].reason for name in held)
     assert {name for name, entry in states.items() if entry.state == "signed"} == files
     assert all(f"document {name[:-4]}".encode() in (folder / "signed" / name).read_bytes() for name in files)
     twice = {name: count for name, count in sandbox.signatures.items() if count > 1}
     assert not twice, f"signed twice: {twice}"
     assert set(sandbox.signatures) == names
-    return f"{documents} documents, killed {killed} times: {len(files)} signed, {len(set_aside)} set aside, 0 twice"
+    return f"{documents} documents, killed {killed} times: {len(files)} signed, {len(held)} held, 0 twice"
 
 
 def main() -> None:

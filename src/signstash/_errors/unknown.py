@@ -1,0 +1,101 @@
+"""Words every unknown outcome: a document was sent, and nothing proves whether it is signed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import OutcomeUnknownError, SignStashError
+
+
+def response_lost(operation: str, host: str, why: str, where: str, references: Sequence[str]) -> OutcomeUnknownError:
+    """The request went out, and its response was lost.
+
+    Args:
+        operation: The operation's id in the API definition.
+        host: Where the request went.
+        why: How the response was lost.
+        where: Client service and references, for the message.
+        references: External references of the documents in the request.
+    """
+    return OutcomeUnknownError(
+        f"A request ({operation}) was sent to {host}, but its response was lost: {why}{where}.",
+        _AFTER_SIGNING if references else "Check the result; repeat only if the request is idempotent.",
+        external_references=references,
+    )
+
+
+def missing_in_response(document: str, where: str, reference: str) -> OutcomeUnknownError:
+    """The response does not mention the document.
+
+    Args:
+        document: Name and reference of the document.
+        where: Operation and client service, for the message.
+        reference: External reference of the document.
+    """
+    return OutcomeUnknownError(
+        f"{document} is missing from the service's response{where}.",
+        "Look it up by its external reference before you send it again.",
+        external_references=(reference,),
+    )
+
+
+def not_signed_yet(document: str, where: str, reference: str) -> OutcomeUnknownError:
+    """The service received the document and has not signed it yet; the arguments are those of `missing_in_response`."""
+    return OutcomeUnknownError(
+        f"{document} was received, but is not signed yet{where}.",
+        "Look it up by its external reference later, before you send it again.",
+        external_references=(reference,),
+    )
+
+
+def sent_by_an_earlier_run(reference: str) -> OutcomeUnknownError:
+    """A journal knows that the document was sent, and no more."""
+    return OutcomeUnknownError(
+        "An earlier run sent it and ended before its response was recorded.",
+        "Look it up by its external reference.",
+        external_references=(reference,),
+    )
+
+
+def held_for_review(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
+    """Nothing that the SDK may do by itself settles the outcome.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        cause: How its response was lost.
+    """
+    error = OutcomeUnknownError(
+        f"Whether document {name} ({reference}) is signed is not known: {cause.problem}",
+        "Look it up by its external reference on the Integration Service, or send it again under the same one: if it "
+        "is signed, the service rejects it (DuplicateReferenceError).",
+        external_references=(reference,),
+    )
+    error.__cause__ = cause
+    return error
+
+
+def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
+    """The response was lost, and sent again the document was rejected because its reference is used.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        cause: The rejection.
+    """
+    error = OutcomeUnknownError(
+        f"Document {name} ({reference}) was sent and its response was lost; sent again, the service says that the "
+        "reference is used. It was probably signed by the first request, which nothing proves.",
+        "Look it up by its external reference on the Integration Service. A proxy returns its contents only once: "
+        "there, check in the backoffice whether it is signed.",
+        external_references=(reference,),
+    )
+    error.__cause__ = cause
+    return error
+
+
+_AFTER_SIGNING = (
+    "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, send "
+    "the same Document objects again: if the first request went through they are rejected (DuplicateReferenceError), "
+    "and nothing is signed twice."
+)
