@@ -197,6 +197,19 @@ def with_unwritable_folders(files: Sequence[PlannedFile]) -> list[PlannedFile]:
     ]
 
 
+def make_writable(folder: Path) -> None:
+    """Make a folder if it does not exist.
+
+    Raises:
+        ConfigurationError: If files cannot be created in it.
+    """
+    if (reason := _unwritable(folder)) is not None:
+        raise ConfigurationError(
+            f"{printable(folder)} cannot be written: {reason}. Nothing was sent.",
+            "Check its permissions, or name another folder.",
+        )
+
+
 def _unwritable(folder: Path) -> str | None:
     """Make a folder; return why files cannot be created in it, or None if they can."""
     try:

@@ -52,11 +52,13 @@ class Settings:
         environ: Settings as environment variables, without the secret.
         secret: The client service's secret.
         options: Settings that only a file can contain.
+        asked: Whether somebody typed the secret.
     """
 
     environ: Mapping[str, str]
     secret: Secret
     options: ClientOptions
+    asked: bool = False
 
     def __getitem__(self, name: str) -> str:
         """Return a setting by the name of its argument, or an empty string. Not for the secret."""
@@ -81,11 +83,12 @@ class Settings:
             raise ConfigurationError(error.problem, hint) from None
 
 
-def settings_from(given: argparse.Namespace) -> Settings:
+def settings_from(given: argparse.Namespace, *, ask: bool = True) -> Settings:
     """Collect the settings.
 
     Args:
         given: The command's options.
+        ask: Whether somebody at a terminal is asked for a secret that is not set.
 
     Raises:
         ConfigurationError: If the file or the secret cannot be read.
@@ -100,9 +103,12 @@ def settings_from(given: argparse.Namespace) -> Settings:
             for name in _TOKEN_SERVER:
                 environ.pop(ENVIRONMENT_VARIABLES[name], None)
         environ |= {variable: settings[name] for name, variable in ENVIRONMENT_VARIABLES.items() if name in settings}
-    secret = _secret(secrets, environ.get(ENVIRONMENT_VARIABLES["client_id"], ""))
+    secret = _secret(secrets)
+    asked = ask and not secrets and not secret.reveal() and sys.stdin.isatty() and sys.stderr.isatty()
+    if asked:
+        secret = Secret(getpass.getpass(f"Secret of {environ.get(ENVIRONMENT_VARIABLES['client_id'], '')}: "))
     options = cast("ClientOptions", {name: from_file[name] for name in _OTHERS if name in from_file})
-    return Settings(environ, secret, options)
+    return Settings(environ, secret, options, asked)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -133,7 +139,7 @@ def _refuse_wrong(path: Path, settings: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"{path} contains both secret_file and secret_command.", "Keep one of them.")
 
 
-def _secret(settings: Mapping[str, str], client_id: str) -> Secret:
+def _secret(settings: Mapping[str, str]) -> Secret:
     """Read the secret. It is never an option, which other users of the machine could see."""
     if "secret_command" in settings:
         return Secret(_without_line_end(_printed_by(settings["secret_command"])))
@@ -145,10 +151,7 @@ def _secret(settings: Mapping[str, str], client_id: str) -> Secret:
             raise ConfigurationError(
                 f"The secret cannot be read from {settings['secret_file']}: {reason}.", "Check secret_file."
             ) from None
-    secret = os.environ.get(ENVIRONMENT_VARIABLES["client_secret"], "").removeprefix("\ufeff")
-    if not secret and sys.stdin.isatty() and sys.stderr.isatty():
-        return Secret(getpass.getpass(f"Secret of {client_id}: "))
-    return Secret(secret)
+    return Secret(os.environ.get(ENVIRONMENT_VARIABLES["client_secret"], "").removeprefix("\ufeff"))
 
 
 def _printed_by(command: str) -> str:

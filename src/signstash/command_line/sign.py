@@ -63,6 +63,8 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
     add("--journal", type=Path, metavar="FILE", help="record of the run; the same command continues from it")
     add("--dry-run", action="store_true", help="show what would be signed, and send nothing")
     add_run_options(parser)
+    add("--retries", choices=("batch", "interactive", "none"), default="batch", metavar="WHICH",
+        help="batch (three attempts, a minute apart; default), interactive (within seconds), none")  # fmt: skip
     add_signature_options(parser)
     add_connection_options(parser)
     return parser
@@ -75,8 +77,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--binary", action="store_true", help="also sign files that are neither PDF nor XML, with CAdES")
     add("--unknown", choices=get_args(UnknownOutcomes), default="hold", metavar="WHAT",
         help="if a response is lost: hold for manual review (default), look_up, send_again")  # fmt: skip
-    add("--retries", choices=("batch", "interactive", "none"), default=argparse.SUPPRESS, metavar="WHICH",
-        help="batch (three attempts, a minute apart), interactive (within seconds), none")  # fmt: skip
     add("--in-flight", type=_at_least_one, default=2, metavar="N", help="concurrent requests (default: %(default)s)")
     add("--json", action="store_true", help="one JSON object per line")
 
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         make(b"", name="any", **options[make])
     if given.dry_run:
         return _show_plan(files, given)
-    client = settings_from(given).client(retries=retries_of(given, "batch"))
+    client = settings_from(given).client(retries=getattr(RetryPolicy, given.retries)())
     files = with_unwritable_folders(files)
     with nullcontext() if given.journal is None else Journal(given.journal) as journal:
         return asyncio.run(_Signing(files, given, options, journal).run(client))
@@ -118,12 +118,6 @@ def own_files_of(given: argparse.Namespace) -> list[Path]:
     """Return the files that the command itself reads, which are never documents."""
     names = (given.config, given.secret_file, given.visible_image)
     return [Path(name) for name in names if name is not None]
-
-
-def retries_of(given: argparse.Namespace, default: str) -> RetryPolicy:
-    """Return the retry policy of `--retries`."""
-    policy: RetryPolicy = getattr(RetryPolicy, getattr(given, "retries", default))()
-    return policy
 
 
 def _show_plan(files: Sequence[PlannedFile], given: argparse.Namespace) -> int:
