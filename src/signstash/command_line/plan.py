@@ -21,8 +21,11 @@ MakeDocument = Callable[..., Document]
 _KINDS: Final[Mapping[str, MakeDocument]] = {".pdf": Document.pdf, ".xml": Document.xml}
 """Kinds of documents by file name extension. Others are signed only with `--binary`."""
 
-_JOURNAL_PARTS: Final = ("", "-journal", "-wal", "-shm", ".lock")
-"""Suffixes of a journal and the files that appear beside it while it is in use."""
+_JOURNAL_PARTS: Final = ("", ".lock", ".recovered")
+"""Suffixes of a journal, its lock, and its folder for signed documents that could not be saved."""
+
+_JOURNAL: Final = b"signstash-journal"
+"""What a journal begins with."""
 
 _LISTED: Final = 10
 """How many problems a message lists."""
@@ -108,6 +111,8 @@ class Plan:
 
     def kind(self, path: Path) -> MakeDocument | None:
         """Return what makes a document of a file, or None if it is not to be signed."""
+        if path.parent.name.endswith(_JOURNAL_PARTS[1:]) and _is_journal(path.parent):
+            return None
         kind = _KINDS.get(path.suffix.lower())
         return Document.binary if kind is None and self.binary and not _is_journal(path) else kind
 
@@ -123,7 +128,8 @@ class Plan:
                 yield item, Path(item.name)
 
     def _below(self, folder: Path, unreadable: list[OSError]) -> Iterator[tuple[Path, Path]]:
-        for path in files_below(folder, unreadable, left_out=[] if self.output is None else [self.output]):
+        left_out = self.own_files if self.output is None else [self.output, *self.own_files]
+        for path in files_below(folder, unreadable, left_out=left_out):
             is_ours = self.output is None and Path(path.stem).suffix == ".signed"
             if self.kind(path) is not None and not is_ours:
                 yield path, path.relative_to(folder)
@@ -235,7 +241,7 @@ def parts_of_journal(journal: Path | None) -> list[Path]:
 
 
 def _is_journal(path: Path) -> bool:
-    """Whether a file is a journal, of this or another run, or one of the files that appear beside it."""
+    """Whether a path belongs to a journal, of this or another run."""
     names = [path.name.removesuffix(part) for part in _JOURNAL_PARTS if path.name.endswith(part)]
     return any(_holds_journal(path.with_name(name)) for name in names if name)
 
@@ -245,10 +251,9 @@ def _holds_journal(path: Path) -> bool:
         if not stat.S_ISREG(path.stat().st_mode):
             return False
         with path.open("rb") as file:
-            page = file.read(4096)
+            return file.read(len(_JOURNAL)) == _JOURNAL
     except OSError:
         return False
-    return page.startswith(b"SQLite format 3\0") and b"CREATE TABLE documents" in page
 
 
 def _number(path: Path) -> tuple[int, int] | None:

@@ -24,7 +24,6 @@ from ..errors import (
     ConfigurationError,
     ConnectionFailedError,
     DocumentNotSavedError,
-    InvalidDocumentError,
     RateLimitedError,
     SignStashError,
 )
@@ -66,7 +65,8 @@ _LONGEST_RUN: Final = 10_000
 _OF_ALL: Final = (AuthenticationError, ClientServiceInactiveError, CertificateNotProvisionedError)
 
 
-def _argument_parser(program: str) -> argparse.ArgumentParser:
+def argument_parser(program: str) -> argparse.ArgumentParser:
+    """Return the parser of the command's options."""
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog=program,
@@ -111,36 +111,48 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     Raises:
         ConfigurationError: If folders, settings or options cannot be used.
     """
-    given = _argument_parser(program).parse_intermixed_args(arguments)
+    given = argument_parser(program).parse_intermixed_args(arguments)
+    watch = new_watch(given, Lines(as_json=given.json))
+    with Journal(given.journal) as journal:
+        return asyncio.run(watch.run(journal, changes(watch.inbox.folder, min(1.0, max(given.settle / 2, 0.1)))))
+
+
+def new_watch(given: argparse.Namespace, display: Display, *, clock: Callable[[], float] = time.monotonic) -> Watch:
+    """Prepare the watching of a folder.
+
+    Args:
+        given: The command's options.
+        display: Where it says what happens.
+        clock: Monotonic clock, in seconds.
+
+    Raises:
+        ConfigurationError: If folders, settings or options cannot be used.
+    """
     options = signature_options(given)
-    for make, arguments_of_kind in options.items():  # options that cannot work fail before anything is sent
-        if make is not Document.binary:
-            make(b"", name="any", **arguments_of_kind)
-    inbox = _inbox(given)
+    for make, arguments in options.items():  # options that cannot work fail before anything is sent
+        make(b"", name="any", **arguments)
+    inbox = _inbox(given, clock)
     settings = settings_from(given)
     client = settings.client(retries=RetryPolicy.interactive())
     for folder in filter(None, (given.output, given.done, None if given.status is None else given.status.parent)):
         make_writable(folder)
 
-    def renew() -> SignStash:
+    def renewed() -> SignStash:
         return settings_from(given, ask=False).client(retries=RetryPolicy.interactive())
 
-    with Journal(given.journal) as journal:
-        lines = Lines(as_json=given.json)
-        watch = Watch(
-            given=given,
-            inbox=inbox,
-            options=options,
-            journal=journal,
-            client=client,
-            new_client=None if settings.asked else renew,
-            display=lines,
-            report=WatchReport(lines, as_json=given.json, status_file=given.status),
-        )
-        return asyncio.run(watch.run(changes(inbox.folder, min(1.0, max(given.settle / 2, 0.1)))))
+    return Watch(
+        given=given,
+        inbox=inbox,
+        options=options,
+        client=client,
+        new_client=None if settings.asked else renewed,
+        display=display,
+        report=WatchReport(display, as_json=given.json, status_file=given.status, clock=clock),
+        clock=clock,
+    )
 
 
-def _inbox(given: argparse.Namespace) -> Inbox:
+def _inbox(given: argparse.Namespace, clock: Callable[[], float]) -> Inbox:
     folder = Path(given.inbox)
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder.", "Name the folder to watch.")
@@ -158,6 +170,7 @@ def _inbox(given: argparse.Namespace) -> Inbox:
         left_out=left_out,
         settle=given.settle,
         rescan=given.rescan,
+        clock=clock,
     )
 
 
@@ -169,7 +182,6 @@ class Watch:
         given: The command's options.
         inbox: The folder.
         options: The arguments of each kind of document.
-        journal: Record of what was signed.
         client: The client, which is closed at the end.
         new_client: Makes a client from settings that may have changed, or None if they cannot be read again.
         display: Where remarks go.
@@ -180,7 +192,6 @@ class Watch:
     given: argparse.Namespace
     inbox: Inbox
     options: Mapping[MakeDocument, Mapping[str, Any]]
-    journal: Journal
     client: SignStash
     new_client: Callable[[], SignStash] | None
     display: Display
@@ -194,10 +205,11 @@ class Watch:
     _outage: SignStashError | None = attrs.field(init=False, default=None)
     _failures: int = attrs.field(init=False, default=0)
 
-    async def run(self, ticks: AsyncIterator[set[Path]]) -> int:
+    async def run(self, journal: Journal, ticks: AsyncIterator[set[Path]]) -> int:
         """Sign what arrives until the command is stopped.
 
         Args:
+            journal: Record of what was signed.
             ticks: What changes in the inbox, and empty sets at least once a second while nothing does.
 
         Returns:
@@ -209,7 +221,7 @@ class Watch:
             ticker = asyncio.create_task(self._tick(ticks))
             try:
                 while not self._stopping:
-                    self._fault = await self._sign()
+                    self._fault = await self._sign(journal)
                     if self._fault is not None:
                         await self._pause(self._fault)
             except asyncio.CancelledError:
@@ -248,7 +260,7 @@ class Watch:
         finally:
             self.stop()
 
-    async def _sign(self) -> SignStashError | None:
+    async def _sign(self, journal: Journal) -> SignStashError | None:
         """Sign until the run ends; return how the service failed, or None."""
         self._outage = None
         outcomes = self.client.sign_all(
@@ -256,7 +268,7 @@ class Watch:
             description=self.given.description,
             save_to=lambda document: self._in_flight[document].target,
             overwrite=self.given.force,
-            journal=self.journal,
+            journal=journal,
             unknown_outcomes=self.given.unknown,
             in_flight=self.given.in_flight,
         )
@@ -267,7 +279,7 @@ class Watch:
                     file = self._in_flight.pop(outcome.document)
                     if isinstance(outcome.error, _OF_ALL) or _is_unsaved(outcome):
                         failed.append(file)
-                    await self._account(file, outcome.result)
+                    await self._account(file, outcome.result, signed_before=outcome.signed_before)
         except SignStashError as error:
             self._outage = error
             self._ready.extend(failed)  # they failed for a reason that concerns all documents
@@ -298,7 +310,9 @@ class Watch:
                 self._in_flight[document] = file
                 yield document
 
-    async def _account(self, file: PlannedFile, result: SignedDocument | SignStashError) -> None:
+    async def _account(
+        self, file: PlannedFile, result: SignedDocument | SignStashError, *, signed_before: bool = False
+    ) -> None:
         """Record the result of a document, and keep the files for operators."""
         error = result if isinstance(result, SignStashError) else None
         is_transient = error is not None and _is_transient(error)
@@ -308,12 +322,15 @@ class Watch:
             self._ready.append(file)
             self._wake.set()
             return
-        if self._outage is None and not isinstance(error, _OF_ALL):
+        if self._outage is None and not isinstance(error, _OF_ALL) and not signed_before:
             if self._fault is not None:
                 self.display.note("The service is back.")
             self._fault, self._failures = None, 0
-        if error is None or os.path.lexists(file.path):  # otherwise somebody took it away before it was sent
-            self.report.result(file, result, names=[] if error is None else names_of(file, error))
+        is_gone = error is not None and not await asyncio.to_thread(os.path.lexists, file.path)
+        if not is_gone:  # otherwise somebody took it away before it was sent
+            self.report.result(
+                file, result, signed_before=signed_before, names=[] if error is None else names_of(file, error)
+            )
             try:
                 await asyncio.to_thread(self._keep_files, file, error)
             except OSError as failure:

@@ -62,19 +62,28 @@ class WatchReport:
         """Whether documents failed or are in doubt, and were not signed since."""
         return bool(self._problems)
 
-    def result(self, file: PlannedFile, result: SignedDocument | SignStashError, *, names: Iterable[str]) -> None:
+    def result(
+        self,
+        file: PlannedFile,
+        result: SignedDocument | SignStashError,
+        *,
+        signed_before: bool = False,
+        names: Iterable[str] = (),
+    ) -> None:
         """Count the result of a document.
 
         Args:
             file: The document.
             result: What became of it.
+            signed_before: Whether the journal knew it as signed.
             names: What in an error message tells the document apart from others.
         """
         fields: dict[str, Any] = {"file": str(file.path)}
         if isinstance(result, SignedDocument):
-            status = "signed"
-            self._signed += 1
-            self._last_success, self._fault = self.now(), None
+            status = "signed_before" if signed_before else "signed"
+            if not signed_before:
+                self._signed += 1
+                self._last_success, self._fault = self.now(), None
             self._problems.pop(file.path, None)
             fields |= {
                 "saved_as": str(file.target),
@@ -142,7 +151,7 @@ class WatchReport:
         }
 
     def _summarise(self, waiting: int) -> None:
-        counts = {status: self._since_summary[status] for status in ("signed", "in_doubt", "failed")}
+        counts = {status: self._since_summary[status] for status in ("signed", "signed_before", "in_doubt", "failed")}
         texts = [f"{count:,} {status.replace('_', ' ')}" for status, count in counts.items() if count]
         text = f"{self.now().astimezone():%H:%M:%S} {', '.join([*texts, f'{waiting:,} waiting'])}"
         self.display.result("\n".join([*self._causes.lines, text]), {"summary": counts, "waiting": waiting})
