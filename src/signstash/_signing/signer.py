@@ -6,10 +6,10 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 
 import attrs
-import httpx
 
 from .._errors.parsing import json_object, json_value
 from .._transport.endpoints import Call, detail, operation_id
@@ -127,7 +127,7 @@ class Signer:
         try:
             number = operation_number(await self.exchange.send(asking), asking)
         except ApiError as error:
-            if error.status_code == httpx.codes.NOT_FOUND:
+            if error.status_code == HTTPStatus.NOT_FOUND:
                 return None
             raise
         call = detail(number, include_content=True, receive=partial(receive_operation, folder=folder))
