@@ -354,8 +354,9 @@ class SignStash(IntegrationQueries):
             save_to: Folder for the signed documents, each named like its document, or a function that gives each its
                 path. Folders are made.
             overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
-            journal: Durable record, with which a run that was ended or killed goes on: documents that it knows as
-                signed or held are passed over, and get no outcome.
+            journal: Durable record, with which a run that was ended or killed goes on. Documents that it knows as
+                signed are not sent; their outcomes have `signed_before`. Documents that it holds for review are not
+                sent either, and have an `OutcomeUnknownError`.
             unknown_outcomes: What happens to documents whose response was lost; see
                 `signstash.options.UnknownOutcomes`.
             batch_documents: Documents that a request may have (vendor: fewer than 100).
@@ -386,7 +387,8 @@ class SignStash(IntegrationQueries):
             raise ConfigurationError(
                 "A journal was given without save_to.", "Give both: what it calls signed must be saved."
             )
-        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
+        recovery = None if journal is None else journal.recovery_folder
+        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite, recovery=recovery)
         ledger = RunLedger(client_service=self._client_service, journal=journal, files=files)
         processor = BatchProcessor(
             signer=self._signer,

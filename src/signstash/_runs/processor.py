@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from .._errors.unknown import held_for_review, reference_used
+from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure
 from .._signing.request import index_by_reference
 from .._signing.signer import RequestOptions, Signer
 from .._transport.endpoints import Call
-from .._transport.exchange import Answer
+from .._transport.exchange import Answer, Delivery
 from .._transport.tracing import call_span
 from ..errors import (
     AuthenticationError,
@@ -23,6 +23,7 @@ from ..errors import (
     ClientServiceInactiveError,
     ConfigurationError,
     ConnectionFailedError,
+    DocumentNotSignedError,
     DuplicateReferenceError,
     RateLimitedError,
     SignStashError,
@@ -141,7 +142,7 @@ class BatchProcessor:
 
     async def _sent(self, batch: Batch) -> BatchResult:
         try:
-            outcomes = await self._outcomes(batch.items)
+            outcomes = await self._outcomes(batch)
         except _NotSentError:
             return self.unresolved(batch)
         except FAULTS_OF_ALL as error:
@@ -155,28 +156,40 @@ class BatchProcessor:
             self.end(certificate_faults[0])
         return BatchResult(dict(zip(batch.items, outcomes, strict=True)))
 
-    async def _outcomes(self, items: Sequence[PlannedDocument]) -> Sequence[Outcome]:
+    async def _outcomes(self, batch: Batch) -> Sequence[Outcome]:
+        items = batch.items
         documents = index_by_reference([item.document for item in items], self.signer.client_service)
         with call_span("sign", documents):
             call = await self.signer.prepare(documents, self.options, items[0].folder)
-            answer = await self._retries.run(lambda: self._transmit(items, call))
-            batch = await self.signer.read(answer, call, documents)
-        return [Outcome(item.given, outcome.result) for item, outcome in zip(items, batch.outcomes, strict=True)]
+            answer = await self._retries.run(lambda: self._transmit(batch, call))
+            signed = await self.signer.read(answer, call, documents)
+        for item, outcome in zip(items, signed.outcomes, strict=True):
+            if isinstance(outcome.error, DocumentNotSignedError):
+                item.given._note_failure(item.reference)
+        return [Outcome(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
-    async def _transmit(self, items: Sequence[PlannedDocument], call: Call) -> Answer:
+    async def _transmit(self, batch: Batch, call: Call) -> Answer:
         async with self.limiter.slot():
             if self.has_ended:
                 raise _NotSentError
-            await self.ledger.sending(items)
+            delivery = Delivery()
             began = self.clock()
             try:
-                answer = await self.signer.send(call)
-            except RateLimitedError:
-                self.limiter.overloaded()
+                await _completed(self.ledger.sending(batch.items))
+                began = self.clock()
+                answer = await self.signer.send(call, delivery)
+            except (SignStashError, asyncio.CancelledError) as error:
+                if isinstance(error, RateLimitedError):
+                    self.limiter.overloaded()
+                unsent = not delivery.handed_over if isinstance(error, asyncio.CancelledError) else _is_transient(error)
+                if unsent and batch.lost is None:
+                    await _completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
                 raise
             finally:
                 self.requests += 1
-            self.limiter.record_latency((self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in items))
+            self.limiter.record_latency(
+                (self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in batch.items)
+            )
             return answer
 
     def _failed(self, batch: Batch, error: SignStashError) -> BatchResult:
@@ -201,6 +214,8 @@ class BatchProcessor:
             return BatchResult(next=[Batch(half, batch.lost) for half in halves])
         (item,) = batch.items
         if batch.lost is None:
+            if isinstance(error, DuplicateReferenceError) and item.failed_before:
+                error = reference_used_by_failure(item.given.name, item.reference, error)
             return BatchResult({item: Outcome(item.given, error)})
         if isinstance(error, DuplicateReferenceError):
             return BatchResult({item: Outcome(item.given, reference_used(item.given.name, item.reference, error))})
@@ -230,7 +245,8 @@ class BatchProcessor:
 
 
 def _is_transient(error: SignStashError) -> bool:
-    return isinstance(error, ConnectionFailedError) or getattr(error, "retryable", False)
+    transient = isinstance(error, ConnectionFailedError) or getattr(error, "retryable", False)
+    return bool(transient) and not error.maybe_processed
 
 
 def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:

@@ -6,18 +6,18 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 
 import attrs
-import httpx
 
 from .._errors.parsing import json_object, json_value
 from .._transport.endpoints import Call, detail, operation_id
-from .._transport.exchange import SMALL_ANSWER, Answer, Exchange
+from .._transport.exchange import SMALL_ANSWER, Answer, Delivery, Exchange
 from .._transport.signed_content import receive_operation
 from .._transport.tracing import note_documents
 from ..documents import Document, unique_reference
-from ..errors import ApiError
+from ..errors import ApiError, DocumentNotSignedError
 from ..models import PreservationInfo
 from ..results import Outcome, SignedBatch, verified
 from ..settings import MultipartFileNames, Upload
@@ -84,13 +84,17 @@ class Signer:
             folder=folder,
         )
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call, delivery: Delivery | None = None) -> Answer:
         """Send a request once, and return the response.
+
+        Args:
+            call: The request.
+            delivery: Is told whether the service may have the request, also if this is cancelled.
 
         Raises:
             SignStashError: If the service refuses it or cannot be reached, or the response is lost.
         """
-        return await self.exchange.send(call)
+        return await self.exchange.send(call, delivery)
 
     async def read(self, answer: Answer, call: Call, documents: Mapping[str, Document]) -> SignedBatch:
         """Read the response to a request.
@@ -106,6 +110,9 @@ class Signer:
         batch = await self._batch(answer, documents)
         if batch is None:
             raise answer.unreadable(call, "is no operation")
+        for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
+            if isinstance(outcome.error, DocumentNotSignedError):
+                document._note_failure(reference)
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         return batch
 
@@ -127,7 +134,7 @@ class Signer:
         try:
             number = operation_number(await self.exchange.send(asking), asking)
         except ApiError as error:
-            if error.status_code == httpx.codes.NOT_FOUND:
+            if error.status_code == HTTPStatus.NOT_FOUND:
                 return None
             raise
         call = detail(number, include_content=True, receive=partial(receive_operation, folder=folder))

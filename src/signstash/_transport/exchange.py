@@ -71,6 +71,17 @@ class Answer:
 
 
 @attrs.define(eq=False)
+class Delivery:
+    """How far a request came.
+
+    Attributes:
+        handed_over: Whether the service may have the whole request, so that it may have processed it.
+    """
+
+    handed_over: bool = False
+
+
+@attrs.define(eq=False)
 class InFlightCall:
     """A call that is under way.
 
@@ -121,7 +132,7 @@ class Exchange:
                     item.limit.reschedule(loop.time())
             await asyncio.wait([item.left for item in here])
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call, delivery: Delivery | None = None) -> Answer:
         """Send a call, and return the answer if it is a success.
 
         Raises:
@@ -134,6 +145,8 @@ class Exchange:
         try:
             answer = await self._answered(client, request, body, call)
         except BaseException as error:
+            if delivery is not None:
+                delivery.handed_over = body.handed_over
             logged(type(error).__name__, call.operation_id)
             raise
         logged(f"HTTP {answer.status_code}", await _operation_id(call, answer))
