@@ -10,6 +10,7 @@ import attrs
 
 from .._content.arguments import path_from, refuse_flags
 from .._content.files import make_folder, sync_folder
+from .._content.sources import digest_of
 from ..documents import Document
 from ..errors import (
     ConfigurationError,
@@ -49,6 +50,7 @@ class SignedFiles:
 
     save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or path_from("save_to", value))
     overwrite: bool = attrs.field(validator=lambda _, __, value: refuse_flags(overwrite=value))
+    recovery: Path | None = None
     _claimed: set[Path] = attrs.field(init=False, factory=set[Path])
     _folders: set[Path] = attrs.field(init=False, factory=set[Path])
 
@@ -95,16 +97,24 @@ class SignedFiles:
         self._claimed.add(target)
         return target
 
-    def save(self, outcomes: Sequence[Outcome], targets: Sequence[Path]) -> list[Outcome]:
+    def save(
+        self,
+        outcomes: Sequence[Outcome],
+        targets: Sequence[Path],
+        record: Callable[[Sequence[str | None]], None] | None = None,
+    ) -> list[Outcome]:
         """Save what is signed, so that not even a power failure loses it.
 
         Args:
             outcomes: What became of some documents.
             targets: The file for each.
+            record: Is called before any file gets its name, with the SHA-256 of each.
 
         Returns:
             The outcomes; a document that cannot be saved has a `DocumentNotSavedError`, which holds it.
         """
+        if record is not None:
+            record([None if item.signed is None else digest_of(item.signed._contents) for item in outcomes])
         saved = [
             outcome if outcome.signed is None else Outcome(outcome.document, self._saved(outcome.signed, target))
             for outcome, target in zip(outcomes, targets, strict=True)
@@ -120,4 +130,10 @@ class SignedFiles:
         try:
             return signed.copy_to(target, overwrite=self.overwrite, move=True)
         except DocumentNotSavedError as error:
-            return error
+            if self.recovery is None:
+                return error
+            try:
+                kept = signed.copy_to(self.recovery / f"{signed.external_reference}.{signed.name}", overwrite=True)
+            except DocumentNotSavedError:
+                return error
+            return DocumentNotSavedError(error.problem, f"It is signed, and kept as {kept.saved_as}.", signed=kept)
