@@ -268,7 +268,7 @@ class TestIntegrationService:
     async def test_on_a_proxy_there_is_nothing_to_ask(self, client: SignStash, service: MockedService) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(404)
 
-        with pytest.raises(ApiError, match="only the Integration Service can be consulted"):
+        with pytest.raises(ApiError, match="only the Integration Service answers queries"):
             await client.get_status(7)
 
     async def test_a_lost_question_changed_nothing(self, client: SignStash, service: MockedService) -> None:

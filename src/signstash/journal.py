@@ -303,12 +303,8 @@ class Journal:
         self._length = len(header)
         for number, line in enumerate(self._reader, 2):
             if not line.endswith(b"\n") and not _is_intact(line[:-1] + b"\n", self._checksum):
-                if not _is_intact(line + b"\n", self._checksum):
-                    self._file.truncate(self._length)
-                    break
-                line += b"\n"
-                self._file.seek(0, os.SEEK_END)
-                self._file.write(b"\n")
+                self._file.truncate(self._length)
+                break
             if not _is_intact(line, self._checksum):
                 raise ConfigurationError(
                     f"The journal {self._path} is damaged in line {number}.",

@@ -141,7 +141,6 @@ class TestOddFiles:
         assert names_in("signed") == ["FT_1.signed.pdf"]
 
     def test_the_commands_own_files_are_no_documents(self, folder: Path, run: Run) -> None:
-        Path("invoices/november-journal").touch()
         run("sign", "invoices/FT_1.pdf", "-o", "earlier", "--journal", "invoices/october.journal")
         Path("invoices/settings.toml").write_text("timeout = 60")
         Path("invoices/secret").write_text("sandbox-secret")
@@ -255,7 +254,7 @@ def test_the_rate_of_the_bar_is_that_of_the_whole_run() -> None:
         now += 10
         done = int(now * 5)
         for ready in range(done - 50, done):  # a batch ends at once
-            shown.progress(done=ready + 1, signed=ready + 1, content_bytes=0, problems=())
+            shown.progress(done=ready + 1, signed=ready + 1, skipped=0, content_bytes=0, problems=())
 
     (task,) = shown._columns.tasks
     assert "100 of 1,000" in task.description

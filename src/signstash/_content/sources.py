@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, Final, Protocol, cast
 
 import attrs
 
-from .._transport.bodies import SPOOL_LIMIT
 from ..errors import InvalidDocumentError
 from ..models import ContentType
 
@@ -29,6 +28,9 @@ class Readable(Protocol):
         """The next bytes, as many as are asked for, or all."""
         ...
 
+
+SPOOL_LIMIT: Final = 1024 * 1024
+"""Bytes of contents that are kept in memory; beyond, they go to a temporary file."""
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
 """Where contents come from: a path, the bytes themselves, or a file opened for reading in binary mode."""

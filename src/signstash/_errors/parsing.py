@@ -34,6 +34,13 @@ def json_value(body: bytes) -> Any:
     return NOT_JSON
 
 
+def operation_id_in(value: object) -> int | None:
+    """An operation ID, as a number or as digits, or None if the value is something else. It is int64."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:20])
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of a `Retry-After` header (RFC 9110, section 10.2.3), given as seconds or as a date."""
     value = headers.get("retry-after", "").strip()

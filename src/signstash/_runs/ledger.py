@@ -40,7 +40,7 @@ class RunLedger:
     journal: Journal | None
     files: SignedFiles | None
     _run: int = attrs.field(init=False, default=0)
-    _unrecorded: set[str] = attrs.field(init=False, factory=set[str])
+    _seen: set[str] = attrs.field(init=False, factory=set[str])
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -86,7 +86,7 @@ class RunLedger:
         identity = given.external_reference or f"{digest} {given.name}"
         is_known = entry is not None and entry.state not in ("planned", "failed", "dropped")
         is_twin = entry is not None and entry.run == self._run and entry.state != "failed"
-        if identity in self._unrecorded or is_twin:
+        if identity in self._seen or is_twin:
             raise InvalidDocumentError(
                 f"Document {given.name} is in this run twice, by its contents or its external reference.",
                 "Give each document once, or tell two alike apart by references of your own.",
@@ -101,11 +101,12 @@ class RunLedger:
                 )
             known = self._known(journal, given, entry)
             if known is not None:
+                self._seen.add(identity)
                 return known
         attempt, reference = self._attempt(journal, given, digest, entry)
         document = attrs.evolve(document, external_reference=reference)
         item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
-        self._unrecorded.add(identity)
+        self._seen.add(identity)
         return attrs.evolve(item, identity=identity)
 
     def _attempt(self, journal: Journal, given: Document, digest: str, entry: Entry | None) -> tuple[int, str]:
@@ -150,7 +151,7 @@ class RunLedger:
         """Record that a request goes out."""
         if self.journal is not None:
             await asyncio.to_thread(self._record, [self._entry(item, "sent") for item in batch])
-            self._unrecorded.difference_update(item.identity for item in batch)
+            self._seen.difference_update(item.identity for item in batch)
 
     async def not_sent(self, batch: Sequence[PlannedDocument]) -> None:
         """Record that a request surely was not processed."""

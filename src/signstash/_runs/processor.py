@@ -15,14 +15,13 @@ from .._errors.unknown import held_for_review, reference_used, reference_used_by
 from .._signing.request import index_by_reference
 from .._signing.signer import RequestOptions, Signer
 from .._transport.endpoints import Call
-from .._transport.exchange import Answer, Delivery
+from .._transport.exchange import Delivery, ServiceResponse
 from .._transport.tracing import call_span
 from ..errors import (
     AuthenticationError,
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
     ConfigurationError,
-    ConnectionFailedError,
     DocumentNotSignedError,
     DuplicateReferenceError,
     RateLimitedError,
@@ -35,7 +34,7 @@ from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
 from .plan import Batch, BatchResult, PlannedDocument
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("signstash")
 
 Result = TypeVar("Result")
 
@@ -161,14 +160,14 @@ class BatchProcessor:
         documents = index_by_reference([item.document for item in items], self.signer.client_service)
         with call_span("sign", documents):
             call = await self.signer.prepare(documents, self.options, items[0].folder)
-            answer = await self._retries.run(lambda: self._transmit(batch, call))
-            signed = await self.signer.read(answer, call, documents)
+            response = await self._retries.run(lambda: self._transmit(batch, call))
+            signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
             if isinstance(outcome.error, DocumentNotSignedError):
                 item.given._note_failure(item.reference)
         return [Outcome(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
-    async def _transmit(self, batch: Batch, call: Call) -> Answer:
+    async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:
         async with self.limiter.slot():
             if self.has_ended:
                 raise _NotSentError
@@ -177,11 +176,14 @@ class BatchProcessor:
             try:
                 await _completed(self.ledger.sending(batch.items))
                 began = self.clock()
-                answer = await self.signer.send(call, delivery)
+                response = await self.signer.send(call, delivery)
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
                     self.limiter.overloaded()
-                unsent = not delivery.handed_over if isinstance(error, asyncio.CancelledError) else _is_transient(error)
+                if isinstance(error, SignStashError):
+                    unsent = error.retryable and not error.maybe_processed
+                else:
+                    unsent = not delivery.handed_over
                 if unsent and batch.lost is None:
                     await _completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
                 raise
@@ -190,7 +192,7 @@ class BatchProcessor:
             self.limiter.record_latency(
                 (self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in batch.items)
             )
-            return answer
+            return response
 
     def _failed(self, batch: Batch, error: SignStashError) -> BatchResult:
         """What becomes of the documents of a request that failed as a whole."""
@@ -201,11 +203,11 @@ class BatchProcessor:
             if self.unknown_outcomes == "send_again":
                 return BatchResult(next=[Batch(batch.items, error)])
             return BatchResult(next=[Batch([item], error, look_up=True) for item in batch.items])
-        if _is_transient(error):
+        if error.retryable:
             self._count_failure(error)
             if batch.lost is not None:
                 return self.unresolved(batch)
-            return BatchResult({item: Outcome(item.given, error.again()) for item in batch.items})
+            return BatchResult({item: Outcome(item.given, error.copy_for_raise()) for item in batch.items})
         if len(batch.items) > 1:
             # One document is at fault: halving finds it, and the others get signed.
             logger.debug("a request with %d documents was rejected, splitting it: %s", len(batch.items), error)
@@ -229,7 +231,7 @@ class BatchProcessor:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
             if isinstance(error, FAULTS_OF_ALL):
                 self.end(error)
-            elif _is_transient(error):
+            elif error.retryable:
                 self._count_failure(error)
             else:
                 return BatchResult({item: _held(item, batch.lost or error)})
@@ -242,11 +244,6 @@ class BatchProcessor:
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= (LOSE_NO_MORE_AFTER if error.maybe_processed else GIVE_UP_AFTER):
             self.end(error)
-
-
-def _is_transient(error: SignStashError) -> bool:
-    transient = isinstance(error, ConnectionFailedError) or getattr(error, "retryable", False)
-    return bool(transient) and not error.maybe_processed
 
 
 def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:

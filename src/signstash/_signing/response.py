@@ -10,7 +10,8 @@ from typing import Any, Final, Protocol, Self, TypeVar
 import attrs
 
 from .._content.sources import Contents, InMemory
-from .._errors.mapping import about, error_from_document
+from .._errors.mapping import ErrorContext, error_from_document
+from .._errors.parsing import operation_id_in
 from .._errors.unknown import missing_in_response, not_signed_yet
 from .._transport.signed_content import restore_base64
 from ..documents import Document
@@ -22,7 +23,7 @@ from ..errors import (
 from ..models import DocumentResponse, SigningStatus, SignOperation
 from ..results import Outcome, SignedBatch, SignedDocument
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("signstash")
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What the generated models raise for values of a type that the definition does not know."""
@@ -87,7 +88,7 @@ class ResponseContext:
     @property
     def where(self) -> str:
         """Operation and client service, for a message."""
-        return about(self.client_service, (), self.operation_id)
+        return ErrorContext(client_service=self.client_service, operation_id=self.operation_id).origin
 
     def taken(self, signed_content: object) -> Contents | None:
         """The contents of a document, or None if there are none or they are not base64.
@@ -123,7 +124,7 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
         documents: The documents that were sent, by their external references, in order.
         answered: What is known of the answer.
     """
-    answered = attrs.evolve(answered, operation_id=_number(fields.get("id")))
+    answered = attrs.evolve(answered, operation_id=operation_id_in(fields.get("id")))
     expected = {item.get("signedContent") for item in _documents(fields) if isinstance(item.get("signedContent"), str)}
     if strays := {mark: contents for mark, contents in answered.contents.items() if mark not in expected}:
         fields = restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
@@ -169,10 +170,12 @@ def _result(
             None if sign_error is None else str(sign_error),
             None if sign_status is None else str(sign_status),
             document=document.name,
-            external_reference=reference,
-            operation_id=answered.operation_id,
-            client_service=answered.client_service,
-            error_classes=answered.error_classes,
+            context=ErrorContext(
+                client_service=answered.client_service,
+                external_references=(reference,),
+                operation_id=answered.operation_id,
+                error_classes=answered.error_classes,
+            ),
         )
     contents = answered.taken(fields.get("signedContent"))
     if contents is None:
@@ -203,13 +206,6 @@ def _documents(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _without_content(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name != "signedContent"}
-
-
-def _number(value: object) -> int | None:
-    """An operation's number, also if it is written as text."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        value = int(value[:20])
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def _decoded(text: str) -> bytes:

@@ -15,9 +15,9 @@ import attrs
 import httpx
 
 from .._content.files import InTemporaryFile, TemporaryFile
-from .._content.sources import Contents, InMemory, read
+from .._content.sources import SPOOL_LIMIT, Contents, InMemory, read
 from ..errors import DocumentNotSavedError
-from .bodies import SPOOL_LIMIT, Passing, UnusableAnswerError, answer_bytes, read_whole
+from .bodies import Redacted, UnusableResponseError, read_whole, response_bytes
 
 FRAME_LIMIT: Final = 16 * 1024 * 1024
 """Bytes that an answer may have beside its signed contents."""
@@ -60,7 +60,7 @@ async def receive_whole(response: httpx.Response, limit: int) -> Received:
         limit: Bytes that it may have.
 
     Raises:
-        UnusableAnswerError: If it is longer, or may become so by decompression.
+        UnusableResponseError: If it is longer, or may become so by decompression.
     """
     return Received(await read_whole(response, limit))
 
@@ -73,10 +73,10 @@ async def receive_file(response: httpx.Response, limit: int) -> Received:
         limit: Bytes that it may have.
 
     Raises:
-        UnusableAnswerError: If it is longer, or may become so by decompression.
+        UnusableResponseError: If it is longer, or may become so by decompression.
         DocumentNotSavedError: If the file cannot be written.
     """
-    file, passing = TemporaryFile(None), Passing()
+    file, passing = TemporaryFile(None), Redacted()
     length = 0
 
     async def write() -> None:
@@ -88,7 +88,7 @@ async def receive_file(response: httpx.Response, limit: int) -> Received:
                 "Make room there, or name another folder with TMPDIR.",
             ) from error
 
-    async for passing.piece in answer_bytes(response, limit):
+    async for passing.piece in response_bytes(response, limit):
         passing.pieces.append(passing.piece)
         length += len(passing.piece)
         if length >= SPOOL_LIMIT:
@@ -107,11 +107,11 @@ async def receive_operation(response: httpx.Response, limit: int, folder: Path |
         folder: Where long contents are kept in files, or None for the system's own place.
 
     Raises:
-        UnusableAnswerError: If it is longer, or may become so by decompression.
+        UnusableResponseError: If it is longer, or may become so by decompression.
     """
-    taker, passing = SignedContentParser(folder), Passing()
+    taker, passing = SignedContentParser(folder), Redacted()
     try:
-        async for passing.piece in answer_bytes(response, limit):
+        async for passing.piece in response_bytes(response, limit):
             for start in range(0, len(passing.piece), SLICE):
                 taker.feed(passing.piece[start : start + SLICE])
                 if taker.crowded:
@@ -145,7 +145,7 @@ class SignedContentParser:
         """Take the next piece of the answer.
 
         Raises:
-            UnusableAnswerError: If there is too much beside the contents.
+            UnusableResponseError: If there is too much beside the contents.
         """
         piece, self._held = self._held + piece if self._held else piece, b""
         position = 0
@@ -209,7 +209,7 @@ class SignedContentParser:
         self._frame.append(piece)
         self._frame_length += len(piece)
         if self._frame_length > FRAME_LIMIT:
-            raise UnusableAnswerError(f"has more than {FRAME_LIMIT:,} bytes beside signed contents")
+            raise UnusableResponseError(f"has more than {FRAME_LIMIT:,} bytes beside signed contents")
 
     @property
     def crowded(self) -> bool:

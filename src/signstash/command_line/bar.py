@@ -34,7 +34,7 @@ class Bar:
         self._problems: Sequence[str] = ()
         self._live = Live(console=self._console, get_renderable=self._render)
         self._task = self._columns.add_task("", total=documents)
-        self.progress(done=0, signed=0, content_bytes=0, problems=())
+        self.progress(done=0, signed=0, skipped=0, content_bytes=0, problems=())
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -51,12 +51,12 @@ class Bar:
         if fields["status"] != "signed":
             self.note(text)
 
-    def progress(self, *, done: int, signed: int, content_bytes: int, problems: Sequence[str]) -> None:
+    def progress(self, *, done: int, signed: int, skipped: int, content_bytes: int, problems: Sequence[str]) -> None:
         """See `display.Display`."""
         seconds = self._clock() - self._started
         # Over the whole run, as in the summary: batches end in bursts, in which any shorter window shows nonsense.
         rate = f"{signed / seconds:.1f}/s" if signed and seconds else "-/s"
-        remaining = (self._documents - done) * seconds / done if done else None
+        remaining = (self._documents - done) * seconds / (done - skipped) if done > skipped else None
         description = ", ".join(
             (
                 f"{done:,} of {self._documents:,}",

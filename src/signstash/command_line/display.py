@@ -23,12 +23,13 @@ class Display(Protocol):
         """
         ...
 
-    def progress(self, *, done: int, signed: int, content_bytes: int, problems: Sequence[str]) -> None:
+    def progress(self, *, done: int, signed: int, skipped: int, content_bytes: int, problems: Sequence[str]) -> None:
         """Show how far the command is.
 
         Args:
             done: Documents with a result.
-            signed: Those of them that are signed.
+            signed: Those of them that were signed.
+            skipped: Those of them that had been signed before.
             content_bytes: Size of the documents with a result.
             problems: One line for each cause of failure so far.
         """
@@ -51,7 +52,7 @@ class Lines:
             text = json.dumps(fields, ensure_ascii=sys.stdout.encoding.lower() != "utf-8")
         _write(sys.stdout, text)
 
-    def progress(self, *, done: int, signed: int, content_bytes: int, problems: Sequence[str]) -> None:
+    def progress(self, *, done: int, signed: int, skipped: int, content_bytes: int, problems: Sequence[str]) -> None:
         """See `Display`. Lines show results only."""
 
     def note(self, text: str) -> None:

@@ -18,8 +18,8 @@ import attrs
 
 from ..client import SignStash
 from ..documents import Document
-from ..errors import DocumentNotSavedError, InvalidDocumentError, SignStashError
-from ..journal import Entry, Journal, State
+from ..errors import DocumentNotSavedError, InvalidDocumentError, SignedContent, SignStashError
+from ..journal import Journal, State
 from ..options import UnknownOutcomes
 from ..results import SignedDocument
 from ..retries import RetryPolicy
@@ -183,13 +183,11 @@ class _Signing:
             SignStashError: If a fault that concerns all documents ended the run before the first result.
         """
         started = time.monotonic()
-        left = self._left()
+        content_bytes = sum(file.size for file in self.files)
         fault: SignStashError | None = None
         cancelled = False
         with (
-            open_display(
-                as_json=self.given.json, documents=len(left), content_bytes=sum(file.size for file in left)
-            ) as display,
+            open_display(as_json=self.given.json, documents=len(self.files), content_bytes=content_bytes) as display,
             Interruption(display) as interruption,
             nullcontext() if self.given.debug else RetryNotes(display) as retries,
         ):
@@ -202,8 +200,7 @@ class _Signing:
                 if not interruption.asked:
                     raise
                 cancelled = True
-            complete = fault is None and not interruption.asked
-            self._account_for_the_rest(display, complete=complete, cancelled=cancelled)
+            self._count_the_rest(cancelled=cancelled)
         self._sum_up(time.monotonic() - started)
         if fault is not None:
             if not self._reported:
@@ -214,11 +211,6 @@ class _Signing:
         if self._counts["not_sent"] or cancelled:
             return INTERRUPTED
         return SIGNED if self._counts["signed"] + self._counts["signed_before"] == len(self.files) else SOME_FAILED
-
-    def _left(self) -> list[PlannedFile]:
-        """The files that no earlier run has dealt with."""
-        states = _states(self.journal)
-        return [file for file in self.files if states.get(real_path(file.target)) not in ("signed", "held")]
 
     async def _sign(
         self, client: SignStash, display: Display, interruption: Interruption, retries: RetryNotes | None
@@ -235,11 +227,11 @@ class _Signing:
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 result = outcome.result
-                if isinstance(result, DocumentNotSavedError) and result.signed is not None:
+                if isinstance(result, DocumentNotSavedError) and result.signed is not None and self.journal is None:
                     result = await _saved_elsewhere(result, result.signed)
                 if retries is not None and isinstance(result, SignedDocument):
                     retries.succeeded()
-                self._report(display, self._sent.pop(outcome.document), result)
+                self._report(display, self._sent.pop(outcome.document), result, signed_before=outcome.signed_before)
 
     def _documents(self, display: Display, interruption: Interruption) -> Iterator[Document]:
         for file in self.files:
@@ -256,51 +248,50 @@ class _Signing:
                 self._sent[document] = file
                 yield document
 
-    def _report(self, display: Display, file: PlannedFile, result: SignedDocument | SignStashError) -> None:
+    def _report(
+        self,
+        display: Display,
+        file: PlannedFile,
+        result: SignedDocument | SignStashError,
+        *,
+        signed_before: bool = False,
+    ) -> None:
         fields: dict[str, Any] = {"file": str(file.path)}
+        text = ""
         if isinstance(result, SignedDocument):
-            status, text = "signed", f"{printable(file.path)} -> {printable(file.target)}"
-            fields |= {"saved_as": str(file.target), "operation_id": result.operation_id}
+            status = "signed_before" if signed_before else "signed"
+            if not signed_before:
+                text = f"{printable(file.path)} -> {printable(file.target)}"
+                self._signed_bytes += file.size
+            fields |= {"saved_as": str(result.saved_as or file.target), "operation_id": result.operation_id}
             fields["external_reference"] = result.external_reference
-            self._signed_bytes += file.size
         else:
-            status, text = "in_doubt" if result.maybe_processed else "failed", ""
+            status = "in_doubt" if result.maybe_processed else "failed"
             message = str(result).replace("overwrite=True", "--force")
             fields |= {"error": type(result).__name__, "message": message}
             self._causes.add(status, file.path, message, names=names_of(file, result))
         self._reported.add(file)
         self._counts[status] += 1
         self._reported_bytes += file.size
-        if text or self.given.json:
+        if text or (self.given.json and not signed_before):
             display.result(status_column(status) + text, {"status": status, **fields})
         display.progress(
             done=len(self._reported),
             signed=self._counts["signed"],
+            skipped=self._counts["signed_before"],
             content_bytes=self._reported_bytes,
             problems=self._causes.lines,
         )
 
-    def _account_for_the_rest(self, display: Display, *, complete: bool, cancelled: bool) -> None:
+    def _count_the_rest(self, *, cancelled: bool) -> None:
         """Count the files that have no result."""
-        started = set(self._sent.values()) if cancelled else set[PlannedFile]()
-        states = _states(self.journal)
-        targets = {real_path(file.target) for file in self.files}
-        entries = [] if self.journal is None else self.journal.entries()
-        elsewhere = {entry.name: entry.state for entry in entries if _place_of(entry) not in targets}
+        sent = self.journal.entries("sent") if cancelled and self.journal is not None else []
+        names = {entry.name for entry in sent}
         for file in self.files:
-            if file in self._reported:
-                continue
-            state = states.get(real_path(file.target))
-            if state is None:  # the journal may know its name from another folder
-                state = elsewhere.get(file.path.name)
-            if state == "signed":
-                self._counts["signed_before"] += 1
-            elif state == "held" or (file in started and (self.journal is None or state == "sent")):
-                self._counts["in_doubt"] += 1
-            elif complete:
-                self._report(display, file, _twin(file))
-            else:
-                self._counts["not_sent"] += 1
+            if file not in self._reported:
+                in_flight = cancelled and file in self._sent.values()
+                in_doubt = in_flight and (self.journal is None or file.path.name in names)
+                self._counts["in_doubt" if in_doubt else "not_sent"] += 1
 
     def _sum_up(self, seconds: float) -> None:
         rate = self._counts["signed"] / seconds if seconds else 0.0
@@ -340,19 +331,7 @@ def names_of(file: PlannedFile, error: SignStashError) -> list[str]:
     return [*filter(None, references), *paths, *map(printable, paths), file.path.name, printable(file.path.name)]
 
 
-def _place_of(entry: Entry) -> Path | None:
-    return None if entry.saved_as is None else Path(entry.saved_as)
-
-
-def _twin(file: PlannedFile) -> SignStashError:
-    return InvalidDocumentError(
-        f"{printable(file.path)} was skipped: the journal knows another file with the same name and content.",
-        "Sign it in a separate run, with another journal.",
-        document=file.path.name,
-    )
-
-
-async def _saved_elsewhere(error: DocumentNotSavedError, signed: SignedDocument) -> SignStashError:
+async def _saved_elsewhere(error: DocumentNotSavedError, signed: SignedContent) -> SignStashError:
     """Save a document that cannot be saved in its place, so that it does not end with the process."""
     rescued = Path(tempfile.mkdtemp(prefix="signstash-")) / signed.name
     try:

@@ -18,12 +18,14 @@ import attrs
 from ..client import SignStash
 from ..documents import Document
 from ..errors import (
+    ApiError,
     AuthenticationError,
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
     ConfigurationError,
     ConnectionFailedError,
     DocumentNotSavedError,
+    DocumentNotSignedError,
     RateLimitedError,
     SignStashError,
 )
@@ -203,6 +205,8 @@ class Watch:
     _stopping: bool = attrs.field(init=False, default=False)
     _fault: SignStashError | None = attrs.field(init=False, default=None)
     _outage: SignStashError | None = attrs.field(init=False, default=None)
+    _later: list[tuple[float, PlannedFile]] = attrs.field(init=False, factory=list["tuple[float, PlannedFile]"])
+    _failures_of: dict[Path, int] = attrs.field(init=False, factory=dict[Path, int])
     _failures: int = attrs.field(init=False, default=0)
 
     async def run(self, journal: Journal, ticks: AsyncIterator[set[Path]]) -> int:
@@ -254,6 +258,9 @@ class Watch:
         try:
             async for changed in ticks:
                 self._ready.extend(await asyncio.to_thread(self.inbox.look, changed))
+                due = [item for item in self._later if item[0] <= self.clock()]
+                self._later = [item for item in self._later if item not in due]
+                self._ready.extend(file for _, file in due)
                 self.report.remark(self.inbox.problems())
                 self.report.update(waiting=self._waiting, fault=self._fault)
                 self._wake.set()
@@ -316,6 +323,7 @@ class Watch:
         """Record the result of a document, and keep the files for operators."""
         error = result if isinstance(result, SignStashError) else None
         is_transient = error is not None and _is_transient(error)
+        is_retryable = isinstance(error, DocumentNotSignedError) and error.retryable
         if is_transient or (error is not None and error.maybe_processed and self._fault is not None):
             self._outage = error
         if is_transient:
@@ -335,7 +343,12 @@ class Watch:
                 await asyncio.to_thread(self._keep_files, file, error)
             except OSError as failure:
                 self.report.remark([f"{failure}. {printable(file.path)} is {'not ' if error else ''}signed."])
-        self.inbox.release(file.path)
+        if is_retryable and not is_gone:
+            failures = self._failures_of[file.path] = self._failures_of.get(file.path, -1) + 1
+            self._later.append((self.clock() + LONGEST_PAUSE * 2.0 ** min(failures, 6), file))
+        else:
+            self._failures_of.pop(file.path, None)
+            self.inbox.release(file.path)
         self._wake.set()
 
     def _keep_files(self, file: PlannedFile, error: SignStashError | None) -> None:
@@ -368,8 +381,9 @@ class Watch:
 
 
 def _is_transient(error: SignStashError) -> bool:
-    transient = isinstance(error, ConnectionFailedError) or getattr(error, "retryable", False)
-    return bool(transient) and not error.maybe_processed
+    """Whether the service, not the document, is the reason, and the document was not processed."""
+    transient = isinstance(error, ConnectionFailedError) or (isinstance(error, ApiError) and error.retryable)
+    return transient and not error.maybe_processed and not isinstance(error, DocumentNotSignedError)
 
 
 def _is_unsaved(outcome: Outcome) -> bool:
