@@ -32,11 +32,14 @@ class TestHelp:
         assert ended.status == 2
         assert "invalid choice: 'sing'" in ended.err
 
-    @pytest.mark.parametrize("given", [["sign", "x"], ["check"], ["failed", "--journal=x"], ["verify", "x"]])
+    @pytest.mark.parametrize(
+        "given",
+        [["sign", "x"], ["check"], ["failed", "--journal=x"], ["verify", "x"], ["watch", "x", "-o=y", "--journal=z"]],
+    )
     def test_an_option_has_one_name(self, run: Run, given: list[str]) -> None:
         assert "unrecognized arguments: --deb" in run(*given, "--deb").err
 
-    @pytest.mark.parametrize("command", [[], ["sign"], ["check"], ["failed"], ["verify"]])
+    @pytest.mark.parametrize("command", [[], ["sign"], ["watch"], ["check"], ["failed"], ["verify"]])
     def test_help_fits_a_screen_and_has_examples(
         self, run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
     ) -> None:

@@ -322,7 +322,7 @@ class TestWhatIsTold:
             ended = run("sign", "invoices", "-o", "signed", "--retries", "interactive")
 
         assert ended.status == 0
-        assert ended.err.startswith("attempt 1 failed, trying again in ")
+        assert ended.err.startswith("attempt 1 failed, repeating it in ")
 
     def test_debug_shows_where_an_error_comes_from(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("inactive_service")):

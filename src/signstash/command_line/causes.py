@@ -85,7 +85,8 @@ def without_names(message: str, names: Iterable[str]) -> str:
 
 _OF_ONE_REQUEST: Final = (
     (re.compile(r" ?\[[^\]]*_[0-9a-f]{12}\b[^\]]*\]"), ""),  # a list of references
-    (re.compile(r"\S+_[0-9a-f]{12}\b"), "..."),
+    (re.compile(r"[^\s,:]+_[0-9a-f]{12}\b"), "..."),
+    (re.compile(r"(Documents? )?\.\.\.(, \.\.\.)*( and \d+ more)?: "), ""),
     (re.compile(r"\boperation \d+"), "the operation"),
 )
 """What differs from request to request: references that were made here, and operation IDs."""

@@ -54,7 +54,8 @@ class RetryNotes(logging.Handler):
     def __init__(self, display: Display) -> None:
         super().__init__(logging.INFO)
         self._display = display
-        self._logger = logging.getLogger("signstash.retries")
+        self.addFilter(lambda record: record.module == "retries")
+        self._logger = logging.getLogger("signstash")
         self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -263,7 +263,7 @@ class _Signing:
             if not signed_before:
                 text = f"{printable(file.path)} -> {printable(file.target)}"
                 self._signed_bytes += file.size
-            fields |= {"saved_as": str(result.saved_as or file.target), "operation_id": result.operation_id}
+            fields |= {"saved_as": str(file.target), "operation_id": result.operation_id}
             fields["external_reference"] = result.external_reference
         else:
             status = "in_doubt" if result.maybe_processed else "failed"

@@ -18,12 +18,10 @@ import attrs
 from ..client import SignStash
 from ..documents import Document
 from ..errors import (
-    ApiError,
     AuthenticationError,
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
     ConfigurationError,
-    ConnectionFailedError,
     DocumentNotSavedError,
     DocumentNotSignedError,
     RateLimitedError,
@@ -382,8 +380,7 @@ class Watch:
 
 def _is_transient(error: SignStashError) -> bool:
     """Whether the service, not the document, is the reason, and the document was not processed."""
-    transient = isinstance(error, ConnectionFailedError) or (isinstance(error, ApiError) and error.retryable)
-    return transient and not error.maybe_processed and not isinstance(error, DocumentNotSignedError)
+    return error.retryable and not error.maybe_processed and not isinstance(error, DocumentNotSignedError)
 
 
 def _is_unsaved(outcome: Outcome) -> bool:
