@@ -40,8 +40,8 @@ _COMMANDS: Final[Mapping[str, _Command]] = {
     "sign": _Command(".sign", "sign files and folders"),
     "watch": _Command(".watch", "sign what arrives in a folder, until stopped"),
     "check": _Command(".check", "check settings and connection; signs nothing"),
-    "failed": _Command(".failed", "list documents that failed or are in doubt, and decide about them"),
-    "verify": _Command(".verify", "verify signed files: who signed them, when, and whether they changed"),
+    "failed": _Command(".failed", "list documents that failed or are in doubt"),
+    "verify": _Command(".verify", "verify who signed files, when, and what changed"),
     "sandbox": _Command("..sandbox.__main__", "run a local Sign'Stash for tests"),
 }
 

@@ -49,7 +49,7 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
         usage=f"{program} FILES... [-o DIR] [options]",
         description="Sign files, patterns such as '*.pdf', and folders with everything below them.",
         epilog=_EXAMPLES,
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=27, width=100),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=27),
     )
     add = parser.add_argument
     add("files", nargs="+", metavar="FILES", help=argparse.SUPPRESS)
@@ -58,13 +58,13 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="DIR",
-        help="folder for signed files (default: <name>.signed.pdf beside each)",
+        help="folder for signed files; else <name>.signed.pdf",
     )
     add("--journal", type=Path, metavar="FILE", help="record of the run; the same command continues from it")
     add("--dry-run", action="store_true", help="show what would be signed, and send nothing")
     add_run_options(parser)
     add("--retries", choices=("batch", "interactive", "none"), default="batch", metavar="WHICH",
-        help="batch (three attempts, a minute apart; default), interactive (within seconds), none")  # fmt: skip
+        help="batch (a minute apart; default), interactive (within seconds), none")  # fmt: skip
     add_signature_options(parser)
     add_connection_options(parser)
     return parser

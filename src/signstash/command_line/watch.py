@@ -43,17 +43,12 @@ from .watch_files import move_to, remove_reason, write_reason
 from .watch_report import WatchReport
 
 _EXAMPLES: Final = """
-A file is signed when it is complete: renamed into place, or unchanged for
---settle seconds. The signed file gets the same name in the output folder; if a
-document cannot be signed, <name>.failed.txt there says why. Files that are in
-the inbox when the command starts are signed too, unless the journal knows them.
-
-Stop it with Ctrl-C or SIGTERM: it finishes what is in flight. Start the same
-command again to continue.
+A file is signed when it was renamed into place, or has not changed for --settle
+seconds. If it cannot be signed, <name>.failed.txt in the output folder says
+why. Ctrl-C or SIGTERM finishes what is in flight; the same command continues.
 
 examples:
-  signstash watch inbox -o signed --journal watch.journal
-  signstash watch inbox -o signed --done archive --journal watch.journal --json
+  signstash watch inbox -o signed --done archive --journal watch.journal
 """
 
 FIRST_PAUSE: Final = 5.0
@@ -73,7 +68,7 @@ def argument_parser(program: str) -> argparse.ArgumentParser:
         usage=f"{program} INBOX -o DIR --journal FILE [options]",
         description="Sign the files in a folder and those that arrive in it, until stopped.",
         epilog=_EXAMPLES,
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=27, width=100),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=27),
     )
     add = parser.add_argument
     add("inbox", type=Path, metavar="INBOX", help=argparse.SUPPRESS)
@@ -83,7 +78,7 @@ def argument_parser(program: str) -> argparse.ArgumentParser:
     add("--settle", type=_seconds, default=2.0, metavar="SECONDS",
         help="how long a file must not change (default: 2)")  # fmt: skip
     add("--rescan", type=_seconds, default=10.0, metavar="SECONDS",
-        help="how often to search the folder for changes not reported, as on network shares (default: 10)")  # fmt: skip
+        help="how often to search the whole folder, as network shares need (default: 10)")  # fmt: skip
     add("--status", type=Path, metavar="FILE", help="JSON file for monitoring, replaced atomically")
     add_run_options(parser)
     add_signature_options(parser)
