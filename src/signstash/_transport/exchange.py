@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 import httpx
 
-from .._content.sources import Contents
+from .._content.contents import Contents
 from .._errors.mapping import about, error_from_answer, unreadable_answer
 from .._errors.network import describe_network_error, hint_for
 from .._errors.parsing import json_value
