@@ -13,12 +13,12 @@ import attrs
 
 from .._content.arguments import require_text
 from .._content.snapshots import prepare
-from .._generated.types import UNSET
 from .._transport.endpoints import Call, sign_base64, sign_multipart
 from .._transport.request_content import SMALL, ContentSlot
 from ..documents import Document, require_document
 from ..errors import InvalidDocumentError
 from ..models import (
+    UNSET,
     Base64Document,
     ContentType,
     Document as DocumentModel,
