@@ -20,11 +20,11 @@ from .._transport.tracing import note_documents
 from ..documents import Document, unique_reference
 from ..errors import ApiError
 from ..models import PreservationInfo
-from ..results import Outcome, SignedBatch, verified
+from ..results import Outcome, SignedBatch
 from ..retries import Deadline
 from ..settings import MultipartFileNames, Upload
 from .request import SigningRequest, described, signing_call
-from .response import ResponseContext, read_batch
+from .response import ResponseContext, read_batch, verified
 
 
 @attrs.frozen(kw_only=True)
