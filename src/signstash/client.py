@@ -314,8 +314,8 @@ class SignStash(IntegrationQueries):
             description: Description of the request, shown in the backoffice. By default the documents' names.
             external_reference: Unique reference of the request. By default a new one.
             preservation: How long and where the service keeps the signed documents.
-            save_to: Folder for the signed documents, each named like its document, or a function that returns the path
-                of each. Folders are created.
+            save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
+                each. Folders are created.
             overwrite: Whether existing files are replaced. If not, nothing is sent.
 
         Returns:
@@ -432,7 +432,15 @@ class SignStash(IntegrationQueries):
     async def _send(self, call: Call, deadline: Deadline) -> ServiceResponse:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call, deadline), deadline)
 
-    async def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         """Send a request that has no method here, such as one of a definition that is newer than this package.
 
             response = await client.request("GET", "/api/v0/operation/7", params={"withContent": "false"})
@@ -443,7 +451,9 @@ class SignStash(IntegrationQueries):
             method: HTTP method. All but GET, HEAD and OPTIONS are taken to change something: they are not repeated
                 once they may have been processed.
             path: Path below `base_url`, quoted where needed.
-            **arguments: `json`, `params`, `headers` and what else `httpx.AsyncClient.request` takes.
+            json: Body, as `json.dumps` takes it, or None for no body.
+            params: Query parameters.
+            headers: Headers, in addition to those of this client.
 
         Returns:
             The response, which is a success.
@@ -453,7 +463,8 @@ class SignStash(IntegrationQueries):
         """
         if not path.startswith("/") or ".." in path.split("/"):
             raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
-        return await Requests(self._exchange, self._retries_of_calls).request(method=method, url=path, **arguments)
+        requests = Requests(self._exchange, self._retries_of_calls)
+        return await requests.request(method=method, url=path, json=json, params=params, headers=dict(headers or {}))
 
     @property
     def generated(self) -> GeneratedClient:
