@@ -314,8 +314,8 @@ class SignStash(IntegrationQueries):
             description: Description of the request, shown in the backoffice. By default the documents' names.
             external_reference: Unique reference of the request. By default a new one.
             preservation: How long and where the service keeps the signed documents.
-            save_to: Folder for the signed documents, each named like its document, or a function that returns the path
-                of each. Folders are created.
+            save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
+                each. Folders are created.
             overwrite: Whether existing files are replaced. If not, nothing is sent.
 
         Returns:
