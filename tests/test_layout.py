@@ -65,11 +65,6 @@ IMPORTS = {name: set(imported(name)) - {name, ""} for name in MODULES}
 
 
 LEFT = {
-<<<<<<< HEAD
-    "errors imports results",
-=======
-    "_signing.request imports _generated",
->>>>>>> transport
     "command_line.check imports _generated",
     "testing.answers imports _generated",
     "testing.requests imports _generated",
