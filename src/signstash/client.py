@@ -31,7 +31,7 @@ from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
 from .auth import TokenAuth
 from .documents import Document, require_iterable, require_reference
-from .errors import ConfigurationError, ErrorClasses, SignStashError
+from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses, SignStashError
 from .integration import IntegrationQueries
 from .journal import Journal
 from .models import PreservationInfo
@@ -333,7 +333,10 @@ class SignStash(IntegrationQueries):
             if files is not None:
                 targets = await asyncio.to_thread(lambda: [files.claim(document) for document in sent.values()])
             call = await self._signer.prepare(sent, options, targets[0].parent if targets else None, deadline)
-            response = await self._send(call, deadline)
+            try:
+                response = await self._send(call, deadline)
+            except DuplicateReferenceError as error:
+                raise self._signer.explained(error, sent) from error.__cause__
             batch = await self._signer.read(response, sent)
         if files is None:
             return batch
@@ -372,8 +375,9 @@ class SignStash(IntegrationQueries):
             save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
                 each. Folders are made.
             overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
-            journal: Durable record, with which a run that was ended or killed goes on: documents that it knows as
-                signed or held are passed over, and get no outcome.
+            journal: Durable record, with which a run that was ended or killed goes on. Documents that it knows as
+                signed are not sent; their outcomes have `signed_before`. Documents that it holds for review are not
+                sent either, and have an `OutcomeUnknownError`.
             unknown_outcomes: What happens to documents whose response was lost; see
                 `signstash.options.UnknownOutcomes`.
             batch_documents: Documents that a request may have (vendor: fewer than 100).
@@ -404,7 +408,8 @@ class SignStash(IntegrationQueries):
             raise ConfigurationError(
                 "A journal was given without save_to.", "Give both: what it calls signed must be saved."
             )
-        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
+        recovery = None if journal is None else journal.recovery_folder
+        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite, recovery=recovery)
         ledger = RunLedger(client_service=self._client_service, journal=journal, files=files)
         processor = BatchProcessor(
             signer=self._signer,
