@@ -14,13 +14,14 @@ from typing import Any, Self, Unpack, get_args
 import attrs
 import httpx
 
+from ._content.arguments import require_text
 from ._errors.redaction import Secret
 from ._runs.concurrency import ConcurrencyLimiter
 from ._runs.ledger import RunLedger
 from ._runs.processor import BatchProcessor
 from ._runs.run import Run
 from ._signing.request import index_by_reference
-from ._signing.saving import SaveTo, SignedFiles, file_or_folder
+from ._signing.saving import SaveTo, SignedFiles
 from ._signing.signer import RequestOptions, Signer
 from ._transport.endpoints import Call
 from ._transport.exchange import Exchange, ServiceResponse
@@ -29,7 +30,7 @@ from ._transport.http_client import HttpClients
 from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
 from .auth import TokenAuth
-from .documents import Document, refuse_reference, refuse_text, require_iterable
+from .documents import Document, require_iterable, require_reference
 from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses, SignStashError
 from .integration import IntegrationQueries
 from .journal import Journal
@@ -265,8 +266,8 @@ class SignStash(IntegrationQueries):
             description: Description of the request, shown in the backoffice. By default the document's name.
             external_reference: Unique reference of the request, not of the document. By default a new one.
             preservation: How long and where the service keeps the signed document.
-            save_to: File for the signed document, or a folder in which it gets the document's name. Folders are
-                created.
+            save_to: Folder for the signed document, which keeps its name, or a function that returns its path. Folders
+                are created.
             overwrite: Whether an existing file is replaced. If not, the document is not sent.
 
         Returns:
@@ -288,7 +289,7 @@ class SignStash(IntegrationQueries):
             description=description,
             external_reference=external_reference,
             preservation=preservation,
-            save_to=None if save_to is None else file_or_folder(save_to),
+            save_to=save_to,
             overwrite=overwrite,
         )
         result = batch.outcomes[0].result
@@ -313,8 +314,8 @@ class SignStash(IntegrationQueries):
             description: Description of the request, shown in the backoffice. By default the documents' names.
             external_reference: Unique reference of the request. By default a new one.
             preservation: How long and where the service keeps the signed documents.
-            save_to: Folder for the signed documents, each named like its document, or a function that returns the path
-                of each. Folders are created.
+            save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
+                each. Folders are created.
             overwrite: Whether existing files are replaced. If not, nothing is sent.
 
         Returns:
@@ -371,8 +372,8 @@ class SignStash(IntegrationQueries):
             documents: What to sign, in any iterable or asynchronous iterable.
             description: What they are about, for the people who see it in the backoffice.
             preservation: What becomes of the signed documents at the service.
-            save_to: Folder for the signed documents, each named like its document, or a function that gives each its
-                path. Folders are made.
+            save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
+                each. Folders are made.
             overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
             journal: Durable record, with which a run that was ended or killed goes on. Documents that it knows as
                 signed are not sent; their outcomes have `signed_before`. Documents that it holds for review are not
@@ -436,7 +437,15 @@ class SignStash(IntegrationQueries):
     async def _send(self, call: Call, deadline: Deadline) -> ServiceResponse:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call, deadline), deadline)
 
-    async def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         """Send a request that has no method here, such as one of a definition that is newer than this package.
 
             response = await client.request("GET", "/api/v0/operation/7", params={"withContent": "false"})
@@ -447,7 +456,9 @@ class SignStash(IntegrationQueries):
             method: HTTP method. All but GET, HEAD and OPTIONS are taken to change something: they are not repeated
                 once they may have been processed.
             path: Path below `base_url`, quoted where needed.
-            **arguments: `json`, `params`, `headers` and what else `httpx.AsyncClient.request` takes.
+            json: Body, as `json.dumps` takes it, or None for no body.
+            params: Query parameters.
+            headers: Headers, in addition to those of this client.
 
         Returns:
             The response, which is a success.
@@ -457,7 +468,8 @@ class SignStash(IntegrationQueries):
         """
         if not path.startswith("/") or ".." in path.split("/"):
             raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
-        return await Requests(self._exchange, self._retries_of_calls).request(method=method, url=path, **arguments)
+        requests = Requests(self._exchange, self._retries_of_calls)
+        return await requests.request(method=method, url=path, json=json, params=params, headers=dict(headers or {}))
 
     @property
     def generated(self) -> GeneratedClient:
@@ -479,9 +491,9 @@ def _request_options(
         InvalidDocumentError: If one of the arguments cannot be used.
     """
     if description is not None:
-        refuse_text("description", description)
+        require_text("description", description)
     if external_reference is not None:
-        refuse_reference("external_reference", external_reference)
+        require_reference("external_reference", external_reference)
     return RequestOptions(
         external_reference=external_reference, description=description, preservation=preservation_from(preservation)
     )

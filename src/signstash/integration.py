@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ._content.archives import UnusableArchiveError, extract
-from ._content.arguments import path_from, refuse_flags
-from ._signing.response import parse_leniently, read_operation
+from ._content.arguments import require_flags, require_path
+from ._content.files import make_folder, require_replaceable
+from ._content.names import safe_names
+from ._signing.response import parse_leniently, read_operation, read_signed_documents
+from ._signing.saving import save_documents
 from ._signing.signer import operation_id_from
-from ._transport.endpoints import (
-    CONTENT_LIMIT,
-    Call,
-    detail,
-    documents as documents_of,
-    operation_id,
-    resend_mails,
-    status,
-)
+from ._transport.endpoints import Call, detail, operation_id, resend_mails, status
 from ._transport.exchange import ServiceResponse
+from ._transport.signed_content import receive_operation
 from .errors import DocumentNotSavedError, InvalidDocumentError
 from .models import BaseOperation, SignOperation
 from .options import refuse_addresses
@@ -70,7 +68,7 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
-        refuse_flags(include_content=include_content)
+        require_flags(include_content=include_content)
         response = await self._ask(detail(operation_id, include_content=include_content))
         fields = await response.json()
         if not isinstance(fields, dict) or "id" not in fields:
@@ -82,38 +80,30 @@ class IntegrationQueries(ABC):
     ) -> list[Path]:
         """Save the signed documents of an operation. Integration Service only: a proxy stores nothing.
 
-        The service sends them as a ZIP file, which is extracted; it is never in memory as a whole.
+        Long documents go from the network to files; they are never in memory as a whole.
 
         Args:
             operation_id: ID of the operation.
             save_to: Folder for the documents. It is created if it does not exist.
-            overwrite: Whether existing files are replaced. If not, none is written.
+            overwrite: Whether existing files are replaced. If not, and one exists, none is written.
 
         Returns:
             The files. Each is named `<external reference>.<document name>`, with `_` for what cannot be in a name.
 
         Raises:
             DocumentNotSavedError: If a file exists already or cannot be written.
-            SignStashError: If the service was not reached, rejected the request, or did not send a ZIP file.
+            SignStashError: If the service was not reached, rejected the request, or did not send the documents.
         """
-        refuse_flags(overwrite=overwrite)
-        folder = path_from("save_to", save_to)
-        response = await self._ask(documents_of(operation_id))
-        try:
-            return await asyncio.to_thread(
-                extract, response.contents[""], folder, overwrite=overwrite, limit=CONTENT_LIMIT
-            )
-        except UnusableArchiveError as error:
-            raise response.unreadable(str(error)) from error.__cause__
-        except FileExistsError as error:
-            raise DocumentNotSavedError(
-                f"{error} exists already.", "Choose another folder, or replace files with overwrite=True."
-            ) from error
-        except OSError as error:
-            raise DocumentNotSavedError(
-                f"{error.filename or folder} cannot be written: {error.strerror}.",
-                "Check folder, permissions and space, then download again.",
-            ) from error
+        require_flags(overwrite=overwrite)
+        folder = require_path("save_to", save_to).absolute()
+        with _saving(folder):
+            await asyncio.to_thread(make_folder, folder)
+        call = detail(operation_id, include_content=True, receive=partial(receive_operation, folder=folder))
+        response = await self._ask(call)
+        fields = await response.json()
+        if not isinstance(fields, dict) or "id" not in fields:
+            raise response.unreadable("is not an operation")
+        return await asyncio.to_thread(_save_documents, response, fields, folder, overwrite=overwrite)
 
     async def resend_mails(
         self, operation_id: int, recipients: Sequence[str], *, attach_documents: bool = False
@@ -128,10 +118,42 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
-        refuse_flags(attach_documents=attach_documents)
+        require_flags(attach_documents=attach_documents)
         refuse_addresses("recipients", recipients)
         if not recipients:
             raise InvalidDocumentError("recipients is empty.", "Give at least one e-mail address.")
         response = await self._ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))
         if "html" in response.headers.get("content-type", ""):
             raise response.unreadable("is a web page")
+
+
+def _save_documents(
+    response: ServiceResponse, fields: Mapping[str, Any], folder: Path, *, overwrite: bool
+) -> list[Path]:
+    try:
+        documents = read_signed_documents(fields, response.contents)
+    except ValueError as error:
+        raise response.unreadable(str(error)) from None
+    targets = [folder / name for name in safe_names(f"{item.external_reference}.{item.name}" for item in documents)]
+    with _saving(folder):
+        for target in targets:
+            require_replaceable(target, overwrite=overwrite)
+    for result in save_documents(list(zip(documents, targets, strict=True)), overwrite=overwrite):
+        if isinstance(result, DocumentNotSavedError):
+            raise result
+    return targets
+
+
+@contextlib.contextmanager
+def _saving(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise DocumentNotSavedError(
+            f"{error.filename} exists already.", "Choose another folder, or replace files with overwrite=True."
+        ) from error
+    except OSError as error:
+        raise DocumentNotSavedError(
+            f"{error.filename or folder} cannot be written: {error.strerror}.",
+            "Check folder, permissions and space, then download again.",
+        ) from error

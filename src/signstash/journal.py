@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Self, get_args
 
 import attrs
 
-from ._content.arguments import path_from
+from ._content.arguments import require_path
 from ._content.files import sync_folder
 from ._content.lock import FileLock
 from .errors import ConfigurationError
@@ -98,7 +98,7 @@ class Journal:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = path_from("path", path)
+        self._path = require_path("path", path)
         if str(self._path) == ":memory:":
             raise ConfigurationError("A journal cannot be in memory.", "Give the path of a file.")
         self._mutex = threading.Lock()

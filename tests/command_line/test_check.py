@@ -290,7 +290,7 @@ class TestTls:
             ended = run("check", "--json")
 
         assert ("failed", "service") in lines(ended)
-        assert "name your own CA with SSL_CERT_FILE" in text(ended, "service")
+        assert "name a CA of your own with SSL_CERT_FILE" in text(ended, "service")
 
 
 @contextlib.contextmanager

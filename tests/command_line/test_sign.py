@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from signstash import ConfigurationError, Journal
-from signstash._content import files
+from signstash._content.files import TemporaryFile
 from signstash.sandbox import Fault, Sandbox
 from signstash.testing import MockSignStash
 from tests.command_line.conftest import Run
@@ -322,7 +322,7 @@ class TestWhatIsTold:
             ended = run("sign", "invoices", "-o", "signed", "--retries", "interactive")
 
         assert ended.status == 0
-        assert ended.err.startswith("attempt 1 failed, repeating it in ")
+        assert ended.err.startswith("attempt 1 failed, ")
 
     def test_debug_shows_where_an_error_comes_from(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("inactive_service")):
@@ -350,12 +350,14 @@ class TestWhatIsTold:
         elsewhere.mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
 
-        def full_disk(contents: Any, target: Path, **options: Any) -> object:
-            if target.parent.name == "signed":
-                raise OSError(28, "No space left on device")
-            return files.place(contents, target, **options)
+        append = TemporaryFile.append
 
-        monkeypatch.setattr("signstash.results.place", full_disk)
+        def full_disk(file: TemporaryFile, blocks: Any) -> None:
+            if file.folder is not None and file.folder.name == "signed":
+                raise OSError(28, "No space left on device")
+            append(file, blocks)
+
+        monkeypatch.setattr(TemporaryFile, "append", full_disk)
 
         ended = run("sign", "invoices/FT_1.pdf", "-o", "signed")
 

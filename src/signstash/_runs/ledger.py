@@ -9,7 +9,8 @@ from pathlib import Path
 
 import attrs
 
-from .._content.sources import InPath, digest_of, snapshot
+from .._content.contents import InPath
+from .._content.snapshots import digest_of, snapshot
 from .._errors.unknown import held_before
 from .._signing.saving import SignedFiles
 from ..documents import Document, unique_reference
@@ -50,6 +51,8 @@ class RunLedger:
 
     async def plan(self, documents: Sequence[Document]) -> list[PlannedDocument | Outcome]:
         """Decide what becomes of documents: they are sent, or an outcome is known already."""
+        for document in documents:
+            await document._load()
         if self.journal is None and self.files is None and all(document.in_memory for document in documents):
             return list(map(self._planned, documents))
         return await asyncio.to_thread(lambda: list(map(self._planned, documents)))
@@ -65,7 +68,7 @@ class RunLedger:
     def _to_be_sent(
         self, given: Document, document: Document, *, attempt: int, digest: str = "", entry: Entry | None = None
     ) -> PlannedDocument:
-        size = document.about(snapshot).size
+        size = document._read_with(snapshot).size
         return PlannedDocument(
             given,
             document,
@@ -80,8 +83,8 @@ class RunLedger:
         )
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
-        document = given.unchanged()
-        digest = document.about(digest_of)
+        document, fingerprint = given._fingerprinted()
+        digest = fingerprint.digest
         entry = journal._find(own_reference=given.external_reference, digest=digest, name=given.name)
         identity = given.external_reference or f"{digest} {given.name}"
         is_known = entry is not None and entry.state not in ("planned", "failed", "dropped")
@@ -104,7 +107,7 @@ class RunLedger:
                 self._seen.add(identity)
                 return known
         attempt, reference = self._attempt(journal, given, digest, entry)
-        document = attrs.evolve(document, external_reference=reference)
+        document = document._replaced(reference)
         item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
         self._seen.add(identity)
         return attrs.evolve(item, identity=identity)

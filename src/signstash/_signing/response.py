@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import attrs
 
-from .._content.sources import Contents, InMemory
+from .._content.base64 import decode_base64
+from .._content.contents import Contents, InMemory
 from .._errors.mapping import ErrorContext, error_from_document
 from .._errors.parsing import operation_id_in
 from .._errors.unknown import missing_in_response, not_signed_yet
@@ -17,6 +17,7 @@ from .._transport.signed_content import restore_base64
 from ..documents import Document
 from ..errors import (
     ErrorClasses,
+    SignatureInvalidError,
     SignStashError,
     UnexpectedAnswerError,
 )
@@ -90,15 +91,17 @@ class ResponseContext:
         """Operation and client service, for a message."""
         return ErrorContext(client_service=self.client_service, operation_id=self.operation_id).origin
 
-    def taken(self, signed_content: object) -> Contents | None:
-        """The contents of a document, or None if there are none or they are not base64.
 
-        Args:
-            signed_content: What stands in the document.
-        """
-        text = signed_content if isinstance(signed_content, str) else ""
-        contents = self.contents[text] if text in self.contents else InMemory(_decoded(text))
-        return None if contents == InMemory(b"") else contents
+def _signed_contents(signed_content: object, contents: Mapping[str, Contents]) -> Contents | None:
+    """The contents of a document, or None if there are none or they are not base64.
+
+    Args:
+        signed_content: The field of the response: base64, or the mark of contents that were decoded already.
+        contents: Decoded contents by their marks.
+    """
+    text = signed_content if isinstance(signed_content, str) else ""
+    found = contents[text] if text in contents else InMemory(_decoded(text))
+    return None if found == InMemory(b"") else found
 
 
 def read_operation(fields: Mapping[str, Any]) -> SignOperation:
@@ -127,7 +130,7 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
     answered = attrs.evolve(answered, operation_id=operation_id_in(fields.get("id")))
     expected = {item.get("signedContent") for item in _documents(fields) if isinstance(item.get("signedContent"), str)}
     if strays := {mark: contents for mark, contents in answered.contents.items() if mark not in expected}:
-        fields = restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
+        restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
     operation = read_operation({**fields, "documentList": [_without_content(item) for item in _documents(fields)]})
     received: dict[str, list[_Received]] = {}
     for item, details in zip(_documents(fields), operation.document_list or (), strict=True):
@@ -142,6 +145,53 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
         for reference, document in documents.items()
     ]
     return SignedBatch(operation=operation, outcomes=tuple(outcomes))
+
+
+def verified(outcome: Outcome) -> Outcome:
+    """The same outcome, or an error if the signed document cannot be verified. Blocks: call it in a thread."""
+    signed = outcome.signed
+    if signed is None:
+        return outcome
+    try:
+        problems = signed._verify(outcome.document).problems
+    except SignStashError as error:  # the original was removed meanwhile
+        problems = (error.problem,)
+    if not problems:
+        return outcome
+    return Outcome(
+        outcome.document,
+        SignatureInvalidError(
+            f"Document {signed.name} ({signed.external_reference}) was returned, but {'; '.join(problems)}.",
+            "Do not use it. Inspect it (it is this error's `signed`), and contact the vendor's support.",
+            signed=signed,
+            problems=problems,
+        ),
+    )
+
+
+def read_signed_documents(fields: Mapping[str, Any], contents: Mapping[str, Contents]) -> list[SignedDocument]:
+    """The signed documents of an operation with contents.
+
+    Args:
+        fields: The response, a SignOperation.
+        contents: Decoded contents by their marks.
+
+    Raises:
+        ValueError: If a document is signed, but has no usable contents. The message says which.
+    """
+    found: list[SignedDocument] = []
+    for item in _documents(fields):
+        if item.get("signStatus") != SigningStatus.SIGNED or item.get("signError"):
+            continue
+        details = parse_leniently(DocumentResponse, _without_content(item))
+        name, reference = str(item.get("name") or ""), str(item.get("externalReference") or "")
+        content = _signed_contents(item.get("signedContent"), contents)
+        if content is None:
+            raise ValueError(f"has no usable contents of document {name} ({reference})")
+        found.append(
+            SignedDocument(content=content, name=name, external_reference=reference, operation_id=None, details=details)
+        )
+    return found
 
 
 @attrs.frozen
@@ -177,7 +227,7 @@ def _result(
                 error_classes=answered.error_classes,
             ),
         )
-    contents = answered.taken(fields.get("signedContent"))
+    contents = _signed_contents(fields.get("signedContent"), answered.contents)
     if contents is None:
         return _unusable(f"{which} is signed, but its contents are missing or not base64", reference, answered)
     return SignedDocument(
@@ -209,9 +259,9 @@ def _without_content(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decoded(text: str) -> bytes:
-    """Decode base64 with or without line ends and padding; anything else is nothing."""
-    text = "".join(text.split()).rstrip("=")
+    """Decode base64 with or without line ends and padding; anything else gives nothing."""
+    letters = "".join(text.split()).rstrip("=")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        return decode_base64((letters + "=" * (-len(letters) % 4)).encode())
     except ValueError:
         return b""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import Final
 
 import attrs
 
@@ -20,11 +21,14 @@ from .._transport.tracing import note_documents
 from ..documents import Document, unique_reference
 from ..errors import ApiError, DocumentNotSignedError, DuplicateReferenceError
 from ..models import PreservationInfo
-from ..results import Outcome, SignedBatch, verified
+from ..results import Outcome, SignedBatch
 from ..retries import Deadline
 from ..settings import MultipartFileNames, Upload
 from .request import SigningRequest, described, signing_call
-from .response import ResponseContext, read_batch
+from .response import ResponseContext, read_batch, verified
+
+FEW_OBJECTS: Final = 200
+"""Objects of a response that are read in the event loop; more are read in a thread."""
 
 
 @attrs.frozen(kw_only=True)
@@ -179,7 +183,8 @@ class Signer:
             contents=response.contents,
         )
         read = partial(read_batch, fields, documents, context)
-        batch = read() if len(response.body) < SMALL_BODY else await asyncio.to_thread(read)
+        is_small = len(response.body) < SMALL_BODY and response.body.count(b"{") < FEW_OBJECTS
+        batch = read() if is_small else await asyncio.to_thread(read)
         if not self.verify_signatures:
             return batch
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(lambda: tuple(map(verified, batch.outcomes))))

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, Self, runtime_checkable
 import attrs
 import httpx
 
-from .._content.sources import Contents
+from .._content.contents import Contents
 from .._errors.mapping import ErrorContext, error_from_response, unreadable_response
 from .._errors.network import describe_network_error, hint_for, is_connection_failure, status_of_invalid_redirect
 from .._errors.parsing import json_value, operation_id_in
