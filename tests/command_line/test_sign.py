@@ -483,7 +483,7 @@ class TestJournal:
 
         assert ended.status == 1
         assert re.match(r"1 document failed, not signed:\n  FT_2.pdf  \S+_FT_2_\w+\n    Document FT_2.pdf ", ended.out)
-        assert "\nNext: Fix the cause, then run the same command again.\n" in ended.out
+        assert "\nNext: fix the cause, then run the same command again.\n" in ended.out
 
     @pytest.mark.parametrize("action", ["retry", "settle", "drop"])
     def test_the_next_steps_of_documents_in_doubt_are_named(
@@ -496,7 +496,8 @@ class TestJournal:
 
         assert ended.out.startswith("2 documents in doubt, held for manual review:\n  FT_1.pdf  ")
         assert ended.out.count("is not known") == 1
-        assert f"signstash failed --journal j {action} REFERENCE..." in ended.out
+        assert "  signstash failed --journal j ACTION REFERENCE...\n" in ended.out
+        assert f"\n  {action} " in ended.out
 
     def test_documents_to_be_sent_again_are_listed_with_their_next_step(
         self, folder: Path, run: Run, sandbox: Sandbox
@@ -508,7 +509,7 @@ class TestJournal:
         ended = run("failed", "--journal", "j")
 
         assert ended.out.startswith("2 documents to be sent again:\n")
-        assert "Next: Run the same command again." in ended.out
+        assert "Next: run the same command again." in ended.out
 
     def test_what_is_dropped_is_a_new_document(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]

@@ -1,4 +1,7 @@
-"""The command `signstash`: runs a subcommand and turns its errors into an exit status."""
+"""The command `signstash`: runs a subcommand and turns its errors into an exit status.
+
+.. include:: guide.md
+"""
 
 from __future__ import annotations
 

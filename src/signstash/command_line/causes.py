@@ -66,7 +66,8 @@ class Causes:
             cause.paths.append(path)
 
     def __contains__(self, error: SignStashError) -> bool:
-        return any(text == without_names(str(error), ()) for _, text in self._causes)
+        names = (str(getattr(error, "document", "")), *getattr(error, "external_references", ()))
+        return any(text == without_names(str(error), names) for _, text in self._causes)
 
     @property
     def lines(self) -> list[str]:
@@ -87,6 +88,6 @@ _OF_ONE_REQUEST: Final = (
     (re.compile(r" ?\[[^\]]*_[0-9a-f]{12}\b[^\]]*\]"), ""),  # a list of references
     (re.compile(r"[^\s,:]+_[0-9a-f]{12}\b"), "..."),
     (re.compile(r"(Documents? )?\.\.\.(, \.\.\.)*( and \d+ more)?: "), ""),
-    (re.compile(r"\boperation \d+"), "the operation"),
+    (re.compile(r"[;,]? ?\boperation \d+"), ""),
 )
 """What differs from request to request: references that were made here, and operation IDs."""

@@ -16,7 +16,7 @@ from ..journal import Entry, Journal, State
 from . import SIGNED, SOME_FAILED
 from .causes import without_names
 from .display import Lines
-from .text import count_of_documents, printable
+from .text import count_of_documents, printable, wrapped
 
 _EXAMPLES: Final = """
 actions:
@@ -44,14 +44,17 @@ class _Advice:
 _ADVICE: Final[Mapping[State, _Advice]] = {
     "held": _Advice(
         "in doubt, held for manual review",
-        "Look up each reference in the backoffice, then choose:\n"
-        "  {failed} retry REFERENCE...   if it is not there, or you cannot look it up\n"
-        "  {failed} settle REFERENCE...  if it is signed and you have the signed document\n"
-        "  {failed} drop REFERENCE...    if it is not signed and is to be sent as a new document",
+        "look up each reference in the backoffice, then run\n"
+        "  {failed} ACTION REFERENCE...\n"
+        "with one of these actions:\n"
+        "  retry   it is not there, or you cannot look it up: send it again, under the\n"
+        "          same reference, so that it is not signed twice\n"
+        "  settle  it is signed, and you have the signed document\n"
+        "  drop    it is not signed: forget it, so that it is sent as a new document",
     ),
-    "sent": _Advice("being sent when a run ended", "Run the same command again. It decides by its option --unknown."),
-    "requeued": _Advice("to be sent again", "Run the same command again."),
-    "failed": _Advice("failed, not signed", "Fix the cause, then run the same command again."),
+    "sent": _Advice("being sent when a run ended", "run the same command again; its option --unknown decides."),
+    "requeued": _Advice("to be sent again", "run the same command again."),
+    "failed": _Advice("failed, not signed", "fix the cause, then run the same command again."),
 }
 """What is listed, and what to do about it."""
 
@@ -142,7 +145,12 @@ def _by_reason(entries: Sequence[Entry]) -> str:
             [
                 *(f"  {printable(entry.name)}  {entry.reference}" for entry in group),
                 *(
-                    [f"    {printable(group[0].reason or '') if len(group) == 1 else printable(reason)}"]
+                    [
+                        wrapped(
+                            f"    {printable(group[0].reason or '') if len(group) == 1 else printable(reason)}",
+                            indent=4,
+                        )
+                    ]
                     if reason
                     else []
                 ),

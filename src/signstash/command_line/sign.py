@@ -30,7 +30,7 @@ from .interruption import Interruption, RetryNotes
 from .plan import MakeDocument, Plan, PlannedFile, parts_of_journal, real_path, with_unwritable_folders
 from .settings import add_connection_options, settings_from
 from .signature_options import add_signature_options, signature_options
-from .text import count_of_documents, printable, size_of, status_column, table
+from .text import count_of_documents, printable, size_of, status_column, table, wrapped
 
 _EXAMPLES: Final = """
 examples:
@@ -300,7 +300,7 @@ class _Signing:
         totals = table(
             [(status_column(status), count) for status, count in counts.items() if count or status == "signed"]
         )
-        causes = "".join(f"{line}\n" for line in self._causes.lines)
+        causes = "".join(f"{wrapped(line)}\n" for line in self._causes.lines)
         lines.result(
             f"{causes}\n{totals}\n{size_of(self._signed_bytes)} signed in {seconds:.1f} s, "
             f"{rate:.1f} documents a second",

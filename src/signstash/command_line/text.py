@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +29,14 @@ def size_of(content_bytes: int) -> str:
 def status_column(status: str) -> str:
     """Return a status as the first column of a line."""
     return f"{status.replace('_', ' '):<13}"
+
+
+def wrapped(line: str, *, indent: int = 13) -> str:
+    """Return a line broken at words to fit the terminal, or as it is where there is none."""
+    if not sys.stdout.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False, drop_whitespace=True)
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:

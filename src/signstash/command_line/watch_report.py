@@ -17,6 +17,7 @@ from ..results import SignedDocument
 from .causes import Causes, without_names
 from .display import Display
 from .plan import PlannedFile
+from .text import wrapped
 from .watch_files import write_status
 
 SUMMARY_INTERVAL: Final = 60.0
@@ -154,7 +155,9 @@ class WatchReport:
         counts = {status: self._since_summary[status] for status in ("signed", "signed_before", "in_doubt", "failed")}
         texts = [f"{count:,} {status.replace('_', ' ')}" for status, count in counts.items() if count]
         text = f"{self.now().astimezone():%H:%M:%S} {', '.join([*texts, f'{waiting:,} waiting'])}"
-        self.display.result("\n".join([*self._causes.lines, text]), {"summary": counts, "waiting": waiting})
+        self.display.result(
+            "\n".join([*map(wrapped, self._causes.lines), text]), {"summary": counts, "waiting": waiting}
+        )
         self._since_summary.clear()
         self._causes = Causes()
 
