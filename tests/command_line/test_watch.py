@@ -427,6 +427,28 @@ class TestOutages:
         assert failing.endswith("Trying again until it succeeds.")
         assert back == "The service is back."
 
+    async def test_a_document_that_is_not_sent_does_not_end_an_outage(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("FT_1.xml")
+        signstash_mock.connection_refused(times=30)
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.seconds(20):
+                yield tick
+            for number in range(20):
+                drop(f"{number}.pdf", content="not a PDF")
+                async for tick in clock.seconds(5):
+                    yield tick
+            async for tick in clock.until(lambda: "FT_1.xml" in files_in("signed")):
+                yield tick
+
+        _, shown = await watched(script)
+
+        assert len(shown.with_status("failed")) == 20
+        assert [note for note in shown.notes if "Trying again" in note] == shown.notes[1:2]
+        assert shown.notes[2:] == ["The service is back."]
+
     async def test_the_pauses_grow_and_one_document_tries(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         clock = Clock()
         times: list[tuple[float, int]] = []

@@ -24,6 +24,7 @@ from ..errors import (
     ConfigurationError,
     DocumentNotSavedError,
     DocumentNotSignedError,
+    InvalidDocumentError,
     RateLimitedError,
     SignStashError,
 )
@@ -58,6 +59,10 @@ LONGEST_PAUSE: Final = 60.0
 _LONGEST_RUN: Final = 10_000
 """Documents after which a new run begins, so that memory stays flat."""
 _OF_ALL: Final = (AuthenticationError, ClientServiceInactiveError, CertificateNotProvisionedError)
+
+
+_LOCAL: Final = (ConfigurationError, InvalidDocumentError, DocumentNotSavedError)
+"""Errors that tell nothing about the service."""
 
 
 def argument_parser(program: str) -> argparse.ArgumentParser:
@@ -292,7 +297,7 @@ class Watch:
         given: set[Path] = set()
         while not self._stopping and self._outage is None and len(given) < _LONGEST_RUN:
             # After a failure one document shows whether the service is back, before others are put at risk.
-            if not self._ready or (self._fault is not None and given):
+            if not self._ready or (self._fault is not None and self._in_flight):
                 self._wake.clear()
                 await self._wake.wait()
                 continue
@@ -323,7 +328,7 @@ class Watch:
             self._ready.append(file)
             self._wake.set()
             return
-        if self._outage is None and not isinstance(error, _OF_ALL) and not signed_before:
+        if self._outage is None and not isinstance(error, (*_OF_ALL, *_LOCAL)) and not signed_before:
             if self._fault is not None:
                 self.display.note("The service is back.")
             self._fault, self._failures = None, 0
