@@ -6,10 +6,6 @@ INSTALLED := .venv/installed
 # What is tested with clients of httpx2, too.
 FAULTS := tests/test_faults.py tests/test_connections.py tests/test_sandbox_integration.py
 
-# The modules with what users meet: what is exported, what that mentions, and from where it has its methods.
-DOCUMENTED := signstash $(addprefix signstash.,integration errors options settings results journal retries \
-	testing testing.scenarios sandbox verification)
-
 .PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults soak fuzz fuzz-sandbox bench audit docs lock clean
 
 demo: $(INSTALLED)
@@ -89,9 +85,9 @@ audit: $(INSTALLED)
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json build/installed
 	$(BIN)/python .ci/audit.py
 
-# The API reference, from the docstrings; what pdoc warns of fails.
+# README, guides and API reference as pages and as text in build/docs; a warning fails.
 docs: $(INSTALLED)
-	$(BIN)/python -W error -m pdoc --docformat google --no-show-source --output-directory build/docs $(DOCUMENTED)
+	$(BIN)/python -W error .ci/docs.py
 
 # Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
 lock: $(INSTALLED)

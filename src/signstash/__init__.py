@@ -8,6 +8,8 @@ Begin with `SignStash` and `Document`. Elsewhere are:
 - `signstash.models`: the service's own model, generated
 - `signstash.testing` and `signstash.sandbox`: a mock and a local service, for tests
 - `signstash.verification`: whether what came back is signed
+
+.. include:: security.md
 """
 
 from importlib import import_module

@@ -1,4 +1,7 @@
-"""What goes in: the documents to be signed, where their contents are, and what is asked for them."""
+"""What goes in: the documents to be signed, where their contents are, and what is asked for them.
+
+.. include:: documents.md
+"""
 
 from __future__ import annotations
 

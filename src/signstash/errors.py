@@ -22,6 +22,8 @@
     └── UnexpectedAnswerError               an answer that cannot be read
 
 The service's `errorCode` decides, then its family, then the HTTP status (wiki: integration guide, error table).
+
+.. include:: errors.md
 """
 
 from __future__ import annotations

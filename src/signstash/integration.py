@@ -1,4 +1,7 @@
-"""What can be asked of the Integration Service about operations. A proxy signs and keeps nothing."""
+"""What can be asked of the Integration Service about operations. A proxy signs and keeps nothing.
+
+.. include:: integration.md
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a client is set up with, and what can be wrong with it."""
+"""What a client is set up with, and what can be wrong with it.
+
+.. include:: connections.md
+"""
 
 from __future__ import annotations
 
