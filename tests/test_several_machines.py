@@ -1,4 +1,4 @@
-"""README's worker for a task queue: several processes, a worker that is killed, tasks that are run twice."""
+"""The guide's worker for a task queue: several processes, a worker that is killed, tasks that are run twice."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ import pytest
 
 from signstash.sandbox import Sandbox
 from tests.conftest import INVOICE
-from tests.test_readme import README
+from tests.test_guides import GUIDES
 
-(WORKER,) = re.findall(r"```py\n(.*?)```", README, re.DOTALL)
+(WORKER,) = re.findall(r"```py\n(.*?)```", GUIDES["src/signstash/applications.md"], re.DOTALL)
 
 SENDER = """
 import asyncio, json, sys

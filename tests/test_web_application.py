@@ -1,8 +1,9 @@
-"""The web application that README shows, served by uvicorn."""
+"""The web application that the guide shows, served by uvicorn."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from typing import Any
 
@@ -14,12 +15,12 @@ from signstash import ConfigurationError, SignStash
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 from tests.conftest import INVOICE
+from tests.test_guides import GUIDES
 from tests.test_lifecycles import nothing_left
-from tests.test_readme import BLOCKS
 
 pytestmark = pytest.mark.sandbox
 
-(APPLICATION,) = [block for block in BLOCKS if "def lifespan" in block]
+(APPLICATION,) = re.findall(r"```python\n(.*?)```", GUIDES["src/signstash/applications.md"], re.DOTALL)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -35,7 +36,7 @@ def test_it_signs_with_one_client_and_closes_it(sandbox: Sandbox, monkeypatch: p
 
     monkeypatch.setattr(SignStash, "from_env", from_env)
     names: dict[str, Any] = {}
-    exec(compile(APPLICATION, "README.md", "exec", dont_inherit=True), names)
+    exec(compile(APPLICATION, "applications.md", "exec", dont_inherit=True), names)
 
     async def serve() -> list[httpx.Response]:
         listening = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,7 @@
-"""The client that people await: signs documents, and asks the Integration Service about them."""
+"""The client that people await: signs documents, and asks the Integration Service about them.
+
+.. include:: applications.md
+"""
 
 from __future__ import annotations
 

@@ -22,10 +22,18 @@ from signstash.testing import MockSignStash
 from tests.conftest import INVOICE
 
 PROJECT = Path(__file__).parents[1]
-README = PROJECT.joinpath("README.md").read_text("utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-PROGRAM, *SNIPPETS = BLOCKS
-PYTHON = re.findall(r"```py(?:thon)?\n(.*?)```", README, re.DOTALL)
+PACKAGE = PROJECT / "src" / "signstash"
+README = PROJECT / "README.md"
+GUIDES = {
+    path.relative_to(PROJECT).as_posix(): path.read_text("utf-8") for path in (README, *sorted(PACKAGE.rglob("*.md")))
+}
+PROGRAM, *_ = re.findall(r"```python\n(.*?)```", GUIDES["README.md"], re.DOTALL)
+SNIPPETS = [
+    pytest.param(snippet, id=f"{name}-{number}")
+    for name, text in GUIDES.items()
+    for number, snippet in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    if snippet != PROGRAM
+]
 
 
 def test_the_program_runs_as_it_stands_against_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -43,10 +51,10 @@ def test_the_program_runs_as_it_stands_against_a_sandbox(sandbox: Sandbox, tmp_p
     )
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
-    assert (tmp_path / "invoice.signed.pdf").read_bytes().startswith(INVOICE.read_bytes())
+    assert (tmp_path / "signed" / "invoice.pdf").read_bytes().startswith(INVOICE.read_bytes())
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.split("\n")[0])
+@pytest.mark.parametrize("snippet", SNIPPETS)
 async def test_a_snippet_runs(
     snippet: str, signstash_mock: MockSignStash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +75,7 @@ async def test_a_snippet_runs(
         "number": 1,
         **signstash_mock.credentials,
     }
-    code: CodeType = compile(snippet, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code: CodeType = compile(snippet, "guide", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     running = eval(code, names)
     if inspect.isawaitable(running):
         await running
@@ -85,19 +93,22 @@ async def snippet(
 """
 
 
-def test_type_checkers_take_all_of_it(tmp_path: Path) -> None:
-    for number, block in enumerate(PYTHON):
-        complete = re.search(r"^import ", block, re.MULTILINE)
-        (tmp_path / f"block_{number}.py").write_text(block if complete else GIVEN + textwrap.indent(block, "    "))
+def test_type_checkers_accept_every_snippet(tmp_path: Path) -> None:
+    for guide, text in GUIDES.items():
+        for number, block in enumerate(re.findall(r"```py(?:thon)?\n(.*?)```", text, re.DOTALL)):
+            complete = re.search(r"^from signstash import", block, re.MULTILINE)
+            path = tmp_path / f"{re.sub(r'[^a-z]', '_', guide.lower())}_{number}.py"
+            path.write_text(block if complete else GIVEN + textwrap.indent(block, "    "))
 
-    command = [sys.executable, "-m", "mypy", str(tmp_path)]
-    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    for command in (["mypy", str(tmp_path)], ["pyright", str(tmp_path)]):
+        ended = subprocess.run(
+            [sys.executable, "-m", *command], cwd=PROJECT, capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
 
-    assert ended.returncode == 0, ended.stdout + ended.stderr
 
-
-def test_the_table_of_errors_holds_every_error() -> None:
-    listed = re.findall(r"^\| `(\w+Error)` \|", README, re.MULTILINE)
+def test_the_guide_to_errors_lists_every_error() -> None:
+    listed = re.findall(r"^\| `(\w+Error)` \|", GUIDES["src/signstash/errors.md"], re.MULTILINE)
     abstract = {"SignStashError", "AuthenticationError"}
     tree = {name for name, item in vars(errors).items() if inspect.isclass(item) and issubclass(item, Exception)}
 
@@ -105,19 +116,24 @@ def test_the_table_of_errors_holds_every_error() -> None:
 
 
 def test_every_public_name_is_shown() -> None:
-    public = vars(signstash)["__all__"]
-    shown = {name for name in public if name in README}
+    text = "".join(GUIDES.values())
+    hidden = {name for name in vars(signstash)["__all__"] if name not in text}
 
-    assert set(public) - shown <= {
-        "AuthenticationError",
-        "Outcome",
-        "SignedBatch",
-        "SignedDocument",
-    }
+    assert hidden <= {"AuthenticationError"}
 
 
-def test_every_section_is_linked_at_its_top() -> None:
-    headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_link_leads_somewhere(guide: str) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", GUIDES[guide])
 
-    assert set(re.findall(r"\]\(#([^)]+)\)", README)) == anchors - {"two-commands"}
+    assert [target for target in targets if not (PROJECT / guide).parent.joinpath(target).exists()] == []
+
+
+def test_readme_links_every_guide() -> None:
+    linked = set(re.findall(r"\]\((src/[^)#]+)", GUIDES["README.md"]))
+
+    assert linked == GUIDES.keys() - {"README.md"}
+
+
+def test_readme_is_short() -> None:
+    assert len(GUIDES["README.md"].splitlines()) <= 250
