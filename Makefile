@@ -49,11 +49,11 @@ prove-regeneration: $(INSTALLED)
 
 # Slow: installs what is published on every Python of the path, with each extra alone, and runs its tests there and with the lowest versions.
 prove-package: $(INSTALLED)
-	$(BIN)/python tests/prove_package.py
+	$(BIN)/python -m tests.proofs.package
 
 # Slow: kills a run of 500 documents twenty times, goes on with it each time, and balances the books.
 prove-kills: $(INSTALLED)
-	$(BIN)/python tests/prove_kills.py
+	$(BIN)/python -m tests.proofs.kills
 
 # Slow: signs 2,000 documents against a service that fails in every way, and balances the books.
 prove-faults: $(INSTALLED)
@@ -61,7 +61,7 @@ prove-faults: $(INSTALLED)
 
 # Slow: three minutes against a sandbox that fails, or SIGNSTASH_SOAK_SECONDS; memory stays flat and the books balance.
 soak: $(INSTALLED)
-	$(BIN)/python tests/soak.py
+	$(BIN)/python -m tests.proofs.soak
 
 # Slow: the fuzz tests with a hundred times as many answers.
 fuzz: $(INSTALLED)

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import os
+import shutil
+import signal
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from importlib import import_module
@@ -37,7 +39,39 @@ PATHS = {operation["operationId"]: path for path, item in DEFINITION["paths"].it
 BASE64_PATH = PATHS["signDocumentBatchBase64"]
 MULTIPART_PATH = PATHS["signDocumentBatchBinary"]
 
+DEBIAN_PACKAGES = {
+    "chromium": "chromium",
+    "node": "nodejs",
+    "npm": "npm",
+    "openssl": "openssl",
+    "pdfsig": "poppler-utils",
+    "qpdf": "qpdf",
+    "redis-server": "redis-server",
+    "xmlsec1": "xmlsec1",
+}
+"""The programs that tests run, and the packages that `.ci/run` installs them from."""
+
 ChangeDocument = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+
+
+def require(program: str) -> str:
+    """Find a program that a test runs.
+
+    Where it is not installed, the test is skipped; in CI (`CI=true`), where all of them belong, the test fails.
+
+    Args:
+        program: A key of `DEBIAN_PACKAGES`.
+
+    Returns:
+        The path of the program.
+    """
+    path = shutil.which(program)
+    if path is None:
+        missing = f"{program} is not installed; Debian has it in {DEBIAN_PACKAGES[program]}"
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path
 
 
 def url_of(operation: str, **values: object) -> str:
@@ -111,6 +145,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "signstash_sandbox" in getattr(item, "fixturenames", ()):
             item.add_marker("sandbox")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible_processes() -> Iterator[None]:
+    """Let Ctrl-C end the processes that tests start, also where the shell has made this one ignore it.
+
+    `make test &` in a script starts with SIGINT ignored, which child processes inherit; a handler they do not inherit.
+    """
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 import signstash
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
-from tests.conftest import INVOICE
-from tests.test_several_machines import REDIS, started
+from tests.conftest import INVOICE, require
+from tests.test_several_machines import started
 
 pytestmark = pytest.mark.sandbox
 
@@ -85,7 +85,6 @@ def test_django_signs_in_two_worker_processes_of_gunicorn(sandbox: Sandbox, tmp_
     assert "used before" in again.text
 
 
-@pytest.mark.skipif(not REDIS, reason="redis-server is not installed")
 def test_celery_signs_in_two_worker_processes(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text(CELERY)
     paths = []
@@ -94,7 +93,7 @@ def test_celery_signs_in_two_worker_processes(sandbox: Sandbox, tmp_path: Path) 
         paths.append(f"{number}.pdf")
     port = free_port()
     settings = {**environment(sandbox), "BROKER_URL": f"redis://127.0.0.1:{port}/0"}
-    redis = [REDIS, "--port", str(port), "--save", "", "--appendonly", "no"]
+    redis = [require("redis-server"), "--port", str(port), "--save", "", "--appendonly", "no"]
     worker = [sys.executable, "-m", "celery", "--app=tasks", "worker", "--concurrency=2", "--loglevel=ERROR"]
 
     with started(redis, tmp_path), started(worker, tmp_path, **settings):

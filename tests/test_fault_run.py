@@ -25,7 +25,7 @@ from signstash import (
     TokenAuth,
 )
 from signstash.sandbox import Sandbox
-from tests.prove_kills import prove
+from tests.proofs.kills import prove
 
 pytestmark = pytest.mark.sandbox
 

@@ -4,9 +4,6 @@ Every class here takes and gives the field names of the definition with `to_dict
 out is `UNSET`, and what the definition does not know is kept in `additional_properties`.
 """
 
-from ._generated import models as _generated_models
-from ._generated.models import *  # noqa: F403 - whatever the definition holds, by the generator's own list
-from ._generated.types import UNSET, Unset
-
-__all__ = ["UNSET", "Unset"]
-__all__ += _generated_models.__all__
+# Without __all__: type checkers then export what the definition holds, by the generator's own list.
+from ._generated.models import *  # noqa: F403
+from ._generated.types import UNSET as UNSET, Unset as Unset

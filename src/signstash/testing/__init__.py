@@ -20,13 +20,15 @@ __all__ = ["MOCK_SIGNATURE", "MockSignStash", "ResentMails", "Routes", "SentDocu
 _MODULES = {"MockSignStash": "mock", "Routes": "mock", "MOCK_SIGNATURE": "answers"}
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: pytest loads the plugin in every project that has this package."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_MODULES.get(name, 'requests')}", __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to a type checker, any name would exist
+
+    def __getattr__(name: str) -> Any:
+        """Import a name on first use: pytest loads the plugin in every project that has this package installed."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{_MODULES.get(name, 'requests')}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
 """What `make prove-kills` runs: a run that is killed again and again loses no document and signs none twice.
 
-python tests/prove_kills.py [--documents 500] [--kills 20] [--seed N]
+python -m tests.proofs.kills [--documents 500] [--kills 20] [--seed N]
 """
 
 import argparse

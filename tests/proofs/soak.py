@@ -1,6 +1,6 @@
 """What `make soak` runs: a month-end that goes on and on, against a sandbox that fails in many ways.
 
-SIGNSTASH_SOAK_SECONDS=3600 python tests/soak.py
+SIGNSTASH_SOAK_SECONDS=3600 python -m tests.proofs.soak
 
 Fails if memory or descriptors grow, a task is left, or the books do not balance.
 """

@@ -1,4 +1,4 @@
-"""A run in a process of its own, for `prove_kills.py` to kill: signs 500 documents, and says when each is done."""
+"""A run in a process of its own, for `kills.py` to kill: signs 500 documents, and says when each is done."""
 
 import asyncio
 import sys

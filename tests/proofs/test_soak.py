@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.soak import soak
+from tests.proofs.soak import soak
 
 
 @pytest.mark.sandbox
