@@ -10,7 +10,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "signstash"
 FLOORS = """
-    command_line testing
+    command_line testing blocking
     client
     _runs integration
     _signing auth
@@ -25,7 +25,7 @@ FLOORS = """
 SANDBOX_SEES = {"models", "settings"}
 SEE_GENERATED = {"models", "_transport.endpoints", "_transport.generated_client"}
 DO_HTTP = {"client", "auth", "settings", "_transport", "_errors", "testing", "command_line", "sandbox"}
-NOT_CORE = {"command_line", "testing", "sandbox", "verification", "_generated"}
+NOT_CORE = {"blocking", "command_line", "testing", "sandbox", "verification", "_generated"}
 THIN_LAYER = {
     *("client", "auth", "errors", "_errors", "_transport.endpoints", "_transport.exchange"),
     *("_transport.token_request", "_transport.http_client"),
