@@ -17,7 +17,10 @@ PACKAGE = PROJECT / "src" / "signstash"
 SITE = PROJECT / "build" / "docs"
 MODULES = (
     "signstash",
-    *(f"signstash.{name}" for name in ("client", "documents", "options", "results", "journal", "errors", "retries")),
+    *(
+        f"signstash.{name}"
+        for name in ("client", "blocking", "documents", "options", "results", "journal", "errors", "retries")
+    ),
     *(f"signstash.{name}" for name in ("auth", "settings", "integration", "models")),
     *(f"signstash.{name}" for name in ("testing", "sandbox", "verification", "command_line")),
 )
@@ -68,7 +71,7 @@ def link(markdown: str) -> str:
     }
     return re.sub(
         r"\]\(src/signstash/([\w/]+\.md)(#[\w-]+)?\)",
-        lambda match: f"]({modules[match[1]].replace('.', '/')}.html{match[2] or ''})",
+        lambda match: f"]({modules.get(match[1], 'signstash').replace('.', '/')}.html{match[2] or ''})",
         markdown,
     )
 
