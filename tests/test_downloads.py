@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import gc
 import json
 import pickle
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from signstash import (
+    ConfigurationError,
     Document,
     DocumentNotSavedError,
     OutcomeUnknownError,
@@ -25,7 +28,9 @@ from signstash import (
     SignStash,
     UnexpectedAnswerError,
 )
-from signstash._transport.signed_content import SignedContentParser, restore_base64
+from signstash._errors.parsing import json_object
+from signstash._transport.bodies import UnusableResponseError
+from signstash._transport.signed_content import SignedContentParser, receive_operation, restore_base64
 from tests.conftest import PDF, MockedService, signed_answer, token_answer
 
 LONG = PDF + bytes(range(256)) * 10_000
@@ -220,6 +225,61 @@ class TestTheAnswer:
         with pytest.raises(UnexpectedAnswerError, match=r"more than|longer than"):
             await client.sign(Document.pdf(PDF, name="a.pdf"))
 
+    async def test_fields_nested_deeply_cost_no_signed_document(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        deep = '{"signedContent":' * 20_000 + '"QUJD"' + "}" * 20_000
+        service.sign.mock(
+            side_effect=lambda request: httpx.Response(
+                200, text=f'{{"note": {deep}, "deep": {"[" * 63}7{"]" * 63}, ' + signed_answer(request).text[1:]
+            )
+        )
+
+        batch = await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
+
+        assert batch.outcomes[0].signed
+        assert batch.outcomes[0].signed.content == b"signed:" + PDF
+        deepest: Any = batch.operation.additional_properties["deep"]
+        for _ in range(63):
+            (deepest,) = deepest
+        assert deepest == 7
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"id": 1, "documentList": [' + b"{}," * 5_000_000 + b"{}]}",
+            b'{"id": 1, "documentList": [{"signedContent": "' + b"\\ux" * 1_500_000 + b'"}]}',
+            b'{"id": 1, "note": "' + b"\\u0041" * 2_000_000 + b'"}',
+            b'{"id": 1, "documentList": [' + b'{"signedContent":""},' * 500_000 + b"{}]}",
+            b'{"id": 1, "a": ' + b'"signedContent"  ' * 500_000 + b"}",
+        ],
+        ids=["objects", "bad escapes in a content", "escapes in a text", "many contents", "names that are none"],
+    )
+    async def test_no_response_holds_the_event_loop(
+        self, client: SignStash, service: MockedService, body: bytes
+    ) -> None:
+        answer_limit = 2**28
+        response = httpx.Response(200, stream=Pieces(cut(body, 2**16)))
+        longest = 0.0
+
+        async def watch() -> None:
+            nonlocal longest
+            while True:
+                began = time.process_time()
+                await asyncio.sleep(0)
+                longest = max(longest, time.process_time() - began)
+
+        watching = asyncio.create_task(watch())
+        began = time.process_time()
+        with contextlib.suppress(UnusableResponseError):
+            received = await receive_operation(response, answer_limit, None)
+            await asyncio.to_thread(json_object, received.body)
+        watching.cancel()
+
+        # Generous, since it depends on the machine: it was up to a second for one hold, and 16 for all.
+        assert longest < 0.25
+        assert time.process_time() - began < 8
+
     async def test_what_is_in_the_contents_is_bounded(self, client: SignStash, service: MockedService) -> None:
         body = b'{"id": 1, "documentList": [{"signedContent": "' + b"QUJD" * 2**22 * 2
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 2**20))))
@@ -286,8 +346,9 @@ def test_it_reads_what_json_reads(data: st.DataObject, operation: Any) -> None:
         taker.feed(body[start:end])
     received = taker.received()
 
-    rest = json.loads(received.body.decode("utf-8", "surrogatepass"))
-    assert restore_base64(rest, received.contents) == with_contents(json.loads(text))
+    rest = [json.loads(received.body.decode("utf-8", "surrogatepass"))]
+    restore_base64(rest, received.contents)
+    assert rest == [with_contents(json.loads(text))]
 
 
 @settings(deadline=None, max_examples=300)
@@ -363,6 +424,13 @@ class TestFiles:
         assert max(seen) == 1
         assert list(temporary.iterdir()) == []
 
+    async def test_without_a_temporary_folder_it_stays_in_memory(self, client: SignStash, temporary: Path) -> None:
+        temporary.rmdir()
+
+        signed = await client.sign(Document.binary(LONG, name="a.bin"))
+
+        assert signed.content == b"signed:" + LONG
+
     async def test_no_room_for_the_file_costs_memory_and_no_signature(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
@@ -376,13 +444,13 @@ class TestFiles:
         service.token.mock(side_effect=lose_the_folder)
 
         with pytest.raises(DocumentNotSavedError) as failed:
-            await client.sign(Document.binary(LONG, name="a.bin"), save_to=folder / "a.bin")
+            await client.sign(Document.binary(LONG, name="a.bin"), save_to=folder)
 
         assert failed.value.signed is not None
         assert failed.value.signed.content == b"signed:" + LONG
 
     async def test_a_saved_content_is_read_from_its_file(self, client: SignStash, tmp_path: Path) -> None:
-        signed = await client.sign(Document.binary(LONG, name="a.bin"), save_to=tmp_path / "a.bin")
+        signed = await client.sign(Document.binary(LONG, name="a.bin"), save_to=tmp_path)
 
         assert signed.saved_as == tmp_path / "a.bin"
         assert signed.content == b"signed:" + LONG
@@ -401,22 +469,47 @@ def content(request: pytest.FixtureRequest) -> bytes:
 
 
 class TestSaveTo:
-    async def test_a_file(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
-        signed = await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path / "new" / "signed.bin")
+    async def test_a_folder(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+        signed = await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path / "new" / "signed")
 
-        assert saved(tmp_path / "new") == {"signed.bin": b"signed:" + content}
-        assert signed.saved_as == tmp_path / "new" / "signed.bin"
+        assert saved(tmp_path / "new" / "signed") == {"a.bin": b"signed:" + content}
+        assert signed.saved_as == tmp_path / "new" / "signed" / "a.bin"
 
-    @pytest.mark.parametrize("there", [True, False])
-    async def test_a_folder(self, client: SignStash, tmp_path: Path, content: bytes, there: bool) -> None:
-        if there:
-            (tmp_path / "signed").mkdir()
+    async def test_it_means_the_same_for_one_and_for_many(self, client: SignStash, tmp_path: Path) -> None:
+        one, many = Document.binary(PDF, name="one"), Document.binary(PDF, name="many")
 
-        await client.sign(
-            Document.binary(content, name="a.bin"), save_to=tmp_path / "signed" if there else f"{tmp_path}/signed/"
-        )
+        await client.sign(one, save_to=tmp_path / "out")
+        await client.sign_batch([many], save_to=tmp_path / "out")
 
-        assert saved(tmp_path / "signed") == {"a.bin": b"signed:" + content}
+        assert saved(tmp_path / "out").keys() == {"one", "many"}
+
+    @pytest.mark.parametrize("several", [False, True])
+    async def test_what_looks_like_a_file_is_refused_as_a_folder(
+        self, client: SignStash, service: MockedService, tmp_path: Path, several: bool
+    ) -> None:
+        document = Document.pdf(PDF, name="invoice.pdf")
+        calls: Any = client.sign_batch if several else client.sign
+
+        with pytest.raises(ConfigurationError, match=r"signed\.PDF.*looks like a file.*save_to=lambda"):
+            await calls([document] if several else document, save_to=tmp_path / "signed.PDF")
+
+        assert service.sign.call_count == 0
+        assert list(tmp_path.iterdir()) == []
+
+    async def test_a_folder_may_be_called_like_a_file(self, client: SignStash, tmp_path: Path) -> None:
+        (tmp_path / "signed.pdf").mkdir()
+
+        await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=tmp_path / "signed.pdf")
+
+        assert saved(tmp_path / "signed.pdf").keys() == {"a.pdf"}
+
+    async def test_a_function_for_one(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "new" / "invoice.signed.bin"
+
+        signed = await client.sign(Document.binary(content, name="a.bin"), save_to=lambda _: path)
+
+        assert saved(tmp_path / "new") == {"invoice.signed.bin": b"signed:" + content}
+        assert signed.saved_as == path
 
     async def test_a_folder_for_several(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
         documents = [Document.binary(content, name=f"{number}.bin") for number in range(3)]
@@ -445,7 +538,7 @@ class TestSaveTo:
         others = [Document.pdf(PDF, name="b.pdf")]
         call: Any = client.sign_batch([*others, document], save_to=tmp_path) if several else None
 
-        with pytest.raises(DocumentNotSavedError, match="exists already, so the document was not sent"):
+        with pytest.raises(DocumentNotSavedError, match=r"exists already, so a\.pdf was not sent"):
             await (call or client.sign(document, save_to=tmp_path))
 
         assert saved(tmp_path) == {"a.pdf": b"earlier"}

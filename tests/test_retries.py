@@ -59,8 +59,10 @@ class TestPolicy:
         policy = RetryPolicy(attempts=3, shortest_pause=60, first_bound=1, longest_bound=1, deadline=600)
 
         assert policy.pause(1, REFUSED, 0.0) == policy.pause(2, REFUSED, 1.0) == 60
-        assert policy.pause(1, limited(2.0), 0.0) == 60
-        assert policy.pause(1, limited(90.0), 0.0) == 90
+
+    @pytest.mark.parametrize("seconds", [0.0, 1.0, 90.0])
+    def test_retry_after_is_obeyed_in_both_directions(self, seconds: float) -> None:
+        assert RetryPolicy.batch().pause(1, limited(seconds), 0.5) == seconds
 
     def test_the_batch_policy_is_the_vendors(self) -> None:
         pauses = [RetryPolicy.batch().pause(attempt, REFUSED, jitter) for attempt in (1, 2) for jitter in (0, 1)]
@@ -147,13 +149,13 @@ class TestRetries:
 
 
 class TestLanes:
-    async def most_at_once(self, lanes: ConcurrencyLimiter) -> int:
-        """How many of ten that want a lane have one at once."""
+    async def most_at_once(self, limiter: ConcurrencyLimiter) -> int:
+        """How many of ten that want a slot have one at once."""
         inside = most = 0
 
         async def pass_through() -> None:
             nonlocal inside, most
-            async with lanes.one():
+            async with limiter.slot():
                 inside += 1
                 most = max(most, inside)
                 await asyncio.sleep(0)
@@ -166,60 +168,60 @@ class TestLanes:
         assert await self.most_at_once(ConcurrencyLimiter(3)) == 3
 
     async def test_overload_halves_them_down_to_one(self) -> None:
-        lanes = ConcurrencyLimiter(8)
+        limiter = ConcurrencyLimiter(8)
 
         counts = []
         for _ in range(5):
-            lanes.overloaded()
-            counts.append(await self.most_at_once(lanes))
+            limiter.overloaded()
+            counts.append(await self.most_at_once(limiter))
 
         assert counts == [4, 2, 1, 1, 1]
 
     async def test_answers_bring_them_back_slowly(self) -> None:
-        lanes = ConcurrencyLimiter(4)
-        lanes.overloaded()
+        limiter = ConcurrencyLimiter(4)
+        limiter.overloaded()
 
         counts = []
         for _ in range(40):
-            lanes.answered(0.05)
-            counts.append(lanes.open)
+            limiter.record_latency(0.05)
+            counts.append(limiter.limit)
 
         assert counts[:3] == [2, 2, 2]
         assert counts == sorted(counts)
         assert counts[-1] == 4
 
     async def test_answers_that_take_much_longer_than_usual_halve_them(self) -> None:
-        lanes = ConcurrencyLimiter(4)
+        limiter = ConcurrencyLimiter(4)
         for _ in range(10):
-            lanes.answered(0.2)
+            limiter.record_latency(0.2)
 
-        lanes.answered(0.5)
-        assert lanes.open == 4
-        lanes.answered(2.0)
-        assert lanes.open == 2
+        limiter.record_latency(0.5)
+        assert limiter.limit == 4
+        limiter.record_latency(2.0)
+        assert limiter.limit == 2
 
     async def test_what_is_still_quick_is_no_overload(self) -> None:
-        lanes = ConcurrencyLimiter(4)
-        lanes.answered(0.001)
-        lanes.answered(0.09)
+        limiter = ConcurrencyLimiter(4)
+        limiter.record_latency(0.001)
+        limiter.record_latency(0.09)
 
-        assert lanes.open == 4
+        assert limiter.limit == 4
 
     async def test_a_service_that_stays_slower_becomes_the_usual(self) -> None:
-        lanes = ConcurrencyLimiter(4)
-        lanes.answered(0.2)
+        limiter = ConcurrencyLimiter(4)
+        limiter.record_latency(0.2)
         for _ in range(60):
-            lanes.answered(1.0)
+            limiter.record_latency(1.0)
 
-        assert lanes.open == 4
+        assert limiter.limit == 4
 
     async def test_who_is_cancelled_while_waiting_leaves_its_lane_to_others(self) -> None:
-        lanes = ConcurrencyLimiter(1)
-        async with lanes.one():
-            waiting = asyncio.create_task(lanes.one().__aenter__())
+        limiter = ConcurrencyLimiter(1)
+        async with limiter.slot():
+            waiting = asyncio.create_task(limiter.slot().__aenter__())
             await asyncio.sleep(0)
             waiting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await waiting
 
-        assert await self.most_at_once(lanes) == 1
+        assert await self.most_at_once(limiter) == 1

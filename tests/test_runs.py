@@ -164,28 +164,53 @@ class TestFlow:
         assert service.sign.call_count <= 3
         await outcomes.aclose()
 
-    async def test_leaving_the_loop_ends_what_is_in_flight(self, client: SignStash, service: MockedService) -> None:
-        second_is_sent, never = asyncio.Event(), asyncio.Event()
-        waiting, cancelled = 0, 0
+    async def test_leaving_the_loop_waits_for_what_is_in_flight(
+        self, client: SignStash, service: MockedService, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        second_is_sent, may_answer = asyncio.Event(), asyncio.Event()
 
         async def first_answers(request: httpx.Request) -> httpx.Response:
-            nonlocal waiting, cancelled
             if names_sent(request) == ["0.pdf"]:
                 await second_is_sent.wait()
-                return signed_answer(request)
-            second_is_sent.set()
-            waiting += 1
+            else:
+                second_is_sent.set()
+                await may_answer.wait()
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=first_answers)
+        outcomes = client.sign_all(pdfs(5), batch_documents=1, save_to=tmp_path)
+        assert (await anext(outcomes)).document.name == "0.pdf"
+        closing = asyncio.create_task(outcomes.aclose())
+        asyncio.get_running_loop().call_later(0.01, may_answer.set)
+        await closing
+
+        sent = {name for names in requests(service) for name in names}
+        assert len(sent) < 5
+        assert {path.name for path in tmp_path.iterdir()} == sent
+        assert "outcome of 1.pdf, which nobody asked for any more: signed" in caplog.text
+
+    async def test_a_cancelled_run_ends_what_is_in_flight_at_once(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        is_sent = asyncio.Event()
+        cancelled: list[str] = []
+
+        async def never(request: httpx.Request) -> httpx.Response:
+            is_sent.set()
             try:
-                await never.wait()
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
-                cancelled += 1
+                cancelled.extend(names_sent(request))
                 raise
             raise AssertionError
 
-        service.sign.mock(side_effect=first_answers)
-        async with aclosing(client.sign_all(pdfs(5), batch_documents=1)) as outcomes:
-            assert (await anext(outcomes)).ok
-        assert cancelled == waiting >= 1
+        service.sign.mock(side_effect=never)
+        run = asyncio.create_task(collect(client.sign_all(pdfs(1))))
+        await is_sent.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert cancelled == ["0.pdf"]
 
     async def test_overload_halves_what_is_in_flight(self, client: SignStash, service: MockedService) -> None:
         refused: set[str] = set()
@@ -429,6 +454,107 @@ class TestSources:
         assert closed == ["asynchronous", "plain"]
 
 
+class TestWaitingSources:
+    """Documents that arrive one by one: nothing waits for company while the service is idle."""
+
+    async def test_each_document_is_signed_while_the_source_waits_for_the_next(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        is_signed = asyncio.Event()
+
+        async def source() -> AsyncIterator[Document]:
+            for document in pdfs(3):
+                is_signed.clear()
+                yield document
+                await is_signed.wait()  # for ever, if the document waits for others
+
+        async with asyncio.timeout(10):
+            async for _ in client.sign_all(source()):
+                is_signed.set()
+
+        assert requests(service) == [["0.pdf"], ["1.pdf"], ["2.pdf"]]
+
+    async def test_batches_grow_while_the_service_is_busy(self, client: SignStash, service: MockedService) -> None:
+        is_sent = {"0.pdf": asyncio.Event(), "1.pdf": asyncio.Event()}
+        may_answer = asyncio.Event()
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            for name in is_sent.keys() & set(names_sent(request)):
+                is_sent[name].set()
+                await may_answer.wait()
+            return signed_answer(request)
+
+        async def source() -> AsyncIterator[Document]:
+            for document in pdfs(32):
+                yield document
+                if document.name in is_sent:
+                    await is_sent[document.name].wait()
+                await asyncio.sleep(0)
+            may_answer.set()
+
+        service.sign.mock(side_effect=answer)
+        await collect(client.sign_all(source(), linger=0))
+
+        assert sorted(len(names) for names in requests(service)) == [1, 1, 30]
+
+    @pytest.mark.parametrize(("linger", "together"), [(0.0, False), (60.0, True)])
+    async def test_documents_linger_for_others(
+        self, client: SignStash, service: MockedService, linger: float, together: bool
+    ) -> None:
+        async def source() -> AsyncIterator[Document]:
+            for document in pdfs(2):
+                yield document
+                for _ in range(100):
+                    await asyncio.sleep(0)
+
+        async with asyncio.timeout(10):
+            await collect(client.sign_all(source(), linger=linger))
+
+        assert sorted(requests(service)) == ([["0.pdf", "1.pdf"]] if together else [["0.pdf"], ["1.pdf"]])
+
+    @pytest.mark.parametrize("linger", [-1, float("inf"), float("nan"), True, "1"])
+    def test_a_linger_that_is_no_time_is_rejected(self, client: SignStash, linger: Any) -> None:
+        with pytest.raises(ConfigurationError, match="linger is"):
+            client.sign_all([], linger=linger)
+
+    async def test_a_queue_without_end_is_left_with_every_document_accounted_for(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        queue: asyncio.Queue[Document] = asyncio.Queue(maxsize=20)
+        closed = False
+        seen: list[Progress] = []
+
+        async def consume() -> AsyncIterator[Document]:
+            nonlocal closed
+            try:
+                while True:
+                    yield await queue.get()
+            finally:
+                closed = True
+
+        async def produce() -> None:
+            for number, document in enumerate(pdfs(1000)):
+                await queue.put(document)
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+
+        producing = asyncio.create_task(produce())
+        found: dict[str, Outcome] = {}
+        tasks = set[int]()
+        async with asyncio.timeout(30), aclosing(client.sign_all(consume(), progress=seen.append)) as outcomes:
+            async for outcome in outcomes:
+                found[outcome.document.name] = outcome
+                tasks.add(len(asyncio.all_tasks()))
+                if len(found) == 1000:
+                    break
+        await producing
+
+        assert all(outcome.ok for outcome in found.values())
+        assert closed
+        assert max(tasks) < 10
+        assert (seen[-1].signed, seen[-1].total) == (1000, None)
+
+
 class TestUnknownOutcomes:
     @pytest.fixture(autouse=True)
     def lost_once(self, service: MockedService) -> None:
@@ -439,7 +565,7 @@ class TestUnknownOutcomes:
 
         service.sign.mock(side_effect=first_is_lost)
 
-    async def test_set_aside(self, client: SignStash, service: MockedService) -> None:
+    async def test_held(self, client: SignStash, service: MockedService) -> None:
         found = await collect(client.sign_all(pdfs(4), batch_documents=2, in_flight=1))
 
         unknown = [outcome for outcome in found.values() if not outcome.ok]
@@ -457,7 +583,7 @@ class TestUnknownOutcomes:
         first, second = ([item["documentRequest"] for item in service.sent(call)["documents"]] for call in (0, 1))
         assert [item["externalReference"] for item in first] == [item["externalReference"] for item in second]
 
-    async def test_sent_again_and_refused_it_is_known_to_be_signed(
+    async def test_sent_again_and_rejected_nothing_proves_that_it_is_signed(
         self, client: SignStash, service: MockedService
     ) -> None:
         def went_through(request: httpx.Request) -> httpx.Response:
@@ -472,7 +598,8 @@ class TestUnknownOutcomes:
 
         assert found["1.pdf"].ok
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
-        assert "is signed" in str(found["0.pdf"].error)
+        assert "the reference is used" in str(found["0.pdf"].error)
+        assert "is signed, " not in str(found["0.pdf"].error), "nothing proves it"
         assert isinstance(found["0.pdf"].error.__cause__, DuplicateReferenceError)
 
     async def test_looked_up_and_fetched_or_sent_again(self, client: SignStash, service: MockedService) -> None:
@@ -494,7 +621,7 @@ class TestUnknownOutcomes:
         assert found["1.pdf"].ok
         assert requests(service) == [["0.pdf", "1.pdf"], ["1.pdf"]]
 
-    async def test_what_cannot_be_looked_up_is_set_aside(self, client: SignStash, service: MockedService) -> None:
+    async def test_what_cannot_be_looked_up_is_held(self, client: SignStash, service: MockedService) -> None:
         service.router.get(path__regex="withDocumentExternalReference").respond(403)
 
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="look_up"))
@@ -569,7 +696,7 @@ class TestUnknownOutcomes:
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
         assert question.call_count == AT_ONCE.attempts
 
-    async def test_lost_twice_is_set_aside(self, client: SignStash, service: MockedService) -> None:
+    async def test_lost_twice_is_held(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(side_effect=GATEWAY_TIMEOUT)
 
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
@@ -618,7 +745,7 @@ class TestSaving:
         assert service.sign.call_count == 0
 
     async def test_a_function_that_gives_no_path(self, client: SignStash, service: MockedService) -> None:
-        with pytest.raises(ConfigurationError, match="save_to gave None"):
+        with pytest.raises(ConfigurationError, match="save_to returned None"):
             await collect(client.sign_all(pdfs(1), save_to=lambda _: None))  # type: ignore[arg-type]
         assert service.sign.call_count == 0
 

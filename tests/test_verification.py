@@ -457,21 +457,21 @@ class TestInTheClient:
         async with self.client(sandbox) as client:
             assert (await client.sign(good)).name == "leave.bin"
             with pytest.raises(SignatureInvalidError, match="what the signature signs was changed") as raised:
-                await client.sign(bad, save_to=tmp_path / "signed.bin")
+                await client.sign(bad, save_to=tmp_path)
 
         assert list(tmp_path.iterdir()) == []
         assert b"forged!!" in raised.value.signed.content
         assert raised.value.problems
         assert raised.value.maybe_processed
 
-    async def test_in_a_run_it_is_set_aside_and_the_others_are_saved(
+    async def test_in_a_run_it_is_held_and_the_others_are_saved(
         self, sandbox: Sandbox, forged: None, tmp_path: Path
     ) -> None:
         with Journal(tmp_path / "journal") as journal:
             async with self.client(sandbox) as client:
                 run = client.sign_all(self.documents(), save_to=tmp_path / "signed", journal=journal)
                 outcomes = {outcome.document.name: outcome async for outcome in run}
-            (aside,) = journal.entries("set_aside")
+            (aside,) = journal.entries("held")
 
         assert outcomes["leave.bin"].ok
         assert isinstance(outcomes["forge.bin"].error, SignatureInvalidError)
@@ -493,7 +493,7 @@ class TestInTheClient:
             original.unlink()
             return read_batch(*arguments)
 
-        monkeypatch.setattr("signstash.client.read_batch", gone)
+        monkeypatch.setattr("signstash._signing.signer.read_batch", gone)
         async with self.client(sandbox) as verifying:
             with pytest.raises(SignatureInvalidError, match="No such file") as raised:
                 await verifying.sign(Document.binary(original))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import UnionType
-from typing import Any, Final, TypedDict, TypeVar, get_args
+from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
 
 import attrs
 
@@ -29,6 +29,16 @@ from .models import (
     VisibleSignatureLocationType,
     VisibleSignatureTemplateType,
 )
+
+UnknownOutcomes = Literal["hold", "look_up", "send_again"]
+"""What `SignStash.sign_all` does with documents whose request went out and whose response was lost.
+
+- `hold`: each gets an `OutcomeUnknownError` and is held for manual review.
+- `look_up`: each is looked up on the Integration Service by its reference, and its signed contents fetched; one that
+  the service does not know is sent again. If the service cannot be asked, the next run with the same journal asks.
+- `send_again`: they are sent again under the same references. The service rejects those whose references are used
+  (`DuplicateReferenceError`), so nothing is signed twice; but a proxy returns signed contents only once.
+"""
 
 Choice = TypeVar("Choice", bound=StrEnum)
 

@@ -206,4 +206,4 @@ class TestEnding:
         assert sandbox.signatures.total() - before == 500
         with Journal("j") as journal:
             assert len(journal.entries("signed")) == 500 - in_doubt
-            assert all("is signed, but the answer" in str(entry.reason) for entry in journal.entries("set_aside"))
+            assert all("the reference is used" in str(entry.reason) for entry in journal.entries("held"))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from signstash import ConfigurationError, Journal
-from signstash._content import files
+from signstash._content.files import TemporaryFile
 from signstash.sandbox import Fault, Sandbox
 from signstash.testing import MockSignStash
 from tests.command_line.conftest import Run
@@ -281,7 +281,7 @@ class TestWhatIsTold:
     def test_a_journal_that_fails_is_no_wrong_usage(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        record = Journal.record
+        record = Journal._record
 
         def full(self: Journal, entries: Any) -> None:
             entries = list(entries)
@@ -289,7 +289,7 @@ class TestWhatIsTold:
                 raise ConfigurationError("The journal cannot be used: disk full.", "Make room.")
             record(self, entries)
 
-        monkeypatch.setattr(Journal, "record", full)
+        monkeypatch.setattr(Journal, "_record", full)
 
         ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
 
@@ -340,12 +340,14 @@ class TestWhatIsTold:
         elsewhere.mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
 
-        def full_disk(contents: Any, target: Path, **options: Any) -> object:
-            if target.parent.name == "signed":
-                raise OSError(28, "No space left on device")
-            return files.place(contents, target, **options)
+        append = TemporaryFile.append
 
-        monkeypatch.setattr("signstash.results.place", full_disk)
+        def full_disk(file: TemporaryFile, blocks: Any) -> None:
+            if file.folder is not None and file.folder.name == "signed":
+                raise OSError(28, "No space left on device")
+            append(file, blocks)
+
+        monkeypatch.setattr(TemporaryFile, "append", full_disk)
 
         ended = run("sign", "invoices/FT_1.pdf", "-o", "signed")
 
@@ -408,17 +410,15 @@ class TestSignature:
 
 
 class TestJournal:
-    def test_what_was_set_aside_is_listed_sent_again_and_settled(
-        self, folder: Path, run: Run, sandbox: Sandbox
-    ) -> None:
+    def test_what_was_held_is_listed_sent_again_and_settled(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
         with failing(sandbox, Fault("reset_before", times=1)):
             run(*sign)
 
         listed = run("failed", "--journal", "j", "--json")
         references = [item["external_reference"] for item in listed.objects]
-        assert (listed.status, [item["status"] for item in listed.objects]) == (1, ["set_aside", "set_aside"])
-        assert all("answer was lost" in item["reason"] for item in listed.objects)
+        assert (listed.status, [item["status"] for item in listed.objects]) == (1, ["held", "held"])
+        assert all("response was lost" in item["reason"] for item in listed.objects)
 
         assert (
             run("failed", "retry", references[0], "--journal", "j").err
@@ -427,7 +427,7 @@ class TestJournal:
         assert run("failed", "settle", references[1], "--journal", "j").status == 0
         assert run(*sign).status == 0
         assert names_in("signed") == ["FT_1.pdf"]
-        assert run("failed", "--journal", "j").err == "Nothing is set aside, and nothing failed.\n"
+        assert run("failed", "--journal", "j").err == "Nothing is held, and nothing failed.\n"
 
     def test_twins_are_not_taken_for_each_other(self, folder: Path, run: Run) -> None:
         Path("invoices/2026").mkdir()
@@ -438,7 +438,7 @@ class TestJournal:
 
         assert (first.status, second.status) == (1, 1)
         assert "failed       invoices/2026/FT_1.pdf: " in second.out
-        assert "the journal knows another file of the same name and contents" in second.out
+        assert "is in this run twice" in second.out
         assert "\nsigned         0\nsigned before  2\nfailed         1\n" in second.out
 
     def test_one_that_is_in_doubt_says_nothing_of_another(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
@@ -489,7 +489,7 @@ class TestJournal:
 
         assert "Give their references, or --all." in run("failed", action, "--journal", "j").err
         assert run("failed", action, "x", "--all", "--journal", "j").status == 2
-        assert "'x' is not set aside" in run("failed", action, "x", "--journal", "j").err
+        assert "'x' is not held" in run("failed", action, "x", "--journal", "j").err
 
     def test_a_journal_that_is_not_there_is_not_made(self, folder: Path, run: Run) -> None:
         assert run("failed", "--journal", "j").status == 2

@@ -83,7 +83,7 @@ class Books:
 
 
 def kind(outcome: Outcome) -> str:
-    """Signed, set aside for a person, or failed."""
+    """Signed, held for a person, or failed."""
     if outcome.ok:
         return "s"
     return "a" if isinstance(outcome.error, OutcomeUnknownError) else "f"
@@ -117,7 +117,7 @@ class Figures:
     seconds: float
     given: int
     signed: int
-    set_aside: int
+    held: int
     failed: int
     most_often_signed: int
     runs: int
@@ -137,7 +137,7 @@ class Figures:
         return (
             f"{self.seconds:.0f} s, {self.runs} runs ({self.ended_early} ended early and were begun again), "
             f"{self.faults} faults\n"
-            f"{self.given} documents given = {self.signed} signed + {self.set_aside} set aside + {self.failed} failed; "
+            f"{self.given} documents given = {self.signed} signed + {self.held} held + {self.failed} failed; "
             f"none was signed more than {self.most_often_signed} time\n"
             f"memory: {self.samples[-1].memory:.1f} MiB, {self.growth('memory'):+.2f} MiB since the second quarter; "
             f"objects: {self.samples[-1].objects}, {self.growth('objects'):+.0f}\n"
@@ -169,7 +169,7 @@ async def soak(seconds: float, more_memory: float = MORE_MEMORY) -> Figures:
         seconds=time.monotonic() - started,
         given=len(books.entries),
         signed=books.count("s"),
-        set_aside=books.count("a"),
+        held=books.count("a"),
         failed=books.count("f"),
         most_often_signed=max(signed.values()),
         runs=runs,
@@ -184,7 +184,7 @@ async def soak(seconds: float, more_memory: float = MORE_MEMORY) -> Figures:
 
 
 def check(figures: Figures, books: Books, signed: Counter[str], more_memory: float) -> None:
-    assert figures.given == figures.signed + figures.set_aside + figures.failed, figures
+    assert figures.given == figures.signed + figures.held + figures.failed, figures
     assert figures.most_often_signed == 1, figures
     for number, entry in enumerate(books.entries):
         expected = {"s": (1,), "f": (0,), "a": (0, 1)}[chr(entry)]

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import attrs
 
-from .._content.sources import Contents, InMemory
-from .._errors.mapping import about, error_from_document
+from .._content.base64 import decode_base64
+from .._content.contents import Contents, InMemory
+from .._errors.mapping import ErrorContext, error_from_document
+from .._errors.parsing import operation_id_in
+from .._errors.unknown import missing_in_response, not_signed_yet
 from .._transport.signed_content import restore_base64
 from ..documents import Document
 from ..errors import (
     ErrorClasses,
-    OutcomeUnknownError,
+    SignatureInvalidError,
     SignStashError,
     UnexpectedAnswerError,
 )
 from ..models import DocumentResponse, SigningStatus, SignOperation
 from ..results import Outcome, SignedBatch, SignedDocument
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("signstash")
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What the generated models raise for values of a type that the definition does not know."""
@@ -87,17 +89,19 @@ class ResponseContext:
     @property
     def where(self) -> str:
         """Operation and client service, for a message."""
-        return about(self.client_service, (), self.operation_id)
+        return ErrorContext(client_service=self.client_service, operation_id=self.operation_id).origin
 
-    def taken(self, signed_content: object) -> Contents | None:
-        """The contents of a document, or None if there are none or they are not base64.
 
-        Args:
-            signed_content: What stands in the document.
-        """
-        text = signed_content if isinstance(signed_content, str) else ""
-        contents = self.contents[text] if text in self.contents else InMemory(_decoded(text))
-        return None if contents == InMemory(b"") else contents
+def _signed_contents(signed_content: object, contents: Mapping[str, Contents]) -> Contents | None:
+    """The contents of a document, or None if there are none or they are not base64.
+
+    Args:
+        signed_content: The field of the response: base64, or the mark of contents that were decoded already.
+        contents: Decoded contents by their marks.
+    """
+    text = signed_content if isinstance(signed_content, str) else ""
+    found = contents[text] if text in contents else InMemory(_decoded(text))
+    return None if found == InMemory(b"") else found
 
 
 def read_operation(fields: Mapping[str, Any]) -> SignOperation:
@@ -123,10 +127,10 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
         documents: The documents that were sent, by their external references, in order.
         answered: What is known of the answer.
     """
-    answered = attrs.evolve(answered, operation_id=_number(fields.get("id")))
+    answered = attrs.evolve(answered, operation_id=operation_id_in(fields.get("id")))
     expected = {item.get("signedContent") for item in _documents(fields) if isinstance(item.get("signedContent"), str)}
     if strays := {mark: contents for mark, contents in answered.contents.items() if mark not in expected}:
-        fields = restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
+        restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
     operation = read_operation({**fields, "documentList": [_without_content(item) for item in _documents(fields)]})
     received: dict[str, list[_Received]] = {}
     for item, details in zip(_documents(fields), operation.document_list or (), strict=True):
@@ -143,6 +147,53 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
     return SignedBatch(operation=operation, outcomes=tuple(outcomes))
 
 
+def verified(outcome: Outcome) -> Outcome:
+    """The same outcome, or an error if the signed document cannot be verified. Blocks: call it in a thread."""
+    signed = outcome.signed
+    if signed is None:
+        return outcome
+    try:
+        problems = signed._verify(outcome.document).problems
+    except SignStashError as error:  # the original was removed meanwhile
+        problems = (error.problem,)
+    if not problems:
+        return outcome
+    return Outcome(
+        outcome.document,
+        SignatureInvalidError(
+            f"Document {signed.name} ({signed.external_reference}) was returned, but {'; '.join(problems)}.",
+            "Do not use it. Inspect it (it is this error's `signed`), and contact the vendor's support.",
+            signed=signed,
+            problems=problems,
+        ),
+    )
+
+
+def read_signed_documents(fields: Mapping[str, Any], contents: Mapping[str, Contents]) -> list[SignedDocument]:
+    """The signed documents of an operation with contents.
+
+    Args:
+        fields: The response, a SignOperation.
+        contents: Decoded contents by their marks.
+
+    Raises:
+        ValueError: If a document is signed, but has no usable contents. The message says which.
+    """
+    found: list[SignedDocument] = []
+    for item in _documents(fields):
+        if item.get("signStatus") != SigningStatus.SIGNED or item.get("signError"):
+            continue
+        details = parse_leniently(DocumentResponse, _without_content(item))
+        name, reference = str(item.get("name") or ""), str(item.get("externalReference") or "")
+        content = _signed_contents(item.get("signedContent"), contents)
+        if content is None:
+            raise ValueError(f"has no usable contents of document {name} ({reference})")
+        found.append(
+            SignedDocument(content=content, name=name, external_reference=reference, operation_id=None, details=details)
+        )
+    return found
+
+
 @attrs.frozen
 class _Received:
     """A document of an answer: as it came, and as it was read."""
@@ -156,33 +207,27 @@ def _result(
 ) -> SignedDocument | SignStashError:
     which = f"Document {document.name} ({reference})"
     if not received:
-        return OutcomeUnknownError(
-            f"{which} is missing from the service's answer{answered.where}.",
-            "Look it up by its external reference before you send it again.",
-            external_references=(reference,),
-        )
+        return missing_in_response(which, answered.where, reference)
     if len(received) > 1:
         return _unusable(f"{which} is in it {len(received)} times", reference, answered)
     # From the answer itself: a value of an odd type must not pass as absent.
     fields = received[0].fields
     sign_error, sign_status = fields.get("signError") or None, fields.get("signStatus") or None
     if sign_status == SigningStatus.RECEIVED and sign_error is None:
-        return OutcomeUnknownError(
-            f"{which} was received, but is not signed yet{answered.where}.",
-            "Look it up by its external reference later, before you send it again.",
-            external_references=(reference,),
-        )
+        return not_signed_yet(which, answered.where, reference)
     if sign_status != SigningStatus.SIGNED or sign_error is not None:
         return error_from_document(
             None if sign_error is None else str(sign_error),
             None if sign_status is None else str(sign_status),
             document=document.name,
-            external_reference=reference,
-            operation_id=answered.operation_id,
-            client_service=answered.client_service,
-            error_classes=answered.error_classes,
+            context=ErrorContext(
+                client_service=answered.client_service,
+                external_references=(reference,),
+                operation_id=answered.operation_id,
+                error_classes=answered.error_classes,
+            ),
         )
-    contents = answered.taken(fields.get("signedContent"))
+    contents = _signed_contents(fields.get("signedContent"), answered.contents)
     if contents is None:
         return _unusable(f"{which} is signed, but its contents are missing or not base64", reference, answered)
     return SignedDocument(
@@ -213,17 +258,10 @@ def _without_content(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name != "signedContent"}
 
 
-def _number(value: object) -> int | None:
-    """An operation's number, also if it is written as text."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        value = int(value[:20])
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
-
-
 def _decoded(text: str) -> bytes:
-    """Decode base64 with or without line ends and padding; anything else is nothing."""
-    text = "".join(text.split()).rstrip("=")
+    """Decode base64 with or without line ends and padding; anything else gives nothing."""
+    letters = "".join(text.split()).rstrip("=")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        return decode_base64((letters + "=" * (-len(letters) % 4)).encode())
     except ValueError:
         return b""

@@ -38,7 +38,7 @@ class _Command:
 _COMMANDS: Final[Mapping[str, _Command]] = {
     "sign": _Command(".sign", "sign files and folders"),
     "check": _Command(".check", "check settings and connection; signs nothing"),
-    "failed": _Command(".failed", "list what a journal has set aside, send it again, or forget it"),
+    "failed": _Command(".failed", "list what a journal has held, send it again, or forget it"),
     "verify": _Command(".verify", "tell who signed files, when, and whether they are whole"),
     "sandbox": _Command("..sandbox.__main__", "serve a Sign'Stash on this machine, for tests"),
 }

@@ -17,12 +17,11 @@ from typing import Any, Final, Self, get_args
 
 import attrs
 
-from .._runs.plan import UnknownOutcomes
 from ..client import SignStash
 from ..documents import Document
-from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignStashError
+from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignedContent, SignStashError
 from ..journal import Entry, Journal, State
-from ..options import VisibleSignature
+from ..options import UnknownOutcomes, VisibleSignature
 from ..results import SignedDocument
 from ..retries import RetryPolicy
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED, complain
@@ -57,8 +56,8 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
     add("--force", action="store_true", help="replace what was signed before; originals never")
     add("--binary", action="store_true", help="sign what is neither PDF nor XML too, with CAdES")
     add("--journal", type=Path, metavar="FILE", help="record with which an ended run goes on")
-    add("--unknown", choices=get_args(UnknownOutcomes), default="set_aside", metavar="WHAT",
-        help="if an answer is lost: set_aside (as a rule), look_up, send_again")  # fmt: skip
+    add("--unknown", choices=get_args(UnknownOutcomes), default="hold", metavar="WHAT",
+        help="if an answer is lost: hold (default), look_up, send_again")  # fmt: skip
     add("--retries", choices=("batch", "interactive", "none"), default="batch", metavar="WHICH",
         help="batch (three times, a minute apart; as a rule), interactive (within seconds), none")  # fmt: skip
     add("--in-flight", type=int, default=2, metavar="N", help="requests at the same time (%(default)s)")
@@ -156,7 +155,7 @@ def _show_plan(files: Sequence[PlannedFile], given: argparse.Namespace) -> int:
     lines, refused = Lines(as_json=given.json), 0
     for file in files:
         status, remark = "planned", ""
-        if states.get(real_path(file.target)) in ("signed", "set_aside"):
+        if states.get(real_path(file.target)) in ("signed", "held"):
             status, remark = "passed_over", ": the journal knows it"
         elif file.target.exists() and not given.force:
             status, remark = "failed", ": it exists already (--force replaces it)"
@@ -299,7 +298,7 @@ class _Signing:
     def _left(self) -> list[PlannedFile]:
         """What an earlier run has not done with."""
         states = _states(self.journal)
-        return [file for file in self.files if states.get(real_path(file.target)) not in ("signed", "set_aside")]
+        return [file for file in self.files if states.get(real_path(file.target)) not in ("signed", "held")]
 
     async def _sign(self, client: SignStash, display: Display, interruption: _Interruption) -> None:
         outcomes = client.sign_all(
@@ -316,7 +315,12 @@ class _Signing:
                 result = outcome.result
                 if isinstance(result, DocumentNotSavedError) and result.signed is not None:
                     result = await _saved_elsewhere(result, result.signed)
-                self._tell(display, self._sent.pop(outcome.document), result)
+                file = self._sent.pop(outcome.document)
+                if outcome.ok and outcome.signed_before:
+                    self._told.add(file)
+                    self._counts["signed_before"] += 1
+                else:
+                    self._tell(display, file, result)
 
     def _documents(self, display: Display, interruption: _Interruption) -> Iterator[Document]:
         for file in self.files:
@@ -361,7 +365,7 @@ class _Signing:
                 state = elsewhere.get(file.path.name)
             if state == "signed":
                 self._counts["signed_before"] += 1
-            elif state == "set_aside" or (file in begun and (self.journal is None or state == "sent")):
+            elif state == "held" or (file in begun and (self.journal is None or state == "sent")):
                 self._counts["in_doubt"] += 1
             elif complete:
                 self._tell(display, file, _twin(file))
@@ -403,7 +407,7 @@ def _twin(file: PlannedFile) -> SignStashError:
     )
 
 
-async def _saved_elsewhere(error: DocumentNotSavedError, signed: SignedDocument) -> SignStashError:
+async def _saved_elsewhere(error: DocumentNotSavedError, signed: SignedContent) -> SignStashError:
     """Save what cannot be saved in its place, so that it does not end with the process."""
     rescued = Path(tempfile.mkdtemp(prefix="signstash-")) / signed.name
     try:

@@ -1,0 +1,155 @@
+"""Words every unknown outcome: a document was sent, and nothing proves whether it is signed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from ..errors import ConnectionFailedError, DuplicateReferenceError, OutcomeUnknownError, SignStashError
+from .mapping import ErrorContext
+
+
+def response_lost(problem: str, context: ErrorContext) -> OutcomeUnknownError:
+    """The request was sent, and its response was lost.
+
+    Args:
+        problem: What happened, as a sentence without its full stop.
+        context: The call.
+    """
+    references = context.external_references
+    return OutcomeUnknownError(
+        context.sentence(problem),
+        _AFTER_SIGNING if references else "Check the result; repeat only if the request is idempotent.",
+        external_references=references,
+    )
+
+
+def reading_took_too_long(deadline: float, references: Sequence[str]) -> ConnectionFailedError:
+    """The documents were not read within the call's deadline, in seconds: nothing was sent."""
+    return ConnectionFailedError(
+        ErrorContext(external_references=references).sentence(
+            f"Reading took longer than the deadline of {deadline:g} s"
+        ),
+        "Nothing was sent: give a longer `deadline`, or read from a faster disk.",
+        external_references=references,
+    )
+
+
+def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
+    """The note on a cancellation, which is the cause of the `TimeoutError` of `asyncio.timeout`."""
+    if maybe_processed:
+        text = str(response_lost("The call was cancelled after its request was sent", context))
+    else:
+        text = f"{context.sentence('The call was cancelled')} Nothing was processed."
+    references = ", ".join(context.external_references)
+    return f"signstash: {text}{f' External references: {references}.' if references else ''}"
+
+
+def missing_in_response(document: str, where: str, reference: str) -> OutcomeUnknownError:
+    """The response does not mention the document.
+
+    Args:
+        document: Name and reference of the document.
+        where: Operation and client service, for the message.
+        reference: External reference of the document.
+    """
+    return OutcomeUnknownError(
+        f"{document} is missing from the service's response{where}.",
+        "Look it up by its external reference before you send it again.",
+        external_references=(reference,),
+    )
+
+
+def not_signed_yet(document: str, where: str, reference: str) -> OutcomeUnknownError:
+    """The service received the document and has not signed it yet; the arguments are those of `missing_in_response`."""
+    return OutcomeUnknownError(
+        f"{document} was received, but is not signed yet{where}.",
+        "Look it up by its external reference later, before you send it again.",
+        external_references=(reference,),
+    )
+
+
+def sent_by_an_earlier_run(reference: str) -> OutcomeUnknownError:
+    """A journal knows that the document was sent, and no more."""
+    return OutcomeUnknownError(
+        "An earlier run sent it and ended before its response was recorded.",
+        "Look it up by its external reference.",
+        external_references=(reference,),
+    )
+
+
+def held_for_review(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
+    """Nothing that the SDK may do by itself settles the outcome.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        cause: How its response was lost.
+    """
+    error = OutcomeUnknownError(
+        f"Whether document {name} ({reference}) is signed is not known: {cause.problem}",
+        "Look it up by its external reference on the Integration Service, or send it again under the same one: if it "
+        "is signed, the service rejects it (DuplicateReferenceError).",
+        external_references=(reference,),
+    )
+    error.__cause__ = cause
+    return error
+
+
+def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknownError:
+    """A journal holds the document for review since an earlier run.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        reason: Why it is held, as the journal records it.
+    """
+    return OutcomeUnknownError(
+        f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}",
+        "Decide with `signstash failed`, or with `requeue`, `settle` or `drop` of the journal.",
+        external_references=(reference,),
+    )
+
+
+def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
+    """The response was lost, and sent again the document was rejected because its reference is used.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        cause: The rejection.
+    """
+    error = OutcomeUnknownError(
+        f"Document {name} ({reference}) was sent and its response was lost; sent again, the service says that the "
+        "reference is used. It was probably signed by the first request, which nothing proves.",
+        "Look it up by its external reference on the Integration Service. A proxy returns its contents only once: "
+        "there, check in the backoffice whether it is signed.",
+        external_references=(reference,),
+    )
+    error.__cause__ = cause
+    return error
+
+
+def reference_used_by_failure(name: str, reference: str, error: DuplicateReferenceError) -> DuplicateReferenceError:
+    """The reference is the caller's own, and an earlier attempt under it failed.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        error: The rejection.
+    """
+    changed = copy.copy(error)
+    changed.problem = (
+        f"Document {name}: its external reference {reference!r} was used before, probably by the earlier attempt that "
+        "failed; nothing was signed."
+    )
+    changed.hint = "Give the document another external_reference, and sign it again."
+    changed.__cause__ = error
+    return changed
+
+
+_AFTER_SIGNING = (
+    "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, send "
+    "the same Document objects again: if the first request went through they are rejected (DuplicateReferenceError), "
+    "and nothing is signed twice."
+)

@@ -1,0 +1,260 @@
+"""Sends one batch, and decides what becomes of each of its documents."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure
+from .._signing.request import index_by_reference
+from .._signing.signer import RequestOptions, Signer
+from .._transport.endpoints import Call
+from .._transport.exchange import Delivery, ServiceResponse
+from .._transport.tracing import call_span
+from ..errors import (
+    AuthenticationError,
+    CertificateNotProvisionedError,
+    ClientServiceInactiveError,
+    ConfigurationError,
+    DocumentNotSignedError,
+    DuplicateReferenceError,
+    RateLimitedError,
+    SignStashError,
+)
+from ..options import UnknownOutcomes
+from ..results import Outcome
+from ..retries import Retries, RetryPolicy
+from .concurrency import ConcurrencyLimiter
+from .ledger import RunLedger
+from .plan import Batch, BatchResult, PlannedDocument
+
+logger: Final = logging.getLogger("signstash")
+
+Result = TypeVar("Result")
+
+FAULTS_OF_ALL: Final = (
+    ConfigurationError,
+    AuthenticationError,
+    ClientServiceInactiveError,
+    CertificateNotProvisionedError,
+)
+"""Errors that every other document would meet too, so they end a run."""
+
+USUAL_SIZE: Final = 200_000
+"""Bytes of a usual document (vendor's figure); a longer one may take longer without the service being overloaded."""
+
+GIVE_UP_AFTER: Final = 3
+"""Requests in a row that may fail because the service is away, all their retries included, until the run ends."""
+
+LOSE_NO_MORE_AFTER: Final = 5
+"""Requests in a row that may fail or lose their response, until the run ends: each puts its documents at risk."""
+
+
+class _NotSentError(Exception):
+    """The run ended before a request was sent."""
+
+
+@attrs.define(kw_only=True)
+class BatchProcessor:
+    """Processes the batches of one run.
+
+    Attributes:
+        signer: Signs documents.
+        options: What is asked for all documents.
+        ledger: Keeps the records of the run.
+        retry_policy: How often requests are tried.
+        unknown_outcomes: What happens to documents whose response was lost.
+        limiter: Limits the requests in flight.
+        clock: Monotonic clock, in seconds.
+        fault: What ended the run, or None.
+        requests: Requests that were answered or failed.
+        content_bytes: Bytes of the documents that are done.
+    """
+
+    signer: Signer
+    options: RequestOptions
+    ledger: RunLedger
+    retry_policy: RetryPolicy
+    unknown_outcomes: UnknownOutcomes
+    limiter: ConcurrencyLimiter
+    clock: Callable[[], float] = time.monotonic
+    fault: BaseException | None = attrs.field(init=False, default=None)
+    requests: int = attrs.field(init=False, default=0)
+    content_bytes: int = attrs.field(init=False, default=0)
+    _retries: Retries = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda self: Retries(policy=self.retry_policy, sleep=self._pause), takes_self=True),
+    )
+    _ended: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
+    _failures_in_a_row: int = attrs.field(init=False, default=0)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._ended.is_set()
+
+    def end(self, fault: BaseException | None = None) -> None:
+        """Send nothing more; what is in flight is awaited. Only the first fault counts."""
+        self.fault = self.fault or fault
+        self._ended.set()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before another try, but not longer than the run goes on."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+
+    async def process(self, batch: Batch) -> tuple[list[Outcome], Sequence[Batch]]:
+        """Send a batch, or look it up, and record what came of it.
+
+        Returns:
+            The outcomes that are known, and the batches that are to follow.
+        """
+        result = await self._result(batch)
+        maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
+        unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
+        recording = self.ledger.done(result.outcomes, unresolved=result.unresolved, unsent=unsent)
+        outcomes, fault = await _completed(recording)
+        if fault is not None:
+            self.end(fault)
+        self.content_bytes += sum(item.size for item in result.outcomes)
+        return outcomes, result.next
+
+    async def _result(self, batch: Batch) -> BatchResult:
+        if self.has_ended:
+            return self.unresolved(batch)
+        if batch.lost is not None and self.unknown_outcomes == "hold" and not batch.items[0].requeued:
+            return BatchResult({item: _held(item, batch.lost) for item in batch.items})
+        return await (self._looked_up(batch, batch.items[0]) if batch.look_up else self._sent(batch))
+
+    def unresolved(self, batch: Batch) -> BatchResult:
+        """What is known of documents when the run ends before the service says anything about them."""
+        if batch.lost is None:
+            return BatchResult()
+        return BatchResult({item: _held(item, batch.lost) for item in batch.items}, unresolved=batch.items)
+
+    async def _sent(self, batch: Batch) -> BatchResult:
+        try:
+            outcomes = await self._outcomes(batch)
+        except _NotSentError:
+            return self.unresolved(batch)
+        except FAULTS_OF_ALL as error:
+            self.end(error)
+            return self.unresolved(batch)
+        except SignStashError as error:
+            return self._failed(batch, error)
+        self._failures_in_a_row = 0
+        certificate_faults = [item.error for item in outcomes if isinstance(item.error, CertificateNotProvisionedError)]
+        if len(certificate_faults) == len(outcomes):
+            self.end(certificate_faults[0])
+        return BatchResult(dict(zip(batch.items, outcomes, strict=True)))
+
+    async def _outcomes(self, batch: Batch) -> Sequence[Outcome]:
+        items = batch.items
+        documents = index_by_reference([item.document for item in items], self.signer.client_service)
+        with call_span("sign", documents):
+            call = await self.signer.prepare(documents, self.options, items[0].folder)
+            response = await self._retries.run(lambda: self._transmit(batch, call))
+            signed = await self.signer.read(response, documents)
+        for item, outcome in zip(items, signed.outcomes, strict=True):
+            if isinstance(outcome.error, DocumentNotSignedError):
+                item.given._note_failure(item.reference)
+        return [Outcome(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
+
+    async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:
+        async with self.limiter.slot():
+            if self.has_ended:
+                raise _NotSentError
+            delivery = Delivery()
+            began = self.clock()
+            try:
+                await _completed(self.ledger.sending(batch.items))
+                began = self.clock()
+                response = await self.signer.send(call, delivery)
+            except (SignStashError, asyncio.CancelledError) as error:
+                if isinstance(error, RateLimitedError):
+                    self.limiter.overloaded()
+                if isinstance(error, SignStashError):
+                    unsent = error.retryable and not error.maybe_processed
+                else:
+                    unsent = not delivery.handed_over
+                if unsent and batch.lost is None:
+                    await _completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
+                raise
+            finally:
+                self.requests += 1
+            self.limiter.record_latency(
+                (self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in batch.items)
+            )
+            return response
+
+    def _failed(self, batch: Batch, error: SignStashError) -> BatchResult:
+        """What becomes of the documents of a request that failed as a whole."""
+        if error.maybe_processed:
+            self._count_failure(error)
+            if self.unknown_outcomes == "hold" or batch.lost is not None:
+                return BatchResult({item: _held(item, error) for item in batch.items})
+            if self.unknown_outcomes == "send_again":
+                return BatchResult(next=[Batch(batch.items, error)])
+            return BatchResult(next=[Batch([item], error, look_up=True) for item in batch.items])
+        if error.retryable:
+            self._count_failure(error)
+            if batch.lost is not None:
+                return self.unresolved(batch)
+            return BatchResult({item: Outcome(item.given, error.copy_for_raise()) for item in batch.items})
+        if len(batch.items) > 1:
+            # One document is at fault: halving finds it, and the others get signed.
+            logger.debug("a request with %d documents was rejected, splitting it: %s", len(batch.items), error)
+            middle = len(batch.items) // 2
+            halves = batch.items[:middle], batch.items[middle:]
+            return BatchResult(next=[Batch(half, batch.lost) for half in halves])
+        (item,) = batch.items
+        if batch.lost is None:
+            if isinstance(error, DuplicateReferenceError) and item.failed_before:
+                error = reference_used_by_failure(item.given.name, item.reference, error)
+            return BatchResult({item: Outcome(item.given, error)})
+        if isinstance(error, DuplicateReferenceError):
+            return BatchResult({item: Outcome(item.given, reference_used(item.given.name, item.reference, error))})
+        return BatchResult({item: _held(item, batch.lost)})  # this rejection says nothing about the earlier request
+
+    async def _looked_up(self, batch: Batch, item: PlannedDocument) -> BatchResult:
+        try:
+            with call_span("look_up", [item.reference]):
+                outcome = await self._retries.run(lambda: self.signer.look_up(item.reference, item.given, item.folder))
+        except SignStashError as error:
+            logger.warning("document %s could not be looked up: %s", item.reference, error)
+            if isinstance(error, FAULTS_OF_ALL):
+                self.end(error)
+            elif error.retryable:
+                self._count_failure(error)
+            else:
+                return BatchResult({item: _held(item, batch.lost or error)})
+            return self.unresolved(batch)
+        self._failures_in_a_row = 0
+        return BatchResult({item: outcome}) if outcome is not None else BatchResult(next=[Batch([item], batch.lost)])
+
+    def _count_failure(self, error: SignStashError) -> None:
+        """When one request after another fails, the service is away: no more documents are put at risk."""
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= (LOSE_NO_MORE_AFTER if error.maybe_processed else GIVE_UP_AFTER):
+            self.end(error)
+
+
+def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:
+    return Outcome(item.given, held_for_review(item.given.name, item.reference, cause))
+
+
+async def _completed(work: Coroutine[Any, Any, Result]) -> Result:
+    """Await what must not stay half done: if it is cancelled, it is waited for all the same."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,0 +1,115 @@
+"""Reads documents from their source, no further ahead than they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Sized
+from typing import Final
+
+from .._content.snapshots import snapshot
+from ..documents import Document, require_document
+
+LONGEST_HOLD: Final = 0.005
+"""Seconds for which a source that is not asynchronous may hold the event loop before others get their turn."""
+
+
+class DocumentReader:
+    """Reads documents ahead in a task of its own, so that a source that waits holds up nothing else.
+
+    Args:
+        source: Where documents come from.
+        changed: Is set when there is something new to know.
+
+    Attributes:
+        total: How many documents there are, if the source has a length.
+        is_waiting: Whether the source has nothing ready.
+        is_exhausted: Whether there is nothing more to come.
+        fault: What the source raised, or None.
+    """
+
+    def __init__(self, source: Iterable[Document] | AsyncIterable[Document], changed: asyncio.Event) -> None:
+        self.total = len(source) if isinstance(source, Sized) else None
+        self.is_waiting = False
+        self.is_exhausted = False
+        self.fault: BaseException | None = None
+        self._changed = changed
+        self._wanted = asyncio.Event()
+        self._documents: list[Document] = []
+        self._places = self._room = 0
+        self._is_stopped = False
+        self._task = asyncio.create_task(self._read(source))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was read is taken."""
+        return not self._documents
+
+    def want(self, *, documents: int, content_bytes: int) -> None:
+        """Read ahead until there are so many documents, or so many bytes of them are in memory."""
+        self._places, self._room = documents - len(self._documents), content_bytes
+        if self._places > 0 and self._room > 0:
+            self._wanted.set()
+
+    def take(self) -> list[Document]:
+        """What was read since the last time."""
+        taken, self._documents = self._documents, []
+        return taken
+
+    async def stop(self) -> None:
+        """Read nothing more, and close the source."""
+        self._is_stopped = True
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _read(self, source: Iterable[Document] | AsyncIterable[Document]) -> None:
+        try:
+            await (self._read_asynchronous(source) if isinstance(source, AsyncIterable) else self._read_plain(source))
+        except BaseException as error:
+            if self._is_stopped and isinstance(error, asyncio.CancelledError):
+                raise
+            self.fault = error  # whatever it is: documents that are in flight must not be lost by it
+        finally:
+            self.is_exhausted = True
+            self.is_waiting = False
+            self._changed.set()
+
+    async def _read_asynchronous(self, source: AsyncIterable[Document]) -> None:
+        async with contextlib.aclosing(source) if isinstance(source, AsyncGenerator) else contextlib.nullcontext():
+            documents = aiter(source)
+            while True:
+                await self._is_wanted()
+                self.is_waiting = True
+                self._changed.set()
+                try:
+                    document = await anext(documents)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    self.is_waiting = False
+                self._add(document)
+
+    async def _read_plain(self, source: Iterable[Document]) -> None:
+        with contextlib.closing(source) if isinstance(source, Generator) else contextlib.nullcontext():
+            await self._is_wanted()
+            until = time.monotonic() + LONGEST_HOLD
+            for document in source:
+                self._add(document)
+                if time.monotonic() > until:
+                    await asyncio.sleep(0)
+                    until = time.monotonic() + LONGEST_HOLD
+                await self._is_wanted()
+
+    async def _is_wanted(self) -> None:
+        while self._places <= 0 or self._room <= 0:
+            self._wanted.clear()
+            await self._wanted.wait()
+
+    def _add(self, document: Document) -> None:
+        require_document(document)
+        self._documents.append(document)
+        self._places -= 1
+        if document.in_memory:
+            self._room -= document._read_with(snapshot).size
+        self._changed.set()
