@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import models as models
+    from ._runs.batching import Batching as Batching
     from .auth import TokenAuth as TokenAuth
     from .client import SignStash as SignStash
     from .documents import Document as Document
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 else:
     # Imported on first use: the pytest plugin, and an application that only catches errors, load no client.
     _MODULES = {
+        "Batching": "_runs.batching",
         "Document": "documents",
         "Journal": "journal",
         "Outcome": "results",
