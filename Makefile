@@ -78,6 +78,7 @@ fuzz-sandbox: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.auth
 	$(BIN)/python -m tests.benchmarks.runs
+	$(BIN)/python -m tests.benchmarks.batching
 	$(BIN)/python -m tests.benchmarks.payloads
 	$(BIN)/python -m tests.benchmarks.sandbox
 
