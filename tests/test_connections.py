@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 import trustme
@@ -335,23 +336,26 @@ class TestCancellation:
             assert (await other).content == b"signed:" + PDF
             assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
 
-    async def test_connections_that_are_lost_by_cancelled_calls_do_not_use_up_the_pool(self) -> None:
-        accepted = asyncio.Event()
+    async def test_calls_that_are_cancelled_as_they_connect_do_not_use_up_the_pool(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect = anyio.connect_tcp
 
-        async def never_responds(connection: Connection) -> None:
-            accepted.set()
-            await connection.head()
+        async def cancelled_meanwhile(*arguments: Any, **options: Any) -> Any:
+            stream = await connect(*arguments, **options)
+            calling = asyncio.current_task()
+            assert calling is not None
+            calling.cancel()
+            return stream
 
-        async with FaultServer(never_responds) as server, client_of(server.url) as given:
+        async with FaultServer(answers_for_ever) as server, client_of(server.url) as given:
             options: Any = {"auth": given._exchange.auth, "timeout": httpx.Timeout(5.0, pool=0.5)}
             async with SignStash(server.url, CLIENT_ID, **options) as client:
-                for _ in range(120):  # more than the 100 connections of a pool
-                    accepted.clear()
-                    call = asyncio.create_task(client.get_status(7))
-                    await accepted.wait()
-                    call.cancel()
-                    await asyncio.wait([call])
-                server._scripts = (answers_for_ever,)
+                with monkeypatch.context() as patched:
+                    patched.setattr(anyio, "connect_tcp", cancelled_meanwhile)
+                    for _ in range(120):  # more than the 100 connections of a pool
+                        with pytest.raises(asyncio.CancelledError):
+                            await asyncio.create_task(client.get_status(7))
 
                 assert (await client.get_status(7)).status == "EXECUTED"
 

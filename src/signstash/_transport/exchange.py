@@ -173,14 +173,19 @@ class Exchange:
         in_flight = InFlightCall(asyncio.timeout_at(deadline.at), asyncio.get_running_loop().create_future())
         self._in_flight.add(in_flight)
         try:
-            return await self._send(pool.client, call, context, in_flight)
+            return await self._send(pool.client, call, context, in_flight, delivery or Delivery())
         finally:
             self._in_flight.discard(in_flight)
             self.clients.release(pool, cancelled=in_flight.cancelled)
             in_flight.left.set_result(None)
 
     async def _send(
-        self, client: httpx.AsyncClient, call: Call, context: ErrorContext, in_flight: InFlightCall
+        self,
+        client: httpx.AsyncClient,
+        call: Call,
+        context: ErrorContext,
+        in_flight: InFlightCall,
+        delivery: Delivery,
     ) -> ServiceResponse:
         request, body = await self._request(client, call)
         note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
@@ -188,8 +193,7 @@ class Exchange:
         try:
             response = await self._response(client, request, body, call, context, in_flight)
         except BaseException as error:
-            if delivery is not None:
-                delivery.handed_over = body.handed_over
+            delivery.handed_over = body.handed_over
             log(type(error).__name__, call.operation_id)
             if isinstance(error, asyncio.CancelledError):
                 error.add_note(cancelled(context, maybe_processed=body.handed_over and call.changes_state))
