@@ -146,7 +146,7 @@ class TestTheSdist:
 
 class TestDependencies:
     def test_the_core_needs_two(self) -> None:
-        assert sorted(Requirement(text).name for text in PROJECT["dependencies"]) == ["attrs", "httpx"]
+        assert sorted(Requirement(text).name for text in PROJECT["dependencies"]) == ["attrs", "httpx", "sniffio"]
 
     @pytest.mark.parametrize("extra", PROJECT["optional-dependencies"])
     def test_bounds_are_lower_bounds(self, extra: str) -> None:

@@ -209,7 +209,7 @@ class SignStash(IntegrationQueries):
         """
         if self._is_view:
             return
-        self._exchange.clients.refuse_further_use()
+        self._exchange.clients.close()
         if self._own_auth is not None:
             await self._own_auth.aclose()
         await self._exchange.aclose()
