@@ -7,7 +7,6 @@ import copy
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
@@ -325,12 +324,9 @@ class SignStash(IntegrationQueries):
         options = RequestOptions.of(description, preservation, external_reference)
         sent = index_by_reference(list(require_iterable(documents)), self._client_service)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
-        targets: list[Path] = []
         deadline = Deadline.after(self._exchange.deadline)
         with call_span("sign", sent):
-            if files is not None:
-                targets = await asyncio.to_thread(lambda: [files.claim(document) for document in sent.values()])
-            call = await self._signer.prepare(sent, options, targets[0].parent if targets else None, deadline)
+            call = await self._signer.prepare(sent, options, files=files, deadline=deadline)
             try:
                 response = await self._send(call, deadline)
             except DuplicateReferenceError as error:
@@ -338,7 +334,7 @@ class SignStash(IntegrationQueries):
             batch = await self._signer.read(response, sent)
         if files is None:
             return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, targets))
+        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
 
     def sign_all(
         self,
