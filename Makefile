@@ -10,7 +10,7 @@ FAULTS := tests/test_faults.py tests/test_connections.py tests/test_sandbox_inte
 DOCUMENTED := signstash $(addprefix signstash.,integration errors options settings results journal retries \
 	testing testing.scenarios sandbox verification)
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-faults soak fuzz fuzz-sandbox bench audit docs lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults soak fuzz fuzz-sandbox bench audit docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -58,6 +58,10 @@ prove-package: $(INSTALLED)
 # Slow: kills a run of 500 documents twenty times, goes on with it each time, and balances the books.
 prove-kills: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.kills
+
+# Slow: kills `signstash watch` twenty times while 500 files are dropped, and balances the books.
+prove-watch: $(INSTALLED)
+	$(BIN)/python -m tests.proofs.watch_kills
 
 # Slow: signs 2,000 documents against a service that fails in every way, and balances the books.
 prove-faults: $(INSTALLED)
