@@ -287,8 +287,8 @@ async def test_a_service_that_is_not_there(signstash_sandbox: Sandbox) -> None:
 
 
 async def sign_what_failed_again(client: SignStash) -> Any:
-    bad, good = invoice("bad.pdf"), invoice("good.pdf")
-    request = bad.reference("request")
+    bad, good = (invoice(f"{name}.pdf", external_reference=name) for name in ("bad", "good"))
+    request = "request"
     first = await facts(client.sign_batch([bad, good], external_reference=request))
     return [
         first,
@@ -299,8 +299,7 @@ async def sign_what_failed_again(client: SignStash) -> Any:
 
 
 async def sign_again_what_failed_alone(client: SignStash) -> Any:
-    bad = invoice("bad.pdf")
-    request = bad.reference("request")
+    bad, request = invoice("bad.pdf", external_reference="bad"), "request"
     return [await facts(client.sign(bad, external_reference=request)) for _ in range(2)]
 
 

@@ -19,8 +19,8 @@ _ASSUMPTIONS: Final = (
     "A visible signature that is not within its page, or a picture larger than its area, is 2.2.1 with HTTP status "
     "500. In a request with other documents, only the document outside its page is not signed.",
     "A document that can never be signed gets ERROR_SIGNING without a signError, and a causeMessage with the reason.",
-    "PDFs encrypted with an empty user password are signed. The header of a PDF may be anywhere in its first 1024 bytes; "
-    "what precedes it is left out.",
+    "PDFs encrypted with an empty user password are signed. The header of a PDF may be anywhere in its first 1024 "
+    "bytes; what precedes it is left out.",
     "Canonicalization is exclusive unless requested otherwise. XPATH means not(ancestor-or-self::ds:Signature), and "
     "XPATH2_FILTER subtracts /descendant::ds:Signature.",
     "At most 1000 documents in a request, 4000 characters in a name or reference, 1 GiB in a body; more is 0.0.4, "
