@@ -35,8 +35,8 @@ from signstash import (
     SignStash,
     VisibleSignature,
 )
-from signstash._generated.types import UNSET
 from signstash.models import (
+    UNSET,
     AdvancedSignatureInfo,
     CanonicalTransform,
     SignatureInfo,

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import attrs
 import httpx
 
-from .._generated.types import Unset
 from ..models import (
     PreservationInfo,
     SignatureInfo,
@@ -19,6 +18,7 @@ from ..models import (
     SigningError,
     SignRequestBase64Document,
     SignRequestDocument,
+    Unset,
 )
 from ..settings import Upload
 

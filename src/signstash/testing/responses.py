@@ -13,8 +13,8 @@ import attrs
 import httpx
 
 from .._errors.codes import ERROR_CODES
-from .._generated.types import UNSET
 from ..models import (
+    UNSET,
     Company,
     ContentType,
     DocumentResponse,
