@@ -218,7 +218,7 @@ def _fault_from_form(form: FormData) -> Fault:
 
 def _asset(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
     async def asset(_: Request) -> Response:
-        return Response(files(__package__).joinpath(name).read_bytes(), media_type=media_type)
+        return Response(files("signstash.sandbox").joinpath(name).read_bytes(), media_type=media_type)
 
     return asset
 

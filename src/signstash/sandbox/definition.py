@@ -35,7 +35,7 @@ def load_maintained_definition() -> dict[str, Any]:
 
 
 def _load(name: str) -> dict[str, Any]:
-    packaged = files(__package__).joinpath(name)
+    packaged = files("signstash.sandbox").joinpath(name)
     text = packaged.read_text("utf-8") if packaged.is_file() else (_CHECKOUT / name).read_text("utf-8")
     definition: dict[str, Any] = json.loads(text)
     return definition

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
-from asn1crypto import cms, pem, x509 as asn1_x509
+from asn1crypto import cms, x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import async_validate_cms_signature, async_validate_pdf_signature
@@ -45,7 +46,8 @@ async def check_signature(signed: bytes, root_certificate: bytes) -> Sequence[tu
 
 
 def _trust(root_certificate: bytes) -> ValidationContext:
-    root = asn1_x509.Certificate.load(pem.unarmor(root_certificate)[2])
+    der = x509.load_pem_x509_certificate(root_certificate).public_bytes(Encoding.DER)
+    root = asn1_x509.Certificate.load(der)
     return ValidationContext(trust_roots=[root], allow_fetching=False)
 
 

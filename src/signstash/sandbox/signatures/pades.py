@@ -88,7 +88,8 @@ def _signature_field(visible: VisibleSignatureInfo | None, writer: PdfWriter, co
         is_empty, reference = empty.get(visible.location_value, (False, None))
         if not is_empty or reference is None:
             raise CannotSignError(f"the document has no unsigned signature field {visible.location_value!r}")
-        rotation = page_view(reference.get_object().get("/P")).rotation
+        field: Any = reference.get_object()
+        rotation = page_view(field.get("/P")).rotation
         return _Field(visible.location_value, rotation=rotation, exists=True)
     if visible.location_type == VisibleSignatureLocationType.PLACEHOLDER:
         from .placeholder import find_word  # loads PDFium, which is rarely needed

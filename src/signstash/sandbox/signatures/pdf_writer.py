@@ -83,7 +83,8 @@ def _highest_number(reader: PdfFileReader, content: bytes) -> int:
     """The highest object number that a PDF defines or refers to, whatever its trailer says."""
     numbers = {1}
     with contextlib.suppress(KeyError, TypeError, ValueError, PdfReadError):
-        numbers.add(int(reader.trailer["/Size"]) - 1)
+        size: Any = reader.trailer["/Size"]
+        numbers.add(int(size) - 1)
     for revision in range(reader.xrefs.total_revisions):
         numbers.update(ref.idnum for ref in reader.xrefs.explicit_refs_in_revision(revision))
         numbers.update(ref.idnum for ref in reader.xrefs.refs_freed_in_revision(revision))
