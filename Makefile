@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 # What is tested with clients of httpx2, too.
-FAULTS := tests/test_faults.py tests/test_connections.py tests/test_sandbox_integration.py
+FAULTS := tests/test_faults.py tests/test_connections.py tests/sandbox/test_integration_service.py
 
 # The modules with what users meet: what is exported, what that mentions, and from where it has its methods.
 DOCUMENTED := signstash $(addprefix signstash.,integration errors options settings results journal retries \
@@ -77,7 +77,7 @@ fuzz: $(INSTALLED)
 
 # Slow: two thousand made-up requests for each of the sandbox's operations.
 fuzz-sandbox: $(INSTALLED)
-	SIGNSTASH_SANDBOX_EXAMPLES=2000 $(BIN)/python -m pytest -q --timeout 3600 tests/test_sandbox_fuzz.py
+	SIGNSTASH_SANDBOX_EXAMPLES=2000 $(BIN)/python -m pytest -q --timeout 3600 tests/sandbox/test_fuzz.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.auth

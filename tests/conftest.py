@@ -143,7 +143,7 @@ class MockedService:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "signstash_sandbox" in getattr(item, "fixturenames", ()):
+        if "signstash_sandbox_server" in getattr(item, "fixturenames", ()):
             item.add_marker("sandbox")
 
 
@@ -171,8 +171,8 @@ async def client(service: MockedService) -> AsyncIterator[SignStash]:
 
 
 @pytest.fixture(scope="session")
-def sandbox(signstash_sandbox: Sandbox) -> Sandbox:
-    return signstash_sandbox
+def sandbox(signstash_sandbox_server: Sandbox) -> Sandbox:
+    return signstash_sandbox_server
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ class TestCommand:
         assert "--allow-remote" in refused.stderr
         refused = self.run("sandbox", "--port", "99999")
         assert (refused.returncode, refused.stderr) == (
-            2, "The sandbox cannot listen on 127.0.0.1:99999: there is no such port.\n",
+            2, "The sandbox cannot listen on 127.0.0.1:99999: the port is out of range.\n",
         )  # fmt: skip
 
     @pytest.mark.parametrize("arguments", [[], ["sing"]])

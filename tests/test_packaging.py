@@ -104,10 +104,14 @@ class TestBuilding:
         assert ended.returncode == 0, ended.stdout
 
 
+PACKAGED = (".py", ".typed", ".md", ".css", ".js")
+"""Suffixes of the package's files."""
+
+
 class TestTheWheel:
     def test_it_holds_the_package_and_nothing_else(self, wheel: zipfile.ZipFile) -> None:
         source = ROOT / "src"
-        files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".typed")}
+        files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.suffix in PACKAGED}
 
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
 

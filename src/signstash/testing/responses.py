@@ -1,4 +1,4 @@
-"""What a mocked service answers: made of the generated models, so that it is what the definition says."""
+"""Responses of the mocked service, made from the generated models so that they conform to the definition."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import attrs
 import httpx
 
 from .._errors.codes import ERROR_CODES
-from .._generated.types import UNSET
 from ..models import (
+    UNSET,
     Company,
     ContentType,
     DocumentResponse,
@@ -27,10 +27,10 @@ from ..models import (
     SignOperation,
     StorageStatus,
 )
-from .requests import SentDocument, SignRequest
+from .received import MalformedRequestError, SentDocument, SignRequest, read_sign_request
 
 MOCK_SIGNATURE: Final = b"NOT A SIGNATURE, but made by signstash.testing"
-"""Stands at the end of every document that a mock has "signed"."""
+"""Ends every document that a mock has "signed"."""
 
 HTTP_STATUSES: Final[Mapping[str, int]] = {
     "0.0.1": 500,
@@ -53,48 +53,80 @@ HTTP_STATUSES: Final[Mapping[str, int]] = {
 """HTTP statuses of the codes in `signstash.errors.ERROR_CODES` (wiki: error table)."""
 
 
-def token_answer(token: str) -> httpx.Response:
-    """A token, as the token server gives it."""
+def token_response(token: str = "token") -> httpx.Response:  # noqa: S107 - it opens nothing
+    """Make a token server's response, for tests with plain respx.
+
+        respx.post(path__regex="/oauth/token$").mock(return_value=token_response())
+
+    Args:
+        token: The access token.
+
+    Returns:
+        A new response, with HTTP status 200.
+    """
     fields = {"access_token": token, "token_type": "bearer", "expires_in": 86399, "scope": "read write", "jti": token}
     return httpx.Response(200, json=fields)
 
 
-def credentials_refusal() -> httpx.Response:
-    """How the token server refuses credentials, in Spring's words."""
-    refusal = {"error": "invalid_client", "error_description": "Bad client credentials"}
-    return httpx.Response(401, json=refusal, headers={"WWW-Authenticate": 'Basic realm="oauth2/client"'})
+def sign_response(request: httpx.Request, *, operation_id: int = 1) -> httpx.Response:
+    """Make a response that "signs" every document of a signing request, for tests with plain respx.
+
+        respx.post(path__regex="/document/sign").mock(side_effect=sign_response)
+
+    Args:
+        request: The signing request, with contents in the JSON or as multipart files.
+        operation_id: ID of the operation.
+
+    Returns:
+        The operation, with HTTP status 200; or an error with code `0.0.2` if the request is malformed. What comes back
+        for a document is its content and `MOCK_SIGNATURE`.
+    """
+    multipart = request.headers.get("Content-Type", "").startswith("multipart/form-data")
+    try:
+        received = read_sign_request(request, "multipart" if multipart else "base64")
+    except MalformedRequestError as error:
+        return error_response("0.0.2", str(error))
+    signed = [attrs.evolve(document, signed=True) for document in received.documents]
+    operation = executed(attrs.evolve(received, documents=signed), operation_id, "", stored=False)
+    return operation_response(operation, signed)
 
 
-def refusal(code: str, cause: str, *, status_code: int | None = None) -> httpx.Response:
-    """How the service refuses a request.
+def rejected_credentials() -> httpx.Response:
+    """Make the response to wrong credentials, in Spring's format."""
+    body = {"error": "invalid_client", "error_description": "Bad client credentials"}
+    return httpx.Response(401, json=body, headers={"WWW-Authenticate": 'Basic realm="oauth2/client"'})
+
+
+def error_response(code: str, cause: str, *, status_code: int | None = None) -> httpx.Response:
+    """Make the response to a request that the service rejects.
 
     Args:
         code: The `errorCode`.
         cause: The `causeMessage`.
-        status_code: HTTP status, if it is not the code's own.
+        status_code: HTTP status, if not the usual one of the code.
     """
     meaning = f"{ERROR_CODES[code].meaning}." if code in ERROR_CODES else UNSET
-    answer = ErrorResponse(error_code=code, error_code_description=meaning, cause_message=cause)
-    return httpx.Response(status_code or HTTP_STATUSES[code], json=answer.to_dict())
+    body = ErrorResponse(error_code=code, error_code_description=meaning, cause_message=cause)
+    return httpx.Response(status_code or HTTP_STATUSES[code], json=body.to_dict())
 
 
 def rate_limit(retry_after: float | None) -> httpx.Response:
-    """How the service refuses too many requests in parallel."""
+    """Make the response to too many parallel requests."""
     return httpx.Response(429, headers={} if retry_after is None else {"Retry-After": f"{retry_after:g}"})
 
 
 def gateway_page(status_code: int) -> httpx.Response:
-    """What a gateway answers in the service's place."""
+    """Make the response of a gateway in front of the service."""
     return httpx.Response(status_code, html=f"<html><body><h1>{status_code} from a gateway</h1></body></html>")
 
 
 def not_found(request: httpx.Request) -> httpx.Response:
-    """How the service answers for what is not there, in Spring's words: it has no published code for it."""
+    """Make the response for an unknown resource, in Spring's format: the service has no published code for it."""
     return httpx.Response(404, json={"status": 404, "error": "Not Found", "path": request.url.path})
 
 
 def mock_signed(document: SentDocument) -> bytes:
-    """What comes back for a document: itself, with a remark that does no harm in its format."""
+    """Append a comment to a document, which its format permits."""
     if "pdf" in document.content_type:
         return document.content + b"\n% " + MOCK_SIGNATURE + b"\n"
     if "xml" in document.content_type:
@@ -103,13 +135,13 @@ def mock_signed(document: SentDocument) -> bytes:
 
 
 def executed(request: SignRequest, number: int, client_service: str, *, stored: bool) -> SignOperation:
-    """The operation that a signing request became, without contents.
+    """Make the operation of a signing request, without contents.
 
     Args:
-        request: The request, with documents that say whether they are signed.
-        number: Number of the operation.
-        client_service: Alias of the client service that asked.
-        stored: Whether the service keeps what it signs. A proxy does not, and gets hashes only.
+        request: The request, with the state of its documents.
+        number: ID of the operation.
+        client_service: Alias of the client service.
+        stored: Whether the service stores the documents. A proxy does not, and forwards hashes only.
     """
     now = dt.datetime.now(dt.UTC)
     all_signed = all(document.signed for document in request.documents)
@@ -136,28 +168,28 @@ def executed(request: SignRequest, number: int, client_service: str, *, stored: 
 
 
 def _document(document: SentDocument, *, stored: bool) -> DocumentResponse:
-    answer = DocumentResponse(
+    response = DocumentResponse(
         external_reference=document.external_reference,
         name=document.name,
         content_type=ContentType(document.content_type),
     )
     if not document.signed:
         failed = SigningStatus.ERROR_SIGNING
-        return attrs.evolve(answer, sign_status=failed, sign_error=document.sign_error or UNSET)
+        return attrs.evolve(response, sign_status=failed, sign_error=document.sign_error or UNSET)
     return attrs.evolve(
-        answer,
+        response,
         sign_status=SigningStatus.SIGNED,
         storage_status=StorageStatus.CONTENT_STORED if stored else StorageStatus.CONTENT_NOT_STORED,
         content_length=len(mock_signed(document)),
     )
 
 
-def operation_answer(operation: SignOperation, documents: Sequence[SentDocument]) -> httpx.Response:
-    """An operation as the service answers it.
+def operation_response(operation: SignOperation, documents: Sequence[SentDocument]) -> httpx.Response:
+    """Make the response with an operation.
 
     Args:
         operation: The operation, without contents.
-        documents: Those whose contents go with it.
+        documents: The documents whose contents are included.
     """
     fields = operation.to_dict()
     contents = {document.external_reference: document for document in documents if document.signed}
@@ -169,8 +201,8 @@ def operation_answer(operation: SignOperation, documents: Sequence[SentDocument]
     return httpx.Response(200, json=fields)
 
 
-def archive_answer(documents: Sequence[SentDocument]) -> httpx.Response:
-    """Signed documents as a ZIP file, named as the service names them."""
+def zip_response(documents: Sequence[SentDocument]) -> httpx.Response:
+    """Make the response with the signed documents as a ZIP file, named as the service names them."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for document in documents:

@@ -1,4 +1,4 @@
-"""The token server: who may have a token, and which tokens hold."""
+"""The token server: issues tokens and checks them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import attrs
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from .answers import invalid_client
-from .refusals import RefusedError, refused
+from .error_responses import RejectedError, rejected
+from .fault_responses import invalid_client
 
 
 @attrs.frozen
 class Token:
-    """What makes a token one.
+    """An issued token.
 
     Attributes:
-        client_id: Alias of the client service that it was issued to.
+        client_id: Alias of the client service it was issued to.
         identifier: Its `jti`.
     """
 
@@ -37,7 +37,7 @@ class TokenServer:
 
     Attributes:
         clients: Secrets of the client services, by alias.
-        lifetime: Seconds that a token lives.
+        lifetime: Lifetime of a token in seconds.
         clock: Seconds since 1970.
     """
 
@@ -48,10 +48,10 @@ class TokenServer:
     _key: bytes = attrs.field(factory=lambda: secrets.token_bytes(32), init=False, repr=False)
 
     async def authenticated(self, request: Request) -> str:
-        """The alias that asks for a token.
+        """Authenticate a token request and return the client service's alias.
 
         Raises:
-            RefusedError: If its secret or its grant is refused, in the words of Spring's authorization server.
+            RejectedError: If the credentials or the grant type are not valid, in the format of Spring.
         """
         client_id, secret = _basic(request.headers.get("authorization", ""))
         expected = self.clients.get(client_id)
@@ -66,7 +66,7 @@ class TokenServer:
         return client_id
 
     def issue(self, token: Token) -> dict[str, Any]:
-        """A token as it is answered."""
+        """The response body with a token."""
         claims = {"client_id": token.client_id, "scope": ["read", "write"], "jti": token.identifier}
         return {
             "access_token": self._signed({**claims, "exp": int(self.clock()) + self.lifetime}),
@@ -77,22 +77,22 @@ class TokenServer:
         }
 
     def check(self, request: Request) -> Token:
-        """The token of a request.
+        """Check the token of a request and return it.
 
         Raises:
-            RefusedError: If it has none that holds.
+            RejectedError: If it is missing, expired, revoked, or not from here.
         """
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         signed = given.strip().rpartition(".")[0]
         if scheme.lower() != "bearer" or not hmac.compare_digest(self._seal(signed).encode(), given.strip().encode()):
-            raise refused("0.0.10", "token")
+            raise rejected("0.0.10", "token")
         claims = json.loads(base64.urlsafe_b64decode(signed.partition(".")[2] + "=="))
         if claims["exp"] <= self.clock() or claims["jti"] in self._revoked:
-            raise refused("0.0.10", "token")
+            raise rejected("0.0.10", "token")
         return Token(claims["client_id"], claims["jti"])
 
     def revoke(self, token: Token) -> None:
-        """From now on it does not hold."""
+        """Make a token invalid."""
         self._revoked.add(token.identifier)
 
     def _signed(self, claims: Mapping[str, Any]) -> str:
@@ -103,8 +103,8 @@ class TokenServer:
         return f"{text}.{_base64url(hmac.new(self._key, text.encode(), hashlib.sha256).digest())}"
 
 
-def _bad(error: str, description: str) -> RefusedError:
-    return RefusedError(JSONResponse({"error": error, "error_description": description}, 400), cause=description)
+def _bad(error: str, description: str) -> RejectedError:
+    return RejectedError(JSONResponse({"error": error, "error_description": description}, 400), cause=description)
 
 
 def _base64url(data: bytes) -> str:
@@ -112,7 +112,7 @@ def _base64url(data: bytes) -> str:
 
 
 def _basic(header: str) -> tuple[str, str]:
-    """User and password of HTTP Basic authentication (RFC 7617), or two empty texts."""
+    """User and password of HTTP Basic authentication (RFC 7617), or two empty strings."""
     scheme, _, encoded = header.partition(" ")
     try:
         user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")

@@ -125,7 +125,7 @@ def test_a_connection_that_is_reset(sandbox: Sandbox, token: str, kind: str) -> 
     with pytest.raises(ConnectionResetError):
         exchanged(sandbox, "POST", path_of(sandbox.base_url) + BASE64_PATH, headers, json.dumps(request_of()).encode())
 
-    told = sandbox.journal.arrivals()[-1]
+    told = sandbox.request_log.entries()[-1]
     assert (told["fault"], told["status"]) == (kind, 0)
 
 
@@ -170,14 +170,14 @@ def test_a_form_that_is_none(sandbox: Sandbox, basic: str) -> None:
 def test_a_client_that_hangs_up(sandbox: Sandbox, token: str, caplog: pytest.LogCaptureFixture) -> None:
     url = httpx.URL(sandbox.base_url)
     head = f"POST {url.path}{BASE64_PATH} HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {token}\r\n"
-    before = sandbox.journal.arrivals()[-1:]
+    before = sandbox.request_log.entries()[-1:]
 
     with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
         connection.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
 
-    while sandbox.journal.arrivals()[-1:] == before:
+    while sandbox.request_log.entries()[-1:] == before:
         time.sleep(0.001)
-    assert sandbox.journal.arrivals()[-1]["cause"] == "the client hung up"
+    assert sandbox.request_log.entries()[-1]["cause"] == "the client closed the connection"
     assert not caplog.records
 
 
@@ -217,8 +217,8 @@ PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADh
         ({"font": "size=large"}, "0.0.6", "font"),
         ({"oneOffTemplate": None}, "0.0.2", "oneOffTemplate"),
         ({"imageValue": PICTURE}, "0.0.2", "imageType"),
-        ({"imageValue": PICTURE, "imageType": "IMAGE_JPG"}, "0.0.6", "imageValue is no IMAGE_JPG"),
-        ({"imageValue": "AAAA", "imageType": "IMAGE_PNG"}, "0.0.6", "imageValue is no picture"),
+        ({"imageValue": PICTURE, "imageType": "IMAGE_JPG"}, "0.0.6", "imageValue is not of type IMAGE_JPG"),
+        ({"imageValue": "AAAA", "imageType": "IMAGE_PNG"}, "0.0.6", "imageValue is not a picture"),
         ({"imageValue": PICTURE, "imageType": "IMAGE_PNG", "area": "width=0.5,height=9"}, "2.2.1", "1 x 1 pixels"),
     ],
     ids=lambda value: str(value)[:40],
@@ -237,8 +237,8 @@ def test_a_visible_signature_that_cannot_be(
     [
         ({"advancedSignatureInfo": {"signatureLocation": "a"}}, "0.0.6", "XML only"),
         ({"signatureType": "XAdES"}, "0.0.6", "PDF only"),
-        ({"signatureType": "WAdES"}, "0.0.6", "signatureType is none of"),
-        ({"applyTimestamp": "yes"}, "0.0.6", "applyTimestamp is no boolean"),
+        ({"signatureType": "WAdES"}, "0.0.6", "signatureType is not one of"),
+        ({"applyTimestamp": "yes"}, "0.0.6", "applyTimestamp is not of type boolean"),
     ],
     ids=str,
 )
@@ -255,9 +255,9 @@ def test_a_signature_that_cannot_be(sandbox: Sandbox, token: str, info: Visible,
         ({"base64Content": "no base64"}, "0.0.6", "base64Content"),
         ({"base64Content": ""}, "0.0.2", "documents[0].documentRequest.base64Content"),
         ({"externalReference": " "}, "0.0.2", "externalReference"),
-        ({"contentType": "text/plain"}, "0.0.6", "contentType is none of"),
-        ({"name": ["a.pdf"]}, "0.0.6", "name is no string"),
-        ({"name": "\ud800"}, "0.0.6", "half a character"),
+        ({"contentType": "text/plain"}, "0.0.6", "contentType is not one of"),
+        ({"name": ["a.pdf"]}, "0.0.6", "name is not of type string"),
+        ({"name": "\ud800"}, "0.0.6", "half of a surrogate"),
     ],
     ids=str,
 )

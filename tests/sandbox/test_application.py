@@ -7,6 +7,10 @@ import contextlib
 import json
 import os
 import re
+import subprocess
+import sys
+import threading
+import zipfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +19,22 @@ import httpx
 import pytest
 from asn1crypto import cms
 
-from signstash import CredentialsRejectedError, Document, DuplicateReferenceError, SignStash, TokenRejectedError
-from signstash.sandbox import Fault, Sandbox, SandboxApplication, application
+from signstash import (
+    CredentialsRejectedError,
+    Document,
+    DuplicateReferenceError,
+    SignStash,
+    SignStashError,
+    TokenRejectedError,
+)
+from signstash.sandbox import Fault, Sandbox, SandboxApplication, application, signing_endpoints
+from signstash.sandbox.signatures import SignatureMaker
 from signstash.settings import Credentials
 from tests.conftest import BASE64_PATH, INVOICE, MULTIPART_PATH
 
 pytestmark = pytest.mark.sandbox
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 XML = b"<?xml version='1.0' encoding='UTF-8'?>\n<fatura><total moeda='EUR'>31,00</total></fatura>"
 
 
@@ -62,7 +74,7 @@ class TestTokens:
 
         signing = application.BASE_PATHS[0] + BASE64_PATH
         token = application.TOKEN_PATH
-        arrived = [(arrival["path"], arrival["error_code"]) for arrival in sandbox.journal.arrivals()]
+        arrived = [(entry["path"], entry["error_code"]) for entry in sandbox.request_log.entries()]
         signed, refused = (signing, ""), (signing, "0.0.10")
         assert arrived == [(token, ""), signed, signed, refused, (token, ""), signed]
 
@@ -72,7 +84,7 @@ class TestTokens:
             with pytest.raises(TokenRejectedError, match="environment"):
                 await client.sign(Document.binary(b"a", name="a"))
 
-        asked = [arrival["path"] for arrival in sandbox.journal.arrivals()]
+        asked = [entry["path"] for entry in sandbox.request_log.entries()]
         assert asked.count(application.TOKEN_PATH) == 2
 
 
@@ -154,13 +166,32 @@ class TestRawRequests:
 
         self.assert_refused(http.post(BASE64_PATH, json=fields), what)
 
+    @pytest.mark.parametrize("field", ["name", "externalReference"])
+    def test_long_texts_of_a_document_are_rejected(self, http: httpx.Client, field: str) -> None:
+        fields = self.fields()
+        fields["documents"][0]["documentRequest"][field] = "x" * 5000
+
+        self.assert_refused(http.post(BASE64_PATH, json=fields), field, "0.0.4")
+
+    def test_too_many_documents_are_rejected(self, http: httpx.Client) -> None:
+        fields = self.fields()
+        fields["documents"] *= 1001
+
+        self.assert_refused(http.post(BASE64_PATH, json=fields), "documents", "0.0.4")
+
+    def test_unknown_fields_and_errors_in_any_number_take_no_long_time(self, http: httpx.Client) -> None:
+        fields = self.fields() | {f"other{number}": number for number in range(100_000)}
+        assert http.post(BASE64_PATH, json=fields).status_code == 200
+        fields["documents"] = [{"documentRequest": number} for number in range(100_000)]
+        assert http.post(BASE64_PATH, json=fields).status_code == 500
+
     @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
     def test_what_is_no_json(self, http: httpx.Client, body: bytes) -> None:
         self.assert_refused(http.post(BASE64_PATH, content=body), "malformed JSON")
 
     @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"7"])
     def test_what_is_no_request(self, http: httpx.Client, body: bytes) -> None:
-        self.assert_refused(http.post(BASE64_PATH, content=body), "signRequest is no object", "0.0.6")
+        self.assert_refused(http.post(BASE64_PATH, content=body), "signRequest is not of type object", "0.0.6")
 
     @pytest.mark.parametrize("header", ["Bearer other", "Bearer", "Basic YTpi", "Basic {token}", "{token}", None])
     @pytest.mark.parametrize("path", [BASE64_PATH, MULTIPART_PATH])
@@ -201,3 +232,72 @@ class TestRawRequests:
 
         assert answer.json()["documentList"][0]["signStatus"] == "SIGNED"
         assert "signedContent" not in answer.json()["documentList"][0]
+
+
+class TestBounds:
+    async def test_a_body_that_is_too_large_is_rejected(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(application, "MAX_BODY", 10_000)
+        sandbox = SandboxApplication()
+        async with in_process(sandbox) as client:
+            await client.sign(Document.binary(b"small", name="small.bin"))
+            with pytest.raises(SignStashError, match="413"):
+                await client.sign(Document.binary(bytes(20_000), name="large.bin"))
+
+    async def test_signing_that_takes_too_long_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ended = threading.Event()
+        monkeypatch.setattr(SignatureMaker, "sign", lambda *_: ended.wait(60))
+        monkeypatch.setattr(signing_endpoints, "SECONDS_PER_DOCUMENT", 0.05)
+        sandbox = SandboxApplication()
+        async with in_process(sandbox) as client:
+            batch = await client.sign_batch([Document.binary(b"slow", name="slow.bin")])
+        ended.set()
+
+        assert batch.operation.document_list
+        (listed,) = batch.operation.document_list
+        assert "takes longer than 0.05 s" in listed["causeMessage"]
+
+
+class TestReset:
+    async def test_references_are_free_again_and_the_root_stays(self, tmp_path: Path) -> None:
+        sandbox = SandboxApplication(state=tmp_path / "state.sqlite")
+        root = sandbox.root_certificate
+        async with in_process(sandbox) as client:
+            first = await client.sign(Document.binary(b"a", name="a", external_reference="FT-1"))
+            sandbox.reset()
+            assert sandbox.signed_references == {}
+            second = await client.sign(Document.binary(b"a", name="a", external_reference="FT-1"))
+
+        assert (second.operation_id or 0) > (first.operation_id or 0)
+        assert SandboxApplication(state=tmp_path / "state.sqlite").root_certificate == root
+
+
+def test_the_sandbox_runs_from_a_zipped_package(tmp_path: Path) -> None:
+    package = tmp_path / "package.zip"
+    with zipfile.ZipFile(package, "w") as archive:
+        for file in (PROJECT / "src").rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                archive.write(file, file.relative_to(PROJECT / "src"))
+        for name in ("signstash.json", "upstream.json"):  # as in the wheel
+            archive.write(PROJECT / "openapi" / name, f"signstash/sandbox/{name}")
+    program = (
+        "import asyncio, httpx, signstash\n"
+        "from signstash.sandbox import Sandbox\n"
+        "async def main():\n"
+        "    async with Sandbox() as sandbox, signstash.SignStash(**sandbox.credentials) as client:\n"
+        "        await client.sign(signstash.Document.binary(b'any', name='any.bin'))\n"
+        "        page = httpx.get(sandbox.page_url + 'page.css')\n"
+        "        definition = httpx.get(sandbox.base_url + '/v2/api-docs')\n"
+        "        print(signstash.__file__, page.status_code, definition.status_code)\n"
+        "asyncio.run(main())\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.stdout.startswith(str(package)), ended.stderr
+    assert ended.stdout.endswith(" 200 200\n")

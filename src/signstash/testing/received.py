@@ -1,4 +1,4 @@
-"""What arrived: the requests to a mocked service, read from what was really sent."""
+"""The requests that a mocked service received, parsed from what was sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import attrs
 import httpx
 
-from .._generated.types import Unset
 from ..models import (
     PreservationInfo,
     SignatureInfo,
@@ -19,26 +18,27 @@ from ..models import (
     SigningError,
     SignRequestBase64Document,
     SignRequestDocument,
+    Unset,
 )
 from ..settings import Upload
 
 
 class MalformedRequestError(Exception):
-    """A request that the service could not read; the message says what is wrong with it."""
+    """A request that the service cannot parse; the message says why."""
 
 
 @attrs.frozen(kw_only=True)
 class SentDocument:
-    """A document that arrived.
+    """A document that the mock received.
 
     Attributes:
         name: File name.
         external_reference: Its external reference.
         content_type: Media type.
         content: The bytes that were sent.
-        signature: What was asked for.
-        signed: Whether the mock signed it.
-        sign_error: Why the mock did not sign it, if `document_fails` or `certificate_not_provisioned` said so.
+        signature: The requested signature.
+        signed: Whether the mock "signed" it.
+        sign_error: Its `signError`, from `document_fails` or `certificate_not_provisioned`.
     """
 
     name: str
@@ -52,16 +52,16 @@ class SentDocument:
 
 @attrs.frozen(kw_only=True)
 class SignRequest:
-    """A signing request that arrived.
+    """A signing request that the mock received.
 
     Attributes:
         external_reference: The request's own reference.
-        description: What it is about.
+        description: Its description.
         documents: The documents, in their order.
-        preservation: What becomes of them at the service, or None.
+        preservation: How the service is to preserve them, or None.
         upload: How contents were sent.
-        model: All of it, as the service's own model.
-        status_code: HTTP status of the answer, or None if no answer came.
+        model: The complete request, as a model of the definition.
+        status_code: HTTP status of the response, or None if there was none.
     """
 
     external_reference: str
@@ -75,12 +75,12 @@ class SignRequest:
 
 @attrs.frozen(kw_only=True)
 class ResentMails:
-    """A request to send the mails about an operation again.
+    """A request to send the mails of an operation again.
 
     Attributes:
-        operation_id: Number of the operation.
-        recipients: Who gets them.
-        attach_documents: Whether they carry the documents.
+        operation_id: ID of the operation.
+        recipients: Their addresses.
+        attach_documents: Whether the documents are attached.
     """
 
     operation_id: int
@@ -89,14 +89,14 @@ class ResentMails:
 
 
 def read_sign_request(request: httpx.Request, upload: Upload) -> SignRequest:
-    """Read a signing request.
+    """Parse a signing request.
 
     Args:
-        request: What arrived.
+        request: The request.
         upload: How contents were sent.
 
     Raises:
-        MalformedRequestError: If it is not what the definition says.
+        MalformedRequestError: If it does not conform to the definition.
     """
     try:
         return _base64_request(request) if upload == "base64" else _multipart_request(request)

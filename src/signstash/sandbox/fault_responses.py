@@ -1,7 +1,9 @@
-"""What faults make of answers: those that come instead of one, and those that are spoilt."""
+"""What faults do to responses: those sent instead of one, and those that are damaged."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
 import datetime as dt
 from collections.abc import Callable
@@ -12,43 +14,77 @@ import httpx
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from .error_responses import RejectedError, rejected
 from .faults import Fault
-from .refusals import RefusedError, refused
 
 HANG_UP: Final = "signstash.hang_up"
-"""Name of the ASGI extension that ends a connection: a function of whether it is to be abrupt."""
+"""Name of the ASGI extension that closes a connection: a function of whether to reset it."""
+
+LINGER_BYTES: Final = 1024 * 1024
+"""How much of a body is still read after an early response."""
+LINGER_SECONDS: Final = 0.2
+"""How long each part of it is waited for."""
 
 _GATEWAY_PAGE: Final = "<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
 
 
 class BrokenResponse(Response):
-    """An answer that does not arrive whole, because the connection ends.
+    """A response that does not arrive whole, because the connection closes.
 
     Args:
-        whole: The answer that would have been, of which half is sent; None to reset the connection without a word.
+        whole: The response of which half is sent; None to reset the connection without one.
     """
 
     def __init__(self, whole: Response | None = None) -> None:
         super().__init__(b"" if whole is None else whole.body, 0 if whole is None else whole.status_code)
-        self._silent = whole is None
+        self._reset = whole is None
         if whole is not None:
             self.raw_headers: list[tuple[bytes, bytes]] = whole.raw_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send what is sent, and hang up."""
-        hang_up: Callable[[bool], None] | None = scope.get("extensions", {}).get(HANG_UP)
-        if not self._silent:
+        """Send what is to be sent, and close the connection."""
+        if not self._reset:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True})
-        if hang_up is None:  # no network in between: what httpx would make of it
-            raise httpx.ReadError("") if self._silent else httpx.RemoteProtocolError("The answer ended early.")
-        hang_up(self._silent)
+        hang_up: Callable[[bool], None] | None = scope.get("extensions", {}).get(HANG_UP)
+        if hang_up is None:  # without a network: the exceptions that httpx would raise
+            raise httpx.ReadError("") if self._reset else httpx.RemoteProtocolError("The response ended early.")
+        hang_up(self._reset)
         while (await receive())["type"] != "http.disconnect":
             pass
 
 
-def answer_instead(fault: Fault) -> RefusedError:
-    """The answer that comes instead of processing the request."""
+class EarlyResponse(Response):
+    """A response sent before the request's body has arrived, after which the connection closes.
+
+    A little of the body is read before that, as servers do so that the client can read the response (RFC 9112, 9.6).
+
+    Args:
+        response: What is sent.
+    """
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.body, response.status_code)
+        self.raw_headers: list[tuple[bytes, bytes]] = [*response.raw_headers, (b"connection", b"close")]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response and close the connection."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        unread, more = LINGER_BYTES, True
+        with contextlib.suppress(TimeoutError):
+            while more and unread > 0:
+                message = await asyncio.wait_for(receive(), LINGER_SECONDS)
+                unread -= len(message.get("body", b""))
+                more = message.get("more_body", False)
+        await send({"type": "http.response.body", "body": b""})
+        hang_up: Callable[[bool], None] | None = scope.get("extensions", {}).get(HANG_UP)
+        if hang_up is not None:
+            hang_up(False)
+
+
+def response_instead(fault: Fault) -> RejectedError:
+    """Make the response that a request gets instead of being processed."""
     cause = f"the fault {fault.kind} of the sandbox"
     response: Response
     if fault.kind == "reset_before":
@@ -56,34 +92,36 @@ def answer_instead(fault: Fault) -> RefusedError:
     elif fault.kind == "too_many_requests":
         headers = {} if fault.seconds is None else {"Retry-After": f"{fault.seconds:g}"}
         response = Response(status_code=fault.status or 429, headers=headers)
-    elif fault.kind == "html_answer":
+    elif fault.kind == "html_response":
         response = HTMLResponse(_GATEWAY_PAGE, fault.status or 502)
-    elif fault.kind == "empty_answer":
+    elif fault.kind == "empty_response":
         response = Response(status_code=fault.status or 502)
     elif fault.kind == "invalid_client":
         return invalid_client(status=fault.status)
     elif fault.kind == "revoked_token":
         return invalid_token()
+    elif fault.kind == "early_401":
+        response = EarlyResponse(invalid_token().response)
     else:
-        return refused(fault.answers, cause, status=fault.status)
-    return RefusedError(response, cause=cause)
+        return rejected(fault.error, cause, status=fault.status)
+    return RejectedError(response, cause=cause)
 
 
-def invalid_client(*, status: int | None = None) -> RefusedError:
-    """How Spring's authorization server refuses credentials."""
+def invalid_client(*, status: int | None = None) -> RejectedError:
+    """Make the response to rejected credentials, in the format of Spring's authorization server."""
     body = {"error": "invalid_client", "error_description": "Bad client credentials"}
     challenge = {"WWW-Authenticate": 'Basic realm="oauth2/client"'}
-    return RefusedError(JSONResponse(body, status or 401, challenge), cause="Bad client credentials")
+    return RejectedError(JSONResponse(body, status or 401, challenge), cause="Bad client credentials")
 
 
-def invalid_token() -> RefusedError:
-    """How Spring's resource server refuses a token that it does not know."""
+def invalid_token() -> RejectedError:
+    """Make the response to an unknown token, in the format of Spring's resource server."""
     body = {"error": "invalid_token", "error_description": "Token was revoked"}
     challenge = {"WWW-Authenticate": 'Bearer realm="oauth2-resource", error="invalid_token"'}
-    return RefusedError(JSONResponse(body, 401, challenge), cause="Token was revoked")
+    return RejectedError(JSONResponse(body, 401, challenge), cause="Token was revoked")
 
 
-def spoilt_fields(fields: dict[str, Any], fault: Fault | None) -> dict[str, Any]:
+def damaged_fields(fields: dict[str, Any], fault: Fault | None) -> dict[str, Any]:
     """The fields of an operation, with odd dates or unknown values if the fault is of that kind."""
     if fault is not None and fault.kind == "odd_dates":
         return _with_odd_dates(fields)
@@ -95,11 +133,11 @@ def spoilt_fields(fields: dict[str, Any], fault: Fault | None) -> dict[str, Any]
     return fields
 
 
-def spoilt_response(response: Response, fault: Fault | None) -> Response:
-    """The answer, lost or cut if the fault is of that kind."""
+def damaged_response(response: Response, fault: Fault | None) -> Response:
+    """The response, lost or cut if the fault is of that kind."""
     if fault is not None and fault.kind == "reset_after":
         return BrokenResponse()
-    if fault is not None and fault.kind == "truncated_answer":
+    if fault is not None and fault.kind == "truncated_response":
         return BrokenResponse(response)
     if fault is not None and fault.kind == "cut_json":
         return Response(response.body[: len(response.body) // 2], response.status_code, media_type=response.media_type)
@@ -107,7 +145,7 @@ def spoilt_response(response: Response, fault: Fault | None) -> Response:
 
 
 def _with_odd_dates(fields: dict[str, Any]) -> dict[str, Any]:
-    """Each date in another way (wire: with `Z`, `+0000`, `+00:00`, in Lisbon's time without a zone, milliseconds)."""
+    """Write each date differently (wire: with `Z`, `+0000`, `+00:00`, Lisbon time without a zone, milliseconds)."""
     forms: list[Callable[[dt.datetime], object]] = [
         lambda date: f"{date:%Y-%m-%dT%H:%M:%S}.{date.microsecond // 1000:03}+0000",
         lambda date: date.astimezone(ZoneInfo("Europe/Lisbon")).isoformat(" ", "milliseconds")[:23],

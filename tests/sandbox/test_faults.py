@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,7 @@ from signstash import (
 from signstash._errors.codes import ERROR_CODES, SIGN_ERRORS
 from signstash.sandbox import KINDS, Fault, Faults, Sandbox
 from signstash.sandbox.__main__ import argument_parser
+from tests.conftest import BASE64_PATH
 
 pytestmark = pytest.mark.sandbox
 
@@ -67,12 +69,12 @@ class TestRequests:
             (Fault("inactive_issuer"), ClientServiceInactiveError),
             (Fault("inactive_partner"), ClientServiceInactiveError),
             (Fault("too_many_requests"), RateLimitedError),
-            (Fault("html_answer"), UnexpectedAnswerError),
-            (Fault("html_answer", status=200), UnexpectedAnswerError),
-            (Fault("empty_answer", status=503), ServiceError),
+            (Fault("html_response"), UnexpectedAnswerError),
+            (Fault("html_response", status=200), UnexpectedAnswerError),
+            (Fault("empty_response", status=503), ServiceError),
             (Fault("reset_before"), OutcomeUnknownError),
             (Fault("reset_after"), OutcomeUnknownError),
-            (Fault("truncated_answer"), OutcomeUnknownError),
+            (Fault("truncated_response"), OutcomeUnknownError),
             (Fault("cut_json"), UnexpectedAnswerError),
         ],
         ids=lambda value: value.kind if isinstance(value, Fault) else "",
@@ -88,7 +90,7 @@ class TestRequests:
         assert type(failed.value) is raised or raised is UnexpectedAnswerError
 
     @pytest.mark.parametrize(("kind", "processed"), [(name, KINDS[name].moment == "after") for name in (
-        "reset_before", "html_answer", "reset_after", "truncated_answer", "cut_json",
+        "reset_before", "html_response", "reset_after", "truncated_response", "cut_json",
     )])  # fmt: skip
     async def test_whether_the_request_was_processed(
         self, sandbox: Sandbox, sandbox_client: SignStash, kind: str, processed: bool
@@ -123,7 +125,7 @@ class TestRequests:
 
             await client.sign(document())
 
-        statuses = [arrival["status"] for arrival in sandbox.journal.arrivals()[-3:]]
+        statuses = [entry["status"] for entry in sandbox.request_log.entries()[-3:]]
         assert statuses == [401 if kind == "revoked_token" else 409, 200, 200]
 
     async def test_credentials_that_are_refused(self, sandbox: Sandbox) -> None:
@@ -133,7 +135,7 @@ class TestRequests:
                 await client.sign(document())
 
     async def test_the_token_server_can_fail_in_every_way(self, sandbox: Sandbox) -> None:
-        sandbox.faults.add(Fault("html_answer", on="token"), Fault("reset_before"))
+        sandbox.faults.add(Fault("html_response", on="token"), Fault("reset_before"))
         async with SignStash(**sandbox.credentials) as client:
             with pytest.raises(SignStashError, match="token server"):
                 await client.sign(document())
@@ -191,6 +193,47 @@ class TestRequests:
         assert delay == 2 + 3 * 0.5
         assert struck
         assert struck.kind == "0.0.1"
+
+
+class TestEarly401:
+    @pytest.fixture
+    def head(self, sandbox: Sandbox) -> bytes:
+        """The head of a signing request whose body is announced and does not come."""
+        form = {"grant_type": "client_credentials"}
+        token = httpx.post(sandbox.token_url, auth=(sandbox.client_id, sandbox.client_secret), data=form).json()
+        url = httpx.URL(sandbox.base_url)
+        lines = [
+            f"POST {url.path}{BASE64_PATH} HTTP/1.1", f"Host: {url.host}:{url.port}", "Content-Type: application/json",
+            f"Authorization: Bearer {token['access_token']}", "Content-Length: 50000000", "", "",
+        ]  # fmt: skip
+        return "\r\n".join(lines).encode()
+
+    def test_the_response_comes_before_the_body_and_the_connection_closes(self, sandbox: Sandbox, head: bytes) -> None:
+        sandbox.faults.add(Fault("early_401", times=1))
+        url = httpx.URL(sandbox.base_url)
+
+        with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+            connection.sendall(head + b"{")
+            response = b"".join(iter(lambda: connection.recv(65536), b""))
+
+        assert response.startswith(b"HTTP/1.1 401")
+        assert b"invalid_token" in response
+        (entry,) = sandbox.request_log.entries()[-1:]
+        assert (entry["fault"], entry["status"]) == ("early_401", 401)
+
+    async def test_a_client_replaces_the_token_and_sends_the_document_again(self, sandbox: Sandbox) -> None:
+        async with SignStash(**sandbox.credentials) as client:
+            await client.sign(document())
+            sandbox.faults.add(Fault("early_401", times=1))
+
+            await client.sign(document())
+
+        statuses = [entry["status"] for entry in sandbox.request_log.entries()[-3:]]
+        assert statuses == [401, 200, 200]
+
+    def test_it_cannot_be_limited_to_what_is_in_the_body(self) -> None:
+        with pytest.raises(ValueError, match="reference or name is given"):
+            Fault("early_401", reference="FT*")
 
 
 class TestDocuments:
@@ -277,7 +320,7 @@ class TestFromOutside:
             assert (item["kind"], item["reference"], item["fired"]) == ("0.0.3", "FT*", 0)
             refused = http.post("faults", json={"kind": "flood"})
             assert (refused.status_code, "kind is 'flood'" in refused.json()["error"]) == (400, True)
-            assert http.post("faults", content=b"{").status_code == 400
+            assert http.post("faults", content=b"{", headers={"content-type": "application/json"}).status_code == 400
             assert http.delete("faults").json() == http.get("faults").json() == []
 
     def test_in_a_shell(self, tmp_path: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the service remembers: operations, their documents, and which external references are taken."""
+"""Stores operations, their documents, and the external references in use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import attrs
 
 ServiceName = Literal["proxy", "integration"]
-"""The proxy signs and keeps nothing; the Integration Service keeps what it signed, and answers for it."""
+"""The proxy signs and stores nothing; the Integration Service stores what it signed and answers queries about it."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS taken (kind TEXT, reference TEXT, PRIMARY KEY (kind, reference)) WITHOUT ROWID;
@@ -30,30 +30,32 @@ CREATE INDEX IF NOT EXISTS documents_by_operation ON documents (operation);
 """
 
 
-class TakenError(Exception):
-    """An external reference was used before."""
+class ReferenceInUseError(Exception):
+    """An external reference is in use; the message is the reference."""
 
 
 @attrs.frozen
-class SignedContent:
-    """What became of a document.
+class ProcessedDocument:
+    """A document that was processed.
 
     Attributes:
-        fields: Its part of the answer, without the content.
+        fields: Its part of the response, without the content.
         content: The signed document, or None if it was not signed.
-        reason: Why it was not signed, for the journal. The service does not tell.
+        reason: Why it was not signed.
+        error_code: The service's `errorCode` for the reason, or an empty string.
     """
 
     fields: dict[str, Any]
     content: bytes | None = attrs.field(default=None, repr=False)
     reason: str = ""
+    error_code: str = ""
 
 
-class Operations:
-    """Operations in SQLite: in memory, or in a file that outlives the sandbox. It can be used from any thread.
+class OperationStore:
+    """Stores operations in SQLite: in memory, or in a file that outlives the sandbox. It is thread-safe.
 
     Args:
-        path: The file; None keeps all in memory.
+        path: The file; None stores everything in memory.
 
     Raises:
         sqlite3.Error: If the file cannot be used.
@@ -62,11 +64,11 @@ class Operations:
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path or ":memory:", check_same_thread=False)
-        weakref.finalize(self, self._database.close)  # what was signed can be asked after the sandbox has ended
+        weakref.finalize(self, self._database.close)  # it can be queried after the sandbox was closed
         self._database.executescript(_TABLES)
 
     def remember(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """What is kept under a name; made when it is first asked for."""
+        """Return the value stored under a name; make and store it the first time."""
         with self._lock, self._database:
             row = self._database.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
             if row is not None:
@@ -75,11 +77,11 @@ class Operations:
             self._database.execute("INSERT INTO kept VALUES (?, ?)", (name, value))
         return value
 
-    def take(self, request_reference: str, document_references: Iterable[str]) -> None:
-        """Take the references of a request: all of them, or none.
+    def reserve(self, request_reference: str, document_references: Iterable[str]) -> None:
+        """Reserve the references of a request: all of them, or none.
 
         Raises:
-            TakenError: If one is taken; its text is the reference.
+            ReferenceInUseError: If one is in use.
         """
         rows = [("request", request_reference), *(("document", reference) for reference in document_references)]
         with self._lock, self._database:  # which rolls back when it raises
@@ -87,15 +89,34 @@ class Operations:
                 try:
                     self._database.execute("INSERT INTO taken VALUES (?, ?)", row)
                 except sqlite3.IntegrityError:
-                    raise TakenError(row[1]) from None
+                    raise ReferenceInUseError(row[1]) from None
 
-    def keep(
-        self, client_id: str, service: ServiceName, fields: dict[str, Any], documents: Sequence[SignedContent]
+    def release(self, request_reference: str | None, document_references: Iterable[str]) -> None:
+        """Make references available again.
+
+        Args:
+            request_reference: The request's reference; None leaves it in use.
+            document_references: References of documents.
+        """
+        rows = [("document", reference) for reference in document_references]
+        if request_reference is not None:
+            rows.append(("request", request_reference))
+        with self._lock, self._database:
+            self._database.executemany("DELETE FROM taken WHERE kind = ? AND reference = ?", rows)
+
+    def clear(self) -> None:
+        """Forget operations, documents, and references; the root certificate stays. IDs go on."""
+        with self._lock, self._database:
+            for table in ("taken", "documents", "operations"):
+                self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - a constant
+
+    def add(
+        self, client_id: str, service: ServiceName, fields: dict[str, Any], documents: Sequence[ProcessedDocument]
     ) -> dict[str, Any]:
-        """Keep an operation; contents only on the Integration Service.
+        """Store an operation; contents only on the Integration Service.
 
         Returns:
-            The operation as it is answered, without contents: its fields, numbers and documents.
+            The operation as in a response, without contents: its fields, IDs, and documents.
         """
         with self._lock, self._database:
             row = (client_id, service, json.dumps(fields))
@@ -116,7 +137,7 @@ class Operations:
         return {"id": number, **fields, "documentList": listed}
 
     def find(self, number: int, client_id: str) -> dict[str, Any] | None:
-        """An operation of the Integration Service as it is answered, without contents; None if there is none."""
+        """An operation of the Integration Service as in a response, without contents; None if there is none."""
         with self._lock:
             found = self._database.execute(
                 "SELECT fields FROM operations WHERE id = ? AND client_id = ? AND service = 'integration'",
@@ -130,18 +151,18 @@ class Operations:
         listed = [{**json.loads(fields), "internalId": internal} for internal, fields in documents]
         return {"id": number, **json.loads(found[0]), "documentList": listed}
 
-    def number_of(self, reference: str, client_id: str) -> int | None:
-        """The number of the operation that holds a document; None if the Integration Service knows none."""
+    def operation_id(self, reference: str, client_id: str) -> int | None:
+        """The ID of the latest operation with a document; None if the Integration Service has none."""
         with self._lock:
             found = self._database.execute(
                 "SELECT operations.id FROM documents JOIN operations ON operations.id = operation"
-                " WHERE reference = ? AND client_id = ? AND service = 'integration'",
+                " WHERE reference = ? AND client_id = ? AND service = 'integration' ORDER BY operations.id DESC",
                 (reference, client_id),
             ).fetchone()
         return None if found is None else int(found[0])
 
     def contents(self, number: int) -> dict[int, bytes]:
-        """The signed contents of an operation that are kept, by the document's number."""
+        """The stored contents of an operation, by document ID."""
         with self._lock:
             rows = self._database.execute(
                 "SELECT id, content FROM documents WHERE operation = ? AND content IS NOT NULL ORDER BY id", (number,)
@@ -149,7 +170,7 @@ class Operations:
             return dict(rows.fetchall())
 
     def content(self, document: int) -> bytes | None:
-        """The signed content of a document, if it is kept."""
+        """The stored content of a document, or None."""
         with self._lock:
             found = self._database.execute("SELECT content FROM documents WHERE id = ?", (document,)).fetchone()
         return None if found is None else found[0]
@@ -164,7 +185,7 @@ class Operations:
             )
 
     def latest(self, limit: int) -> list[dict[str, Any]]:
-        """The newest documents with their operations, newest first, for people to look at."""
+        """The latest documents with their operations, latest first, for people to inspect."""
         columns = {
             "document": "documents.id",
             "operation": "operation",

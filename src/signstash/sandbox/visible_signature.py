@@ -1,4 +1,4 @@
-"""How the texts are read that say where a visible signature goes and how it looks."""
+"""Parses the text fields that say where a visible signature goes and how it looks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 DEFAULT_AREA: Final = "width=155,height=50"
 DEFAULT_FONT_SIZE: Final = 11.0
 
-COLOUR: Final = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
+_COLOUR: Final = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 
 
 def named_values(text: str) -> dict[str, str]:
-    """The values of a text such as `page=1,x=70,y=100`, by name.
+    """Parse a text such as `page=1,x=70,y=100`.
 
     Raises:
-        ValueError: If it is no such text.
+        ValueError: If it has another form.
     """
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(name.strip() and separator for name, separator, _ in pairs):
@@ -25,10 +25,10 @@ def named_values(text: str) -> dict[str, str]:
 
 
 def numbers(text: str, *names: str) -> dict[str, float]:
-    """The numbers of these names.
+    """Parse the numbers of these names.
 
     Raises:
-        ValueError: If one is missing, negative or no number.
+        ValueError: If one is missing, negative, or not a number.
     """
     values = named_values(text)
     found = {}
@@ -38,17 +38,17 @@ def numbers(text: str, *names: str) -> dict[str, float]:
         try:
             found[name] = float(values[name])
         except ValueError:
-            raise ValueError(f"{name} is no number") from None
+            raise ValueError(f"{name} is not a number") from None
         if not 0 <= found[name] <= 1_000_000 or (name == "page" and not (found[name] >= 1 and found[name] % 1 == 0)):
             raise ValueError(f"{name} is out of range")
     return found
 
 
 def font_size(text: str) -> float:
-    """The size in a text such as `color=#000000,size=11,name=arial`.
+    """Parse the size in a text such as `color=#000000,size=11,name=arial`.
 
     Raises:
-        ValueError: If the size is no number, or the colour is not black: there is no other.
+        ValueError: If the size is not a number, or the colour is not black, the only one there is.
     """
     values = named_values(text)
     if values.get("color", "#000000") != "#000000":
@@ -60,15 +60,15 @@ def font_size(text: str) -> float:
 
 
 def colour(text: str) -> tuple[float, float, float] | None:
-    """Red, green and blue from 0 to 1 of a text such as `#FFFFFF`; None for `transparent`.
+    """Parse a colour such as `#FFFFFF` to red, green, and blue from 0 to 1; `transparent` to None.
 
     Raises:
         ValueError: If it is neither.
     """
     if text == "transparent":
         return None
-    found = COLOUR.fullmatch(text)
-    if found is None:
+    match = _COLOUR.fullmatch(text)
+    if match is None:
         raise ValueError("it is neither #RRGGBB nor transparent")
-    red, green, blue = (int(part, 16) / 255 for part in found.groups())
+    red, green, blue = (int(part, 16) / 255 for part in match.groups())
     return red, green, blue

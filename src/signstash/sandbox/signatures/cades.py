@@ -1,4 +1,4 @@
-"""CAdES: any bytes, inside a CMS signature."""
+"""CAdES: content of any kind, enclosed in a CMS signature."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .signer import Seal
 
 
 def sign_bytes(content: bytes, info: SignatureInfo, seal: Seal) -> bytes:
-    """The signature, with the content in it."""
+    """Sign content and return the CMS message that encloses it."""
     timestamper = seal.timestamper if info.apply_timestamp else None
-    made = seal.signer.async_sign_general_data(
+    message = seal.signer.async_sign_general_data(
         content, "sha256", detached=False, use_cades=True, timestamper=timestamper
     )
-    return bytes(asyncio.run(made).dump())
+    return bytes(asyncio.run(message).dump())

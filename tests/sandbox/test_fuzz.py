@@ -96,4 +96,4 @@ def test_what_is_right_is_signed_or_tells_why(case: Case[Any], sandbox: Sandbox,
     assert answer.status_code == 200, answer.text
     case.validate_response(answer, checks=[content_type_conformance, response_schema_conformance])
     for document in answer.json()["documentList"]:
-        assert ("signError" in document) == (document["signStatus"] != "SIGNED")
+        assert ("causeMessage" in document) == (document["signStatus"] != "SIGNED")

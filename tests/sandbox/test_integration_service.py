@@ -59,7 +59,7 @@ async def test_mails_are_noted_and_not_sent(integration: SignStash, sandbox: San
 
     await integration.resend_mails(signed.operation_id or 0, ["ana@example.pt"], attach_documents=True)
 
-    assert sandbox.journal.arrivals()[-1]["recipients"] == ["ana@example.pt"]
+    assert sandbox.request_log.entries()[-1]["recipients"] == ["ana@example.pt"]
 
 
 async def test_a_proxy_keeps_nothing(sandbox_client: SignStash, integration: SignStash) -> None:

@@ -1,4 +1,4 @@
-"""How the service refuses a request as a whole: its published codes, as data, and the answers that carry them."""
+"""How the service rejects a whole request: its published codes as data, and the responses that carry them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
 """HTTP status and description of each code (wiki: error table). The wording is the sandbox's own."""
 
 
-class RefusedError(Exception):
-    """A request is answered without being processed.
+class RejectedError(Exception):
+    """A request gets an error response instead of being processed.
 
     Attributes:
-        response: The answer.
-        error_code: The service's code, or an empty text.
-        cause: What caused it.
+        response: The response.
+        error_code: The service's code, or an empty string.
+        cause: The reason.
     """
 
     def __init__(self, response: Response, *, error_code: str = "", cause: str = "") -> None:
@@ -45,20 +45,20 @@ class RefusedError(Exception):
         self.cause = cause
 
 
-def refused(error_code: str, cause: str, *, status: int | None = None) -> RefusedError:
-    """The refusal with one of the service's codes.
+def rejected(error_code: str, cause: str, *, status: int | None = None) -> RejectedError:
+    """Make the error response with one of the service's codes.
 
     Args:
-        error_code: The code; one that is not published needs a status.
-        cause: What the answer gives as `causeMessage`.
-        status: HTTP status, instead of the published one.
+        error_code: The code; an unpublished one needs a status.
+        cause: The response's `causeMessage`.
+        status: HTTP status, if not the published one.
     """
-    published, description = CODES.get(error_code, (409, "An error that the sandbox was told to answer."))
+    published, description = CODES.get(error_code, (409, "An error requested of the sandbox."))
     body = {"errorCode": error_code, "errorCodeDescription": description, "causeMessage": cause}
-    return RefusedError(JSONResponse(body, status or published), error_code=error_code, cause=cause)
+    return RejectedError(JSONResponse(body, status or published), error_code=error_code, cause=cause)
 
 
-def refused_by_spring(error: HTTPException, path: str) -> RefusedError:
-    """The refusal of what is not there, or cannot be read, as Spring writes it: the service has no code for these."""
+def rejected_by_spring(error: HTTPException, path: str) -> RejectedError:
+    """Make the error response in Spring's format, for what the service has no code for: unknown paths and methods."""
     body = {"status": error.status_code, "error": error.detail, "path": path}
-    return RefusedError(JSONResponse(body, error.status_code, error.headers), cause=f"{error.detail}: {path}")
+    return RejectedError(JSONResponse(body, error.status_code, error.headers), cause=f"{error.detail}: {path}")
