@@ -17,9 +17,11 @@ from typing import Any
 import httpx
 import pytest
 import respx
+import trustme
 
 from signstash import SignStash
 from signstash.sandbox import Sandbox
+from signstash.settings import ENVIRONMENT_VARIABLES
 
 http_library: Any = import_module(os.environ.get("SIGNSTASH_HTTP", "httpx"))
 """Whose clients the facade is given: `SIGNSTASH_HTTP=httpx2` makes them those of the fork, which users may have."""
@@ -50,6 +52,9 @@ DEBIAN_PACKAGES = {
     "xmlsec1": "xmlsec1",
 }
 """The programs that tests run, and the packages that `.ci/run` installs them from."""
+
+OUTBOUND_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+COLOURS = ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "PYTHON_COLORS", "CLICOLOR_FORCE")
 
 ChangeDocument = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
@@ -156,6 +161,22 @@ def interruptible_processes() -> Iterator[None]:
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, inherited)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the tests, and the processes that they start, the same environment on every machine.
+
+    One certificate is trusted, instead of those of the machine, which take longer to load than most tests take.
+    """
+    certificates = tmp_path_factory.mktemp("certificates") / "trusted.pem"
+    trustme.CA().cert_pem.write_to_path(str(certificates))
+    with pytest.MonkeyPatch.context() as environment:
+        for name in (*ENVIRONMENT_VARIABLES.values(), "SSL_CERT_DIR", *OUTBOUND_PROXIES, *COLOURS):
+            environment.delenv(name, raising=False)
+            environment.delenv(name.lower(), raising=False)
+        environment.setenv("SSL_CERT_FILE", str(certificates))
+        yield
 
 
 @pytest.fixture
