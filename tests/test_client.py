@@ -43,7 +43,6 @@ from tests.conftest import (
     signed_answer,
     token_answer,
     url_of,
-    zipped,
 )
 
 
@@ -251,8 +250,14 @@ class TestIntegrationService:
         assert operation.document_list[0].signed_content == "c2lnbmVk"
 
     async def test_documents(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
-        service.router.get(url_of("getSignOperationDocumentsContent", operationId=7)).respond(
-            content=zipped({"A.invoice.pdf": b"signed"})
+        document = {
+            "externalReference": "A",
+            "name": "invoice.pdf",
+            "signStatus": "SIGNED",
+            "signedContent": "c2lnbmVk",
+        }
+        service.router.get(url_of("getSignOperationDetail", operationId=7, includeContent="true")).respond(
+            json={"id": 7, "documentList": [document | {"signedContent": "c2lnbmVk"}]}
         )
 
         assert await client.download_documents(7, tmp_path / "november") == [tmp_path / "november" / "A.invoice.pdf"]
@@ -268,7 +273,7 @@ class TestIntegrationService:
     async def test_on_a_proxy_there_is_nothing_to_ask(self, client: SignStash, service: MockedService) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(404)
 
-        with pytest.raises(ApiError, match="only the Integration Service can be consulted"):
+        with pytest.raises(ApiError, match="only the Integration Service answers queries"):
             await client.get_status(7)
 
     async def test_a_lost_question_changed_nothing(self, client: SignStash, service: MockedService) -> None:

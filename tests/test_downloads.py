@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from signstash import (
+    ConfigurationError,
     Document,
     DocumentNotSavedError,
     OutcomeUnknownError,
@@ -286,8 +287,9 @@ def test_it_reads_what_json_reads(data: st.DataObject, operation: Any) -> None:
         taker.feed(body[start:end])
     received = taker.received()
 
-    rest = json.loads(received.body.decode("utf-8", "surrogatepass"))
-    assert restore_base64(rest, received.contents) == with_contents(json.loads(text))
+    rest = [json.loads(received.body.decode("utf-8", "surrogatepass"))]
+    restore_base64(rest, received.contents)
+    assert rest == [with_contents(json.loads(text))]
 
 
 @settings(deadline=None, max_examples=300)
@@ -376,13 +378,13 @@ class TestFiles:
         service.token.mock(side_effect=lose_the_folder)
 
         with pytest.raises(DocumentNotSavedError) as failed:
-            await client.sign(Document.binary(LONG, name="a.bin"), save_to=folder / "a.bin")
+            await client.sign(Document.binary(LONG, name="a.bin"), save_to=folder)
 
         assert failed.value.signed is not None
         assert failed.value.signed.content == b"signed:" + LONG
 
     async def test_a_saved_content_is_read_from_its_file(self, client: SignStash, tmp_path: Path) -> None:
-        signed = await client.sign(Document.binary(LONG, name="a.bin"), save_to=tmp_path / "a.bin")
+        signed = await client.sign(Document.binary(LONG, name="a.bin"), save_to=tmp_path)
 
         assert signed.saved_as == tmp_path / "a.bin"
         assert signed.content == b"signed:" + LONG
@@ -401,22 +403,47 @@ def content(request: pytest.FixtureRequest) -> bytes:
 
 
 class TestSaveTo:
-    async def test_a_file(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
-        signed = await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path / "new" / "signed.bin")
+    async def test_a_folder(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+        signed = await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path / "new" / "signed")
 
-        assert saved(tmp_path / "new") == {"signed.bin": b"signed:" + content}
-        assert signed.saved_as == tmp_path / "new" / "signed.bin"
+        assert saved(tmp_path / "new" / "signed") == {"a.bin": b"signed:" + content}
+        assert signed.saved_as == tmp_path / "new" / "signed" / "a.bin"
 
-    @pytest.mark.parametrize("there", [True, False])
-    async def test_a_folder(self, client: SignStash, tmp_path: Path, content: bytes, there: bool) -> None:
-        if there:
-            (tmp_path / "signed").mkdir()
+    async def test_it_means_the_same_for_one_and_for_many(self, client: SignStash, tmp_path: Path) -> None:
+        one, many = Document.binary(PDF, name="one"), Document.binary(PDF, name="many")
 
-        await client.sign(
-            Document.binary(content, name="a.bin"), save_to=tmp_path / "signed" if there else f"{tmp_path}/signed/"
-        )
+        await client.sign(one, save_to=tmp_path / "out")
+        await client.sign_batch([many], save_to=tmp_path / "out")
 
-        assert saved(tmp_path / "signed") == {"a.bin": b"signed:" + content}
+        assert saved(tmp_path / "out").keys() == {"one", "many"}
+
+    @pytest.mark.parametrize("several", [False, True])
+    async def test_what_looks_like_a_file_is_refused_as_a_folder(
+        self, client: SignStash, service: MockedService, tmp_path: Path, several: bool
+    ) -> None:
+        document = Document.pdf(PDF, name="invoice.pdf")
+        calls: Any = client.sign_batch if several else client.sign
+
+        with pytest.raises(ConfigurationError, match=r"signed\.PDF.*looks like a file.*save_to=lambda"):
+            await calls([document] if several else document, save_to=tmp_path / "signed.PDF")
+
+        assert service.sign.call_count == 0
+        assert list(tmp_path.iterdir()) == []
+
+    async def test_a_folder_may_be_called_like_a_file(self, client: SignStash, tmp_path: Path) -> None:
+        (tmp_path / "signed.pdf").mkdir()
+
+        await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=tmp_path / "signed.pdf")
+
+        assert saved(tmp_path / "signed.pdf").keys() == {"a.pdf"}
+
+    async def test_a_function_for_one(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "new" / "invoice.signed.bin"
+
+        signed = await client.sign(Document.binary(content, name="a.bin"), save_to=lambda _: path)
+
+        assert saved(tmp_path / "new") == {"invoice.signed.bin": b"signed:" + content}
+        assert signed.saved_as == path
 
     async def test_a_folder_for_several(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
         documents = [Document.binary(content, name=f"{number}.bin") for number in range(3)]
@@ -445,7 +472,7 @@ class TestSaveTo:
         others = [Document.pdf(PDF, name="b.pdf")]
         call: Any = client.sign_batch([*others, document], save_to=tmp_path) if several else None
 
-        with pytest.raises(DocumentNotSavedError, match="exists already, so the document was not sent"):
+        with pytest.raises(DocumentNotSavedError, match=r"exists already, so a\.pdf was not sent"):
             await (call or client.sign(document, save_to=tmp_path))
 
         assert saved(tmp_path) == {"a.pdf": b"earlier"}

@@ -160,7 +160,7 @@ async def test_a_hook_may_read_a_compressed_answer() -> None:
 async def test_redirects_are_not_followed() -> None:
     service = Service(302, headers={"Location": "http://elsewhere.test/"})
     async with service.client(follow_redirects=True) as http_client, facade(http_client) as client:
-        with pytest.raises(UnexpectedAnswerError, match="redirects to another address"):
+        with pytest.raises(UnexpectedAnswerError, match="redirects to another URL"):
             await sign(client)
 
     assert len(service.sign_requests) == 1
@@ -180,7 +180,7 @@ async def test_what_is_lost_keeps_its_cause_and_travels_without_it() -> None:
         raise httpx2.ReadTimeout("slow", request=request)
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(lose)) as http_client, Service().client() as tokens:
-        with pytest.raises(OutcomeUnknownError, match="the answer took too long") as lost:
+        with pytest.raises(OutcomeUnknownError, match="the response took too long") as lost:
             await sign(facade(http_client, token_http_client=tokens))
 
     assert isinstance(lost.value.__cause__, httpx.ReadTimeout)

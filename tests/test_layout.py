@@ -65,9 +65,7 @@ IMPORTS = {name: set(imported(name)) - {name, ""} for name in MODULES}
 
 
 LEFT = {
-    "_content.sources imports _transport.bodies",
     "errors imports results",
-    "_signing.request imports _generated",
     "command_line.check imports _generated",
     "testing.answers imports _generated",
     "testing.requests imports _generated",

@@ -314,7 +314,7 @@ class TestAnotherEventLoop:
 
         with asyncio.Runner() as first, asyncio.Runner() as second:
             first.run(tokens.get(sandbox.token_url))
-            with pytest.raises(ConfigurationError, match="another event loop"):
+            with pytest.raises(ConfigurationError, match="made for this event loop"):
                 second.run(ask())
             first.run(ask())
             first.run(auth.aclose())

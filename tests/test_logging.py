@@ -34,10 +34,15 @@ def pdf(reference: str = "FT_1") -> Document:
     return Document.pdf(PDF, name="invoice.pdf", external_reference=reference)
 
 
-def lines(log: pytest.LogCaptureFixture, logger: str = "signstash", level: int = logging.INFO) -> list[str]:
-    """What our loggers said at a level, with `?` for milliseconds and bytes."""
-    said = [r for r in log.records if r.name.startswith(logger) and r.levelno == level]
-    return [re.sub(r"\d+ (ms|bytes)", r"? \1", record.getMessage()) for record in said]
+def lines(log: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[str]:
+    """What the logger `signstash` got at a level, with `?` for milliseconds and bytes."""
+    logged = [record for record in log.records if record.name == "signstash" and record.levelno == level]
+    return [re.sub(r"\d+ (ms|bytes)", r"? \1", record.getMessage()) for record in logged]
+
+
+def requests(log: pytest.LogCaptureFixture) -> list[str]:
+    """The lines about requests to the service."""
+    return [line for line in lines(log) if line.startswith(("sign", "get", "GET"))]
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ class TestRequests:
         await client.sign_batch([pdf("FT_1"), pdf("FT_2")])
 
         assert lines(caplog) == [
-            "token: got one, ? ms, attempt 1",
+            "token: issued, ? ms, attempt 1",
             "signDocumentBatchBase64: HTTP 200, 2 documents, ? bytes, ? ms, attempt 1, operation 4711",
         ]
 
@@ -70,12 +75,12 @@ class TestRequests:
         service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
         await client.sign(pdf())
 
-        assert lines(caplog, "signstash._transport.exchange") == [
+        assert requests(caplog) == [
             "signDocumentBatchBase64: ConnectionFailedError, 1 documents, ? bytes, ? ms, attempt 1, operation unknown",
             "signDocumentBatchBase64: HTTP 429, 1 documents, ? bytes, ? ms, attempt 2, operation unknown",
             "signDocumentBatchBase64: HTTP 200, 1 documents, ? bytes, ? ms, attempt 3, operation 4711",
         ]
-        assert len(lines(caplog, "signstash.retries")) == 2
+        assert len([line for line in lines(caplog) if "repeating it" in line]) == 2
 
     async def test_the_next_call_begins_to_count_anew(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
@@ -83,9 +88,9 @@ class TestRequests:
         service.sign_answers(httpx.ConnectError("no route"), signed_answer)
         service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
         await client.sign(pdf())
-        await get_status.asyncio(7, client=client.generated)  # which is tried once, whatever the policy
+        await get_status.asyncio(7, client=client.generated)
 
-        assert "attempt 1" in lines(caplog, "signstash._transport.exchange")[-1]
+        assert "attempt 1" in requests(caplog)[-1]
 
     async def test_tries_are_counted_in_a_run_too(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
@@ -93,7 +98,7 @@ class TestRequests:
         service.sign_answers(httpx.ConnectError("no route"), signed_answer)
         assert [outcome.ok async for outcome in client.sign_all([pdf()])] == [True]
 
-        assert [line.split(", ")[4] for line in lines(caplog, "signstash._transport.exchange")] == [
+        assert [line.split(", ")[4] for line in requests(caplog)] == [
             "attempt 1",
             "attempt 2",
         ]
@@ -105,9 +110,9 @@ class TestRequests:
         await client.get_status(7)
 
         expected = "getStatus: HTTP 200, 0 documents, ? bytes, ? ms, attempt 1, operation 7"
-        assert lines(caplog, "signstash._transport.exchange") == [expected]
+        assert requests(caplog) == [expected]
 
-    @pytest.mark.parametrize("body", ['{"id": true}', '{"id": "4711"}', '{"id": -1}', '{"id": null}', "[]", "<html>"])
+    @pytest.mark.parametrize("body", ['{"id": true}', '{"id": -1}', '{"id": null}', "[]", "<html>"])
     async def test_an_answer_without_a_number_costs_nothing(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture, body: str
     ) -> None:
@@ -115,7 +120,7 @@ class TestRequests:
         service.sign.respond(200, text=body)
         [outcome async for outcome in client.sign_all([pdf()])]
 
-        assert lines(caplog, "signstash._transport.exchange")[0].endswith("operation unknown")
+        assert requests(caplog)[0].endswith("operation unknown")
 
     async def test_a_long_answer_is_read_too(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
@@ -123,15 +128,7 @@ class TestRequests:
         service.sign.side_effect = lambda request: signed_answer(request, lambda item: item | {"more": "x" * 100_000})
         await client.sign(pdf())
 
-        assert lines(caplog, "signstash._transport.exchange")[0].endswith("operation 4711")
-
-    async def test_nothing_is_read_for_nobody(
-        self, client: SignStash, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        caplog.set_level(logging.WARNING, "signstash")
-        monkeypatch.delattr("signstash._transport.exchange.json_value")
-
-        assert (await client.sign(pdf())).name == "invoice.pdf"
+        assert requests(caplog)[0].endswith("operation 4711")
 
     async def test_httpx_stays_as_it_is_set_up(self, client: SignStash, service: MockedService) -> None:
         before = logging.getLogger("httpx").level, logging.getLogger("httpcore").level
@@ -174,9 +171,22 @@ async def test_event_hooks_of_httpx_keep_working(service: MockedService) -> None
     assert sorted(seen) == ["< 200", "< 200", "> sign", "> token"]
 
 
+async def test_fields_of_a_request_are_there_for_json_formatters(
+    client: SignStash, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.sign_batch([pdf("FT_1"), pdf("FT_2")])
+
+    fields = vars(next(record for record in caplog.records if record.getMessage().startswith("sign")))
+    assert fields["operation"] == "signDocumentBatchBase64"
+    assert fields["external_references"] == ["FT_1", "FT_2"]
+    assert (fields["operation_id"], fields["result"], fields["attempt"]) == (4711, "HTTP 200", 1)
+    assert fields["milliseconds"] > 0
+    assert fields["request_bytes"] > 0
+
+
 class TestPlainHttp:
     def warnings_of(self, caplog: pytest.LogCaptureFixture) -> list[str]:
-        return lines(caplog, "signstash.settings", logging.WARNING)
+        return lines(caplog, logging.WARNING)
 
     def test_a_public_host_is_warned_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
         with warnings.catch_warnings():

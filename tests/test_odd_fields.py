@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -280,7 +279,7 @@ class TestAsking:
         self.reply(service, {"id": 7, "documentList": {"A": 1}})
         assert (await client.get_operation(7)).additional_properties == {"documentList": {"A": 1}}
 
-    @pytest.mark.parametrize("reply", [None, [], {}, "7", "seven", True, 7.5, {"id": 7}])
+    @pytest.mark.parametrize("reply", [None, [], {}, "seven", True, 7.5, {"id": 7}])
     async def test_an_operation_id_that_is_none(self, client: SignStash, service: MockedService, reply: Any) -> None:
         self.reply(service, reply)
 
@@ -298,14 +297,4 @@ class TestAsking:
 
         with pytest.raises(UnexpectedAnswerError) as failed:
             await getattr(client, call)(7)
-        assert failed.value.maybe_processed is False
-
-    @pytest.mark.parametrize("reply", [b"", b"{}", b"%PDF-1.7", b"<html>", b"P"])
-    async def test_an_archive_that_is_none(
-        self, client: SignStash, service: MockedService, reply: bytes, tmp_path: Path
-    ) -> None:
-        service.router.get(path__regex="/documents$").respond(content=reply)
-
-        with pytest.raises(UnexpectedAnswerError) as failed:
-            await client.download_documents(7, tmp_path)
         assert failed.value.maybe_processed is False

@@ -43,7 +43,7 @@ def test_the_program_runs_as_it_stands_against_a_sandbox(sandbox: Sandbox, tmp_p
     )
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
-    assert (tmp_path / "invoice.signed.pdf").read_bytes().startswith(INVOICE.read_bytes())
+    assert (tmp_path / "signed" / "invoice.pdf").read_bytes().startswith(INVOICE.read_bytes())
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.split("\n")[0])

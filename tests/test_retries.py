@@ -59,8 +59,10 @@ class TestPolicy:
         policy = RetryPolicy(attempts=3, shortest_pause=60, first_bound=1, longest_bound=1, deadline=600)
 
         assert policy.pause(1, REFUSED, 0.0) == policy.pause(2, REFUSED, 1.0) == 60
-        assert policy.pause(1, limited(2.0), 0.0) == 60
-        assert policy.pause(1, limited(90.0), 0.0) == 90
+
+    @pytest.mark.parametrize("seconds", [0.0, 1.0, 90.0])
+    def test_retry_after_is_obeyed_in_both_directions(self, seconds: float) -> None:
+        assert RetryPolicy.batch().pause(1, limited(seconds), 0.5) == seconds
 
     def test_the_batch_policy_is_the_vendors(self) -> None:
         pauses = [RetryPolicy.batch().pause(attempt, REFUSED, jitter) for attempt in (1, 2) for jitter in (0, 1)]

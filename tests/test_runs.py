@@ -644,7 +644,7 @@ class TestSaving:
         assert service.sign.call_count == 0
 
     async def test_a_function_that_gives_no_path(self, client: SignStash, service: MockedService) -> None:
-        with pytest.raises(ConfigurationError, match="save_to gave None"):
+        with pytest.raises(ConfigurationError, match="save_to returned None"):
             await collect(client.sign_all(pdfs(1), save_to=lambda _: None))  # type: ignore[arg-type]
         assert service.sign.call_count == 0
 

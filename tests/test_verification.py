@@ -457,7 +457,7 @@ class TestInTheClient:
         async with self.client(sandbox) as client:
             assert (await client.sign(good)).name == "leave.bin"
             with pytest.raises(SignatureInvalidError, match="what the signature signs was changed") as raised:
-                await client.sign(bad, save_to=tmp_path / "signed.bin")
+                await client.sign(bad, save_to=tmp_path)
 
         assert list(tmp_path.iterdir()) == []
         assert b"forged!!" in raised.value.signed.content

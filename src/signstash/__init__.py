@@ -1,46 +1,49 @@
 """Async Python SDK for Sign'Stash, the service that puts qualified digital signatures on documents.
 
-Begin with `SignStash` and `Document`. Elsewhere are:
+Start with `SignStash` and `Document`. Also here are:
 
-- `signstash.options`: what can be asked for a signature
-- `signstash.errors`: what can go wrong, and which code of the service means what
+- `signstash.options`: options of a signature
+- `signstash.errors`: the exceptions, and the error codes of the service
 - `signstash.integration`: queries of the Integration Service
-- `signstash.models`: the service's own model, generated
+- `signstash.models`: the service's data model, generated
 - `signstash.testing` and `signstash.sandbox`: a mock and a local service, for tests
-- `signstash.verification`: whether what came back is signed
+- `signstash.verification`: checks signed documents
+
+Its log lines go to the logger `signstash`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .errors import (
-    ApiError as ApiError,
-    AuthenticationError as AuthenticationError,
-    CertificateNotProvisionedError as CertificateNotProvisionedError,
-    ClientServiceInactiveError as ClientServiceInactiveError,
-    ConfigurationError as ConfigurationError,
-    ConnectionFailedError as ConnectionFailedError,
-    CredentialsRejectedError as CredentialsRejectedError,
-    DocumentCertificateError as DocumentCertificateError,
-    DocumentNotSavedError as DocumentNotSavedError,
-    DocumentNotSignedError as DocumentNotSignedError,
-    DuplicateReferenceError as DuplicateReferenceError,
-    InvalidDocumentError as InvalidDocumentError,
-    InvalidRequestError as InvalidRequestError,
-    OutcomeUnknownError as OutcomeUnknownError,
-    RateLimitedError as RateLimitedError,
-    ServiceError as ServiceError,
-    SignatureInvalidError as SignatureInvalidError,
-    SignStashError as SignStashError,
-    TokenRejectedError as TokenRejectedError,
-    UnexpectedAnswerError as UnexpectedAnswerError,
-)
+from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import models as models
     from .auth import TokenAuth as TokenAuth
     from .client import SignStash as SignStash
     from .documents import Document as Document
+    from .errors import (
+        ApiError as ApiError,
+        AuthenticationError as AuthenticationError,
+        CertificateNotProvisionedError as CertificateNotProvisionedError,
+        ClientServiceInactiveError as ClientServiceInactiveError,
+        ConfigurationError as ConfigurationError,
+        ConnectionFailedError as ConnectionFailedError,
+        CredentialsRejectedError as CredentialsRejectedError,
+        DocumentCertificateError as DocumentCertificateError,
+        DocumentNotSavedError as DocumentNotSavedError,
+        DocumentNotSignedError as DocumentNotSignedError,
+        DuplicateReferenceError as DuplicateReferenceError,
+        InvalidDocumentError as InvalidDocumentError,
+        InvalidRequestError as InvalidRequestError,
+        OutcomeUnknownError as OutcomeUnknownError,
+        RateLimitedError as RateLimitedError,
+        ServiceError as ServiceError,
+        SignatureInvalidError as SignatureInvalidError,
+        SignStashError as SignStashError,
+        TokenRejectedError as TokenRejectedError,
+        UnexpectedAnswerError as UnexpectedAnswerError,
+    )
     from .journal import Journal as Journal
     from .options import Preservation as Preservation, VisibleSignature as VisibleSignature
     from .results import (
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
     )
     from .retries import RetryPolicy as RetryPolicy
 else:
-    # Imported on first use: an application that only catches errors loads no client, nor does pytest by the plugin.
+    # Imported on first use: the pytest plugin, and an application that only catches errors, load no client.
     _MODULES = {
         "Document": "documents",
         "Journal": "journal",
@@ -65,19 +68,19 @@ else:
         "TokenAuth": "auth",
         "VisibleSignature": "options",
     }
-    __all__ = sorted({"models", *_MODULES, *(name for name in globals() if name.endswith("Error"))})
 
     def __getattr__(name: str) -> Any:
+        if name == "__all__":
+            errors = (name for name in vars(import_module(".errors", __name__)) if name.endswith("Error"))
+            return sorted({"models", *_MODULES, *(name for name in errors if not name.startswith("_"))})
         if name == "models":
             return import_module(".models", __name__)
-        if name not in _MODULES:
+        module = "errors" if name.endswith("Error") else _MODULES.get(name)
+        value = module and getattr(import_module(f".{module}", __name__), name, None)
+        if value is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
         globals()[name] = value
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
-
-
-__version__ = "0.1.0"
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -1,65 +1,59 @@
-"""The client that people await: signs documents, and asks the Integration Service about them."""
+"""The asynchronous client: signs documents, and queries the Integration Service."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, Unpack, get_args
+from typing import Any, Self, Unpack, get_args
 
 import attrs
 import httpx
 
+from ._content.arguments import require_text
 from ._errors.redaction import Secret
 from ._runs.concurrency import ConcurrencyLimiter
 from ._runs.ledger import RunLedger
 from ._runs.processor import BatchProcessor
 from ._runs.run import Run
 from ._signing.request import index_by_reference
-from ._signing.saving import SaveTo, SignedFiles, file_or_folder
+from ._signing.saving import SaveTo, SignedFiles
 from ._signing.signer import RequestOptions, Signer
 from ._transport.endpoints import Call
-from ._transport.exchange import Answer, Exchange
-from ._transport.generated_client import GeneratedClient
-from ._transport.http_client import new_http_client
+from ._transport.exchange import Exchange, ServiceResponse
+from ._transport.generated_client import GeneratedClient, Requests
+from ._transport.http_client import HttpClients
 from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
 from .auth import TokenAuth
-from .documents import Document, refuse_reference, refuse_text, require_iterable
+from .documents import Document, require_iterable, require_reference
 from .errors import ConfigurationError, ErrorClasses, SignStashError
 from .integration import IntegrationQueries
 from .journal import Journal
 from .models import PreservationInfo
 from .options import Preservation, UnknownOutcomes, preservation_from
 from .results import Outcome, Progress, SignedBatch, SignedDocument
-from .retries import Retries, RetryPolicy
+from .retries import Deadline, Retries, RetryPolicy, running_loop
 from .settings import (
+    DEFAULT_DEADLINE,
+    DEFAULT_TIMEOUT,
     ENVIRONMENT_VARIABLES,
     TOKEN_URLS,
     ClientOptions,
     Environment,
     MultipartFileNames,
     Upload,
-    client_problems,
-    credential_problems,
-    environment_problems,
-    error_class_problems,
+    as_timeout,
+    limit_problems,
+    option_problems,
     raise_for_problems,
-    retries_problems,
-    timeout_problems,
-    token_url_problems,
-    url_problems,
-    verification_problems,
+    service_problems,
     warn_of_plain_http,
 )
-
-DEFAULT_TIMEOUT: Final = httpx.Timeout(120.0, connect=10.0)
-"""Seconds for connecting (10), and for each wait while a request is sent or its answer is read (120)."""
-DEFAULT_DEADLINE: Final = 300.0
-"""Seconds that a call may take in all, a new token and a second sending included."""
 
 
 class SignStash(IntegrationQueries):
@@ -68,39 +62,39 @@ class SignStash(IntegrationQueries):
         async with SignStash(base_url, client_id, client_secret, environment="staging") as client:
             signed = await client.sign(Document.pdf("invoice.pdf"))
 
-    It opens nothing until the first call, may be used by any number of tasks at once, and may be used again from a new
-    event loop when the first one is closed. Close it in the loop that used it last. Every call can raise the errors
-    that `signstash.errors` draws; `CancelledError` passes through.
+    It connects at the first call, may be used by any number of tasks, and may be used again from a new event loop when
+    the first one is closed. Close it in the loop that used it last. Every call can raise the exceptions of
+    `signstash.errors`; `CancelledError` passes through, with a note that names the documents concerned.
 
     Args:
         base_url: The service's full base, such as `http://proxy:8081/signstash/einvoice-integration-ws`.
         client_id: Alias of the client service.
         client_secret: Its password, as defined in the backoffice.
-        environment: `staging` or `production`: which of the vendor's token servers is asked. The proxy must be
-            configured for the same.
+        environment: `staging` or `production`: the vendor's token server. The proxy must be configured for the same.
         token_url: Full URL of the token endpoint, instead of the environment's.
-        auth: Authentication of your own, such as a `TokenAuth` that several clients share. It is not closed here.
+        auth: Your own authentication, such as a `TokenAuth` that several clients share. It is not closed here.
             Environment, token URL and secret are then not needed.
-        timeout: Seconds for each wait on the network, or an `httpx.Timeout`. None of its parts may be missing.
-        deadline: Seconds that a call may take in all.
-        upload: `base64` puts contents into the JSON, which every proxy takes; `multipart` sends them as files.
+        timeout: Seconds for each wait on the network, or an `httpx.Timeout`, all parts of which must be set.
+        deadline: Seconds that a call may take in all: reading documents, every attempt, every pause, and a token
+            request.
+        upload: `base64` puts contents into the JSON, which every proxy accepts; `multipart` sends them as files.
         multipart_file_names: What files are called in a multipart upload, `name` or `external_reference`. How the
             service matches files with documents is not published; both are sent in the order of the documents.
         http_client: Your own `httpx.AsyncClient` or `httpx2.AsyncClient`, for outbound proxy, CA, limits or transport.
-            It serves the token requests too, without its headers, parameters and cookies, and is not closed here.
-            Without it one is made that obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. A hook of an
-            `httpx.AsyncClient` that raises for failing answers keeps a refused token from being replaced.
+            It sends the token requests too, without its headers, parameters and cookies, and is not closed here.
+            The default obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. If a hook of an `httpx.AsyncClient`
+            raises for error responses, a rejected token is not replaced.
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
-            with a class of the certificate family makes a `DocumentCertificateError`.
-        retries: How often a call is tried that surely was not processed. Without it once, and as often as
+            with a class of the certificate family becomes a `DocumentCertificateError`.
+        retries: How often a call is attempted that was surely not processed. By default once, and as often as
             `RetryPolicy.batch` says in `sign_all`.
-        verify_signatures: Whether every document that comes back is verified before it is given out or saved; one that
-            does not hold becomes a `SignatureInvalidError`. Needs `pip install 'signstash[verify]'`. Trust is not
-            judged: see `SignedDocument.verify`.
+        verify_signatures: Whether every returned document is verified before it is returned or saved; an invalid one
+            becomes a `SignatureInvalidError`. Needs `pip install 'signstash[verify]'`. Trust is not checked: see
+            `SignedDocument.verify`.
 
     Raises:
-        ConfigurationError: If an argument is missing or cannot work. The message lists all that is wrong.
+        ConfigurationError: If an argument is missing or cannot work. The message lists all problems.
     """
 
     def __init__(
@@ -123,25 +117,20 @@ class SignStash(IntegrationQueries):
         verify_signatures: bool = False,
     ) -> None:
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
-        problems = [*url_problems("base_url", base_url), *timeout_problems(timeout, deadline)]
-        for name, value, choices in (
-            ("upload", upload, get_args(Upload)),
-            ("multipart_file_names", multipart_file_names, get_args(MultipartFileNames)),
-        ):
-            if value not in choices:
-                problems.append(f"{name} is {value!r}, not {' or '.join(map(repr, choices))}")
-        problems += error_class_problems(error_classes or {})
-        problems += client_problems(http_client=http_client, token_http_client=token_http_client)
-        problems += retries_problems(retries)
-        problems += verification_problems(verify_signatures)
-        if auth is None:
-            problems += credential_problems(client_id, client_secret)
-            problems += environment_problems(environment, token_url)
-            problems += [] if token_url is None else token_url_problems(token_url)
-        elif client_id is None and not isinstance(auth, TokenAuth):
-            problems.append("client_id is missing (external references begin with it)")
-        raise_for_problems(problems)
-
+        raise_for_problems(
+            [
+                *service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
+                *limit_problems(timeout, deadline, retries),
+                *option_problems(
+                    upload=upload,
+                    multipart_file_names=multipart_file_names,
+                    error_classes=error_classes,
+                    verify_signatures=verify_signatures,
+                    http_client=http_client,
+                    token_http_client=token_http_client,
+                ),
+            ]
+        )
         base_url = base_url.rstrip("/")
         warn_of_plain_http([base_url])
         self._own_auth: TokenAuth | None = None
@@ -158,8 +147,8 @@ class SignStash(IntegrationQueries):
         self._exchange = Exchange(
             base_url=base_url,
             auth=auth,
-            client=self._running_client,
-            timeout=timeout if isinstance(timeout, httpx.Timeout) else httpx.Timeout(timeout),
+            clients=HttpClients(as_httpx(http_client)),
+            timeout=as_timeout(timeout),
             deadline=deadline,
             client_service=self._client_service,
             error_classes=dict(error_classes or {}),
@@ -172,46 +161,41 @@ class SignStash(IntegrationQueries):
         )
         self._retries = retries
         self._retries_of_calls = Retries(policy=retries or RetryPolicy.none())
-        self._http_client = as_httpx(http_client)
-        self._own_client: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
-        self._closed = False
+        self._is_view = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> Self:
-        """A client that is set up by `SIGNSTASH_BASE_URL`, `SIGNSTASH_CLIENT_ID` and the other environment variables.
+        """A client that is configured by `SIGNSTASH_BASE_URL`, `SIGNSTASH_CLIENT_ID` and other environment variables.
 
         Args:
-            environ: Where the variables are looked up. Without it in the environment of this process.
-            **options: See `ClientOptions`.
+            environ: The variables. By default those of this process.
+            **options: The arguments of `SignStash`. They win over the variables.
 
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
         """
         environ = os.environ if environ is None else environ
-        given = {name: Secret(environ.get(variable, "")) for name, variable in ENVIRONMENT_VARIABLES.items()}
+        found = {name: Secret(environ.get(variable, "")) for name, variable in ENVIRONMENT_VARIABLES.items()}
         del environ  # so that no traceback shows the secret
+        if "environment" in options:
+            del found["token_url"]  # it is of the other environment, and would win over the given one
+        given = {name: value.reveal() or None for name, value in found.items() if name != "client_secret"}
+        arguments: dict[str, Any] = {**given, "client_secret": found["client_secret"], **options}
         try:
-            return cls(
-                given["base_url"].reveal(),
-                given["client_id"].reveal(),
-                given["client_secret"],
-                environment=given["environment"].reveal() or None,  # type: ignore[arg-type]  # checked in __init__
-                token_url=given["token_url"].reveal() or None,
-                **options,
-            )
+            return cls(arguments.pop("base_url") or "", **arguments)
         except ConfigurationError as error:
-            names = re.compile(rf"\b({'|'.join(ENVIRONMENT_VARIABLES)})\b")
-            raise ConfigurationError(
-                names.sub(lambda match: ENVIRONMENT_VARIABLES[match[0]], error.problem), "Set or mend these variables."
-            ) from None
+            names = re.compile(rf"\b({'|'.join(found.keys() - options.keys())})\b")
+            problem = names.sub(lambda match: ENVIRONMENT_VARIABLES[match[0]], error.problem)
+            raise ConfigurationError(problem, "Set or correct these variables.") from None
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_exchange"):  # a traceback shows it while it is refused
+        if not hasattr(self, "_exchange"):  # a traceback shows it while arguments are validated
             return "SignStash(not set up)"
         return f"SignStash(base_url={self._exchange.base_url!r}, client_id={self._client_service!r})"
 
     async def __aenter__(self) -> Self:
-        self._refuse_if_closed()
+        running_loop()
+        self._exchange.clients.raise_if_closed()
         return self
 
     async def __aexit__(
@@ -220,18 +204,50 @@ class SignStash(IntegrationQueries):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the calls that are under way, close the connections that the client made itself, and refuse further use.
+        """End the calls in flight, close the connections that the client made itself, and refuse further use.
 
-        May be called more than once. A call that is ended raises an `OutcomeUnknownError` if it was sent.
+        May be called more than once. A call that is ended raises an `OutcomeUnknownError` if it was sent. Closing a
+        view (`with_options`) has no effect.
         """
-        self._closed = True
-        own, self._own_client = self._own_client, None
+        if self._is_view:
+            return
+        self._exchange.clients.refuse_further_use()
         if self._own_auth is not None:
             await self._own_auth.aclose()
         await self._exchange.aclose()
-        # Connections of a loop that is gone cannot be closed any more; they went with it.
-        if own is not None and own[0] is asyncio.get_running_loop():
-            await own[1].aclose()
+
+    def with_options(
+        self,
+        *,
+        deadline: float | None = None,
+        timeout: float | httpx.Timeout | None = None,
+        retries: RetryPolicy | None = None,
+    ) -> Self:
+        """This client under other limits, which shares its token, its connections and the calls in flight.
+
+            patient = client.with_options(deadline=900, retries=RetryPolicy.batch())
+
+        Closing this client ends the calls of the view too.
+
+        Args:
+            deadline: Seconds that a call may take in all.
+            timeout: Seconds for each wait on the network, or an `httpx.Timeout`.
+            retries: How often a call is attempted.
+
+        Raises:
+            ConfigurationError: If an argument cannot work.
+        """
+        deadline = self._exchange.deadline if deadline is None else deadline
+        timeout = self._exchange.timeout if timeout is None else timeout
+        raise_for_problems(limit_problems(timeout, deadline, retries))
+        view = copy.copy(self)
+        exchange = self._exchange.with_limits(timeout=as_timeout(timeout), deadline=deadline)
+        signer = attrs.evolve(self._signer, exchange=exchange)
+        changes: dict[str, Any] = {"_is_view": True, "_exchange": exchange, "_signer": signer}
+        if retries is not None:
+            changes |= {"_retries": retries, "_retries_of_calls": Retries(policy=retries)}
+        vars(view).update(changes)
+        return view
 
     async def sign(
         self,
@@ -247,32 +263,33 @@ class SignStash(IntegrationQueries):
 
         Args:
             document: What to sign.
-            description: What it is about, for the people who see it in the backoffice. Without it the document's name.
-            external_reference: Unique reference of the request, which is not the document's. Without it one is made.
-            preservation: What becomes of the signed document at the service.
-            save_to: File for the signed document, or a folder in which it gets the document's name. Folders are made.
-            overwrite: Whether a file that is there already is replaced. If not, the document is not sent.
+            description: Description of the request, shown in the backoffice. By default the document's name.
+            external_reference: Unique reference of the request, not of the document. By default a new one.
+            preservation: How long and where the service keeps the signed document.
+            save_to: Folder for the signed document, which keeps its name, or a function that returns its path. Folders
+                are created.
+            overwrite: Whether an existing file is replaced. If not, the document is not sent.
 
         Returns:
             The signed document.
 
         Raises:
-            InvalidDocumentError: If the document cannot be used. Nothing was sent.
+            InvalidDocumentError: If the document is invalid. Nothing was sent.
             DocumentNotSavedError: If `save_to` cannot be used: before anything is sent, if it can be known then.
-            AuthenticationError: If credentials or token are refused.
-            ApiError: If the service refuses the request; its subclasses say why.
-            DocumentNotSignedError: If the service answered, but did not sign it.
-            SignatureInvalidError: If what came back does not hold, and `verify_signatures` is set.
+            AuthenticationError: If credentials or token are rejected.
+            ApiError: If the service rejects the request; its subclasses say why.
+            DocumentNotSignedError: If the service processed the request, but did not sign the document.
+            SignatureInvalidError: If the returned document is not valid, and `verify_signatures` is set.
             ConnectionFailedError: If the service was not reached.
-            OutcomeUnknownError: If it was sent and the answer was lost.
-            UnexpectedAnswerError: If the answer cannot be read.
+            OutcomeUnknownError: If it was sent and the response was lost.
+            UnexpectedAnswerError: If the response cannot be read.
         """
         batch = await self.sign_batch(
             [document],
             description=description,
             external_reference=external_reference,
             preservation=preservation,
-            save_to=None if save_to is None else file_or_folder(save_to),
+            save_to=save_to,
             overwrite=overwrite,
         )
         result = batch.outcomes[0].result
@@ -294,12 +311,12 @@ class SignStash(IntegrationQueries):
 
         Args:
             documents: What to sign. The vendor advises fewer than 100 documents and some 10 MB in a request.
-            description: What they are about, for the people who see it in the backoffice. Without it their names.
-            external_reference: Unique reference of the request. Without it one is made.
-            preservation: What becomes of the signed documents at the service.
-            save_to: Folder for the signed documents, each named like its document, or a function that gives each its
-                path. Folders are made.
-            overwrite: Whether files that are there already are replaced. If not, nothing is sent.
+            description: Description of the request, shown in the backoffice. By default the documents' names.
+            external_reference: Unique reference of the request. By default a new one.
+            preservation: How long and where the service keeps the signed documents.
+            save_to: Folder for the signed documents, each named like its document, or a function that returns the path
+                of each. Folders are created.
+            overwrite: Whether existing files are replaced. If not, nothing is sent.
 
         Returns:
             The operation, and one outcome for each document in the order given. Some may be signed and others not.
@@ -311,12 +328,13 @@ class SignStash(IntegrationQueries):
         sent = index_by_reference(list(require_iterable(documents)), self._client_service)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
         targets: list[Path] = []
+        deadline = Deadline.after(self._exchange.deadline)
         with call_span("sign", sent):
             if files is not None:
                 targets = await asyncio.to_thread(lambda: [files.claim(document) for document in sent.values()])
-            call = await self._signer.prepare(sent, options, targets[0].parent if targets else None)
-            answer = await self._tried(call)
-            batch = await self._signer.read(answer, call, sent)
+            call = await self._signer.prepare(sent, options, targets[0].parent if targets else None, deadline)
+            response = await self._send(call, deadline)
+            batch = await self._signer.read(response, sent)
         if files is None:
             return batch
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, targets))
@@ -351,8 +369,8 @@ class SignStash(IntegrationQueries):
             documents: What to sign, in any iterable or asynchronous iterable.
             description: What they are about, for the people who see it in the backoffice.
             preservation: What becomes of the signed documents at the service.
-            save_to: Folder for the signed documents, each named like its document, or a function that gives each its
-                path. Folders are made.
+            save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
+                each. Folders are made.
             overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
             journal: Durable record, with which a run that was ended or killed goes on: documents that it knows as
                 signed or held are passed over, and get no outcome.
@@ -407,46 +425,43 @@ class SignStash(IntegrationQueries):
         )
         return run.outcomes(require_iterable(documents))
 
-    async def _ask(self, call: Call) -> Answer:
+    async def _ask(self, call: Call) -> ServiceResponse:
         with call_span(call.operation, call.external_references, call.operation_id):
-            return await self._tried(call)
+            return await self._send(call, Deadline.after(self._exchange.deadline))
 
-    async def _tried(self, call: Call) -> Answer:
-        return await self._retries_of_calls.run(lambda: self._exchange.send(call))
+    async def _send(self, call: Call, deadline: Deadline) -> ServiceResponse:
+        return await self._retries_of_calls.run(lambda: self._exchange.send(call, deadline), deadline)
+
+    async def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Send a request that has no method here, such as one of a definition that is newer than this package.
+
+            response = await client.request("GET", "/api/v0/operation/7", params={"withContent": "false"})
+
+        It gets the token, deadline, retries and errors of this client.
+
+        Args:
+            method: HTTP method. All but GET, HEAD and OPTIONS are taken to change something: they are not repeated
+                once they may have been processed.
+            path: Path below `base_url`, quoted where needed.
+            **arguments: `json`, `params`, `headers` and what else `httpx.AsyncClient.request` takes.
+
+        Returns:
+            The response, which is a success.
+
+        Raises:
+            SignStashError: If it failed.
+        """
+        if not path.startswith("/") or ".." in path.split("/"):
+            raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
+        return await Requests(self._exchange, self._retries_of_calls).request(method=method, url=path, **arguments)
 
     @property
     def generated(self) -> GeneratedClient:
         """The `client` for generated endpoint functions, for operations that have no method here.
 
-        Their requests get the token, the timeouts and the errors of this client.
+        Their requests get the token, deadline, retries and errors of this client.
         """
-        return GeneratedClient(self._exchange)
-
-    async def _running_client(self) -> httpx.AsyncClient:
-        """The HTTP client for the running event loop: connections belong to the loop that opened them."""
-        self._refuse_if_closed()
-        if self._http_client is not None:
-            return self._http_client
-        loop = asyncio.get_running_loop()
-        own = self._own_client
-        if own is not None and own[0] is not loop and not own[0].is_closed():
-            raise ConfigurationError(
-                "The client was used from a second event loop while it had connections in the first.",
-                "Make one client for each event loop, or close the first loop before.",
-            )
-        if own is None or own[0] is not loop:
-            made = await new_http_client()
-            own = self._own_client
-            if self._closed or (own is not None and own[0] is loop):
-                await made.aclose()  # meanwhile this was closed, or another call has made one
-                self._refuse_if_closed()
-            if own is None or own[0] is not loop:
-                own = self._own_client = loop, made
-        return own[1]
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
+        return GeneratedClient(self._exchange, self._retries_of_calls)
 
 
 def _request_options(
@@ -460,9 +475,9 @@ def _request_options(
         InvalidDocumentError: If one of the arguments cannot be used.
     """
     if description is not None:
-        refuse_text("description", description)
+        require_text("description", description)
     if external_reference is not None:
-        refuse_reference("external_reference", external_reference)
+        require_reference("external_reference", external_reference)
     return RequestOptions(
         external_reference=external_reference, description=description, preservation=preservation_from(preservation)
     )

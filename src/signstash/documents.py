@@ -1,4 +1,4 @@
-"""What goes in: the documents to be signed, where their contents are, and what is asked for them."""
+"""Documents to be signed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import Self, TypeVar, Unpack
 
 import attrs
 
-from ._content.sources import Contents, InMemory, Source, Unchanged, contents_of, snapshot
+from ._content.arguments import require_text
+from ._content.contents import Contents, InMemory
+from ._content.snapshots import Fingerprint, fingerprint
+from ._content.sources import Source, contents_of, load
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
 
-Answer = TypeVar("Answer")
-Documents = TypeVar("Documents")
+_Result = TypeVar("_Result")
+_Documents = TypeVar("_Documents")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -28,7 +31,8 @@ class Document:
         Document.xml(xml_bytes, name="invoice.xml")
         Document.binary(open("archive.zip", "rb"))
 
-    The contents are read when the document is sent, not before.
+    The contents are read when the document is sent, not before. An open file, synchronous or asynchronous, is read from
+    where it stands.
 
     One `Document` object stands for one document to be signed once: its external reference stays the same however often
     it is sent, so the service refuses a second signature (`DuplicateReferenceError`).
@@ -36,8 +40,8 @@ class Document:
     Attributes:
         name: File name.
         content_type: Media type.
-        signature: What is asked for, as the service's own model.
-        external_reference: The unique name that the caller gave it, or None.
+        signature: The requested signature, as the service's own model.
+        external_reference: The unique reference that the caller gave, or None.
     """
 
     name: str
@@ -52,11 +56,11 @@ class Document:
         """A PDF, signed with PAdES.
 
         Args:
-            source: Path, bytes, or file opened in binary mode.
+            source: Path, bytes, or file opened in binary mode; it may be asynchronous.
             **options: See `SignatureOptions`.
 
         Raises:
-            InvalidDocumentError: If the options cannot work together. Contents are checked when it is sent.
+            InvalidDocumentError: If the options contradict each other. Contents are checked when it is sent.
         """
         return cls._from(source, ContentType.APPLICATIONPDF, SignatureType.PADES, options)
 
@@ -65,11 +69,11 @@ class Document:
         """An XML document, signed with XAdES.
 
         Args:
-            source: Path, bytes, or file opened in binary mode.
+            source: Path, bytes, or file opened in binary mode; it may be asynchronous.
             **options: See `SignatureOptions`.
 
         Raises:
-            InvalidDocumentError: If the options cannot work together. Contents are checked when it is sent.
+            InvalidDocumentError: If the options contradict each other. Contents are checked when it is sent.
         """
         return cls._from(source, ContentType.APPLICATIONXML, SignatureType.XADES, options)
 
@@ -78,12 +82,12 @@ class Document:
         """Any bytes, signed with CAdES.
 
         Args:
-            source: Path, bytes, or file opened in binary mode.
+            source: Path, bytes, or file opened in binary mode; it may be asynchronous.
             **options: See `SignatureOptions`. The definition publishes content types for PDF and XML only; unless
                 `content_type` says otherwise, `application/octet-stream` is sent.
 
         Raises:
-            InvalidDocumentError: If the options cannot work together. Contents are checked when it is sent.
+            InvalidDocumentError: If the options contradict each other. Contents are checked when it is sent.
         """
         return cls._from(source, ContentType.APPLICATIONOCTET_STREAM, SignatureType.CADES, options)
 
@@ -93,17 +97,19 @@ class Document:
     ) -> Self:
         unknown = options.keys() - SignatureOptions.__annotations__.keys()
         if unknown:
-            raise TypeError(f"a Document has no option {', '.join(sorted(unknown))}")
+            raise TypeError(f"Document got an unexpected option {', '.join(sorted(unknown))}")
         name = options.get("name")
         if name is None:
             name = _own_name(source)
         try:
-            refuse_text("name", name)
+            require_text("name", name)
             if re.search(r"[/\\]", name) or name in (".", ".."):
-                raise InvalidDocumentError(f"name {name!r} is no file's.", "Give a file name without folders.")
+                raise InvalidDocumentError(
+                    f"name {name!r} is not a plain file name.", "Give a file name without folders."
+                )
             reference = options.get("external_reference")
             if reference is not None:
-                refuse_reference("external_reference", reference)
+                require_reference("external_reference", reference)
             media_type = str(options.get("content_type") or content_type)
             if not re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type):
                 raise InvalidDocumentError(
@@ -122,13 +128,13 @@ class Document:
         )
 
     def reference(self, client_service: str) -> str:
-        """The document's external reference, in the name of a client service.
+        """The external reference under which a client service sends the document.
 
         Args:
             client_service: Alias of the client service.
 
         Returns:
-            What the caller gave, or else alias, name and something random, in characters that need no quoting in a URL.
+            The caller's reference, or one made from alias, name and random digits, which needs no quoting in a URL.
         """
         if self.external_reference is not None:
             return self.external_reference
@@ -139,50 +145,65 @@ class Document:
         """Whether its contents were given as bytes, so that reading them does not block."""
         return isinstance(self._contents, InMemory)
 
-    def unchanged(self) -> Self:
-        """The document as it is now: if its contents change, they are refused. Blocks: call it in a thread.
+    async def _load(self) -> None:
+        """Copy its contents if they are in an open file. Whatever goes wrong is raised when they are read."""
+        await load(self._contents)
+
+    def _read_with(self, function: Callable[[Contents], _Result]) -> _Result:
+        """Apply a function to the contents. Blocks: call it in a thread.
 
         Raises:
-            InvalidDocumentError: If they cannot be read.
-        """
-        return self if self.in_memory else attrs.evolve(self, contents=Unchanged(self.about(snapshot)))
-
-    def about(self, question: Callable[[Contents], Answer]) -> Answer:
-        """What a function finds out about the contents; its errors name the document. It may block.
-
-        Raises:
-            InvalidDocumentError: If they cannot be read.
+            InvalidDocumentError: If they cannot be read. The error names the document.
         """
         try:
-            return question(self._contents)
+            return function(self._contents)
         except InvalidDocumentError as error:
             raise _named(error, self.name) from error.__cause__
 
+    def _fingerprinted(self) -> tuple[Self, Fingerprint]:
+        """The document as it is now, which raises an error if its contents change. Blocks: call it in a thread.
+
+        Raises:
+            InvalidDocumentError: If they cannot be read.
+        """
+        found = self._read_with(fingerprint)
+        return self._replaced(self.external_reference, found.contents), found
+
+    def _replaced(self, external_reference: str | None, contents: Contents | None = None) -> Self:
+        """The document with another reference, and with other contents if they are given."""
+        return type(self)(
+            name=self.name,
+            content_type=self.content_type,
+            signature=self.signature,
+            external_reference=external_reference,
+            contents=self._contents if contents is None else contents,
+        )
+
 
 def unique_reference(client_service: str, name: str, distinction: str) -> str:
-    """An external reference that is unique and can be read (wiki: integration guide, advice on references).
+    """A unique, readable external reference (wiki: integration guide, advice on references).
 
     Args:
         client_service: Alias of the client service, which the vendor advises as prefix.
-        name: What it is about; shortened to 40 characters.
+        name: What it refers to; shortened to 40 characters.
         distinction: What makes it unique.
     """
     return re.sub(r"[^A-Za-z0-9._-]+", "_", f"{client_service}_{name[:40]}_{distinction}")
 
 
-def refuse_reference(name: str, reference: object) -> None:
-    """Refuse what cannot be an external reference.
+def require_reference(name: str, reference: object) -> None:
+    """Check an external reference.
 
     Raises:
-        InvalidDocumentError: If it is no text, empty, or could not stand in a path, where the service looks it up.
+        InvalidDocumentError: If it is not a text, is empty, or cannot be part of a URL, where the service looks it up.
     """
-    refuse_text(name, reference)
+    require_text(name, reference)
     if reference in (".", "..") or str(reference) != str(reference).strip():
         raise InvalidDocumentError(f"{name} is {reference!r}.", "Give a name without blanks at its ends.")
 
 
-def refuse_other_types(document: object) -> None:
-    """Refuse what is no `Document`.
+def require_document(document: object) -> None:
+    """Check that a value is a `Document`.
 
     Raises:
         InvalidDocumentError: If it is something else, such as a path.
@@ -194,29 +215,17 @@ def refuse_other_types(document: object) -> None:
         )
 
 
-def require_iterable(documents: Documents) -> Documents:
+def require_iterable(documents: _Documents) -> _Documents:
     """The same documents.
 
     Raises:
-        InvalidDocumentError: If it is only one, or nothing that can be iterated over.
+        InvalidDocumentError: If it is a single document, or cannot be iterated over.
     """
     if isinstance(documents, Document) or not isinstance(documents, Iterable | AsyncIterable):
         raise InvalidDocumentError(
             f"documents is of type {type(documents).__name__}.", "Give an iterable of documents, such as a list."
         )
     return documents
-
-
-def refuse_text(name: str, value: object) -> None:
-    """Refuse what is no text that a person can read.
-
-    Raises:
-        InvalidDocumentError: If it is something else, empty, or holds control characters.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidDocumentError(f"{name} is {value!r}.", "Give a text that is not empty.")
-    if not value.isprintable():
-        raise InvalidDocumentError(f"{name} {value!r} holds control characters.", "Take them out.")
 
 
 def _named(error: InvalidDocumentError, name: object) -> InvalidDocumentError:
@@ -229,8 +238,8 @@ def _named(error: InvalidDocumentError, name: object) -> InvalidDocumentError:
 def _own_name(source: Source) -> str:
     if isinstance(source, str | os.PathLike):
         return Path(source).name
-    name = getattr(source, "name", None)
+    name = getattr(source, "name", None) or getattr(source, "filename", None)  # the latter of Starlette's UploadFile
     if not isinstance(name, str):
-        contents_of(source)  # what cannot be a document is told as such
+        contents_of(source)  # raises a better error if it cannot be a document at all
         raise InvalidDocumentError("The document has no name.", "Give one with name='invoice.pdf'.")
     return Path(name).name

@@ -1,25 +1,25 @@
-"""Which exception a failure becomes, and what its reader can do about it.
+"""The exceptions that this package raises.
 
     SignStashError
     ├── ConfigurationError                  the SDK was set up or called wrongly; nothing was sent
-    ├── InvalidDocumentError                a document was refused here; nothing was sent
+    ├── InvalidDocumentError                a document is invalid; nothing was sent
     ├── AuthenticationError
-    │   ├── CredentialsRejectedError        step 1: client id or secret refused
-    │   └── TokenRejectedError              step 6: a new token was refused as well
-    ├── ApiError                            the service refused the request
+    │   ├── CredentialsRejectedError        step 1: client ID or secret rejected
+    │   └── TokenRejectedError              step 6: a new token was rejected as well
+    ├── ApiError                            the service rejected the request
     │   ├── ClientServiceInactiveError      step 9: client service, issuer or partner not active
     │   ├── CertificateNotProvisionedError  step 10: no usable certificate
-    │   ├── InvalidRequestError             the request itself is at fault
+    │   ├── InvalidRequestError             the request itself is invalid
     │   ├── DuplicateReferenceError         an external reference was used before
-    │   ├── RateLimitedError                too many requests at once
-    │   └── ServiceError                    the service is at fault
-    ├── DocumentNotSignedError              one document of an answered request was not signed
-    │   └── DocumentCertificateError        ... for want of a certificate (also CertificateNotProvisionedError)
-    ├── SignatureInvalidError               a document came back whose signature does not hold
+    │   ├── RateLimitedError                too many requests
+    │   └── ServiceError                    the service failed
+    ├── DocumentNotSignedError              one document of a processed request was not signed
+    │   └── DocumentCertificateError        ... because of its certificate (also CertificateNotProvisionedError)
+    ├── SignatureInvalidError               a returned document does not match, or its signature is not valid
     ├── DocumentNotSavedError               a signed document could not be written to disk
-    ├── ConnectionFailedError               no connection; nothing was processed
-    ├── OutcomeUnknownError                 sent, but the answer was lost
-    └── UnexpectedAnswerError               an answer that cannot be read
+    ├── ConnectionFailedError               the request did not reach the service; nothing was processed
+    ├── OutcomeUnknownError                 the request was sent, but its response was lost
+    └── UnexpectedAnswerError               a response that cannot be read
 
 The service's `errorCode` decides, then its family, then the HTTP status (wiki: integration guide, error table).
 """
@@ -27,34 +27,82 @@ The service's `errorCode` decides, then its family, then the HTTP status (wiki: 
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from .results import SignedDocument
+import attrs
 
 BODY_LIMIT = 4096
-"""How many bytes of a refused request's answer an error keeps, in `ApiError.body`."""
+"""How many bytes of an error response are kept in `ApiError.body`."""
 
 
+class SignedContent(Protocol):
+    """The signed document that an error carries: a `SignedDocument`."""
+
+    @property
+    def name(self) -> str:
+        """File name, as it was sent."""
+        ...
+
+    @property
+    def external_reference(self) -> str:
+        """The document's external reference."""
+        ...
+
+    @property
+    def operation_id(self) -> int | None:
+        """ID of the operation that signed it."""
+        ...
+
+    @property
+    def saved_as(self) -> Path | None:
+        """Where it was saved, or None."""
+        ...
+
+    @property
+    def content(self) -> bytes:
+        """The signed bytes."""
+        ...
+
+    async def read(self) -> bytes:
+        """The signed bytes, read in a thread."""
+        ...
+
+    async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the signed bytes to a file."""
+        ...
+
+
+def _as_tuple(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(texts)
+
+
+def _beginning(body: bytes) -> bytes:
+    return body[:BODY_LIMIT]
+
+
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class SignStashError(Exception):
-    """Root of everything that this package raises.
+    """Root of all exceptions of this package.
 
     Its text is two sentences: what happened, and what to do. Errors can be pickled and copied.
 
     Attributes:
-        problem: What happened, in one sentence.
-        hint: What the reader can do about it, in one sentence.
-        maybe_processed: Whether the service may have processed the request although it failed. When false,
+        problem: What happened, in one sentence. It begins with the documents concerned.
+        hint: What to do about it, in one sentence.
+        external_references: External references of the documents concerned, if any.
+        retryable: Whether the same call may succeed later without any change.
+        maybe_processed: Whether the service may have processed the request although it failed. If false,
             repeating the request cannot sign anything twice.
     """
 
-    maybe_processed: bool = False
-
-    def __init__(self, problem: str, hint: str) -> None:
-        super().__init__(problem, hint)
-        self.problem = problem
-        self.hint = hint
+    problem: str
+    hint: str
+    external_references: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_as_tuple)
+    retryable: bool = attrs.field(default=False, kw_only=True)
+    maybe_processed: bool = attrs.field(default=False, kw_only=True)
 
     def __str__(self) -> str:
         return f"{self.problem} {self.hint}"
@@ -63,7 +111,7 @@ class SignStashError(Exception):
         cause = None if self.__cause__ is None else _portable(self.__cause__)
         return _rebuild, (type(self), self.args, dict(self.__dict__), cause)
 
-    def again(self) -> SignStashError:
+    def copy_for_raise(self) -> SignStashError:
         """A copy to raise elsewhere, so that callers who share a failure do not share its traceback."""
         other = copy.copy(self)
         other.__cause__ = self.__cause__
@@ -80,7 +128,7 @@ def _rebuild(
 
 
 def _portable(cause: BaseException) -> BaseException:
-    """The cause without what must not travel: httpx keeps the request, and with it the token, on its errors."""
+    """The cause without the request that httpx keeps on its errors, which holds the token."""
     if isinstance(cause, SignStashError | BaseExceptionGroup):
         return cause
     return RuntimeError(f"{type(cause).__name__}: {cause}")
@@ -90,81 +138,57 @@ class ConfigurationError(SignStashError):
     """The SDK was set up or called in a way that cannot work. Nothing was sent."""
 
 
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class InvalidDocumentError(SignStashError):
-    """A document, or what was asked for it, was refused before anything was sent.
+    """A document or its options are invalid. Nothing was sent.
 
     Attributes:
         document: Name of the document, if it has one.
     """
 
-    def __init__(self, problem: str, hint: str, *, document: str | None = None) -> None:
-        super().__init__(problem, hint)
-        self.document = document
+    document: str | None = attrs.field(default=None, kw_only=True)
 
 
-class AuthenticationError(SignStashError):
-    """The token server or the service does not accept who is asking.
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
+class _ResponseError(SignStashError):
+    """An error that comes from a response.
 
     Attributes:
-        status_code: HTTP status of the answer.
-        error_code: The token server's `error` or the service's `errorCode`, if the answer held one.
-        description: What the server said about it, if anything.
+        status_code: HTTP status of the response. Unreliable: invalid requests also return 500.
+        error_code: The service's `errorCode`, such as `0.0.2`, or the token server's `error`, as it came, or None.
+        description: The server's text about it, or None.
+        headers: Headers of the response, by lower-case name, without cookies.
     """
 
-    def __init__(
-        self,
-        problem: str,
-        hint: str,
-        *,
-        status_code: int,
-        error_code: str | None = None,
-        description: str | None = None,
-    ) -> None:
-        super().__init__(problem, hint)
-        self.status_code = status_code
-        self.error_code = error_code
-        self.description = description
+    status_code: int = attrs.field(kw_only=True)
+    error_code: str | None = attrs.field(default=None, kw_only=True)
+    description: str | None = attrs.field(default=None, kw_only=True)
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], kw_only=True)
+
+
+class AuthenticationError(_ResponseError):
+    """The token server or the service does not accept the client service."""
 
 
 class CredentialsRejectedError(AuthenticationError):
-    """The token server refused the client id or secret (integration guide, step 1). Repeating does not help."""
+    """The token server rejected the client ID or secret (integration guide, step 1). Repeating does not help."""
 
 
 class TokenRejectedError(AuthenticationError):
-    """The service refused the token, and a newly issued one as well (integration guide, step 6)."""
+    """The service rejected the token, and a newly issued one as well (integration guide, step 6)."""
 
 
-class ApiError(SignStashError):
-    """The service answered, and refused the request.
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
+class ApiError(_ResponseError):
+    """The service rejected the request.
 
     Attributes:
-        status_code: HTTP status of the answer. It misleads: 500 covers faults of the request too.
-        error_code: The service's code, such as `0.0.2`, exactly as it came, or None.
-        description: The service's text for the code, or None.
-        cause_message: The service's word on this very request, such as a missing field, or None.
-        retryable: Whether the same request may succeed later without anybody changing anything.
-        body: The answer's first bytes, `BODY_LIMIT` at most. Not part of the message.
+        cause_message: The service's text about this request, such as the name of a missing field, or None.
+        body: The first bytes of the response, `BODY_LIMIT` at most. Not part of the message.
     """
 
-    def __init__(
-        self,
-        problem: str,
-        hint: str,
-        *,
-        status_code: int,
-        error_code: str | None = None,
-        description: str | None = None,
-        cause_message: str | None = None,
-        retryable: bool = False,
-        body: bytes = b"",
-    ) -> None:
-        super().__init__(problem, hint)
-        self.status_code = status_code
-        self.error_code = error_code
-        self.description = description
-        self.cause_message = cause_message
-        self.retryable = retryable
-        self.body: bytes = body[:BODY_LIMIT]
+    cause_message: str | None = attrs.field(default=None, kw_only=True)
+    body: bytes = attrs.field(default=b"", kw_only=True, converter=_beginning)
 
 
 class ClientServiceInactiveError(ApiError):
@@ -174,175 +198,113 @@ class ClientServiceInactiveError(ApiError):
 class CertificateNotProvisionedError(ApiError):
     """The client service has no certificate that it can sign with (integration guide, step 10).
 
-    Raised for a whole request, and in its subclass `DocumentCertificateError` for one document.
+    Raised for a whole request, and as its subclass `DocumentCertificateError` for one document.
     """
 
 
 class InvalidRequestError(ApiError):
-    """The request is at fault: something is missing, too large, or not accepted."""
+    """The request is invalid: something is missing, too large, or not accepted."""
 
 
 class DuplicateReferenceError(ApiError):
-    """An external reference was used before, so nothing was signed a second time (code `0.0.7`)."""
+    """An external reference was used before, so the request was not processed (code `0.0.7`)."""
 
 
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class RateLimitedError(ApiError):
-    """Too many requests at once. Nothing was processed.
+    """Too many requests. Nothing was processed.
 
     Attributes:
-        retry_after: Seconds to wait, if the service said so, else None.
+        retry_after: Seconds to wait, if the server said so, else None.
     """
 
-    def __init__(
-        self,
-        problem: str,
-        hint: str,
-        *,
-        status_code: int,
-        error_code: str | None = None,
-        description: str | None = None,
-        cause_message: str | None = None,
-        retryable: bool = False,
-        body: bytes = b"",
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(
-            problem,
-            hint,
-            status_code=status_code,
-            error_code=error_code,
-            description=description,
-            cause_message=cause_message,
-            retryable=retryable,
-            body=body,
-        )
-        self.retry_after = retry_after
+    retry_after: float | None = attrs.field(default=None, kw_only=True)
 
 
 class ServiceError(ApiError):
-    """The service is at fault, or not set up."""
+    """The service failed, or is not set up."""
 
 
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class DocumentNotSignedError(SignStashError):
-    """The request was answered, but this document of it was not signed.
+    """The request was processed, but this document of it was not signed.
 
     Attributes:
         document: Name of the document.
         external_reference: The document's external reference.
-        sign_error: The service's `signError`, exactly as it came, or None.
-        sign_status: The service's `signStatus`, exactly as it came, or None.
-        operation_id: Number of the operation.
-        retryable: Whether the same document may be signed later without anybody changing anything.
+        sign_error: The service's `signError`, as it came, or None.
+        sign_status: The service's `signStatus`, as it came, or None.
+        operation_id: ID of the operation.
     """
 
-    def __init__(
-        self,
-        problem: str,
-        hint: str,
-        *,
-        document: str,
-        external_reference: str,
-        sign_error: str | None = None,
-        sign_status: str | None = None,
-        operation_id: int | None = None,
-        retryable: bool = False,
-    ) -> None:
-        SignStashError.__init__(self, problem, hint)
-        self.document = document
-        self.external_reference = external_reference
-        self.sign_error = sign_error
-        self.sign_status = sign_status
-        self.operation_id = operation_id
-        self.retryable = retryable
+    document: str = attrs.field(kw_only=True)
+    external_reference: str = attrs.field(kw_only=True)
+    sign_error: str | None = attrs.field(default=None, kw_only=True)
+    sign_status: str | None = attrs.field(default=None, kw_only=True)
+    operation_id: int | None = attrs.field(default=None, kw_only=True)
 
 
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class DocumentCertificateError(DocumentNotSignedError, CertificateNotProvisionedError):
-    """One document was not signed for want of a usable certificate.
+    """One document was not signed because there is no usable certificate.
 
     Both `except DocumentNotSignedError` and `except CertificateNotProvisionedError` catch it.
     """
 
-    status_code = 200
-    error_code = None
-    description = None
-    cause_message = None
-    body = b""
+    status_code: int = attrs.field(default=200, kw_only=True)
 
 
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class SignatureInvalidError(SignStashError):
-    """A document came back that is not what was sent, or whose signature does not hold.
+    """A returned document is not the one that was sent, or its signature is not valid.
 
     Attributes:
-        signed: What came back.
+        signed: What was returned, a `SignedDocument`.
         problems: What is wrong with it.
     """
 
-    maybe_processed = True
-
-    def __init__(self, problem: str, hint: str, *, signed: SignedDocument, problems: Sequence[str]) -> None:
-        super().__init__(problem, hint)
-        self.signed = signed
-        self.problems: tuple[str, ...] = tuple(problems)
+    signed: SignedContent = attrs.field(kw_only=True)
+    problems: tuple[str, ...] = attrs.field(kw_only=True, converter=_as_tuple)
+    maybe_processed: bool = attrs.field(default=True, kw_only=True)
 
 
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class DocumentNotSavedError(SignStashError):
     """A signed document could not be written to disk.
 
     Attributes:
-        signed: The signed document, so that nothing is lost; None if it was not sent, or is still at the service.
+        signed: The `SignedDocument`, so that nothing is lost; None if it was not sent, or is still at the service.
     """
 
-    def __init__(self, problem: str, hint: str, *, signed: SignedDocument | None = None) -> None:
-        super().__init__(problem, hint)
-        self.signed = signed
+    signed: SignedContent | None = attrs.field(default=None, kw_only=True)
 
 
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class ConnectionFailedError(SignStashError):
-    """The request did not reach the service whole, so nothing was processed. Repeating it is safe."""
+    """The request did not reach the service completely, so nothing was processed. Repeating it is safe."""
+
+    retryable: bool = attrs.field(default=True, kw_only=True)
 
 
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class OutcomeUnknownError(SignStashError):
-    """The request went out and its answer was lost: the documents may or may not be signed.
+    """The request was sent and its response was lost: the documents may or may not be signed."""
+
+    maybe_processed: bool = attrs.field(default=True, kw_only=True)
+
+
+@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
+class UnexpectedAnswerError(_ResponseError):
+    """A response that cannot be read: not JSON, cut short, or of the wrong shape.
 
     Attributes:
-        external_references: External references of the documents concerned.
-    """
-
-    maybe_processed = True
-
-    def __init__(self, problem: str, hint: str, *, external_references: Sequence[str] = ()) -> None:
-        super().__init__(problem, hint)
-        self.external_references: tuple[str, ...] = tuple(external_references)
-
-
-class UnexpectedAnswerError(SignStashError):
-    """An answer came that cannot be read: not JSON, cut short, or of the wrong shape.
-
-    Attributes:
-        status_code: HTTP status of the answer.
         content_type: Its content type, or an empty string.
-        excerpt: Its beginning, made printable and short. Empty where it could hold a document or a token.
-        external_references: External references of the documents concerned, if documents were sent.
+        excerpt: Its beginning, made printable and short. Empty if it could hold a document or a token.
     """
 
-    def __init__(
-        self,
-        problem: str,
-        hint: str,
-        *,
-        status_code: int,
-        content_type: str = "",
-        excerpt: str = "",
-        external_references: Sequence[str] = (),
-        maybe_processed: bool = False,
-    ) -> None:
-        super().__init__(problem, hint)
-        self.status_code = status_code
-        self.content_type = content_type
-        self.excerpt = excerpt
-        self.external_references: tuple[str, ...] = tuple(external_references)
-        self.maybe_processed = maybe_processed
+    content_type: str = attrs.field(default="", kw_only=True)
+    excerpt: str = attrs.field(default="", kw_only=True)
 
 
 ErrorClasses = Mapping[str, type[ApiError]]
-"""Classes for codes that the table below does not know, or is to treat otherwise."""
+"""Exception classes for error codes that this package does not know, or that replace its own."""

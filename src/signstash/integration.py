@@ -1,148 +1,163 @@
-"""What can be asked of the Integration Service about operations. A proxy signs and keeps nothing."""
+"""Queries of the Integration Service about operations. A proxy signs and stores nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from ._content.archives import UnusableArchiveError, extract
-from ._content.arguments import path_from, refuse_flags
-from ._errors.parsing import json_object
-from ._signing.response import parse_leniently, read_operation
-from ._signing.signer import operation_number
-from ._transport.endpoints import (
-    CONTENT_LIMIT,
-    Call,
-    detail,
-    documents as documents_of,
-    operation_id,
-    resend_mails,
-    status,
-)
-from ._transport.exchange import Answer
+from ._content.arguments import require_flags, require_path
+from ._content.files import make_folder, require_replaceable
+from ._content.names import safe_names
+from ._signing.response import ResponseContext, parse_leniently, read_operation, read_signed_documents
+from ._signing.saving import save_documents
+from ._signing.signer import operation_id_from
+from ._transport.endpoints import Call, detail, operation_id, resend_mails, status
+from ._transport.exchange import ServiceResponse
+from ._transport.signed_content import receive_operation
 from .errors import DocumentNotSavedError, InvalidDocumentError
 from .models import BaseOperation, SignOperation
 from .options import refuse_addresses
 
 
 class IntegrationQueries(ABC):
-    """The part of `SignStash` that asks the Integration Service."""
+    """The part of `SignStash` that queries the Integration Service."""
 
     @abstractmethod
-    async def _ask(self, call: Call) -> Answer:
-        """Send a call, and return the answer if it is a success."""
+    async def _ask(self, call: Call) -> ServiceResponse:
+        """Send a call, and return its response if it is a success."""
 
     async def get_operation_id(self, external_reference: str) -> int:
-        """The number of the operation that signed a document. Integration Service only: a proxy keeps nothing.
+        """The ID of the operation that signed a document. Integration Service only: a proxy stores nothing.
 
         Args:
             external_reference: The document's external reference.
 
         Raises:
-            SignStashError: If the service was not reached, or refused.
+            SignStashError: If the service was not reached, or rejected the request.
         """
-        call = operation_id(external_reference)
-        return operation_number(await self._ask(call), call)
+        return await operation_id_from(await self._ask(operation_id(external_reference)))
 
     async def get_status(self, operation_id: int) -> BaseOperation:
-        """How far an operation has come. Integration Service only: a proxy keeps nothing.
+        """The status of an operation. Integration Service only: a proxy stores nothing.
 
         Args:
-            operation_id: Number of the operation.
+            operation_id: ID of the operation.
 
         Raises:
-            SignStashError: If the service was not reached, or refused.
+            SignStashError: If the service was not reached, or rejected the request.
         """
-        call = status(operation_id)
-        answer = await self._ask(call)
-        fields = json_object(answer.body)
-        if fields is None or "id" not in fields:
-            raise answer.unreadable(call, "is no operation")
+        response = await self._ask(status(operation_id))
+        fields = await response.json()
+        if not isinstance(fields, dict) or "id" not in fields:
+            raise response.unreadable("is not an operation")
         return parse_leniently(BaseOperation, fields)
 
     async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
-        """An operation with its documents. Integration Service only: a proxy keeps nothing.
+        """An operation with its documents. Integration Service only: a proxy stores nothing.
 
         Args:
-            operation_id: Number of the operation.
-            include_content: Whether the documents carry their signed contents, in base64.
+            operation_id: ID of the operation.
+            include_content: Whether the documents have their signed contents, in base64.
 
         Raises:
-            SignStashError: If the service was not reached, or refused.
+            SignStashError: If the service was not reached, or rejected the request.
         """
-        refuse_flags(include_content=include_content)
-        call = detail(operation_id, include_content=include_content)
-        answer = await self._ask(call)
-
-        def read() -> SignOperation | None:
-            fields = json_object(answer.body)
-            return read_operation(fields) if fields is not None and "id" in fields else None
-
-        operation = await asyncio.to_thread(read)
-        if operation is None:
-            raise answer.unreadable(call, "is no operation")
-        return operation
+        require_flags(include_content=include_content)
+        response = await self._ask(detail(operation_id, include_content=include_content))
+        fields = await response.json()
+        if not isinstance(fields, dict) or "id" not in fields:
+            raise response.unreadable("is not an operation")
+        return await asyncio.to_thread(read_operation, fields)
 
     async def download_documents(
         self, operation_id: int, save_to: str | os.PathLike[str], *, overwrite: bool = False
     ) -> list[Path]:
-        """Save the signed documents of an operation. Integration Service only: a proxy keeps nothing.
+        """Save the signed documents of an operation. Integration Service only: a proxy stores nothing.
 
-        The service sends them as a ZIP file, which is extracted; it is never in memory as a whole.
+        Long documents go from the network to files; they are never in memory as a whole.
 
         Args:
-            operation_id: Number of the operation.
-            save_to: Folder for the documents. It is made if it is not there.
-            overwrite: Whether files that are there already are replaced. If not, none is written.
+            operation_id: ID of the operation.
+            save_to: Folder for the documents. It is made if it does not exist.
+            overwrite: Whether existing files are replaced. If not, and one exists, none is written.
 
         Returns:
             The files. Each is named `<external reference>.<document name>`, with `_` for what cannot be in a name.
 
         Raises:
-            DocumentNotSavedError: If a file is there already or cannot be written.
-            SignStashError: If the service was not reached, refused, or did not send a ZIP file.
+            DocumentNotSavedError: If a file exists or cannot be written.
+            SignStashError: If the service was not reached, rejected the request, or did not send the documents.
         """
-        refuse_flags(overwrite=overwrite)
-        folder = path_from("save_to", save_to)
-        call = documents_of(operation_id)
-        answer = await self._ask(call)
-        try:
-            return await asyncio.to_thread(
-                extract, answer.contents[""], folder, overwrite=overwrite, limit=CONTENT_LIMIT
+        require_flags(overwrite=overwrite)
+        folder = require_path("save_to", save_to).absolute()
+        call = detail(operation_id, include_content=True, receive=partial(receive_operation, folder=folder))
+        with _saving(folder):
+            await asyncio.to_thread(make_folder, folder)
+        response = await self._ask(call)
+        fields = await response.json()
+        if not isinstance(fields, dict) or "id" not in fields:
+            raise response.unreadable("is not an operation")
+
+        def save() -> list[Path]:
+            context = ResponseContext(
+                status_code=response.status_code,
+                client_service=response.context.client_service,
+                error_classes={},
+                contents=response.contents,
             )
-        except UnusableArchiveError as error:
-            raise answer.unreadable(call, str(error)) from error.__cause__
-        except FileExistsError as error:
-            raise DocumentNotSavedError(
-                f"{error} exists already.", "Choose another folder, or replace files with overwrite=True."
-            ) from error
-        except OSError as error:
-            raise DocumentNotSavedError(
-                f"{error.filename or folder} cannot be written: {error.strerror}.",
-                "Check folder, permissions and space, then download again.",
-            ) from error
+            try:
+                documents = read_signed_documents(fields, context)
+            except ValueError as error:
+                raise response.unreadable(str(error)) from None
+            names = safe_names(f"{item.external_reference}.{item.name}" for item in documents)
+            targets = [folder / name for name in names]
+            with _saving(folder):
+                for target in targets:
+                    require_replaceable(target, overwrite=overwrite)
+            for result in save_documents(list(zip(documents, targets, strict=True)), overwrite=overwrite):
+                if isinstance(result, DocumentNotSavedError):
+                    raise result
+            return targets
+
+        return await asyncio.to_thread(save)
 
     async def resend_mails(
         self, operation_id: int, recipients: Sequence[str], *, attach_documents: bool = False
     ) -> None:
-        """Send the mails about an operation again. Integration Service only: a proxy keeps nothing.
+        """Send the e-mails about an operation again. Integration Service only: a proxy stores nothing.
 
         Args:
-            operation_id: Number of the operation.
-            recipients: Who gets them.
-            attach_documents: Whether they carry the documents.
+            operation_id: ID of the operation.
+            recipients: E-mail addresses.
+            attach_documents: Whether the documents are attached.
 
         Raises:
-            SignStashError: If the service was not reached, or refused.
+            SignStashError: If the service was not reached, or rejected the request.
         """
-        refuse_flags(attach_documents=attach_documents)
+        require_flags(attach_documents=attach_documents)
         refuse_addresses("recipients", recipients)
         if not recipients:
-            raise InvalidDocumentError("recipients is empty.", "Name who gets the mails.")
-        call = resend_mails(operation_id, recipients, attach_documents=attach_documents)
-        answer = await self._ask(call)
-        if "html" in answer.headers.get("content-type", ""):
-            raise answer.unreadable(call, "is a web page")
+            raise InvalidDocumentError("recipients is empty.", "Give at least one e-mail address.")
+        response = await self._ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))
+        if "html" in response.headers.get("content-type", ""):
+            raise response.unreadable("is a web page")
+
+
+@contextlib.contextmanager
+def _saving(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise DocumentNotSavedError(
+            f"{error.filename} exists already.", "Choose another folder, or replace files with overwrite=True."
+        ) from error
+    except OSError as error:
+        raise DocumentNotSavedError(
+            f"{error.filename or folder} cannot be written: {error.strerror}.",
+            "Check folder, permissions and space, then download again.",
+        ) from error

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self, get_args
 
 import attrs
 
-from ._content.arguments import path_from
+from ._content.arguments import require_path
 from .errors import ConfigurationError
 
 State = Literal["planned", "sent", "signed", "failed", "held", "requeued"]
@@ -102,7 +102,7 @@ class Journal:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = path_from("path", path)
+        self._path = require_path("path", path)
         self._lock = threading.Lock()
         self._running = False
         self._closed = False

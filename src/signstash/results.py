@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from ._content.arguments import path_from, refuse_flags
-from ._content.files import make_folder, place
-from ._content.sources import Contents, InMemory, read
-from .documents import Document, refuse_other_types
-from .errors import (
-    DocumentNotSavedError,
-    InvalidDocumentError,
-    SignatureInvalidError,
-    SignStashError,
-)
+from ._content.arguments import require_flags, require_path
+from ._content.contents import Contents, InMemory, InPath
+from ._content.snapshots import read
+from ._content.writing import write_atomically
+from .documents import Document, require_document
+from .errors import DocumentNotSavedError, InvalidDocumentError, SignStashError
 from .models import DocumentResponse, SignOperation
 
 if TYPE_CHECKING:
@@ -32,14 +28,14 @@ def _as_contents(content: bytes | Contents) -> Contents:
 
 @attrs.frozen(kw_only=True)
 class SignedDocument:
-    """A document that came back signed.
+    """A signed document.
 
     Attributes:
         name: File name, as it was sent.
         external_reference: The document's external reference.
         operation_id: Number of the operation that signed it, if the service gave one.
         details: What else the service says about the document.
-        saved_as: Where the signed bytes were saved by `save_to`, or None.
+        saved_as: The file that `save_to` wrote, or None.
     """
 
     _contents: Contents = attrs.field(alias="content", repr=False, converter=_as_contents)
@@ -51,7 +47,7 @@ class SignedDocument:
 
     @property
     def content(self) -> bytes:
-        """The signed bytes. Long ones, and those that were saved, are in a file: `read` does not block for them.
+        """The signed bytes. If they are long or were saved, this reads a file and blocks; `read` does not.
 
         Raises:
             DocumentNotSavedError: If they were saved, and the file cannot be read.
@@ -70,85 +66,84 @@ class SignedDocument:
         return await asyncio.to_thread(lambda: self.content)
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the signed bytes to a file, whole or not at all.
+        """Write the signed bytes to a file, completely or not at all, so that a power failure does not lose them.
 
         Args:
-            path: The file. Folders are made.
-            overwrite: Whether a file that is there already is replaced.
+            path: The file. Its folders are made.
+            overwrite: Whether an existing file is replaced. Only regular files are.
 
         Raises:
-            ConfigurationError: If an argument is of another type.
-            DocumentNotSavedError: If it cannot be written, or is there already.
+            ConfigurationError: If an argument has the wrong type.
+            DocumentNotSavedError: If it cannot be written, or exists.
         """
-        refuse_flags(overwrite=overwrite)
-        await asyncio.to_thread(self.copy_to, path_from("path", path), overwrite=overwrite)
+        require_flags(overwrite=overwrite)
+        target = require_path("path", path)
+
+        def save() -> None:
+            try:
+                write_atomically(self._contents, target, overwrite=overwrite)
+            except (OSError, ValueError, InvalidDocumentError) as error:
+                raise self._not_saved(target, error) from error
+
+        await asyncio.to_thread(save)
 
     async def verify(self, original: Document | None = None, *, trusted_roots: Roots = ()) -> Verification:
-        """Find out whether it is whole, signed, and the document that was sent.
+        """Check whether it is complete, signed, and the document that was sent.
 
-        Needs `pip install 'signstash[verify]'`. It works in a thread, and asks nothing of the network.
+        Needs `pip install 'signstash[verify]'`. Runs in a thread, and makes no network requests.
 
         Args:
-            original: The document that was sent. Without it nobody can tell whether this is what came back.
-            trusted_roots: Certificates of the authorities that are trusted: files or their contents, in PEM or DER.
-                Without them anybody can have signed it.
+            original: The document that was sent; only with it can the result say whether this is what came back.
+            trusted_roots: Certificates of trusted authorities: files or their contents, in PEM or DER. Without them
+                the result says nothing about who signed it.
 
         Raises:
-            InvalidDocumentError: If the original is no document or cannot be read, or the file that it was saved in.
+            InvalidDocumentError: If the original, or the file that this was saved to, cannot be read.
             ConfigurationError: If a root cannot be used.
         """
         if original is not None:
-            refuse_other_types(original)
-        return await asyncio.to_thread(self.verified, original, trusted_roots)
+            require_document(original)
+            await original._load()
+        return await asyncio.to_thread(self._verify, original, trusted_roots)
 
-    def verified(self, original: Document | None, trusted_roots: Roots = ()) -> Verification:
-        """What `verify` finds out. Blocks: call it in a thread."""
-        from .verification import verify_contents  # it needs packages that others can do without
+    def _verify(self, original: Document | None, trusted_roots: Roots = ()) -> Verification:
+        from .verification import verify_contents  # needs the packages of the extra
 
         if original is None:
             return verify_contents(self._contents, None, trusted_roots)
-        return original.about(lambda contents: verify_contents(self._contents, contents, trusted_roots))
+        return original._read_with(lambda contents: verify_contents(self._contents, contents, trusted_roots))
 
-    def copy_to(self, target: Path, *, overwrite: bool, move: bool = False) -> Self:
-        """Write the signed bytes to a file, as `save` does. Blocks: call it in a thread.
+    def _saved(self, path: Path) -> Self:
+        """The same document, with its contents in a file."""
+        return type(self)(
+            content=InPath(path),
+            name=self.name,
+            external_reference=self.external_reference,
+            operation_id=self.operation_id,
+            details=self.details,
+            saved_as=path,
+        )
 
-        Args:
-            target: The file. Folders are made.
-            overwrite: Whether a file that is there already is replaced.
-            move: Whether a temporary file may become the target, so that only what is returned can be read.
-
-        Returns:
-            The document with its contents in the target.
-
-        Raises:
-            DocumentNotSavedError: If it cannot be written, or is there already.
-        """
-        try:
-            make_folder(target.parent)
-            contents = place(self._contents, target, overwrite=overwrite, move=move)
-        except FileExistsError as error:
-            raise DocumentNotSavedError(
-                f"{target} exists already.", "Choose another name, or replace it with overwrite=True.", signed=self
-            ) from error
-        except InvalidDocumentError as error:
-            raise DocumentNotSavedError(error.problem, error.hint, signed=self) from error.__cause__
-        except (OSError, ValueError) as error:
+    def _not_saved(self, target: Path, error: Exception) -> DocumentNotSavedError:
+        """The error for a file that could not be written."""
+        if isinstance(error, InvalidDocumentError):
+            return DocumentNotSavedError(error.problem, error.hint, signed=self)
+        if isinstance(error, FileExistsError):
+            problem, hint = f"{target} exists already.", "Choose another name, or replace it with overwrite=True."
+        else:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise DocumentNotSavedError(
-                f"{target} cannot be written: {reason}.",
-                "Check folder, permissions and space, then save it again.",
-                signed=self,
-            ) from error
-        return attrs.evolve(self, content=contents, saved_as=target)
+            problem = f"{target} cannot be written: {reason}."
+            hint = "Check folder, permissions and space, then save it again."
+        return DocumentNotSavedError(problem, hint, signed=self)
 
 
 @attrs.frozen
 class Outcome:
-    """What became of one document.
+    """The outcome of one document.
 
     Attributes:
-        document: The document as it was given.
-        result: The signed document, or why it was not signed.
+        document: The document that the caller gave.
+        result: The signed document, or the error that says why there is none.
     """
 
     document: Document
@@ -168,28 +163,6 @@ class Outcome:
     def error(self) -> SignStashError | None:
         """Why it was not signed, or None."""
         return self.result if isinstance(self.result, SignStashError) else None
-
-
-def verified(outcome: Outcome) -> Outcome:
-    """The same outcome, if the signed document holds. Blocks: call it in a thread."""
-    signed = outcome.signed
-    if signed is None:
-        return outcome
-    try:
-        problems = signed.verified(outcome.document).problems
-    except SignStashError as error:  # the original has gone meanwhile
-        problems = (error.problem,)
-    if not problems:
-        return outcome
-    return Outcome(
-        outcome.document,
-        SignatureInvalidError(
-            f"Document {signed.name} ({signed.external_reference}) came back, but {'; '.join(problems)}.",
-            "Do not use it. It is in this error's `signed`; look at it, and contact the vendor's support.",
-            signed=signed,
-            problems=problems,
-        ),
-    )
 
 
 @attrs.frozen(kw_only=True)

@@ -1,25 +1,61 @@
-"""When a call is tried again: only what surely was not processed, and only as long as there is time for it."""
+"""When a call is repeated: only what was surely not processed, and only within its deadline."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
 import attrs
 
-from .errors import ConfigurationError, ConnectionFailedError, RateLimitedError, SignStashError
+from .errors import ConfigurationError, RateLimitedError, SignStashError
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("signstash")
 
 Result = TypeVar("Result")
 
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits for some seconds."""
+
 current_attempt: Final = ContextVar("signstash_attempt", default=1)
-"""Number of the try that is under way, from 1."""
+"""Number of the current attempt, from 1."""
+
+_sleep_of_tests: Sleep | None = None
+
+
+@contextlib.contextmanager
+def use_sleep(sleep: Sleep) -> Iterator[None]:
+    """Let a test wait between the attempts of this process, instead of the event loop."""
+    global _sleep_of_tests
+    before, _sleep_of_tests = _sleep_of_tests, sleep
+    try:
+        yield
+    finally:
+        _sleep_of_tests = before
+
+
+async def wait(seconds: float) -> None:
+    """Wait for some seconds between two attempts."""
+    await (_sleep_of_tests or asyncio.sleep)(seconds)
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running event loop of asyncio.
+
+    Raises:
+        ConfigurationError: If there is none, as under trio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "No event loop of asyncio is running.", "Await this package's calls under asyncio or uvloop, not trio."
+        ) from None
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -32,26 +68,55 @@ def _not_negative(policy: RetryPolicy, attribute: attrs.Attribute[Any], value: A
         _positive(policy, attribute, value)
 
 
+def _whole(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{attribute.name} is {value!r}.", "Give a whole number above 0.")
+
+
+@attrs.frozen
+class Deadline:
+    """When a call ends.
+
+    Attributes:
+        at: Time of the event loop's clock.
+    """
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Self:
+        """The deadline of a call that begins now.
+
+        Raises:
+            ConfigurationError: If no event loop of asyncio is running.
+        """
+        return cls(running_loop().time() + seconds)
+
+    def allows(self, pause: float) -> bool:
+        """Whether there is time left after a pause of some seconds."""
+        return asyncio.get_running_loop().time() + pause < self.at
+
+
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often a call is tried, and how long it waits in between.
+    """How often a call is attempted, and how long it waits in between.
 
         SignStash.from_env(retries=RetryPolicy.interactive())
 
-    Tried again is what did not reach the service (`ConnectionFailedError`), what it refused for the moment
-    (`RateLimitedError`), and of questions also what failed at the service (`ServiceError` that is `retryable`); never
-    what may have been processed, as a signing request that failed at the service. Between two
-    tries it waits for a random time up to a bound that doubles each time, or as long as `Retry-After` says.
+    Retried: connection failures (`ConnectionFailedError`), 429 (`RateLimitedError`), and server errors on read-only
+    calls (`ServiceError` that is `retryable`); never a signing request that may have been processed. Between two
+    attempts it waits for a random time up to a bound that doubles each time, or as long as `Retry-After` says.
 
     Attributes:
-        attempts: How often it is tried in all.
-        shortest_pause: Least seconds between two tries.
-        first_bound: Most seconds before the second try; the bound doubles with each further one.
+        attempts: How often it is attempted in all.
+        shortest_pause: Least seconds between two attempts, if the service does not say how long to wait.
+        first_bound: Most seconds before the second attempt; the bound doubles with each further one.
         longest_bound: Most seconds that the bound grows to.
-        deadline: Seconds in which the last try must have begun. A `Retry-After` beyond it is raised at once.
+        deadline: Seconds in which the last attempt must have begun. A `Retry-After` beyond it is raised at once, as
+            one beyond the call's own deadline.
     """
 
-    attempts: int = attrs.field(validator=_positive)
+    attempts: int = attrs.field(validator=_whole)
     shortest_pause: float = attrs.field(default=0.0, validator=_not_negative)
     first_bound: float = attrs.field(validator=_positive)
     longest_bound: float = attrs.field(validator=_positive)
@@ -59,70 +124,65 @@ class RetryPolicy:
 
     @classmethod
     def none(cls) -> Self:
-        """Try once."""
+        """One attempt."""
         return cls(attempts=1, first_bound=1, longest_bound=1, deadline=1)
 
     @classmethod
     def interactive(cls) -> Self:
-        """For somebody who waits: three tries within five seconds."""
+        """For a person who waits: three attempts within five seconds."""
         return cls(attempts=3, first_bound=0.5, longest_bound=2, deadline=5)
 
     @classmethod
     def batch(cls) -> Self:
-        """The vendor's protocol for batches: three tries, a minute apart (wiki: integration guide, retries)."""
+        """The vendor's protocol for batches: three attempts, a minute apart (wiki: integration guide, retries)."""
         return cls(attempts=3, shortest_pause=60, first_bound=75, longest_bound=75, deadline=600)
 
     def pause(self, attempt: int, error: SignStashError, jitter: float) -> float:
-        """Seconds to wait after a try that failed.
+        """Seconds to wait after an attempt that failed.
 
         Args:
-            attempt: Number of the try, from 1.
+            attempt: Number of the attempt, from 1.
             error: How it failed.
-            jitter: A number between 0 and 1, by which the pause is spread.
+            jitter: A number between 0 and 1 that spreads the pause.
         """
         if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            return max(error.retry_after, self.shortest_pause)
+            return error.retry_after
         doublings = min(attempt - 1, 60)  # by then any bound is reached
         bound = max(min(self.first_bound * 2.0**doublings, self.longest_bound), self.shortest_pause)
         return self.shortest_pause + (bound - self.shortest_pause) * jitter
 
 
-def may_be_retried(error: SignStashError) -> bool:
-    """Whether the same call may succeed later, and surely was not processed."""
-    transient = isinstance(error, ConnectionFailedError) or getattr(error, "retryable", False)
-    return bool(transient) and not error.maybe_processed
-
-
 @attrs.define(kw_only=True)
 class Retries:
-    """Tries calls by a policy, with a bound on how much load that adds.
+    """Attempts calls by a policy, with a bound on the load that this adds.
 
     Attributes:
         policy: How often and how long.
         share: Retries that are allowed for each call, over time; when many calls fail, most of them fail at once
-            instead of multiplying the load. `allowance` more are allowed beside.
+            instead of multiplying the load. `allowance` more are allowed in addition.
         allowance: Retries that are allowed beyond the share.
         clock: Monotonic clock, in seconds.
-        sleep: Waits for some seconds.
-        jitter: Gives numbers between 0 and 1.
+        sleep: Waits for some seconds, unless a test does (`use_sleep`).
+        jitter: Returns numbers between 0 and 1.
     """
 
     policy: RetryPolicy
     share: float = 0.2
     allowance: float = 10.0
     clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sleep: Sleep = asyncio.sleep
     jitter: Callable[[], float] = random.random
     _left: float = attrs.field(init=False, default=attrs.Factory(lambda self: self.allowance, takes_self=True))
 
-    async def run(self, call: Callable[[], Awaitable[Result]]) -> Result:
+    async def run(self, call: Callable[[], Awaitable[Result]], deadline: Deadline | None = None) -> Result:
         """Await a call, and again if the policy allows it.
 
         Args:
-            call: Makes one try. References of documents must be the same each time.
+            call: Makes one attempt. References of documents must be the same each time.
+            deadline: When the call ends, if not by the policy alone.
 
         Raises:
-            SignStashError: The last try's error.
+            SignStashError: The last attempt's error.
         """
         started = self.clock()
         self._left = min(self._left + self.share, self.allowance)
@@ -135,10 +195,12 @@ class Retries:
             except SignStashError as error:
                 pause = self.policy.pause(attempt, error, self.jitter())
                 in_time = self.clock() - started + pause <= self.policy.deadline
-                if not may_be_retried(error) or attempt >= self.policy.attempts or not in_time or self._left < 1:
+                in_time = in_time and (deadline is None or deadline.allows(pause))
+                transient = error.retryable and not error.maybe_processed
+                if not transient or attempt >= self.policy.attempts or not in_time or self._left < 1:
                     raise
-                logger.info("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error)
+                logger.info("attempt %d failed, repeating it in %.1f s: %s", attempt, pause, error)
             finally:
                 current_attempt.reset(before)
             self._left -= 1
-            await self.sleep(pause)
+            await (_sleep_of_tests or self.sleep)(pause)

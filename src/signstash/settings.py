@@ -1,4 +1,4 @@
-"""What a client is set up with, and what can be wrong with it."""
+"""The arguments of a client, and what can be wrong with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, get_args
 
 import httpx
 
@@ -16,10 +16,15 @@ from ._transport.httpx2 import HttpClient
 from .errors import ApiError, ConfigurationError, ErrorClasses
 from .retries import RetryPolicy
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("signstash")
+
+DEFAULT_TIMEOUT: Final = httpx.Timeout(120.0, connect=10.0)
+"""Seconds for connecting (10), and for each wait while a request is sent or its response is read (120)."""
+DEFAULT_DEADLINE: Final = 300.0
+"""Seconds that a call may take in all."""
 
 Environment = Literal["staging", "production"]
-"""Which of the vendor's token servers issues the token. The proxy must be configured for the same."""
+"""The vendor's token server. The proxy must be configured for the same environment."""
 
 TOKEN_URLS: Final[Mapping[str, str]] = {
     "staging": "https://staging.must.digital/oauth2/authorization-server/oauth/token",
@@ -27,9 +32,8 @@ TOKEN_URLS: Final[Mapping[str, str]] = {
 }
 """The vendor's token servers (wiki: integration guide, step 1). Never the proxy, which only forwards the token."""
 
-
 Upload = Literal["base64", "multipart"]
-"""How contents are sent: in the JSON, which every proxy takes, or as multipart files, which is leaner."""
+"""How contents are sent: in the JSON, which every proxy accepts, or as multipart files, which are shorter."""
 
 MultipartFileNames = Literal["name", "external_reference"]
 """What a multipart file is called. How the service matches files with documents is not published."""
@@ -41,12 +45,18 @@ ENVIRONMENT_VARIABLES: Final[Mapping[str, str]] = {
     "environment": "SIGNSTASH_ENVIRONMENT",
     "token_url": "SIGNSTASH_TOKEN_URL",
 }
-"""Where `SignStash.from_env` finds the arguments of `SignStash`."""
+"""The variables from which `SignStash.from_env` takes arguments of `SignStash`."""
 
 
 class ClientOptions(TypedDict, total=False):
-    """The arguments of `SignStash` that `SignStash.from_env` takes too; they mean the same there."""
+    """The arguments of `SignStash`, as `SignStash.from_env` takes them."""
 
+    base_url: str
+    client_id: str
+    client_secret: str | Secret
+    environment: Environment
+    token_url: str
+    auth: httpx.Auth
     timeout: float | httpx.Timeout
     deadline: float
     upload: Upload
@@ -59,7 +69,7 @@ class ClientOptions(TypedDict, total=False):
 
 
 class Credentials(TypedDict):
-    """The arguments of `SignStash` that say which service is asked, and who asks: `SignStash(**credentials)`."""
+    """The arguments of `SignStash` that name the service and the client service: `SignStash(**credentials)`."""
 
     base_url: str
     client_id: str
@@ -68,13 +78,52 @@ class Credentials(TypedDict):
 
 
 def raise_for_problems(problems: Sequence[str]) -> None:
-    """Report all that is wrong at once.
+    """Report all problems at once.
 
     Raises:
         ConfigurationError: If there are problems; it lists every one.
     """
     if problems:
-        raise ConfigurationError(f"The client cannot be set up: {'; '.join(problems)}.", "Mend what is listed.")
+        raise ConfigurationError(f"The client cannot be set up: {'; '.join(problems)}.", "Correct these settings.")
+
+
+def service_problems(
+    base_url: object,
+    client_id: object,
+    client_secret: Secret,
+    environment: object,
+    token_url: object,
+    *,
+    auth: httpx.Auth | None,
+) -> list[str]:
+    """What is wrong with the arguments that name the service and the client service."""
+    problems = url_problems("base_url", base_url)
+    if auth is not None:
+        if client_id is None and not hasattr(auth, "client_id"):
+            problems.append("client_id is missing (external references begin with it)")
+        return problems
+    problems += credential_problems(client_id, client_secret)
+    problems += environment_problems(environment, token_url)
+    return problems + ([] if token_url is None else token_url_problems(token_url))
+
+
+def option_problems(
+    *,
+    upload: object,
+    multipart_file_names: object,
+    error_classes: object,
+    verify_signatures: object,
+    **clients: object,
+) -> list[str]:
+    """What is wrong with the other arguments of a client."""
+    choices = {"upload": (upload, Upload), "multipart_file_names": (multipart_file_names, MultipartFileNames)}
+    problems = [
+        f"{name} is {value!r}, not {' or '.join(map(repr, get_args(literal)))}"
+        for name, (value, literal) in choices.items()
+        if value not in get_args(literal)
+    ]
+    problems += error_class_problems(error_classes or {})
+    return problems + client_problems(**clients) + verification_problems(verify_signatures)
 
 
 def credential_problems(client_id: object, client_secret: Secret) -> list[str]:
@@ -84,11 +133,13 @@ def credential_problems(client_id: object, client_secret: Secret) -> list[str]:
     if not isinstance(client_id, str) or not client_id:
         problems.append("client_id is missing (the alias of the client service)")
     elif ":" in client_id or not client_id.isprintable():
-        problems.append("client_id holds a colon or a control character, which HTTP Basic cannot carry")
+        problems.append("client_id contains a colon or a control character, which HTTP Basic cannot carry")
     if not isinstance(secret, str) or not secret:
         problems.append("client_secret is missing (the password defined in the backoffice)")
     elif any(ord(character) < 32 or ord(character) == 127 or 0xD800 <= ord(character) < 0xE000 for character in secret):
-        problems.append("client_secret holds what cannot be sent, such as the line end of the file it was read from")
+        problems.append(
+            "client_secret contains a character that cannot be sent, such as the line end of the file it was read from"
+        )
     return problems
 
 
@@ -110,21 +161,22 @@ def token_url_problems(token_url: object) -> list[str]:
 
 
 def url_problems(name: str, value: object) -> list[str]:
-    """What is wrong with a URL. Its user and password, if it has them, are not quoted."""
+    """What is wrong with a URL. A user and password in it are not quoted."""
     if not isinstance(value, str) or not value:
         return [f"{name} is missing"]
     if value != value.strip():
-        return [f"{name} has blanks at its ends"]
+        return [f"{name} begins or ends with blanks"]
     try:
         url = httpx.URL(value)
-    except (httpx.InvalidURL, ValueError):
+        host = url.host  # decodes an international name
+    except (httpx.InvalidURL, ValueError):  # UnicodeError is one
         return [f"{name} is not a URL"]
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         return [f"{name} does not begin with http:// or https:// and a host"]
     if url.userinfo:
-        return [f"{name} holds a user or password (give client_id and client_secret instead)"]
+        return [f"{name} contains a user or password (give client_id and client_secret instead)"]
     if url.query or url.fragment:
-        return [f"{name} holds a query or fragment"]
+        return [f"{name} contains a query or fragment"]
     return []
 
 
@@ -132,9 +184,9 @@ _warned_of: Final = set[str]()
 
 
 def warn_of_plain_http(base_urls: Iterable[str]) -> None:
-    """Log a warning, once in a process and for each host, if documents and token can be read on their way.
+    """Log a warning, once in a process for each host, if documents and token are sent unencrypted.
 
-    It is logged and not given to `warnings`, so that nobody's tests fail by it.
+    It is logged instead of passed to `warnings`, which would fail tests that turn warnings into errors.
     """
     for url in map(httpx.URL, base_urls):
         if url.scheme == "http" and not is_local(url.host) and url.host not in _warned_of:
@@ -165,7 +217,7 @@ def client_problems(**clients: object) -> list[str]:
 
 
 def verification_problems(verify_signatures: object) -> list[str]:
-    """What is in the way of verifying signatures, if that is asked for."""
+    """Why signatures cannot be verified, if that is asked for."""
     if not isinstance(verify_signatures, bool):
         return [f"verify_signatures is {verify_signatures!r}, not True or False"]
     if verify_signatures:
@@ -176,18 +228,20 @@ def verification_problems(verify_signatures: object) -> list[str]:
     return []
 
 
-def retries_problems(retries: object) -> list[str]:
-    """What is wrong with a policy of retries."""
-    return [] if retries is None or isinstance(retries, RetryPolicy) else [f"retries is {retries!r}, not a RetryPolicy"]
-
-
-def timeout_problems(timeout: object, deadline: object) -> list[str]:
-    """What is wrong with the limits on time: each must be given, positive and finite."""
+def limit_problems(timeout: object, deadline: object, retries: object) -> list[str]:
+    """What is wrong with the limits on time, which must be given, positive and finite, and the retries."""
     parts = timeout.as_dict() if isinstance(timeout, httpx.Timeout) else {"timeout": timeout}
-    limits = {**{name if name == "timeout" else f"timeout.{name}": value for name, value in parts.items()}}
-    limits["deadline"] = deadline
-    return [
+    limits = {name if name == "timeout" else f"timeout.{name}": value for name, value in parts.items()}
+    problems = [
         f"{name} is {value!r}, not a positive number of seconds"
-        for name, value in limits.items()
+        for name, value in {**limits, "deadline": deadline}.items()
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf")
     ]
+    if retries is not None and not isinstance(retries, RetryPolicy):
+        problems.append(f"retries is {retries!r}, not a RetryPolicy")
+    return problems
+
+
+def as_timeout(timeout: float | httpx.Timeout) -> httpx.Timeout:
+    """The limits on each wait on the network."""
+    return timeout if isinstance(timeout, httpx.Timeout) else httpx.Timeout(timeout)

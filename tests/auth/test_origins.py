@@ -176,7 +176,7 @@ class TestOwnClient:
     ) -> None:
         made: list[object] = []
 
-        class Recorded(httpx.AsyncClient):
+        class Recorded(httpx.AsyncHTTPTransport):
             def __init__(self, **options: Any) -> None:
                 made.append(options.get("verify", True))
                 super().__init__(**options)
@@ -184,7 +184,7 @@ class TestOwnClient:
         auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
         service.router.get(CALL_URL).respond(200)
         async with httpx.AsyncClient(auth=auth, verify=False) as client:
-            monkeypatch.setattr(httpx, "AsyncClient", Recorded)
+            monkeypatch.setattr(httpx, "AsyncHTTPTransport", Recorded)
             await client.get(CALL_URL)
 
         (context,) = made

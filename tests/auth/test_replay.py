@@ -15,11 +15,10 @@ import httpx
 import pytest
 
 from signstash import Document, DuplicateReferenceError, SignStash, TokenAuth
-from signstash._transport.bodies import SPOOL_LIMIT
 from tests.auth.vendor import CALL_URL, Arrival, Vendor, until
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, token_answer
 
-LONG = bytes(range(256)) * (SPOOL_LIMIT // 64)  # four times what is kept in memory
+LONG = bytes(range(256)) * 16_384  # 4 MB
 
 
 class Pipe(io.RawIOBase):

@@ -183,7 +183,7 @@ async def test_when_a_token_is_replaced(scene: Scene) -> None:
     scene.vendor.answer = lambda arrival: httpx.Response(401) if len(scene.vendor.arrivals) == 1 else sign(arrival)
     await scene.sign()
 
-    assert "token refused" in scene.log.text
+    assert "token rejected" in scene.log.text
     scene.search()
 
 
@@ -236,7 +236,7 @@ async def test_when_the_token_server_gives_no_token(scene: Scene, answer: Callab
 
 
 async def test_when_the_answer_with_the_token_does_not_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("signstash.auth.TOKEN_TIMEOUT", 0.0)
+    monkeypatch.setattr("signstash._transport.token_request.TOKEN_TIMEOUT", 0.0)
     scene.vendor.answer_token = lambda _: httpx.Response(200, stream=UnfinishedAnswer(ends=False))
     error = await scene.expect_silence()
 

@@ -58,7 +58,7 @@ class TestStep1:
         caplog.set_level(logging.INFO, "signstash")
         await call(client)
 
-        assert [record.levelname for record in caplog.records if record.name == "signstash.auth"] == ["INFO"]
+        assert [record.levelname for record in caplog.records if record.name == "signstash"] == ["INFO"]
 
     @pytest.mark.parametrize("secret", [*ODD_TEXTS, "a:b", ":", "::a:"])
     async def test_a_secret_of_any_characters_arrives_intact(self, vendor: Vendor, secret: str) -> None:
@@ -282,7 +282,7 @@ class TestLifetime:
 
         assert type(error) is ServiceError
         assert error.retryable
-        assert "end before they can be used" in str(error)
+        assert "expire before they can be used" in str(error)
         assert vendor.arrivals == []
         assert len(vendor.token_requests) == 2
 

@@ -21,7 +21,8 @@ from signstash import (
     SignStashError,
     UnexpectedAnswerError,
 )
-from signstash.auth import LIFETIME_IF_UNSAID, REJECTION_PAUSE, RENEWAL_PAUSE, TOKEN_ATTEMPTS
+from signstash._transport.token_request import DEFAULT_LIFETIME
+from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE, TOKEN_ATTEMPTS
 from tests.auth.vendor import Answer, Vendor, call, calls, failure_of, settle
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
 
@@ -252,7 +253,7 @@ class TestReported:
     async def test_a_server_that_never_comes_to_an_end_is_given_up(
         self, client: httpx.AsyncClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("signstash.auth.TOKEN_TIMEOUT", 0.0)
+        monkeypatch.setattr("signstash._transport.token_request.TOKEN_TIMEOUT", 0.0)
         vendor.token_gate.clear()
         error = await failure_of(client)
 
@@ -293,12 +294,12 @@ USABLE: dict[str, tuple[Callable[[], httpx.Response], float]] = {
     "as the guide says": (token(expires_in=1000), 1000),
     "lifetime as a string": (token(expires_in="1000"), 1000),
     "lifetime with a fraction": (token(expires_in=99.5), 99.5),
-    "lifetime missing": (token(expires_in=None), LIFETIME_IF_UNSAID),
-    "lifetime null": (raw_token("null"), LIFETIME_IF_UNSAID),
+    "lifetime missing": (token(expires_in=None), DEFAULT_LIFETIME),
+    "lifetime null": (raw_token("null"), DEFAULT_LIFETIME),
     "lifetime of ages": (token(expires_in=10**12), 10**12),
     "type Bearer": (token(expires_in=1000, token_type="Bearer"), 1000),
     "type missing": (token(expires_in=1000, token_type=None), 1000),
-    "nothing but the token": (lambda: httpx.Response(200, json={"access_token": "token-1"}), LIFETIME_IF_UNSAID),
+    "nothing but the token": (lambda: httpx.Response(200, json={"access_token": "token-1"}), DEFAULT_LIFETIME),
     "201": (lambda: httpx.Response(201, json={"access_token": "token-1", "expires_in": 1000}), 1000),
     "no content type": (raw('{"access_token": "token-1", "expires_in": 1000}'), 1000),
 }

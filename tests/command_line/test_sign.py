@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from signstash import ConfigurationError, Journal
-from signstash._content import files
+from signstash._content.files import TemporaryFile
 from signstash.sandbox import Fault, Sandbox
 from signstash.testing import MockSignStash
 from tests.command_line.conftest import Run
@@ -340,12 +340,14 @@ class TestWhatIsTold:
         elsewhere.mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
 
-        def full_disk(contents: Any, target: Path, **options: Any) -> object:
-            if target.parent.name == "signed":
-                raise OSError(28, "No space left on device")
-            return files.place(contents, target, **options)
+        append = TemporaryFile.append
 
-        monkeypatch.setattr("signstash.results.place", full_disk)
+        def full_disk(file: TemporaryFile, blocks: Any) -> None:
+            if file.folder is not None and file.folder.name == "signed":
+                raise OSError(28, "No space left on device")
+            append(file, blocks)
+
+        monkeypatch.setattr(TemporaryFile, "append", full_disk)
 
         ended = run("sign", "invoices/FT_1.pdf", "-o", "signed")
 

@@ -1,30 +1,54 @@
-"""Validates arguments."""
+"""Validates arguments that would do silent harm if they were wrong."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Final
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidDocumentError
+
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LONE_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 
 
-def refuse_flags(**flags: object) -> None:
-    """Refuse what is neither True nor False: a text would count as True, whatever it says.
+def require_flags(**flags: object) -> None:
+    """Check that values are booleans: a text such as "no" would count as True.
 
     Raises:
-        ConfigurationError: If there is such a value.
+        ConfigurationError: If one is not.
     """
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise ConfigurationError(f"{name} is {value!r}.", "Give True or False.")
 
 
-def path_from(name: str, value: object) -> Path:
-    """The path that an argument gives.
+def require_path(name: str, value: object) -> Path:
+    """An argument as a path.
 
     Raises:
-        ConfigurationError: If it is something else, or empty: then files would come to be in the current folder.
+        ConfigurationError: If it is not one, or is empty: files would be written to the current folder.
     """
     if not isinstance(value, str | os.PathLike) or value == "":
         raise ConfigurationError(f"{name} is {value!r}.", "Give a path.")
     return Path(value)
+
+
+def require_text(name: str, value: object) -> None:
+    """Check that a value is a text that can be written in a request.
+
+    Raises:
+        InvalidDocumentError: If it is something else, empty, or has characters that no text has.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidDocumentError(f"{name} is {value!r}.", "Give a text that is not empty.")
+    if problem := text_problem(value):
+        raise InvalidDocumentError(f"{name} {value!r} {problem}.", "Remove them, or give another text.")
+
+
+def text_problem(value: str) -> str | None:
+    """Why a text cannot be sent, if it cannot: the one rule for every text of a request."""
+    if _LONE_SURROGATES.search(value):
+        return "has characters that are not valid UTF-8 on disk"
+    return "contains control characters" if _CONTROL_CHARACTERS.search(value) else None

@@ -6,121 +6,141 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
+import stat
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
-from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
-
-from .sources import Contents, InMemory, InPath, OpenContent, read, snapshot
-
-_APPENDING: Final = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_O_TMPFILE: Final[int] = getattr(os, "O_TMPFILE", 0)
+_O_BINARY: Final[int] = getattr(os, "O_BINARY", 0)
+_UNNAMED_LIMIT: Final = 128
+"""Temporary files that may be without a name at once: each of them keeps a file descriptor open."""
 
 
 class TemporaryFile:
-    """A file that is removed when nobody holds this object any more.
+    """A file that is removed when nothing refers to this object any more, unless it was given its final name.
+
+    In a folder of the user's it has no name before that, where the system supports it (Linux: `O_TMPFILE`), so that a
+    killed process leaves nothing behind. Elsewhere it is called `.<random>.part`.
 
     Args:
-        folder: Where it is made: where the file is to stay in the end, or None for the system's own place.
+        folder: The folder in which it will get its final name, or None for the system's temporary folder.
+
+    Raises:
+        OSError: If it cannot be created.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._flags = _APPENDING | os.O_CREAT | os.O_EXCL
-        self._mode = 0o600 if folder is None else 0o666  # among other people's files nobody else may read it
-        self.path: Path = _beside(Path(tempfile.gettempdir(), "signed") if folder is None else folder / "signed")
-        self.remove: weakref.finalize[..., Any] = weakref.finalize(self, _remove, self.path)
+        self.folder = folder
+        self._descriptor = None if folder is None else _open_unnamed(folder)
+        if self._descriptor is not None:
+            self.path = _path_of(self._descriptor)
+            self.remove: weakref.finalize[..., Any] = weakref.finalize(self, os.close, self._descriptor)
+            _unnamed.add(self)
+            return
+        self.path = _partial_path(Path(tempfile.gettempdir()) if folder is None else folder)
+        mode = 0o600 if folder is None else 0o666  # in a shared folder nobody else may read it
+        os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_BINARY, mode))
+        self.remove = weakref.finalize(self, _unlink, self.path)
 
     def append(self, blocks: Iterable[bytes]) -> None:
-        """Write more. Blocks: call it in a thread.
+        """Write more to its end, and start to write it to disk. Blocks.
 
         Raises:
             OSError: If it cannot be written.
         """
-        with os.fdopen(os.open(self.path, self._flags, self._mode), "wb") as file:
-            self._flags = _APPENDING
-            file.writelines(blocks)
+        with self._opened() as file:
+            for block in blocks:
+                left = memoryview(block)
+                while left:
+                    left = left[os.write(file, left) :]
+            if hasattr(os, "posix_fadvise"):  # starts writeback, so that the later sync has less to wait for
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
 
-    def keep(self) -> Path:
-        """Leave the file to the caller, who gives it its name."""
-        self.remove.detach()
-        return self.path
+    def sync(self) -> None:
+        """Write it to disk. Blocks.
 
+        Raises:
+            OSError: If it cannot be written.
+        """
+        with self._opened() as file:
+            os.fsync(file)
 
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # nobody is there any more who could be told
-        path.unlink()
+    def rename(self, target: Path, *, overwrite: bool) -> None:
+        """Give it its final name, in the folder in which it was made. Blocks.
 
-
-@attrs.frozen
-class InTemporaryFile:
-    """Contents in a temporary file."""
-
-    file: TemporaryFile
+        Raises:
+            FileExistsError: If the name is taken, and is not to be replaced.
+            OSError: If it cannot get the name, or something else than a regular file has it.
+        """
+        require_replaceable(target, overwrite=overwrite)
+        if self._descriptor is None:
+            _rename(self.path, target, overwrite=overwrite)
+            self.remove.detach()
+        elif overwrite or not _link_descriptor(self._descriptor, target):
+            partial = _partial_path(target.parent)
+            try:
+                if not _link_descriptor(self._descriptor, partial):
+                    shutil.copyfile(self.path, partial)
+                    with partial.open("rb+") as copy:
+                        os.fsync(copy.fileno())
+                _rename(partial, target, overwrite=overwrite)
+            except BaseException:
+                _unlink(partial)
+                raise
+        _unnamed.discard(self)
+        self.remove()
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[OpenContent]:
-        """See `Contents`."""
-        with InPath(self.file.path).opened() as opened:
-            yield opened
+    def _opened(self) -> Iterator[int]:
+        if self._descriptor is not None:
+            yield self._descriptor
+            return
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
+        try:
+            yield file
+        finally:
+            os.close(file)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return InMemory, (read(self),)
+
+_unnamed: weakref.WeakSet[TemporaryFile] = weakref.WeakSet()
 
 
-def place(contents: Contents, target: Path, *, overwrite: bool, move: bool = False) -> InPath:
-    """Write contents to a file, which is there with all of them or not at all. Blocks: call it in a thread.
+def _open_unnamed(folder: Path) -> int | None:
+    """A descriptor of a new file without a name, or None where this is not supported."""
+    if not _O_TMPFILE or len(_unnamed) >= _UNNAMED_LIMIT:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDWR | _O_TMPFILE, 0o666)
+    except OSError:  # not on this file system; whatever else is wrong shows when the file is made with a name
+        return None
+    if _path_of(descriptor).exists():
+        return descriptor
+    os.close(descriptor)  # without /proc it could get no name
+    return None
 
-    Args:
-        contents: What is written.
-        target: The file. Its folder must exist.
-        overwrite: Whether a file that is there already is replaced.
-        move: Whether a temporary file becomes the target; it is then gone.
 
-    Returns:
-        The contents where they are now.
+def _path_of(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}")
+
+
+def _link_descriptor(descriptor: int, target: Path) -> bool:
+    """Give an unnamed file a name, or return False where that does not work.
 
     Raises:
-        FileExistsError: If the file is there already.
-        InvalidDocumentError: If the contents cannot be read.
-        OSError: If it cannot be written.
+        FileExistsError: If the name is taken.
     """
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "It is a folder", str(target))
-    if not overwrite and os.path.lexists(target):
-        raise FileExistsError(target)
-    if move and isinstance(contents, InTemporaryFile) and contents.file.path.parent == target.parent:
-        partial = contents.file.path
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        _rename(partial, target, overwrite=overwrite)
-        contents.file.keep()
-        return InPath(target)
-    partial = _beside(target)
     try:
-        with partial.open("xb", buffering=0) as file:
-            for block in snapshot(contents).blocks(1024 * 1024):
-                _write_all(file, block)
-            os.fsync(file.fileno())
-        _rename(partial, target, overwrite=overwrite)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+        # Only with a descriptor of a folder does Python call linkat, which follows the link in /proc; it is not used.
+        os.link(_path_of(descriptor), target, src_dir_fd=descriptor, follow_symlinks=True)
+    except FileExistsError:
         raise
-    if move and isinstance(contents, InTemporaryFile):
-        contents.file.remove()
-    return InPath(target)
-
-
-def _write_all(file: FileIO, block: bytes) -> None:
-    left = memoryview(block)
-    while left:
-        left = left[file.write(left) :]
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{secrets.token_hex(8)}.part")  # the target's own name may be as long as it can
+    except OSError:
+        return False
+    return True
 
 
 def _rename(partial: Path, target: Path, *, overwrite: bool) -> None:
@@ -128,7 +148,7 @@ def _rename(partial: Path, target: Path, *, overwrite: bool) -> None:
         partial.replace(target)
         return
     try:
-        target.hardlink_to(partial)  # fails if the name is taken meanwhile, which renaming would not
+        os.link(partial, target)  # fails if the name was taken meanwhile, which renaming does not
     except FileExistsError:
         raise
     except OSError:  # no hard links on this file system
@@ -142,8 +162,36 @@ def _rename(partial: Path, target: Path, *, overwrite: bool) -> None:
         partial.unlink()
 
 
+def _partial_path(folder: Path) -> Path:
+    return folder / f".{secrets.token_hex(8)}.part"  # not made from the final name, which may be as long as allowed
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):  # best effort
+        path.unlink()
+
+
+def require_replaceable(target: Path, *, overwrite: bool) -> None:
+    """Check that a file can get a name.
+
+    Raises:
+        FileExistsError: If the name is taken, and is not to be replaced.
+        OSError: If something else than a regular file has it, such as a folder or a device.
+    """
+    try:
+        mode = os.lstat(target).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "It is a folder", str(target))
+    if not overwrite:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "It is not a regular file, so it is not replaced", str(target))
+
+
 def make_folder(folder: Path) -> None:
-    """Make a folder with all above it, unless it is there, and see that files can be made in it. Blocks.
+    """Make a folder and its parents, unless they exist, and check that files can be created in it. Blocks.
 
     Raises:
         OSError: If it cannot be made or written to.
@@ -158,10 +206,10 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder outlast a power failure, where folders can be synced. Blocks: call it in a thread."""
-    with contextlib.suppress(OSError):  # not every system and file system can
-        opened = os.open(folder, os.O_RDONLY)
+    """Write the names in a folder to disk, where the system supports it. Blocks."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(opened)
+            os.fsync(descriptor)
         finally:
-            os.close(opened)
+            os.close(descriptor)

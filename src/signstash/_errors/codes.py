@@ -1,4 +1,4 @@
-"""The error codes of the service, and which exception each becomes."""
+"""The error codes of the service, and the exception for each."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ..errors import (
 
 @attrs.frozen
 class ErrorRule:
-    """What one code of the service means.
+    """The exception for one code of the service, and its text.
 
     Attributes:
-        raises: The exception it becomes.
+        raises: Class of the exception.
         meaning: What happened, as the start of a sentence.
         hint: What to do, in one sentence.
-        retryable: Whether repeating the same may help.
-        maybe_processed: Whether the service may have done its work before it failed.
+        retryable: Whether the same request may succeed later.
+        maybe_processed: Whether the service may have processed the request before it failed.
     """
 
     raises: type[SignStashError]
@@ -39,31 +39,32 @@ class ErrorRule:
     maybe_processed: bool = False
 
 
-_BACKOFFICE = "An operator of the issuer has to {} in the Sign'Stash backoffice; repeating does not help."
-
-
-_CERTIFICATE = "An operator of the issuer has to {} for the client service in the backoffice; repeating does not help."
-
-
+_BACKOFFICE = "An operator of the issuer must {} in the Sign'Stash backoffice; repeating does not help."
+_CERTIFICATE = "An operator of the issuer must {} for the client service in the backoffice; repeating does not help."
 _SUPPORT = "Contact the vendor's support; repeating does not help."
-
-
-_LATER = "Repeat it later, and contact the vendor's support if it stays."
-
+_LATER = "Repeat it later; contact the vendor's support if it keeps failing."
+# Whether the service frees the reference of a document that it did not sign is not published.
+_SIGN_LATER = (
+    "Sign the document again later. If you chose its external reference and it is then rejected as used "
+    "(DuplicateReferenceError), give the document a new one."
+)
 
 ERROR_CODES: Mapping[str, ErrorRule] = {
     "0.0.1": ErrorRule(ServiceError, "The service failed unexpectedly", _LATER, retryable=True, maybe_processed=True),
     "0.0.2": ErrorRule(
-        InvalidRequestError, "A mandatory field is missing or the request is malformed", "Add or mend the named field."
+        InvalidRequestError,
+        "A mandatory field is missing or the request is malformed",
+        "Add or correct the named field.",
     ),
     "0.0.3": ErrorRule(ServiceError, "The client service is not set up at the vendor", _SUPPORT),
     "0.0.4": ErrorRule(InvalidRequestError, "A field is larger than allowed", "Make the named field smaller."),
     "0.0.5": ErrorRule(ServiceError, "An e-mail could not be sent", _LATER, retryable=True, maybe_processed=True),
-    "0.0.6": ErrorRule(InvalidRequestError, "A field was refused by validation", "Mend the named field."),
+    "0.0.6": ErrorRule(InvalidRequestError, "A field failed validation", "Correct the named field."),
     "0.0.7": ErrorRule(
         DuplicateReferenceError,
-        "An external reference was used before",
-        "Look up what was signed under it, or use a new reference if this is another document.",
+        "The external reference was used before",
+        "Look up what was signed under it. If nothing was, an earlier attempt that failed may have used it up: give "
+        "the document a new one, as for any other document.",
     ),
     "0.0.10": ErrorRule(
         TokenRejectedError,
@@ -92,7 +93,7 @@ ERROR_CODES: Mapping[str, ErrorRule] = {
     "1.2.0": ErrorRule(
         ClientServiceInactiveError,
         "The issuer is inactive",
-        "An operator of the issuer or the vendor's support has to activate the issuer; repeating does not help.",
+        "An operator of the issuer or the vendor's support must activate the issuer; repeating does not help.",
     ),
     "1.3.0": ErrorRule(ClientServiceInactiveError, "The partner is inactive", _SUPPORT),
     "2.2.1": ErrorRule(
@@ -101,8 +102,7 @@ ERROR_CODES: Mapping[str, ErrorRule] = {
         "Change the visible signature, for example make its area larger than its picture.",
     ),
 }
-"""The published codes (wiki: error table). What is not here falls back to its family, then to the HTTP status."""
-
+"""The published codes (wiki: error table). Other codes fall back to their family, then to the HTTP status."""
 
 ERROR_FAMILIES: Mapping[str, ErrorRule] = {
     "1": ErrorRule(
@@ -112,53 +112,51 @@ ERROR_FAMILIES: Mapping[str, ErrorRule] = {
     ),
     "2": ErrorRule(
         ApiError,
-        "The signature or its certificate is at fault",
+        "The signature or its certificate is invalid",
         "Check the signature's options, and the certificate of the client service in the backoffice.",
     ),
 }
 
-
 STATUSES: Mapping[int, ErrorRule] = {
-    400: ErrorRule(InvalidRequestError, "The service refused the request", "Mend what the service names."),
+    400: ErrorRule(InvalidRequestError, "The service rejected the request", "Correct what the service names."),
     401: ErrorRule(
         TokenRejectedError,
-        "The service refused the access token",
+        "The service rejected the access token",
         "Check that `environment` is the one the proxy is configured for, and the proxy's service domain.",
     ),
     403: ErrorRule(ApiError, "The service forbids the request", "Check what the client service is allowed to do."),
     404: ErrorRule(
         ApiError,
-        "There is nothing at this address",
-        "Check `base_url`, which includes the service's base path; only the Integration Service can be consulted.",
+        "There is nothing at this URL",
+        "Check `base_url`, which includes the service's base path; only the Integration Service answers queries.",
     ),
     413: ErrorRule(InvalidRequestError, "The request is too large", "Send fewer or smaller documents in a request."),
     415: ErrorRule(InvalidRequestError, "The service does not accept this way of uploading", "Use upload='base64'."),
-    422: ErrorRule(InvalidRequestError, "The service refused the request", "Mend what the service names."),
+    422: ErrorRule(InvalidRequestError, "The service rejected the request", "Correct what the service names."),
     429: ErrorRule(
         RateLimitedError,
-        "The service takes no more requests in parallel",
+        "The service accepts no more requests for now",
         "Send fewer at once, and repeat this one later.",
         retryable=True,
     ),
 }
 
-
-OTHER_REFUSAL = ErrorRule(ApiError, "The service refused the request", "Contact the vendor's support with this text.")
-
+OTHER_REJECTION = ErrorRule(
+    ApiError, "The service rejected the request", "Contact the vendor's support with this text."
+)
 
 OTHER_FAILURE = ErrorRule(ServiceError, "The service failed", _LATER, retryable=True, maybe_processed=True)
-
 
 SIGN_ERRORS: Mapping[str, ErrorRule] = {
     "INVALID_CERT_SERVICE_CREDS": ErrorRule(
         DocumentCertificateError,
-        "the certificate service refused the client service, usually for want of credits",
+        "the certificate service rejected the client service, usually because no credits are left",
         _CERTIFICATE.format("buy credits or set the certificate's credentials"),
     ),
     "INVALID_CERT_ACCESS_ACCOUNT": ErrorRule(
         DocumentCertificateError,
-        "access to the certificate's account was refused",
-        _CERTIFICATE.format("renew the access, which ends after 60 days,"),
+        "access to the certificate's account was denied",
+        _CERTIFICATE.format("renew the access, which expires after 60 days,"),
     ),
     "INVALID_CERTIFICATE_SIGN_ERROR": ErrorRule(
         DocumentCertificateError,
@@ -171,15 +169,16 @@ SIGN_ERRORS: Mapping[str, ErrorRule] = {
         _CERTIFICATE.format("configure certificate and signature"),
     ),
     "CERT_SERVICE_GLOBAL_ERROR": ErrorRule(
-        DocumentNotSignedError, "the certificate service failed", _LATER, retryable=True
+        DocumentNotSignedError, "the certificate service failed", _SIGN_LATER, retryable=True
     ),
-    "TIMESTAMP_SIGN_ERROR": ErrorRule(DocumentNotSignedError, "the timestamp failed", _LATER, retryable=True),
-    "STORAGE_SERVICE_GLOBAL_ERROR": ErrorRule(DocumentNotSignedError, "the storage failed", _LATER, retryable=True),
+    "TIMESTAMP_SIGN_ERROR": ErrorRule(DocumentNotSignedError, "the timestamp failed", _SIGN_LATER, retryable=True),
+    "STORAGE_SERVICE_GLOBAL_ERROR": ErrorRule(
+        DocumentNotSignedError, "the storage failed", _SIGN_LATER, retryable=True
+    ),
     "SIGN_OPERATION_INTERNAL_ERROR": ErrorRule(
-        DocumentNotSignedError, "the service failed while signing", _LATER, retryable=True
+        DocumentNotSignedError, "the service failed while signing", _SIGN_LATER, retryable=True
     ),
 }
-"""The service's `signError` values, read as integrators read them."""
-
+"""The service's `signError` values; their meaning is not published, this is how integrators read them."""
 
 OTHER_SIGN_ERROR = ErrorRule(DocumentNotSignedError, "the service did not sign it", "Contact the vendor's support.")

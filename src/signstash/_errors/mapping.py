@@ -1,4 +1,4 @@
-"""What an answer means: which exception a failing one becomes, and which refusal is about the token."""
+"""Maps responses to exceptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .codes import (
     ERROR_CODES,
     ERROR_FAMILIES,
     OTHER_FAILURE,
-    OTHER_REFUSAL,
+    OTHER_REJECTION,
     OTHER_SIGN_ERROR,
     SIGN_ERRORS,
     STATUSES,
@@ -32,104 +32,121 @@ from .parsing import json_object, retry_after
 from .redaction import printable
 
 PLAIN_STATUSES: Final = (401, 413, 429)
-"""Statuses that say enough by themselves, whatever page a gateway puts below them."""
+"""Statuses that are clear by themselves, whatever page a gateway sends with them."""
+
+REQUEST_ID_HEADERS: Final = ("x-request-id", "x-correlation-id", "request-id", "x-amzn-requestid", "cf-ray")
+"""Headers in which gateways name a request, for the people who look after them."""
+
+_HIDDEN_HEADERS: Final = ("set-cookie", "authorization", "proxy-authorization", "cookie", "location")
 
 
-def error_from_answer(
-    status_code: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    signing: bool = False,
-    external_references: Sequence[str] = (),
-    operation_id: int | None = None,
-    client_service: str = "",
-    error_classes: ErrorClasses | None = None,
+@attrs.frozen(kw_only=True)
+class ErrorContext:
+    """What an error says about the call that failed.
+
+    Attributes:
+        client_service: Alias of the client service.
+        external_references: External references of the documents concerned.
+        operation_id: ID of the operation concerned, or None.
+        changes_state: Whether the call does something that must not be done twice.
+        error_classes: The user's own classes for error codes.
+    """
+
+    client_service: str = ""
+    external_references: Sequence[str] = ()
+    operation_id: int | None = None
+    changes_state: bool = False
+    error_classes: ErrorClasses = attrs.field(factory=dict[str, Any])
+
+    def sentence(self, problem: str) -> str:
+        """A problem as one sentence that begins with the documents concerned: the first three, and how many more."""
+        names = ", ".join(self.external_references[:3])
+        more = len(self.external_references) - 3
+        if names:
+            noun = "Document" if len(self.external_references) == 1 else "Documents"
+            problem = f"{noun} {names}{f' and {more} more' if more > 0 else ''}: {problem[0].lower()}{problem[1:]}"
+        return f"{problem}{self.origin}."
+
+    @property
+    def origin(self) -> str:
+        """Client service and operation, in brackets."""
+        parts = [f"client service {self.client_service}"] if self.client_service else []
+        parts += [] if self.operation_id is None else [f"operation {self.operation_id}"]
+        return f" [{'; '.join(parts)}]" if parts else ""
+
+
+def error_from_response(
+    status_code: int, headers: Mapping[str, str], body: bytes, context: ErrorContext
 ) -> SignStashError:
-    """The exception for a failing answer of the service.
+    """The exception for an error response of the service.
 
     Args:
         status_code: HTTP status, anything but 2xx.
-        headers: The answer's headers.
-        body: The answer's body, or its beginning.
-        signing: Whether the request signs, so that a gateway's failure leaves its outcome open.
-        external_references: References of the documents in the request.
-        operation_id: Number of the operation that was asked for.
-        client_service: Alias of the client service, to be named in the message.
-        error_classes: Classes for codes that are not in `ERROR_CODES`, or that replace what is there.
+        headers: The response's headers.
+        body: The response's body, or its beginning.
+        context: The call.
 
     Returns:
         The exception, not yet raised.
     """
     if 300 <= status_code < 400:
-        # Following would carry documents and token to wherever the answer points.
-        why = "redirects to another address, which is not followed"
-        return unreadable_answer(
-            status_code, headers, b"", why, external_references=external_references, client_service=client_service
-        )
-    answer = json_object(body)
-    if answer is None and body.strip() and status_code not in PLAIN_STATUSES:
-        return unreadable_answer(
-            status_code,
-            headers,
-            body,
-            "is not the service's JSON",
-            external_references=external_references,
-            client_service=client_service,
-            maybe_processed=signing and status_code >= 500,
-        )
-    answer = answer or {}
-    # A token refused by Spring's own filter comes in OAuth's shape (RFC 6750) instead of the service's.
-    code = _text(answer.get("errorCode")) or None
-    description = _text(answer.get("errorCodeDescription") or answer.get("error_description")) or None
-    cause_message = _text(answer.get("causeMessage")) or None
+        # Following it would send documents and token to wherever it points.
+        why = "redirects to another URL, which is not followed"
+        return unreadable_response(status_code, headers, b"", why, attrs.evolve(context, changes_state=False))
+    fields = json_object(body)
+    if fields is None and body.strip() and status_code not in PLAIN_STATUSES:
+        maybe_processed = context.changes_state and status_code >= 500
+        context = attrs.evolve(context, changes_state=maybe_processed)
+        return unreadable_response(status_code, headers, body, "is not the service's JSON", context)
+    fields = fields or {}
+    # A token rejected by Spring's own filter comes in OAuth's shape (RFC 6750) instead of the service's.
+    code = _text(fields.get("errorCode")) or None
+    description = _text(fields.get("errorCodeDescription") or fields.get("error_description")) or None
+    cause_message = _text(fields.get("causeMessage")) or None
 
-    rule = _rule_for(code, status_code, error_classes or {})
-    said = "; ".join(text for text in (cause_message, description) if text)
-    marks = ", ".join(text for text in (f"code {code}" if code else "", f"HTTP {status_code}") if text)
-    where = about(client_service, external_references, operation_id)
-    problem = f"{rule.meaning} ({marks}){': ' + said if said else ''}{where}."
-    if issubclass(rule.raises, AuthenticationError):
-        oauth_code = _text(answer.get("error")) or None
-        return rule.raises(
-            problem, rule.hint, status_code=status_code, error_code=code or oauth_code, description=description
-        )
+    rule = _rule_for(code, status_code, context.error_classes)
+    texts = "; ".join(text.rstrip(".") for text in (cause_message, description) if text)
+    marks = f"{f'code {code}, ' if code else ''}HTTP {status_code}{_request_id(headers)}"
     details: dict[str, Any] = {
+        "external_references": context.external_references,
         "status_code": status_code,
         "error_code": code,
         "description": description,
-        "cause_message": cause_message,
-        "retryable": rule.retryable,
-        "body": body,
+        "headers": shown_headers(headers),
     }
+    hint = rule.hint
+    if issubclass(rule.raises, AuthenticationError):
+        details["error_code"] = code or _text(fields.get("error")) or None
+    else:
+        details |= {
+            "cause_message": cause_message,
+            "retryable": rule.retryable,
+            "maybe_processed": context.changes_state and rule.maybe_processed,
+            "body": body,
+        }
     if issubclass(rule.raises, RateLimitedError):
-        details["retry_after"] = retry_after(headers)
-    error = rule.raises(problem, rule.hint, **details)
-    error.maybe_processed = signing and rule.maybe_processed
-    return error
+        seconds = details["retry_after"] = retry_after(headers)
+        hint = hint if seconds is None else f"Repeat it after {seconds:.0f} seconds, and send fewer at once."
+    return rule.raises(context.sentence(f"{rule.meaning} ({marks}){f': {texts}' if texts else ''}"), hint, **details)
+
+
+def rejects_token(status_code: int, body: bytes) -> bool:
+    """Whether a response rejects the token: 401 without another code, or `0.0.10` (integration guide, step 6)."""
+    code = _text((json_object(body) or {}).get("errorCode")) or None
+    return issubclass(_rule_for(code, status_code, {}).raises, AuthenticationError)
 
 
 def error_from_document(
-    sign_error: str | None,
-    sign_status: str | None,
-    *,
-    document: str,
-    external_reference: str,
-    operation_id: int | None,
-    client_service: str,
-    error_classes: ErrorClasses | None = None,
+    sign_error: str | None, sign_status: str | None, *, document: str, context: ErrorContext
 ) -> DocumentNotSignedError:
-    """The exception for one document that an answered request did not sign.
+    """The exception for one document of a processed request that was not signed.
 
     Args:
         sign_error: The document's `signError`, as it came.
         sign_status: The document's `signStatus`, as it came.
         document: Name of the document.
-        external_reference: The document's external reference.
-        operation_id: Number of the operation.
-        client_service: Alias of the client service.
-        error_classes: As for `error_from_answer`; a class of the certificate family turns the failure into
-            a `DocumentCertificateError`.
+        context: The call, with the reference of this document alone. An error class of the certificate family turns
+            the failure into a `DocumentCertificateError`.
 
     Returns:
         The exception, not yet raised.
@@ -138,83 +155,82 @@ def error_from_document(
     raises: type[DocumentNotSignedError] = (
         DocumentCertificateError if issubclass(rule.raises, DocumentCertificateError) else DocumentNotSignedError
     )
-    if issubclass((error_classes or {}).get(sign_error or "", SignStashError), CertificateNotProvisionedError):
+    if issubclass(context.error_classes.get(sign_error or "", SignStashError), CertificateNotProvisionedError):
         raises = DocumentCertificateError
     marks = [text for text in (_text(sign_error), f"status {_text(sign_status)}" if sign_status else "") if text]
-    error = raises(
-        f"Document {document} ({external_reference}) was not signed: {rule.meaning}"
-        f"{' (' + ', '.join(marks) + ')' if marks else ''}{about(client_service, (), operation_id)}.",
+    (reference,) = context.external_references
+    return raises(
+        f"Document {document} ({reference}) was not signed: {rule.meaning}"
+        f"{' (' + ', '.join(marks) + ')' if marks else ''}{context.origin}.",
         rule.hint,
+        external_references=(reference,),
         document=document,
-        external_reference=external_reference,
+        external_reference=reference,
         sign_error=sign_error,
         sign_status=sign_status,
-        operation_id=operation_id,
+        operation_id=context.operation_id,
         retryable=rule.retryable,
+        # An error or the status ERROR_SIGNING says that it is not signed; anything else says nothing, or both.
+        maybe_processed=sign_status == "SIGNED" or (sign_error is None and sign_status != "ERROR_SIGNING"),
     )
-    # An error or the word ERROR_SIGNING says that it is not signed; anything else says nothing, or both.
-    error.maybe_processed = sign_status == "SIGNED" or (sign_error is None and sign_status != "ERROR_SIGNING")
-    return error
 
 
-def unreadable_answer(
-    status_code: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    why: str,
-    *,
-    external_references: Sequence[str] = (),
-    operation_id: int | None = None,
-    client_service: str = "",
-    maybe_processed: bool = False,
+def unreadable_response(
+    status_code: int, headers: Mapping[str, str], body: bytes, why: str, context: ErrorContext
 ) -> UnexpectedAnswerError:
-    """The exception for an answer that cannot be read, with a hint that fits what it may have done."""
+    """The exception for a response that cannot be read.
+
+    Args:
+        status_code: HTTP status, or 0 if it is not known.
+        headers: The response's headers.
+        body: The response's body, or its beginning.
+        why: What is wrong with it, as the end of a sentence.
+        context: The call. If it changes state, the request may have been processed.
+    """
     content_type = printable(headers.get("content-type", ""), 100)
-    if maybe_processed:
-        hint = (
-            "The request may have been processed: look the documents up by their external references before "
-            "you send them again."
-        )
+    if context.changes_state:
+        hint = "The request may have been processed: look the documents up by their external references before you "
+        hint += "send them again."
     else:
-        hint = "Check `base_url` and what answers there: a gateway or a login page may stand in between."
-    # A 2xx body may hold signed documents or a token; only a refusal is quoted.
+        hint = "Check `base_url` and what responds there, such as a gateway or a login page."
+    # A 2xx body may hold signed documents or a token; only an error response is quoted.
     excerpt = "" if 200 <= status_code < 300 else _excerpt(body)
-    quoted = f" It begins: {excerpt!r}." if excerpt else ""
-    where = about(client_service, external_references, operation_id)
+    marks = f"HTTP {status_code}, " if status_code else ""
+    problem = context.sentence(f"The response ({marks}{content_type or 'no content type'}{_request_id(headers)}) {why}")
     return UnexpectedAnswerError(
-        f"The answer (HTTP {status_code}, {content_type or 'no content type'}) {why}{where}.{quoted}",
+        f"{problem} It begins: {excerpt!r}." if excerpt else problem,
         hint,
+        external_references=context.external_references,
+        maybe_processed=context.changes_state,
         status_code=status_code,
+        headers=shown_headers(headers),
         content_type=content_type,
         excerpt=excerpt,
-        external_references=external_references,
-        maybe_processed=maybe_processed,
     )
 
 
-def about(client_service: str, external_references: Sequence[str], operation_id: int | None = None) -> str:
-    """What a failure is about, for its message: whose it is, which operation, and the first three documents."""
-    rest = len(external_references) - 3
-    documents = ", ".join(external_references[:3]) + (f" and {rest} more" if rest > 0 else "")
-    known = {
-        "client service": client_service,
-        "operation": "" if operation_id is None else str(operation_id),
-        "documents": documents,
+def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a response without cookies and credentials."""
+    return {
+        name.lower(): printable(value, 500) for name, value in headers.items() if name.lower() not in _HIDDEN_HEADERS
     }
-    parts = [f"{name} {value}" for name, value in known.items() if value]
-    return f" [{'; '.join(parts)}]" if parts else ""
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    request_id = next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), "")
+    return f", request {printable(request_id, 100)}" if request_id else ""
 
 
 def _rule_for(code: str | None, status_code: int, error_classes: ErrorClasses) -> ErrorRule:
-    """Code, then family, then status; a class given by the user keeps the text of what it replaces."""
+    """Code, then family, then status; a class of the user's keeps the text of the rule that it replaces."""
     families = [code.rsplit(".", depth)[0] for depth in range(1, code.count(".") + 1)] if code else []
     known = next((ERROR_FAMILIES[family] for family in families if family in ERROR_FAMILIES), None)
-    by_status = STATUSES.get(status_code, OTHER_FAILURE if status_code >= 500 else OTHER_REFUSAL)
+    by_status = STATUSES.get(status_code, OTHER_FAILURE if status_code >= 500 else OTHER_REJECTION)
     rule = ERROR_CODES.get(code or "") or known or by_status
     if code and code in error_classes:
-        given = error_classes[code]
-        # That class is about one document; a whole request for want of a certificate is its parent.
-        raises = CertificateNotProvisionedError if issubclass(given, DocumentCertificateError) else given
+        own = error_classes[code]
+        # That class is about one document; a whole request without a certificate is its parent.
+        raises = CertificateNotProvisionedError if issubclass(own, DocumentCertificateError) else own
         return attrs.evolve(rule, raises=raises)
     return rule
 

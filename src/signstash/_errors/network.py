@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from types import TracebackType
 
 import httpx
 
@@ -11,7 +12,7 @@ from .redaction import printable
 
 
 def describe_network_error(error: BaseException) -> str:
-    """What a network error was, in words, with the most telling text of the libraries below."""
+    """What a network error was, with the most specific text of the libraries below."""
     kind = next((text for cls, text in _NETWORK_FAULTS if isinstance(error, cls)), "the connection failed")
     reason = printable(str(_root(error)), 200)
     return f"{kind} ({reason})" if reason else kind
@@ -20,41 +21,80 @@ def describe_network_error(error: BaseException) -> str:
 def hint_for(error: BaseException) -> str:
     """What to check after a network error, as a sentence."""
     root = _root(error)
-    if isinstance(root, ssl.SSLCertVerificationError) or "CERTIFICATE" in str(error):
-        return "Check the host's certificate; name a CA of your own with SSL_CERT_FILE or on an http_client."
-    if isinstance(root, ssl.SSLError) or "SSL" in str(error):
-        return "Check whether that port speaks TLS 1.2 or newer; if it speaks no TLS, the URL begins with http://."
+    texts = f"{error} {root}".upper().replace(" ", "_")
+    # TLS 1.3 reports a missing client certificate when the first response is read (RFC 8446, section 4.4.2.4).
+    if "CERTIFICATE_REQUIRED" in texts:
+        return "The server asks for a client certificate: pass an http_client that has one."
+    if isinstance(root, ssl.SSLCertVerificationError) or "CERTIFICATE" in texts:
+        return "Check the host's certificate; name your own CA with SSL_CERT_FILE or on an http_client."
+    if isinstance(root, ssl.SSLError) or "SSL" in texts:
+        return "Check that the port speaks TLS 1.2 or newer; if it speaks no TLS, the URL begins with http://."
     return "Check URL, network, DNS and outbound proxy."
 
 
+def is_connection_failure(error: BaseException) -> bool:
+    """Whether no connection was made, so that nothing was sent.
+
+    Only httpx's own transports are trusted: others report a lost response as a `ConnectTimeout`, too.
+    """
+    kinds = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    modules = {type(link).__module__.partition(".")[0] for link in _chain(error)}
+    return isinstance(error, kinds) and modules <= _TRUSTED_MODULES
+
+
+def status_of_invalid_redirect(error: BaseException) -> int | None:
+    """The status of a response with an invalid `Location`, or None if the error is not about one.
+
+    httpx parses the `Location` even if it is not to follow it, and its error does not name the response.
+    """
+    links = list(_chain(error))
+    if not any(isinstance(link, httpx.InvalidURL | UnicodeError) for link in links):
+        return None
+    for link in links:
+        traceback: TracebackType | None = link.__traceback__
+        while traceback is not None:
+            status_code = getattr(traceback.tb_frame.f_locals.get("response"), "status_code", None)
+            if isinstance(status_code, int) and 300 <= status_code < 400:
+                return status_code
+            traceback = traceback.tb_next
+    return 0
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """An error and what it was raised from. An error that is raised twice may be its own cause."""
+    links: list[BaseException] = []
+    while error is not None and all(error is not link for link in links):
+        links.append(error)
+        error = _below(error)
+    return links
+
+
 def _root(error: BaseException) -> BaseException:
-    """The innermost error of the system: httpx wraps httpcore wraps ssl, and only the last says which certificate."""
-    root, seen = error, set[int]()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:  # an error that is raised twice may be its own cause
-        seen.add(id(cause))
-        if cause is not error and isinstance(cause, OSError) and str(cause):
-            root = cause
-        cause = _below(cause)
-    return root
+    """The innermost system error: httpx wraps httpcore wraps ssl, and only the last says which certificate."""
+    below = [link for link in _chain(error)[1:] if isinstance(link, OSError) and str(link)]
+    return below[-1] if below else error
 
 
 def _below(error: BaseException) -> BaseException | None:
-    if isinstance(error, BaseExceptionGroup):  # one error for each address that was tried: the first will do
+    if isinstance(error, BaseExceptionGroup):  # one error for each address that was tried
         return error.exceptions[0]
-    # httpcore has what it wraps as its argument.
+    # httpcore passes what it wraps as its argument.
     wrapped = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
     return error.__cause__ or wrapped or error.__context__
 
 
+_TRUSTED_MODULES = frozenset(
+    {"anyio", "asyncio", "builtins", "httpcore", "httpcore2", "httpx", "httpx2", "respx", "socket", "ssl"}
+)
+
 _NETWORK_FAULTS: Sequence[tuple[type[BaseException], str]] = (
     (httpx.ConnectTimeout, "connecting took too long"),
     (httpx.PoolTimeout, "no connection became free in time"),
-    (httpx.ReadTimeout, "the answer took too long"),
+    (httpx.ReadTimeout, "the response took too long"),
     (httpx.WriteTimeout, "sending took too long"),
     (TimeoutError, "it took too long in all"),
     (httpx.ConnectError, "no connection could be made"),
     (httpx.ProxyError, "the outbound proxy refused"),
     (httpx.RemoteProtocolError, "the connection was closed or broke the protocol"),
-    (httpx.DecodingError, "the answer could not be decompressed"),
+    (httpx.DecodingError, "the response could not be decompressed"),
 )

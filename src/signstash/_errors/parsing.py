@@ -5,10 +5,11 @@ from __future__ import annotations
 import email.utils
 import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC
-from typing import Any
+from typing import Any, Final
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
@@ -20,9 +21,19 @@ def json_object(body: bytes) -> dict[str, Any] | None:
 NOT_JSON = object()
 """What `json_value` returns for a body that is not JSON. The parser's own error would hold the body."""
 
+VALUE_LIMIT: Final = 50_000
+"""Values that a response may have. Parsing holds the interpreter, also in a thread: this many take ten milliseconds."""
+DEPTH_LIMIT: Final = 64
+"""Levels of nesting that are read; what is nested more deeply becomes null."""
+
+_STRINGS_AND_BRACKETS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{}]', re.DOTALL)
+
 
 def json_value(body: bytes) -> Any:
-    """The body as JSON: in Unicode, or in Latin-1 as gateways write it."""
+    """The body as JSON: in Unicode, or in Latin-1 as some gateways write it."""
+    if _has_too_many_values(body):
+        return NOT_JSON
+    body = _without_deep_values(body)
     text: bytes | str = body
     for _ in range(2):
         try:
@@ -32,6 +43,43 @@ def json_value(body: bytes) -> Any:
         except (ValueError, RecursionError):
             break
     return NOT_JSON
+
+
+def operation_id_in(value: object) -> int | None:
+    """An operation ID, as a number or as digits, or None if the value is something else. It is int64."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:20])
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    count = 0
+    for start in range(0, len(body), 64 * 1024):
+        piece = body[start : start + 64 * 1024]
+        # An escape in a string costs less than a value.
+        count += piece.count(b",") + piece.count(b"{") + piece.count(b"[") + piece.count(b"\\") // 4
+        if count > VALUE_LIMIT:
+            return True
+    return False
+
+
+def _without_deep_values(body: bytes) -> bytes:
+    if body.count(b"{") + body.count(b"[") <= DEPTH_LIMIT:
+        return body
+    kept: list[bytes] = []
+    depth = position = start = 0
+    for match in _STRINGS_AND_BRACKETS.finditer(body):
+        bracket = body[match.start()]
+        if bracket in b"{[":
+            depth += 1
+            if depth == DEPTH_LIMIT + 1:
+                start = match.start()
+        elif bracket in b"}]":
+            if depth == DEPTH_LIMIT + 1:
+                kept += [body[position:start], b"null"]
+                position = match.end()
+            depth -= 1
+    return b"".join([*kept, body[position:]]) if kept else body
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

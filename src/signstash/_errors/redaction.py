@@ -8,10 +8,10 @@ from typing import NoReturn, Self
 
 
 class Secret:
-    """A text that prints as nothing: not in `repr`, not in `vars`, not in a pickle.
+    """A text that does not show: not in `repr`, not in `vars`, not in a pickle.
 
     Attributes:
-        reveal: Gives the text.
+        reveal: Returns the text.
     """
 
     __slots__ = ("reveal",)
@@ -32,11 +32,11 @@ class Secret:
 
 
 _SECRETS = re.compile(r"\beyJ[\w-]+(\.[\w-]*)*|(?i:(?<=Bearer )|(?<=Basic ))\S+|[A-Za-z0-9+/]{48,}=*")
-"""What looks like a token (servers quote the one that they refuse), like credentials, or like contents in base64."""
+"""What looks like a token (servers quote the one that they reject), like credentials, or like contents in base64."""
 
 
 def printable(text: str, limit: int) -> str:
-    """A text of somebody else in one line, without what must not be shown."""
+    """A text from elsewhere in one line, without secrets."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     line = _SECRETS.sub("(hidden)", line)
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -4,24 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import OutcomeUnknownError, SignStashError
+from ..errors import ConnectionFailedError, OutcomeUnknownError, SignStashError
+from .mapping import ErrorContext
 
 
-def response_lost(operation: str, host: str, why: str, where: str, references: Sequence[str]) -> OutcomeUnknownError:
-    """The request went out, and its response was lost.
+def response_lost(problem: str, context: ErrorContext) -> OutcomeUnknownError:
+    """The request was sent, and its response was lost.
 
     Args:
-        operation: The operation's id in the API definition.
-        host: Where the request went.
-        why: How the response was lost.
-        where: Client service and references, for the message.
-        references: External references of the documents in the request.
+        problem: What happened, as a sentence without its full stop.
+        context: The call.
     """
+    references = context.external_references
     return OutcomeUnknownError(
-        f"A request ({operation}) was sent to {host}, but its response was lost: {why}{where}.",
+        context.sentence(problem),
         _AFTER_SIGNING if references else "Check the result; repeat only if the request is idempotent.",
         external_references=references,
     )
+
+
+def reading_took_too_long(deadline: float, references: Sequence[str]) -> ConnectionFailedError:
+    """The documents were not read within the call's deadline, in seconds: nothing was sent."""
+    return ConnectionFailedError(
+        ErrorContext(external_references=references).sentence(
+            f"Reading took longer than the deadline of {deadline:g} s"
+        ),
+        "Nothing was sent: give a longer `deadline`, or read from a faster disk.",
+        external_references=references,
+    )
+
+
+def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
+    """The note on a cancellation, which is the cause of the `TimeoutError` of `asyncio.timeout`."""
+    if maybe_processed:
+        text = str(response_lost("The call was cancelled after its request was sent", context))
+    else:
+        text = f"{context.sentence('The call was cancelled')} Nothing was processed."
+    references = ", ".join(context.external_references)
+    return f"signstash: {text}{f' External references: {references}.' if references else ''}"
 
 
 def missing_in_response(document: str, where: str, reference: str) -> OutcomeUnknownError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from .._content.sources import digest_of, snapshot
+from .._content.snapshots import snapshot
 from .._signing.saving import SignedFiles
 from ..documents import Document
 from ..errors import (
@@ -48,6 +48,8 @@ class RunLedger:
 
     async def plan(self, documents: Sequence[Document]) -> list[PlannedDocument | Outcome]:
         """Decide what becomes of documents: they are sent, or an outcome is known already."""
+        for document in documents:
+            await document._load()
         if self.journal is None and self.files is None and all(document.in_memory for document in documents):
             return self._plan(documents)
         return await asyncio.to_thread(self._plan, documents)
@@ -67,7 +69,7 @@ class RunLedger:
     def _to_be_sent(
         self, given: Document, document: Document, *, digest: str = "", state: State | None = None
     ) -> PlannedDocument:
-        size = document.about(snapshot).size
+        size = document._read_with(snapshot).size
         target = None if self.files is None else self.files.claim(given)
         reference = document.reference(self.client_service)
         return PlannedDocument(
@@ -83,8 +85,8 @@ class RunLedger:
         )
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | None:
-        document = given.unchanged()
-        digest = document.about(digest_of)
+        document, fingerprint = given._fingerprinted()
+        digest = fingerprint.digest
         if document.external_reference is None:
             identity = f"{digest} {document.name}"
             entry = journal.by_contents(digest, document.name)
@@ -98,7 +100,7 @@ class RunLedger:
                 document=document.name,
             )
         reference = given.reference(self.client_service) if entry is None else entry.reference
-        document = attrs.evolve(document, external_reference=reference)
+        document = document._replaced(reference)
         if entry is None or entry.state in ("planned", "failed"):
             item = self._to_be_sent(given, document, digest=digest)
         elif entry.digest != digest:

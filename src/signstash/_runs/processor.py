@@ -15,14 +15,13 @@ from .._errors.unknown import held_for_review, reference_used
 from .._signing.request import index_by_reference
 from .._signing.signer import RequestOptions, Signer
 from .._transport.endpoints import Call
-from .._transport.exchange import Answer
+from .._transport.exchange import ServiceResponse
 from .._transport.tracing import call_span
 from ..errors import (
     AuthenticationError,
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
     ConfigurationError,
-    ConnectionFailedError,
     DuplicateReferenceError,
     RateLimitedError,
     SignStashError,
@@ -34,7 +33,7 @@ from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
 from .plan import Batch, BatchResult, PlannedDocument
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("signstash")
 
 Result = TypeVar("Result")
 
@@ -160,10 +159,10 @@ class BatchProcessor:
         with call_span("sign", documents):
             call = await self.signer.prepare(documents, self.options, items[0].folder)
             answer = await self._retries.run(lambda: self._transmit(items, call))
-            batch = await self.signer.read(answer, call, documents)
+            batch = await self.signer.read(answer, documents)
         return [Outcome(item.given, outcome.result) for item, outcome in zip(items, batch.outcomes, strict=True)]
 
-    async def _transmit(self, items: Sequence[PlannedDocument], call: Call) -> Answer:
+    async def _transmit(self, items: Sequence[PlannedDocument], call: Call) -> ServiceResponse:
         async with self.limiter.slot():
             if self.has_ended:
                 raise _NotSentError
@@ -188,11 +187,11 @@ class BatchProcessor:
             if self.unknown_outcomes == "send_again":
                 return BatchResult(next=[Batch(batch.items, error)])
             return BatchResult(next=[Batch([item], error, look_up=True) for item in batch.items])
-        if _is_transient(error):
+        if error.retryable:
             self._count_failure(error)
             if batch.lost is not None:
                 return self.unresolved(batch)
-            return BatchResult({item: Outcome(item.given, error.again()) for item in batch.items})
+            return BatchResult({item: Outcome(item.given, error.copy_for_raise()) for item in batch.items})
         if len(batch.items) > 1:
             # One document is at fault: halving finds it, and the others get signed.
             logger.debug("a request with %d documents was rejected, splitting it: %s", len(batch.items), error)
@@ -214,7 +213,7 @@ class BatchProcessor:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
             if isinstance(error, FAULTS_OF_ALL):
                 self.end(error)
-            elif _is_transient(error):
+            elif error.retryable:
                 self._count_failure(error)
             else:
                 return BatchResult({item: _held(item, batch.lost or error)})
@@ -227,10 +226,6 @@ class BatchProcessor:
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= (LOSE_NO_MORE_AFTER if error.maybe_processed else GIVE_UP_AFTER):
             self.end(error)
-
-
-def _is_transient(error: SignStashError) -> bool:
-    return isinstance(error, ConnectionFailedError) or getattr(error, "retryable", False)
 
 
 def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:

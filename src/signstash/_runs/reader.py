@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Sized
 from typing import Final
 
-from .._content.sources import snapshot
-from ..documents import Document, refuse_other_types
+from .._content.snapshots import snapshot
+from ..documents import Document, require_document
 
 LONGEST_HOLD: Final = 0.005
 """Seconds for which a source that is not asynchronous may hold the event loop before others get their turn."""
@@ -107,9 +107,9 @@ class DocumentReader:
             await self._wanted.wait()
 
     def _add(self, document: Document) -> None:
-        refuse_other_types(document)
+        require_document(document)
         self._documents.append(document)
         self._places -= 1
         if document.in_memory:
-            self._room -= document.about(snapshot).size
+            self._room -= document._read_with(snapshot).size
         self._changed.set()

@@ -20,7 +20,7 @@ from .plan import Batch, OpenBatch, PlannedDocument
 from .processor import BatchProcessor
 from .reader import DocumentReader
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("signstash")
 
 
 @attrs.define(kw_only=True)

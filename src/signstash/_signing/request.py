@@ -1,4 +1,4 @@
-"""Turns documents into one signing request, in either of the two ways of uploading."""
+"""Turns documents into one signing request, for either of the two ways of uploading."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Literal
 
 import attrs
 
-from .._content.sources import prepare
-from .._generated.types import UNSET
+from .._content.arguments import require_text
+from .._content.snapshots import prepare
 from .._transport.endpoints import Call, sign_base64, sign_multipart
 from .._transport.request_content import SMALL, ContentSlot
-from ..documents import Document, refuse_other_types, refuse_text
+from ..documents import Document, require_document
 from ..errors import InvalidDocumentError
 from ..models import (
+    UNSET,
     Base64Document,
     ContentType,
     Document as DocumentModel,
@@ -32,21 +33,21 @@ from ..settings import MultipartFileNames, Upload
 
 @attrs.frozen
 class SigningRequest:
-    """What one request says beside its documents.
+    """What one request says besides its documents.
 
     Attributes:
         external_reference: The request's own reference.
-        description: What it is about, for the people who see it in the backoffice.
-        preservation: What becomes of the signed documents at the service, or None.
+        description: What it is about, shown in the backoffice.
+        preservation: What the service does with the signed documents, or None.
     """
 
     external_reference: str
-    description: str = attrs.field(validator=lambda _, __, value: refuse_text("description", value))
+    description: str = attrs.field(validator=lambda _, __, value: require_text("description", value))
     preservation: PreservationInfo | None
 
 
 def described(documents: Mapping[str, Document], description: str | None) -> str:
-    """The description of a request: the given one, or else the names of its documents, shortened."""
+    """The description of a request: the given one, or the name of its first document and how many more there are."""
     if description is not None:
         return description
     name = next(iter(documents.values())).name
@@ -61,18 +62,18 @@ def index_by_reference(documents: Sequence[Document], client_service: str) -> di
         client_service: Alias of the client service.
 
     Raises:
-        InvalidDocumentError: If there is none, or one is no document, or two have the same reference.
+        InvalidDocumentError: If there is none, one is not a `Document`, or two have the same reference.
     """
     if not documents:
         raise InvalidDocumentError("There is no document to sign.", "Give at least one.")
     for document in documents:
-        refuse_other_types(document)
+        require_document(document)
     references = [document.reference(client_service) for document in documents]
     twice = [reference for reference, count in Counter(references).items() if count > 1]
     if twice:
         raise InvalidDocumentError(
             f"Several documents have the external reference {twice[0]!r}.",
-            "Give each its own, and each Document object once: answers are matched by it.",
+            "Give each its own, and each Document object once: responses are matched by it.",
         )
     return dict(zip(references, documents, strict=True))
 
@@ -85,10 +86,10 @@ async def signing_call(
     multipart_file_names: MultipartFileNames,
     folder: Path | None = None,
 ) -> Call:
-    """Look at the documents and make the call that sends them.
+    """Check the documents and make the call that sends them.
 
     Args:
-        request: What the request says beside its documents.
+        request: What the request says besides its documents.
         documents: The documents by their external references, in order.
         upload: How contents are sent.
         multipart_file_names: What multipart files are called.
@@ -99,7 +100,10 @@ async def signing_call(
         InvalidDocumentError: If a document cannot be used. If several cannot, its cause holds the error of each.
     """
     if upload == "multipart" and multipart_file_names == "name":
-        _refuse_same_names([document.name for document in documents.values()])
+        _require_different_names([document.name for document in documents.values()])
+
+    for document in documents.values():
+        await document._load()
 
     def make() -> Call:
         inserts = _inserts(list(documents.values()), "base64" if upload == "base64" else "binary")
@@ -119,7 +123,7 @@ def _inserts(documents: Sequence[Document], encoding: Literal["base64", "binary"
     room = SMALL
     for document in documents:
         try:
-            reading = document.about(partial(prepare, content_type=document.content_type, keep=room))
+            reading = document._read_with(partial(prepare, content_type=document.content_type, keep=room))
         except InvalidDocumentError as error:
             refused.append(error)
         else:
@@ -130,7 +134,7 @@ def _inserts(documents: Sequence[Document], encoding: Literal["base64", "binary"
     if refused:
         raise InvalidDocumentError(
             f"{len(refused)} of {len(documents)} documents cannot be used: {' '.join(map(str, refused[:3]))}",
-            "Mend or leave out each one that `__cause__` lists; nothing was sent.",
+            "Fix or leave out each one that `__cause__` lists; nothing was sent.",
         ) from ExceptionGroup("documents that cannot be used", refused)
     return inserts
 
@@ -178,7 +182,7 @@ def _multipart_request(request: SigningRequest, documents: Mapping[str, Document
     )
 
 
-def _refuse_same_names(names: Sequence[str]) -> None:
+def _require_different_names(names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InvalidDocumentError(

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import attrs
 
-from .._content.sources import Contents, InMemory
-from .._errors.mapping import about, error_from_document
+from .._content.base64 import decode_base64
+from .._content.contents import Contents, InMemory
+from .._errors.mapping import ErrorContext, error_from_document
+from .._errors.parsing import operation_id_in
 from .._errors.unknown import missing_in_response, not_signed_yet
 from .._transport.signed_content import restore_base64
 from ..documents import Document
 from ..errors import (
     ErrorClasses,
+    SignatureInvalidError,
     SignStashError,
     UnexpectedAnswerError,
 )
 from ..models import DocumentResponse, SigningStatus, SignOperation
 from ..results import Outcome, SignedBatch, SignedDocument
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("signstash")
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What the generated models raise for values of a type that the definition does not know."""
@@ -87,7 +89,7 @@ class ResponseContext:
     @property
     def where(self) -> str:
         """Operation and client service, for a message."""
-        return about(self.client_service, (), self.operation_id)
+        return ErrorContext(client_service=self.client_service, operation_id=self.operation_id).origin
 
     def taken(self, signed_content: object) -> Contents | None:
         """The contents of a document, or None if there are none or they are not base64.
@@ -123,10 +125,10 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
         documents: The documents that were sent, by their external references, in order.
         answered: What is known of the answer.
     """
-    answered = attrs.evolve(answered, operation_id=_number(fields.get("id")))
+    answered = attrs.evolve(answered, operation_id=operation_id_in(fields.get("id")))
     expected = {item.get("signedContent") for item in _documents(fields) if isinstance(item.get("signedContent"), str)}
     if strays := {mark: contents for mark, contents in answered.contents.items() if mark not in expected}:
-        fields = restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
+        restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
     operation = read_operation({**fields, "documentList": [_without_content(item) for item in _documents(fields)]})
     received: dict[str, list[_Received]] = {}
     for item, details in zip(_documents(fields), operation.document_list or (), strict=True):
@@ -141,6 +143,55 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
         for reference, document in documents.items()
     ]
     return SignedBatch(operation=operation, outcomes=tuple(outcomes))
+
+
+def verified(outcome: Outcome) -> Outcome:
+    """The same outcome, or an error if the signed document cannot be verified. Blocks: call it in a thread."""
+    signed = outcome.signed
+    if signed is None:
+        return outcome
+    try:
+        problems = signed._verify(outcome.document).problems
+    except SignStashError as error:  # the original was removed meanwhile
+        problems = (error.problem,)
+    if not problems:
+        return outcome
+    return Outcome(
+        outcome.document,
+        SignatureInvalidError(
+            f"Document {signed.name} ({signed.external_reference}) was returned, but {'; '.join(problems)}.",
+            "Do not use it. Inspect it (it is this error's `signed`), and contact the vendor's support.",
+            signed=signed,
+            problems=problems,
+        ),
+    )
+
+
+def read_signed_documents(fields: Mapping[str, Any], context: ResponseContext) -> list[SignedDocument]:
+    """The signed documents of an operation with contents.
+
+    Args:
+        fields: The response, a SignOperation.
+        context: What is known of the response.
+
+    Raises:
+        ValueError: If a document is signed, but has no usable contents. The message says which.
+    """
+    found: list[SignedDocument] = []
+    for item in _documents(fields):
+        if item.get("signStatus") != SigningStatus.SIGNED or item.get("signError"):
+            continue
+        details = parse_leniently(DocumentResponse, _without_content(item))
+        name, reference = str(item.get("name") or ""), str(item.get("externalReference") or "")
+        contents = context.taken(item.get("signedContent"))
+        if contents is None:
+            raise ValueError(f"has no usable contents of document {name} ({reference})")
+        found.append(
+            SignedDocument(
+                content=contents, name=name, external_reference=reference, operation_id=None, details=details
+            )
+        )
+    return found
 
 
 @attrs.frozen
@@ -169,10 +220,12 @@ def _result(
             None if sign_error is None else str(sign_error),
             None if sign_status is None else str(sign_status),
             document=document.name,
-            external_reference=reference,
-            operation_id=answered.operation_id,
-            client_service=answered.client_service,
-            error_classes=answered.error_classes,
+            context=ErrorContext(
+                client_service=answered.client_service,
+                external_references=(reference,),
+                operation_id=answered.operation_id,
+                error_classes=answered.error_classes,
+            ),
         )
     contents = answered.taken(fields.get("signedContent"))
     if contents is None:
@@ -205,17 +258,10 @@ def _without_content(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name != "signedContent"}
 
 
-def _number(value: object) -> int | None:
-    """An operation's number, also if it is written as text."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        value = int(value[:20])
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
-
-
 def _decoded(text: str) -> bytes:
-    """Decode base64 with or without line ends and padding; anything else is nothing."""
-    text = "".join(text.split()).rstrip("=")
+    """Decode base64 with or without line ends and padding; anything else gives nothing."""
+    letters = "".join(text.split()).rstrip("=")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        return decode_base64((letters + "=" * (-len(letters) % 4)).encode())
     except ValueError:
         return b""

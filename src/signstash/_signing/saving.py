@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
 
-from .._content.arguments import path_from, refuse_flags
-from .._content.files import make_folder, sync_folder
+from .._content.arguments import require_flags, require_path
+from .._content.files import TemporaryFile, make_folder, sync_folder
+from .._content.names import safe_names
+from .._content.writing import write_atomically, write_unnamed
 from ..documents import Document
-from ..errors import (
-    ConfigurationError,
-    DocumentNotSavedError,
-)
+from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError
 from ..results import Outcome, SignedDocument
 
 SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
-"""A folder, in which signed files get the names of their documents, or a function that names the file for each."""
+"""A folder, in which signed files get the names of their documents, or a function that gives the file for each.
 
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def file_or_folder(save_to: SaveTo) -> SaveTo:
-    """What `save_to` means for one document: a folder if it is there or ends with a slash, and else the file."""
-    if callable(save_to):
-        return save_to
-    path = path_from("save_to", save_to)
-    is_folder = str(save_to).endswith(("/", os.sep))
-    return lambda document: path / document.name if is_folder or path.is_dir() else path
+It means the same for one document and for many. Folders are made.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,80 +32,197 @@ class SignedFiles:
 
     Attributes:
         save_to: See `SaveTo`.
-        overwrite: Whether files that are there already are replaced.
+        overwrite: Whether existing files are replaced. Only regular files are.
+        recovery: Folder for signed documents that cannot be saved where they belong, or None if there is none.
     """
 
-    save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or path_from("save_to", value))
-    overwrite: bool = attrs.field(validator=lambda _, __, value: refuse_flags(overwrite=value))
+    save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or require_path("save_to", value))
+    overwrite: bool = attrs.field(validator=lambda _, __, value: require_flags(overwrite=value))
+    recovery: Path | None = None
     _claimed: set[Path] = attrs.field(init=False, factory=set[Path])
-    _folders: set[Path] = attrs.field(init=False, factory=set[Path])
+    _folders: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
+    _made: set[str] = attrs.field(init=False, factory=set[str])
 
     def target(self, document: Document) -> Path:
-        """The file for a signed document."""
-        named: object = self.save_to(document) if callable(self.save_to) else Path(self.save_to, document.name)
+        """The file for a signed document.
+
+        Raises:
+            ConfigurationError: If `save_to` gives something else than a path, or names a file instead of a folder.
+        """
+        if not callable(self.save_to):
+            folder = os.fspath(self.save_to)
+            _require_folder(folder, document)
+            return Path(self._resolved(folder), document.name)
+        named: object = self.save_to(document)
         if not isinstance(named, str | os.PathLike):
-            raise ConfigurationError(f"save_to gave {named!r} for {document.name}.", "Let it give a path.")
-        path = Path(named)
-        return Path(os.path.realpath(path.parent), path.name)
+            raise ConfigurationError(f"save_to returned {named!r} for {document.name}.", "Return a path.")
+        folder, name = os.path.split(os.fspath(named))
+        return Path(self._resolved(folder), name)
+
+    def _resolved(self, folder: str) -> str:
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return self._folders[folder]
 
     def claim(self, document: Document) -> Path:
         """The file for a signed document, which no other document gets.
 
         Raises:
-            DocumentNotSavedError: If another document has it, it is there already, or it cannot be written.
+            ConfigurationError: If `save_to` cannot be used; see `target`.
+            DocumentNotSavedError: If another document has the file, it exists, or it cannot be written.
         """
         # Before the request: a signature that cannot be saved would be lost, or paid for in vain.
-        target = self.target(document)
-        if target in self._claimed:
-            raise DocumentNotSavedError(
-                f"Another document is saved as {target}, so {document.name} was not sent.",
-                "Give the documents different names, or let `save_to` be a function that tells their files apart.",
-            )
         try:
-            if target.is_dir():
+            target = self.target(document)
+            if target in self._claimed:
                 raise DocumentNotSavedError(
-                    f"{target} is a folder, so {document.name} was not sent.", "Give it the name of a file."
+                    f"Another document is saved as {target}, so {document.name} was not sent.",
+                    "Give the documents different names, or let `save_to` be a function that tells their files apart.",
                 )
-            if not self.overwrite and _is_there(target):
-                raise DocumentNotSavedError(
-                    f"{target} exists already, so the document was not sent.",
-                    "Choose another folder, or replace files with overwrite=True.",
-                )
-            if target.parent not in self._folders:
+            self._require_free(target, document)
+            folder = str(target.parent)
+            if folder not in self._made:
                 make_folder(target.parent)
-                self._folders.add(target.parent)
+                self._made.add(folder)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            where, reason = f"The file for {document.name}", str(error)
+            if isinstance(error, OSError):
+                where, reason = error.filename or where, error.strerror or reason
             raise DocumentNotSavedError(
-                f"{target} cannot be written, so {document.name} was not sent: {reason}.",
-                "Check path and permissions.",
+                f"{where} cannot be written, so {document.name} was not sent: {reason}.", "Check path and permissions."
             ) from error
         self._claimed.add(target)
         return target
 
-    def save(self, outcomes: Sequence[Outcome], targets: Sequence[Path]) -> list[Outcome]:
+    def _require_free(self, target: Path, document: Document) -> None:
+        try:
+            mode = os.lstat(target).st_mode
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(mode):
+            problem, hint = f"{target} is a folder", "Give it the name of a file."
+        elif not self.overwrite:
+            problem, hint = f"{target} exists already", "Choose another folder, or replace files with overwrite=True."
+        elif not stat.S_ISREG(mode):
+            problem, hint = f"{target} is not a regular file, so it is not replaced", "Give it another name."
+        else:
+            return
+        raise DocumentNotSavedError(f"{problem}, so {document.name} was not sent.", hint)
+
+    def save(
+        self,
+        outcomes: Sequence[Outcome],
+        targets: Sequence[Path],
+        record: Callable[[Sequence[str | None]], None] | None = None,
+    ) -> list[Outcome]:
         """Save what is signed, so that not even a power failure loses it.
 
         Args:
-            outcomes: What became of some documents.
+            outcomes: The outcomes of some documents.
             targets: The file for each.
+            record: Is called once when all contents are on disk, before any file gets its name, with the SHA-256 of
+                each (hexadecimal digits; None for what is not signed or could not be written). If it raises, no file
+                gets its name.
 
         Returns:
             The outcomes; a document that cannot be saved has a `DocumentNotSavedError`, which holds it.
         """
-        saved = [
-            outcome if outcome.signed is None else Outcome(outcome.document, self._saved(outcome.signed, target))
-            for outcome, target in zip(outcomes, targets, strict=True)
-        ]
-        signed = [outcome.signed for outcome in saved if outcome.signed is not None]
-        for folder in {document.saved_as.parent for document in signed if document.saved_as is not None}:
-            sync_folder(folder)
+        found = [(outcome.signed, target) for outcome, target in zip(outcomes, targets, strict=True)]
+        saved = iter(save_documents(found, overwrite=self.overwrite, record=record))
         if not self.overwrite:  # from now on the files themselves claim their names
             self._claimed.difference_update(targets)
-        return saved
+        return [
+            outcome if result is None else Outcome(outcome.document, self._recovered(result))
+            for outcome, result in zip(outcomes, saved, strict=True)
+        ]
 
-    def _saved(self, signed: SignedDocument, target: Path) -> SignedDocument | DocumentNotSavedError:
+    def _recovered(self, result: SignedDocument | DocumentNotSavedError) -> SignedDocument | DocumentNotSavedError:
+        """The same result, with a signed document that could not be saved in the folder for recovery."""
+        if self.recovery is None or isinstance(result, SignedDocument) or not isinstance(result.signed, SignedDocument):
+            return result
+        signed = result.signed
+        (name,) = safe_names([f"{signed.external_reference}.{signed.name}"])
+        for folder in (self.recovery, Path(tempfile.gettempdir(), self.recovery.name)):
+            with contextlib.suppress(OSError, ValueError, InvalidDocumentError):
+                kept = write_atomically(signed._contents, folder / name, overwrite=True).path
+                hint = f"It is signed, and kept as {kept}: move it to its place."
+                return DocumentNotSavedError(result.problem, hint, signed=signed._saved(kept))
+        return result
+
+
+def _require_folder(folder: str, document: Document) -> None:
+    suffix = os.path.splitext(document.name)[1]  # noqa: PTH122 - no path is needed
+    if suffix and folder.lower().endswith(suffix.lower()) and not os.path.isdir(folder):  # noqa: PTH112
+        raise ConfigurationError(
+            f"save_to is {folder!r}, which looks like a file; it is a folder, in which documents keep their names.",
+            "Give a folder, or a function that returns the path: save_to=lambda document: 'invoice.signed.pdf'.",
+        )
+
+
+def save_documents(
+    documents: Sequence[tuple[SignedDocument | None, Path]],
+    *,
+    overwrite: bool,
+    record: Callable[[Sequence[str | None]], None] | None = None,
+) -> list[SignedDocument | DocumentNotSavedError | None]:
+    """Save signed documents in folders that exist, with as few waits for the disk as possible. Blocks.
+
+    Args:
+        documents: The documents, None where there is nothing to save, each with its file.
+        overwrite: Whether existing files are replaced.
+        record: See `SignedFiles.save`.
+
+    Returns:
+        Each document with its contents in the file, or the error that says why it is not.
+    """
+    files = [_SignedFile(signed, target) for signed, target in documents if signed is not None]
+    for file in files:
+        with file.errors():
+            file.file, file.digest = write_unnamed(
+                file.signed._contents, file.target.parent, with_digest=record is not None
+            )
+    for file in files:
+        with file.errors():
+            file.sync()
+    if record is not None:
+        digests = iter(files)
+        record([None if signed is None else next(digests).digest for signed, _ in documents])
+    for file in files:
+        with file.errors():
+            file.rename(overwrite=overwrite)
+    for folder in {file.target.parent for file in files if file.error is None}:
+        sync_folder(folder)
+    saved = iter(files)
+    return [None if signed is None else next(saved).result() for signed, _ in documents]
+
+
+@attrs.define
+class _SignedFile:
+    """A signed document and the file that it becomes. A file that gets no name disappears with this object."""
+
+    signed: SignedDocument
+    target: Path
+    file: TemporaryFile | None = None
+    digest: str | None = None
+    error: DocumentNotSavedError | None = None
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Keep what goes wrong for this document, so that the others are saved."""
         try:
-            return signed.copy_to(target, overwrite=self.overwrite, move=True)
-        except DocumentNotSavedError as error:
-            return error
+            yield
+        except (OSError, ValueError, InvalidDocumentError) as error:
+            self.digest = self.file = None
+            self.error = self.signed._not_saved(self.target, error)
+            self.error.__cause__ = error
+
+    def sync(self) -> None:
+        if self.file is not None:
+            self.file.sync()
+
+    def rename(self, *, overwrite: bool) -> None:
+        if self.file is not None:
+            self.file.rename(self.target, overwrite=overwrite)
+
+    def result(self) -> SignedDocument | DocumentNotSavedError:
+        return self.error or self.signed._saved(self.target)

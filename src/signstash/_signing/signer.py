@@ -11,18 +11,20 @@ from pathlib import Path
 
 import attrs
 
-from .._errors.parsing import json_object, json_value
+from .._errors.parsing import operation_id_in
+from .._errors.unknown import reading_took_too_long
 from .._transport.endpoints import Call, detail, operation_id
-from .._transport.exchange import SMALL_ANSWER, Answer, Exchange
+from .._transport.exchange import SMALL_BODY, Exchange, ServiceResponse
 from .._transport.signed_content import receive_operation
 from .._transport.tracing import note_documents
 from ..documents import Document, unique_reference
 from ..errors import ApiError
 from ..models import PreservationInfo
-from ..results import Outcome, SignedBatch, verified
+from ..results import Outcome, SignedBatch
+from ..retries import Deadline
 from ..settings import MultipartFileNames, Upload
 from .request import SigningRequest, described, signing_call
-from .response import ResponseContext, read_batch
+from .response import ResponseContext, read_batch, verified
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +63,13 @@ class Signer:
         """Alias of the client service."""
         return self.exchange.client_service
 
-    async def prepare(self, documents: Mapping[str, Document], options: RequestOptions, folder: Path | None) -> Call:
+    async def prepare(
+        self,
+        documents: Mapping[str, Document],
+        options: RequestOptions,
+        folder: Path | None,
+        deadline: Deadline | None = None,
+    ) -> Call:
         """Read documents, and make the request that signs them. It may be sent more than once.
 
         Args:
@@ -69,22 +77,29 @@ class Signer:
             options: What is asked for all of them.
             folder: Where long signed contents are kept in files until they are saved, or None for the system's folder
                 of temporary files.
+            deadline: When the call ends. By default it begins now.
 
         Raises:
             InvalidDocumentError: If a document cannot be used. If several cannot, its cause holds the error of each.
+            ConnectionFailedError: If reading them takes longer than the deadline allows.
         """
         reference = options.external_reference
         if reference is None:
             reference = unique_reference(self.client_service, "request", secrets.token_hex(6))
-        return await signing_call(
-            SigningRequest(reference, described(documents, options.description), options.preservation),
-            documents,
-            upload=self.upload,
-            multipart_file_names=self.multipart_file_names,
-            folder=folder,
-        )
+        deadline = deadline or Deadline.after(self.exchange.deadline)
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                return await signing_call(
+                    SigningRequest(reference, described(documents, options.description), options.preservation),
+                    documents,
+                    upload=self.upload,
+                    multipart_file_names=self.multipart_file_names,
+                    folder=folder,
+                )
+        except TimeoutError as error:
+            raise reading_took_too_long(self.exchange.deadline, tuple(documents)) from error
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call) -> ServiceResponse:
         """Send a request once, and return the response.
 
         Raises:
@@ -92,20 +107,19 @@ class Signer:
         """
         return await self.exchange.send(call)
 
-    async def read(self, answer: Answer, call: Call, documents: Mapping[str, Document]) -> SignedBatch:
+    async def read(self, response: ServiceResponse, documents: Mapping[str, Document]) -> SignedBatch:
         """Read the response to a request.
 
         Args:
-            answer: The response.
-            call: The request.
+            response: The response.
             documents: The documents by their external references, in order.
 
         Raises:
             UnexpectedAnswerError: If the response cannot be read.
         """
-        batch = await self._batch(answer, documents)
+        batch = await self._batch(response, documents)
         if batch is None:
-            raise answer.unreadable(call, "is no operation")
+            raise response.unreadable("is not an operation")
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         return batch
 
@@ -123,48 +137,44 @@ class Signer:
         Raises:
             SignStashError: If the service refuses or cannot be reached.
         """
-        asking = operation_id(reference)
         try:
-            number = operation_number(await self.exchange.send(asking), asking)
+            found = await operation_id_from(await self.exchange.send(operation_id(reference)))
         except ApiError as error:
             if error.status_code == HTTPStatus.NOT_FOUND:
                 return None
             raise
-        call = detail(number, include_content=True, receive=partial(receive_operation, folder=folder))
-        answer = await self.exchange.send(call)
-        batch = await self._batch(answer, {reference: document})
+        call = detail(found, include_content=True, receive=partial(receive_operation, folder=folder))
+        response = await self.exchange.send(call)
+        batch = await self._batch(response, {reference: document})
         if batch is None:
-            raise answer.unreadable(call, "is no operation")
+            raise response.unreadable("is not an operation")
         return batch.outcomes[0]
 
-    async def _batch(self, answer: Answer, documents: Mapping[str, Document]) -> SignedBatch | None:
-        """What an operation says of documents, or None if the response is no operation."""
-
-        def read() -> SignedBatch | None:
-            fields = json_object(answer.body)
-            if fields is None or not fields.keys() & {"id", "documentList"}:
-                return None
-            context = ResponseContext(
-                status_code=answer.status_code,
-                client_service=self.client_service,
-                error_classes=self.exchange.error_classes,
-                contents=answer.contents,
-            )
-            return read_batch(fields, documents, context)
-
-        batch = read() if len(answer.body) < SMALL_ANSWER else await asyncio.to_thread(read)
-        if batch is None or not self.verify_signatures:
+    async def _batch(self, response: ServiceResponse, documents: Mapping[str, Document]) -> SignedBatch | None:
+        """What a response says about documents, or None if it is not an operation."""
+        fields = await response.json()
+        if not isinstance(fields, dict) or not fields.keys() & {"id", "documentList"}:
+            return None
+        context = ResponseContext(
+            status_code=response.status_code,
+            client_service=self.client_service,
+            error_classes=self.exchange.error_classes,
+            contents=response.contents,
+        )
+        read = partial(read_batch, fields, documents, context)
+        batch = read() if len(response.body) < SMALL_BODY else await asyncio.to_thread(read)
+        if not self.verify_signatures:
             return batch
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(lambda: tuple(map(verified, batch.outcomes))))
 
 
-def operation_number(answer: Answer, call: Call) -> int:
+async def operation_id_from(response: ServiceResponse) -> int:
     """Read the ID of an operation.
 
     Raises:
         UnexpectedAnswerError: If the response is something else.
     """
-    number = json_value(answer.body)
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise answer.unreadable(call, "is not an operation ID")
-    return number
+    found = operation_id_in(await response.json())
+    if found is None:
+        raise response.unreadable("is not an operation ID")
+    return found

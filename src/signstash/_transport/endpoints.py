@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import httpx
 
+from .._content.arguments import text_problem
 from .._generated.api.document_sign import sign_document_batch_base_64, sign_document_batch_binary
 from .._generated.api.operation_management import (
     get_operation_id_by_document_external_reference,
@@ -28,7 +29,7 @@ from .._generated.types import File, RequestFiles
 from ..errors import ConfigurationError, InvalidDocumentError
 from ..models import SignDocumentBatchBinaryBody, SignRequestBase64Document, SignRequestDocument
 from .request_content import ContentSlot
-from .signed_content import Received, receive_file, receive_operation, receive_whole
+from .signed_content import Received, receive_operation, receive_whole
 
 ANSWER_LIMIT = 16 * 1024 * 1024
 """Bytes that an answer without documents may have."""
@@ -184,13 +185,7 @@ def detail(operation_id: int, *, include_content: bool, receive: Receive = recei
 def documents(operation_id: int) -> Call:
     """Ask for the signed documents of an operation, as a ZIP file."""
     kwargs = get_sign_operation_documents_content._get_kwargs(_number(operation_id))
-    return _call(
-        "getSignOperationDocumentsContent",
-        kwargs,
-        receive=receive_file,
-        answer_limit=CONTENT_LIMIT,
-        operation_id=operation_id,
-    )
+    return _call("getSignOperationDocumentsContent", kwargs, answer_limit=CONTENT_LIMIT, operation_id=operation_id)
 
 
 def resend_mails(operation_id: int, recipients: Sequence[str], *, attach_documents: bool) -> Call:
@@ -205,7 +200,7 @@ def path_text(name: str, value: object) -> str:
     Raises:
         ConfigurationError: If it would make the request reach another path.
     """
-    if not isinstance(value, str) or value in ("", ".", "..") or not value.isprintable():
+    if not isinstance(value, str) or value in ("", ".", "..") or text_problem(value):
         raise ConfigurationError(
             f"{name} is {value!r}, which cannot be part of a path.",
             "Give a text that is not empty, '.' or '..', and has no control characters.",

@@ -1,22 +1,22 @@
-"""Sends one call and judges what comes back: an answer, or the one exception that says what happened."""
+"""Sends one call and returns its response, or raises the exception that says what happened."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final, Protocol, Self, runtime_checkable
 
 import attrs
 import httpx
 
-from .._content.sources import Contents
-from .._errors.mapping import about, error_from_answer, unreadable_answer
-from .._errors.network import describe_network_error, hint_for
-from .._errors.parsing import json_value
-from .._errors.unknown import response_lost
+from .._content.contents import Contents
+from .._errors.mapping import ErrorContext, error_from_response, unreadable_response
+from .._errors.network import describe_network_error, hint_for, is_connection_failure, status_of_invalid_redirect
+from .._errors.parsing import json_value, operation_id_in
+from .._errors.unknown import cancelled, response_lost
 from ..errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -24,59 +24,67 @@ from ..errors import (
     SignStashError,
     UnexpectedAnswerError,
 )
-from ..retries import current_attempt
-from .bodies import RequestBody, UnusableAnswerError, read_refusal
+from ..retries import Deadline, current_attempt
+from .bodies import RequestBody, UnusableResponseError, read_error, without_credentials
 from .endpoints import Call
-from .http_client import in_one_event_loop
+from .http_client import HttpClients
 from .request_content import ContentStream
 from .signed_content import Received
-from .tracing import is_traced, note
+from .tracing import note
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("signstash")
 
-SMALL_ANSWER: Final = 64 * 1024
-"""Bytes of JSON that are read without a thread; contents are taken out of it before."""
+SMALL_BODY: Final = 64 * 1024
+"""Bytes of JSON that are parsed without a thread; signed contents are taken out of it before."""
 
 
-@attrs.frozen
-class Answer:
-    """A successful answer of the service.
+@runtime_checkable
+class ReplaceableToken(Protocol):
+    """Authentication whose token can be replaced before a response rejects it, as `TokenAuth`."""
+
+    def discard_token(self, authorization: str) -> bool:
+        """Drop the token of a request. Returns whether the request may succeed with another one."""
+        ...
+
+
+@attrs.define(kw_only=True)
+class ServiceResponse:
+    """A successful response of the service.
 
     Attributes:
         status_code: HTTP status, 2xx.
-        headers: The answer's headers.
-        body: The answer's body. It may hold signed documents, so it is not in the repr.
-        client_service: Alias of the client service that asked.
-        contents: Signed contents that were taken out of the body, by the marks that stand in their places.
+        headers: The response's headers.
+        body: The response's body. It may hold signed documents, so it is not in the repr.
+        contents: Signed contents that were taken out of the body, by the marks in their places.
+        context: What errors say about the call.
     """
 
     status_code: int
     headers: httpx.Headers = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
-    client_service: str = ""
     contents: Mapping[str, Contents] = attrs.field(factory=dict[str, Contents], repr=False)
+    context: ErrorContext
+    _parsed: Any = attrs.field(init=False, default=None, repr=False)
 
-    def unreadable(self, call: Call, why: str) -> UnexpectedAnswerError:
+    async def json(self) -> Any:
+        """The body as JSON, or `NOT_JSON`. It is parsed once, in a thread if it is long."""
+        if self._parsed is None:
+            small = len(self.body) < SMALL_BODY
+            self._parsed = json_value(self.body) if small else await asyncio.to_thread(json_value, self.body)
+        return self._parsed
+
+    def unreadable(self, why: str) -> UnexpectedAnswerError:
         """The error for a success that is not what was asked for."""
-        return unreadable_answer(
-            self.status_code,
-            self.headers,
-            self.body,
-            why,
-            external_references=call.external_references,
-            operation_id=call.operation_id,
-            client_service=self.client_service,
-            maybe_processed=call.changes_state,
-        )
+        return unreadable_response(self.status_code, self.headers, self.body, why, self.context)
 
 
 @attrs.define(eq=False)
 class InFlightCall:
-    """A call that is under way.
+    """A call that is being sent.
 
     Attributes:
         limit: What ends it.
-        left: Is done when it has let go of its connection.
+        left: Is done when it has released its connection.
         closed: Whether it was ended because the client is closed.
     """
 
@@ -85,95 +93,128 @@ class InFlightCall:
     closed: bool = False
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Exchange:
-    """How calls reach one service.
+    """Sends calls to one service.
 
     Attributes:
         base_url: The service's base URL, without a slash at its end.
         auth: Puts the token on requests.
-        client: Gives the HTTP client for the running event loop.
+        clients: The HTTP client for the running event loop.
         timeout: Limits on connecting, sending, reading, and waiting for a free connection.
         deadline: Seconds that a call may take in all.
-        client_service: Alias of the client service, to be named in errors.
+        client_service: Alias of the client service, for errors.
         error_classes: The user's own classes for the service's codes.
     """
 
     base_url: str
     auth: httpx.Auth
-    client: Callable[[], Awaitable[httpx.AsyncClient]]
+    clients: HttpClients
     timeout: httpx.Timeout
     deadline: float
     client_service: str
     error_classes: ErrorClasses
-    _under_way: set[InFlightCall] = attrs.field(init=False, factory=set["InFlightCall"], repr=False)
+    _in_flight: set[InFlightCall] = attrs.field(factory=set["InFlightCall"], repr=False, alias="in_flight")
+
+    def with_limits(self, *, timeout: httpx.Timeout, deadline: float) -> Self:
+        """The same exchange, with its connections and the calls in flight, under other limits."""
+        return attrs.evolve(self, timeout=timeout, deadline=deadline)
 
     async def aclose(self) -> None:
-        """End the calls that are under way, and wait until they have let go of their connections.
+        """End the calls in flight, wait until they have released their connections, and close those.
 
-        A pool that is closed knows nothing of a connection that is still being made: nobody would close it.
+        A pool that is closed does not know of a connection that is still being opened: nobody would close it.
         """
+        self.clients.refuse_further_use()
         loop = asyncio.get_running_loop()
-        while here := [item for item in self._under_way if item.left.get_loop() is loop]:
-            for item in here:
-                item.closed = True
-                if not item.limit.expired():
-                    item.limit.reschedule(loop.time())
-            await asyncio.wait([item.left for item in here])
+        while here := [call for call in self._in_flight if call.left.get_loop() is loop]:
+            for call in here:
+                call.closed = True
+                if not call.limit.expired():
+                    call.limit.reschedule(loop.time())
+            await asyncio.wait([call.left for call in here])
+        await self.clients.aclose()
 
-    async def send(self, call: Call) -> Answer:
-        """Send a call, and return the answer if it is a success.
+    async def send(self, call: Call, deadline: Deadline | None = None) -> ServiceResponse:
+        """Send a call, and return the response if it is a success.
+
+        Args:
+            call: What to send.
+            deadline: When the call ends. By default it begins now.
 
         Raises:
-            SignStashError: Whatever went wrong; see `signstash.errors`.
+            SignStashError: If it failed; see `signstash.errors`.
         """
-        client = await self.client()
-        request, body = await self._request(client, call)
-        note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
-        logged = partial(_log, call, int(request.headers.get("Content-Length", "0")), time.monotonic())
-        try:
-            answer = await self._answered(client, request, body, call)
-        except BaseException as error:
-            logged(type(error).__name__, call.operation_id)
-            raise
-        logged(f"HTTP {answer.status_code}", await _operation_id(call, answer))
-        if 200 <= answer.status_code < 300:
-            return answer
-        raise error_from_answer(
-            answer.status_code,
-            answer.headers,
-            answer.body,
-            signing=call.changes_state,
+        deadline = deadline or Deadline.after(self.deadline)
+        context = ErrorContext(
+            client_service=self.client_service,
             external_references=call.external_references,
             operation_id=call.operation_id,
-            client_service=self.client_service,
+            changes_state=call.changes_state,
             error_classes=self.error_classes,
         )
-
-    async def _answered(
-        self, client: httpx.AsyncClient, request: httpx.Request, body: RequestBody, call: Call
-    ) -> Answer:
-        under_way = InFlightCall(asyncio.timeout(self.deadline), asyncio.get_running_loop().create_future())
-        self._under_way.add(under_way)
+        client = await self.clients.get()
+        request, body = await self._request(client, call)
+        note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
+        log = partial(_log, call, int(request.headers.get("Content-Length", "0")), time.monotonic())
         try:
-            async with under_way.limit:
-                return await self._exchange(client, request, call)
-        except UnusableAnswerError as unusable:
-            raise self._unseen(200).unreadable(call, str(unusable)) from None
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            # httpx looks at where an answer redirects to, also if it is not to follow.
-            if isinstance(error, httpx.InvalidURL | UnicodeError) or isinstance(error.__context__, httpx.InvalidURL):
-                refused = attrs.evolve(call, changes_state=False)
-                raise self._unseen(302).unreadable(refused, "redirects to what is no address") from None
-            if under_way.closed:
+            response = await self._response(client, request, body, call, deadline, context)
+        except BaseException as error:
+            log(type(error).__name__, call.operation_id)
+            if isinstance(error, asyncio.CancelledError):
+                error.add_note(cancelled(context, maybe_processed=body.handed_over and call.changes_state))
+            elif isinstance(error, SignStashError) and not error.external_references:
+                error.external_references = tuple(call.external_references)  # those of the token are about no document
+            raise
+        if 200 <= response.status_code < 300:
+            log(f"HTTP {response.status_code}", await _operation_id(call, response))
+            return response
+        log(f"HTTP {response.status_code}", call.operation_id)
+        raise error_from_response(response.status_code, response.headers, response.body, context)
+
+    async def _response(
+        self,
+        client: httpx.AsyncClient,
+        request: httpx.Request,
+        body: RequestBody,
+        call: Call,
+        deadline: Deadline,
+        context: ErrorContext,
+    ) -> ServiceResponse:
+        in_flight = InFlightCall(asyncio.timeout_at(deadline.at), asyncio.get_running_loop().create_future())
+        self._in_flight.add(in_flight)
+        try:
+            async with in_flight.limit:
+                try:
+                    return await self._exchange(client, request, call, context)
+                except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+                    if not self._may_send_again(request, body):
+                        raise
+                    return await self._exchange(client, request, call, context)
+        except UnusableResponseError as unusable:
+            raise unreadable_response(200, {}, b"", str(unusable), context) from None
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, RuntimeError) as error:
+            status = status_of_invalid_redirect(error)
+            if status is not None:
+                context = attrs.evolve(context, changes_state=False)
+                raise unreadable_response(status, {}, b"", "redirects to an invalid URL", context) from None
+            if in_flight.closed:
                 error = ConnectionAbortedError("the client was closed meanwhile")
-            raise self._lost(call, error, handed_over=body.handed_over) from error  # TimeoutError is an OSError
+            raise self._failure(call, error, context, handed_over=body.handed_over) from error
         finally:
-            self._under_way.discard(under_way)
-            under_way.left.set_result(None)
+            self._in_flight.discard(in_flight)
+            in_flight.left.set_result(None)
+
+    def _may_send_again(self, request: httpx.Request, body: RequestBody) -> bool:
+        """Whether the connection was closed before the body was complete, perhaps to reject the token."""
+        return (
+            not body.handed_over
+            and isinstance(self.auth, ReplaceableToken)
+            and self.auth.discard_token(request.headers.get("Authorization", ""))
+        )
 
     async def _request(self, client: httpx.AsyncClient, call: Call) -> tuple[httpx.Request, RequestBody]:
-        # The answer is mostly base64 of compressed data: compressing it again only costs time.
+        # The response is mostly base64 of compressed data: compressing it again only costs time.
         headers = {**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"}
         build = partial(client.build_request, call.method, self.base_url + call.path, timeout=self.timeout)
         if call.content is not None:
@@ -185,69 +226,82 @@ class Exchange:
             stream = ContentStream(await request.aread(), call.inserts)
             if call.files is not None:
                 request.headers["Content-Length"] = str(stream.length)
-            # A request that holds its content beside its stream may be sent without the stream being asked.
+            # A request that holds its content beside its stream may be sent without the stream being read.
             request = httpx.Request(
                 request.method, request.url, headers=request.headers, stream=stream, extensions=request.extensions
             )
         request.stream = body = RequestBody(stream)
         return request, body
 
-    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request, call: Call) -> Answer:
-        if client.is_closed:
-            raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
+    async def _exchange(
+        self, client: httpx.AsyncClient, request: httpx.Request, call: Call, context: ErrorContext
+    ) -> ServiceResponse:
         try:
-            with in_one_event_loop():
-                response = await client.send(request, auth=self.auth, follow_redirects=False, stream=True)
+            response = await client.send(request, auth=self.auth, follow_redirects=False, stream=True)
         except httpx.HTTPStatusError as error:
-            response = error.response  # a hook of the client raises for failing answers
+            response = error.response  # a hook of the client raises for error responses
         try:
             if response.is_success:
                 received = await call.receive(response, call.answer_limit)
             else:
-                received = Received(await read_refusal(response))
-            return Answer(response.status_code, response.headers, received.body, self.client_service, received.contents)
+                received = Received(await read_error(response))
+            return ServiceResponse(
+                status_code=response.status_code,
+                headers=response.headers,
+                body=without_credentials(response, received.body),
+                contents=received.contents,
+                context=context,
+            )
         finally:
             await response.aclose()
 
-    def _unseen(self, status_code: int) -> Answer:
-        """An answer that could not be looked at."""
-        return Answer(status_code, httpx.Headers(), b"", self.client_service)
-
-    def _lost(self, call: Call, error: BaseException, *, handed_over: bool) -> SignStashError:
+    def _failure(self, call: Call, error: BaseException, context: ErrorContext, *, handed_over: bool) -> SignStashError:
         host = httpx.URL(self.base_url).host
-        never_connected = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        where = about(self.client_service, call.external_references, call.operation_id)
-        if never_connected or not handed_over or not call.changes_state:
-            done = "nothing was processed" if call.changes_state else "nothing was changed"
-            return ConnectionFailedError(
-                f"A request ({call.operation}) to {host} failed: {describe_network_error(error)}{where}.",
-                f"{hint_for(error)} Then repeat it: {done}.",
+        if handed_over and call.changes_state and not is_connection_failure(error):
+            problem = f"A request ({call.operation}) was sent to {host}, but its response was lost"
+            return response_lost(f"{problem}: {describe_network_error(error)}", context)
+        if isinstance(error, RuntimeError):
+            return ConfigurationError(
+                context.sentence(f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was sent"),
+                "Give one that is open and was made for this event loop.",
             )
-        return response_lost(call.operation, host, describe_network_error(error), where, call.external_references)
+        rejected = isinstance(error, httpx.WriteError | httpx.ReadError | httpx.RemoteProtocolError) and not handed_over
+        reasons = " The service may have closed the connection to reject the request (HTTP 401, 413 or 429)."
+        done = "nothing was processed" if call.changes_state else "nothing was changed"
+        return ConnectionFailedError(
+            context.sentence(f"A request ({call.operation}) to {host} failed: {describe_network_error(error)}"),
+            f"{hint_for(error)}{reasons if rejected else ''} Then repeat it: {done}.",
+        )
 
 
-def _log(call: Call, length: int, started: float, came_of_it: str, operation_id: int | None) -> None:
+def _log(call: Call, length: int, started: float, result: str, operation_id: int | None) -> None:
+    milliseconds = 1000 * (time.monotonic() - started)
     logger.info(
         "%s: %s, %d documents, %d bytes, %.0f ms, attempt %d, operation %s",
         call.operation,
-        came_of_it,
+        result,
         len(call.external_references),
         length,
-        1000 * (time.monotonic() - started),
+        milliseconds,
         current_attempt.get(),
         operation_id or "unknown",
+        extra={
+            "operation": call.operation,
+            "result": result,
+            "external_references": list(call.external_references),
+            "request_bytes": length,
+            "milliseconds": milliseconds,
+            "attempt": current_attempt.get(),
+            "operation_id": operation_id,
+        },
     )
 
 
-async def _operation_id(call: Call, answer: Answer) -> int | None:
-    """The number of the operation that an answer is about, for log and trace: if nobody looks, it is not read."""
-    asked = call.external_references and (logger.isEnabledFor(logging.INFO) or is_traced())
-    if not asked or not 200 <= answer.status_code < 300:
+async def _operation_id(call: Call, response: ServiceResponse) -> int | None:
+    """ID of the operation that a response to a signing request is about."""
+    if not call.external_references:
         return call.operation_id
-    small = len(answer.body) < SMALL_ANSWER
-    value = json_value(answer.body) if small else await asyncio.to_thread(json_value, answer.body)
-    number = value.get("id") if isinstance(value, dict) else value
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**63:
-        return None
-    note(operation_id=number)
-    return number
+    value = await response.json()
+    operation_id = operation_id_in(value.get("id") if isinstance(value, dict) else value)
+    note(operation_id=operation_id)
+    return operation_id

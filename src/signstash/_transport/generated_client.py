@@ -1,9 +1,8 @@
-"""Lets the generated endpoint functions be awaited with the token, the timeouts and the errors of the facade."""
+"""Lets generated endpoint functions use the token, deadline, retries and errors of `SignStash`."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any, NoReturn, cast
 
 import httpx
@@ -12,36 +11,39 @@ from .._errors.parsing import NOT_JSON, json_value
 from .._generated import AuthenticatedClient
 from .._generated.errors import UnexpectedStatus
 from ..errors import ConfigurationError, SignStashError
-from .endpoints import Call, any_operation
-from .exchange import Answer, Exchange
+from ..retries import Deadline, Retries
+from .endpoints import any_operation
+from .exchange import Exchange, ServiceResponse
 from .tracing import call_span
 
 
 class GeneratedClient(AuthenticatedClient):
-    """What generated endpoint functions take as `client`; `SignStash.generated` gives it.
+    """The `client` argument of generated endpoint functions; `SignStash.generated` returns it.
 
         from signstash._generated.api.operation_management import get_status
 
         operation = await get_status.asyncio(7, client=client.generated)
 
-    Only the asynchronous functions can be used. Whatever keeps a request from success is raised as a `SignStashError`,
-    and a success that does not fit the definition as an `UnexpectedAnswerError`.
+    Only the asynchronous functions can be used. A request that fails raises a `SignStashError`, and a success that
+    does not match the definition an `UnexpectedAnswerError`. Requests are retried as those of the methods: if the
+    service failed, only those that read.
 
     Args:
-        exchange: How requests reach the service.
+        exchange: Sends the requests.
+        retries: Repeats them.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
-        # The token is put on by the exchange; this class is the one that every endpoint function accepts.
+    def __init__(self, exchange: Exchange, retries: Retries) -> None:
+        # The exchange adds the token; this class is the one that every endpoint function accepts.
         super().__init__(base_url=exchange.base_url, token="", raise_on_unexpected_status=True)
-        self._exchange = exchange
+        self._requests = Requests(exchange, retries)
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """What endpoint functions send their requests with; it has nothing but `request`."""
-        return cast("httpx.AsyncClient", _Requests(self._exchange))
+        """What endpoint functions send their requests with; it has only `request`."""
+        return cast("httpx.AsyncClient", self._requests)
 
     def get_httpx_client(self) -> NoReturn:
-        """Refuse: the token is fetched asynchronously.
+        """Raise: the token is fetched asynchronously.
 
         Raises:
             ConfigurationError: Always.
@@ -51,32 +53,46 @@ class GeneratedClient(AuthenticatedClient):
         )
 
 
-class _Requests:
-    def __init__(self, exchange: Exchange) -> None:
+class Requests:
+    """Sends requests that have no method.
+
+    Args:
+        exchange: Sends them.
+        retries: Repeats them.
+    """
+
+    def __init__(self, exchange: Exchange, retries: Retries) -> None:
         self._exchange = exchange
+        self._retries = retries
 
     async def request(self, **arguments: Any) -> httpx.Response:
+        """Send a request, with the arguments that httpx takes, and return the response if it is a success.
+
+        Raises:
+            SignStashError: If it failed.
+        """
+        deadline = Deadline.after(self._exchange.deadline)
         call = await asyncio.to_thread(any_operation, **arguments)
         with call_span("generated"):
-            answer = await self._exchange.send(call)
-        return _Answer(answer, call)
+            response = await self._retries.run(lambda: self._exchange.send(call, deadline), deadline)
+        return _Response(response)
 
 
-class _Answer(httpx.Response):
-    """An answer whose body is read as the facade reads it."""
+class _Response(httpx.Response):
+    """A response whose failures to parse are raised as a `SignStashError`."""
 
-    def __init__(self, answer: Answer, call: Call) -> None:
-        headers = httpx.Headers(answer.headers)
+    def __init__(self, response: ServiceResponse) -> None:
+        headers = httpx.Headers(response.headers)
         # The body has been decompressed and put together.
         for name in ("content-encoding", "content-length", "transfer-encoding"):
             headers.pop(name, None)
-        super().__init__(answer.status_code, headers=headers, content=answer.body)
-        self._unreadable = partial(answer.unreadable, call)
+        super().__init__(response.status_code, headers=headers, content=response.body)
+        self._error = response.unreadable
 
     def json(self, **_: Any) -> Any:
         value = json_value(self.content)
         if value is NOT_JSON:
-            raise self._unreadable("is not JSON")
+            raise self._error("is not JSON")
         return value
 
     def unreadable(self, failure: Exception) -> Exception:
@@ -84,5 +100,5 @@ class _Answer(httpx.Response):
         if isinstance(failure, SignStashError):
             return failure
         if isinstance(failure, UnexpectedStatus):
-            return self._unreadable("has a status that the definition does not name")
-        return self._unreadable(f"does not fit the definition ({type(failure).__name__})")
+            return self._error("has a status that the definition does not name")
+        return self._error(f"does not match the definition ({type(failure).__name__})")

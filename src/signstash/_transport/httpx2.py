@@ -1,4 +1,4 @@
-"""Lets an HTTP client of the user's own be one of httpx2: the fork has httpx's interface, but classes of its own."""
+"""Adapts clients of httpx2, a fork with httpx's interface and its own classes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Protocol, cast
 
 import httpx
 
-from .bodies import Passing
+from .bodies import Redacted
 
 
 class HttpClient(Protocol):
-    """What is known of an `httpx.AsyncClient`, and of an `httpx2.AsyncClient`: one of them is needed."""
+    """An `httpx.AsyncClient` or an `httpx2.AsyncClient`."""
 
     @property
     def is_closed(self) -> bool:
-        """Whether it can be used no more."""
+        """Whether it is closed."""
         ...
 
     def build_request(self, method: str, url: str) -> object:
@@ -26,19 +26,19 @@ class HttpClient(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Close it, which is left to the user."""
+        """Close it. The SDK leaves this to the user."""
 
 
 def as_httpx(client: HttpClient | None) -> httpx.AsyncClient | None:
-    """A client of httpx that sends what it is given through a client of either library."""
-    httpx2 = sys.modules.get("httpx2")  # whoever has a client of it has imported it
+    """A client of httpx that sends requests through a client of either library."""
+    httpx2 = sys.modules.get("httpx2")  # a client of it exists only where it is imported
     if httpx2 is None or isinstance(client, httpx.AsyncClient) or not isinstance(client, httpx2.AsyncClient):
         return cast("httpx.AsyncClient | None", client)
     return _Client(client, httpx2)
 
 
 class _Client(httpx.AsyncClient):
-    """Builds requests with the settings of a client of httpx2, and has no settings or connections itself."""
+    """Builds requests with the settings of a client of httpx2; it has no settings or connections of its own."""
 
     def __init__(self, client: Any, httpx2: ModuleType) -> None:
         super().__init__(transport=_Transport(client, httpx2), trust_env=False)
@@ -82,7 +82,7 @@ class _Transport(httpx.AsyncBaseTransport):
             try:
                 response = await self._client.send(sent, auth=None, follow_redirects=False, stream=True)
             except self._httpx2.HTTPStatusError as error:
-                response = error.response  # a hook of the client raises for failing answers
+                response = error.response  # a hook of the client raises for error responses
         headers = httpx.Headers(response.headers.raw)
         if response.is_stream_consumed:  # a hook has read it
             headers.pop("content-encoding", None)
@@ -90,12 +90,12 @@ class _Transport(httpx.AsyncBaseTransport):
         return httpx.Response(
             response.status_code,
             headers=headers,
-            stream=_Answer(response, self._httpx2),
+            stream=_ResponseBody(response, self._httpx2),
         )
 
 
 class _Body(httpx.AsyncByteStream):
-    """A body that httpx2 has made."""
+    """A request body that httpx2 made."""
 
     def __init__(self, stream: AsyncIterable[bytes]) -> None:
         self._stream = stream
@@ -104,19 +104,19 @@ class _Body(httpx.AsyncByteStream):
         return aiter(self._stream)
 
 
-class _Answer(httpx.AsyncByteStream):
-    """The body of an answer of httpx2, as it comes from the network."""
+class _ResponseBody(httpx.AsyncByteStream):
+    """The body of a response of httpx2, as it comes from the network."""
 
     def __init__(self, response: Any, httpx2: ModuleType) -> None:
         self._response = response
         self._httpx2 = httpx2
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        passing = Passing()
+        redacted = Redacted()
         with _failures_of_httpx(self._httpx2):
             async with contextlib.aclosing(self._response.aiter_raw()) as pieces:
-                async for passing.piece in pieces:
-                    yield passing.piece
+                async for redacted.piece in pieces:
+                    yield redacted.piece
 
     async def aclose(self) -> None:
         with _failures_of_httpx(self._httpx2):
@@ -124,7 +124,7 @@ class _Answer(httpx.AsyncByteStream):
 
 
 def _body_for(httpx2: ModuleType, stream: httpx.AsyncByteStream) -> object:
-    """The same body, of the class that httpx2 asks for."""
+    """The same body, of the class that httpx2 requires."""
     body = type("Body", (httpx2.AsyncByteStream,), {"__aiter__": lambda _: aiter(stream)})
     made: object = body()
     return made
@@ -132,7 +132,7 @@ def _body_for(httpx2: ModuleType, stream: httpx.AsyncByteStream) -> object:
 
 @contextlib.contextmanager
 def _failures_of_httpx(httpx2: ModuleType) -> Iterator[None]:
-    """Raise failures of httpx2 as those of httpx that have their names."""
+    """Raise exceptions of httpx2 as those of httpx with the same names."""
     try:
         yield
     except httpx2.StreamError as error:

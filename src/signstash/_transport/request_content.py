@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
@@ -12,7 +11,8 @@ from typing import Final, Literal
 import attrs
 import httpx
 
-from .._content.sources import ContentSnapshot
+from .._content.base64 import encode_base64
+from .._content.snapshots import ContentSnapshot
 from ..errors import ConfigurationError, InvalidDocumentError
 
 BLOCK: Final = 192 * 1024
@@ -64,9 +64,9 @@ def _base64(blocks: Iterator[bytes]) -> Iterator[bytes]:
         whole = rest + block if rest else block
         cut = len(whole) - len(whole) % 3
         rest = whole[cut:]
-        yield binascii.b2a_base64(whole[:cut] if rest else whole, newline=False)
+        yield encode_base64(whole[:cut] if rest else whole)
     if rest:
-        yield binascii.b2a_base64(rest, newline=False)
+        yield encode_base64(rest)
 
 
 class ContentStream(httpx.AsyncByteStream):

@@ -1,4 +1,4 @@
-"""Tells OpenTelemetry of calls, if the application uses it: one span for a call, however often it is tried."""
+"""Traces calls with OpenTelemetry, if the application uses it: one span for a call, with all its attempts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 SHOWN_REFERENCES: Final = 20
-"""External references that a span names; how many documents there are it says beside."""
+"""External references that a span names at most; it also has the number of documents."""
 
 _span: ContextVar[Span | None] = ContextVar("signstash_span", default=None)
 
@@ -22,12 +22,12 @@ _span: ContextVar[Span | None] = ContextVar("signstash_span", default=None)
 def call_span(operation: str, references: Iterable[str] = (), operation_id: int | None = None) -> Iterator[None]:
     """A span for a call, under the caller's current one. It records the exception that leaves the block.
 
-    Nothing happens in a process that has not imported OpenTelemetry's API: nobody could have asked for spans.
+    Without OpenTelemetry's API imported nothing happens: no tracer can have been set up.
 
     Args:
-        operation: What is done; the span is called `signstash.` and this.
-        references: External references of the documents that it is about.
-        operation_id: Number of the operation that it is about, or None.
+        operation: Name of the call; the span is called `signstash.` and this.
+        references: External references of the documents concerned.
+        operation_id: ID of the operation concerned, or None.
     """
     if "opentelemetry.trace" not in sys.modules:
         yield
@@ -43,13 +43,8 @@ def call_span(operation: str, references: Iterable[str] = (), operation_id: int 
             _span.reset(before)
 
 
-def is_traced() -> bool:
-    """Whether what is noted is kept."""
-    return _span.get() is not None
-
-
 def note(**attributes: str | int | Sequence[str] | None) -> None:
-    """Put attributes on the span of the call that is under way, if it has one; what is None or empty is left out."""
+    """Set attributes of the current call's span, if there is one; None and empty lists are left out."""
     span = _span.get()
     if span is None:
         return
@@ -59,7 +54,7 @@ def note(**attributes: str | int | Sequence[str] | None) -> None:
 
 
 def note_documents(*, failed: int, of: int) -> None:
-    """Put what became of documents on the span; it is in error if one was not signed."""
+    """Set the number of failed documents on the span; its status is an error if there are any."""
     span = _span.get()
     if span is None:
         return

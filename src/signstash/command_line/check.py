@@ -19,10 +19,10 @@ import httpx
 
 from .._errors.network import describe_network_error, hint_for
 from .._generated.api.document_sign import sign_document_batch_base_64
-from .._transport.bodies import UnusableAnswerError, read_whole
+from .._transport.bodies import UnusableResponseError, read_whole
 from .._transport.http_client import is_local, new_http_client
 from ..auth import TokenAuth
-from ..client import DEFAULT_TIMEOUT, SignStash
+from ..client import SignStash
 from ..documents import Document
 from ..errors import InvalidRequestError, ServiceError, SignStashError
 from ..models import SignRequestBase64Document
@@ -114,7 +114,7 @@ class _Check:
 
     def __init__(self, settings: Settings, http_client: httpx.AsyncClient, client: SignStash) -> None:
         self._http_client = http_client
-        self._timeout = settings.options.get("timeout", DEFAULT_TIMEOUT)
+        self._timeout = settings.options.get("timeout")
         self._client = client
         self._client_id = settings["client_id"]
         self._base_url = settings["base_url"].rstrip("/")
@@ -220,7 +220,7 @@ class _Check:
             info, paths = definition["info"], definition["paths"]
             version = definition.get("openapi") or definition["swagger"]
             return f"OpenAPI {version}, {info['title']} {info['version']}, {len(paths)} paths,"
-        except (httpx.HTTPError, SignStashError, UnusableAnswerError, ValueError, TypeError, KeyError):
+        except (httpx.HTTPError, SignStashError, UnusableResponseError, ValueError, TypeError, KeyError):
             return None
 
     async def _accepted(self) -> Finding:

@@ -19,7 +19,7 @@ import attrs
 
 from ..client import SignStash
 from ..documents import Document
-from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignStashError
+from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignedContent, SignStashError
 from ..journal import Entry, Journal, State
 from ..options import UnknownOutcomes, VisibleSignature
 from ..results import SignedDocument
@@ -402,7 +402,7 @@ def _twin(file: PlannedFile) -> SignStashError:
     )
 
 
-async def _saved_elsewhere(error: DocumentNotSavedError, signed: SignedDocument) -> SignStashError:
+async def _saved_elsewhere(error: DocumentNotSavedError, signed: SignedContent) -> SignStashError:
     """Save what cannot be saved in its place, so that it does not end with the process."""
     rescued = Path(tempfile.mkdtemp(prefix="signstash-")) / signed.name
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from collections.abc import Callable, Sequence
@@ -9,14 +10,13 @@ from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
 from typing import Final, Self
-from unittest.mock import patch
 
 import attrs
 import httpx
 
-from .. import auth, client
+from .._transport.http_client import use_transport
 from ..client import SignStash
-from ..retries import RetryPolicy
+from ..retries import use_sleep
 from ..settings import Credentials
 from . import paths
 from .requests import ResentMails, SentDocument, SignRequest
@@ -133,11 +133,8 @@ class MockSignStash(Scenarios):
 
     def __enter__(self) -> Self:
         self._router.start()
-        for module in (client, auth):
-            patching = patch.object(module, "new_http_client", _client_without_certificates)
-            self._patches.enter_context(patching)
-        # Who waits a minute before another try waits no time here.
-        self._patches.enter_context(patch.object(RetryPolicy, "pause", lambda *_: 0.0))
+        self._patches.enter_context(use_transport(_transport_without_certificates))
+        self._patches.enter_context(use_sleep(lambda _: asyncio.sleep(0)))
         return self
 
     def __exit__(
@@ -234,9 +231,9 @@ class MockSignStash(Scenarios):
         return problems
 
 
-async def _client_without_certificates() -> httpx.AsyncClient:
-    """What the SDK's own HTTP clients are while they are mocked. Reading certificates takes longer than a test."""
-    return httpx.AsyncClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
+def _transport_without_certificates() -> httpx.AsyncHTTPTransport:
+    """The transport of mocked clients: reading certificates takes longer than a test."""
+    return httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
 def _often(times: int) -> str:

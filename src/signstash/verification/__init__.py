@@ -10,7 +10,9 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import BinaryIO
 
-from .._content.sources import Contents, Source, contents_of, read
+from .._content.contents import Contents
+from .._content.snapshots import read
+from .._content.sources import Source, contents_of
 from ..errors import ConfigurationError
 from ..models import SignatureType
 

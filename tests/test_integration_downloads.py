@@ -1,0 +1,155 @@
+"""Documents of an operation that are downloaded from the Integration Service; the names in it are not trusted."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signstash import DocumentNotSavedError, SignStash, UnexpectedAnswerError
+from tests.conftest import MockedService, url_of
+
+LONG = bytes(range(256)) * 20_000
+
+Operation = Callable[..., None]
+
+
+def document(reference: str, name: str, content: bytes, **changes: Any) -> dict[str, Any]:
+    encoded = base64.b64encode(content).decode()
+    fields = {"externalReference": reference, "name": name, "signStatus": "SIGNED", "signedContent": encoded}
+    return fields | changes
+
+
+@pytest.fixture
+def operation(service: MockedService) -> Operation:
+    """Lets the service respond with an operation that has some documents."""
+    route = service.router.get(url_of("getSignOperationDetail", operationId=7, includeContent="true"))
+
+    def respond(*documents: Mapping[str, Any]) -> None:
+        route.respond(json={"id": 7, "documentList": documents})
+
+    return respond
+
+
+def saved(folder: Path) -> Mapping[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_documents_of_any_size(client: SignStash, operation: Operation, tmp_path: Path) -> None:
+    operation(document("A", "long.pdf", LONG), document("B", "short.pdf", b"short"))
+
+    paths = await client.download_documents(7, tmp_path / "november")
+
+    assert [path.name for path in paths] == ["A.long.pdf", "B.short.pdf"]
+    assert saved(tmp_path / "november") == {"A.long.pdf": LONG, "B.short.pdf": b"short"}
+
+
+async def test_documents_that_were_not_signed_are_left_out(
+    client: SignStash, operation: Operation, tmp_path: Path
+) -> None:
+    operation(document("A", "a.pdf", b"", signStatus="ERROR_SIGNING", signError="E"), document("B", "b.pdf", b"signed"))
+
+    assert await client.download_documents(7, tmp_path) == [tmp_path / "B.b.pdf"]
+    assert saved(tmp_path) == {"B.b.pdf": b"signed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("../../outside.pdf", "r..._.._outside.pdf"),
+        ("/etc/passwd", "r._etc_passwd"),
+        ("C:\\windows\\a.pdf", "r.C__windows_a.pdf"),
+        ("..", "r"),
+        ("a\nb\x7f.pdf", "r.a_b_.pdf"),
+        ("fatura ção.pdf", "r.fatura ção.pdf"),
+        ("x" * 300 + ".pdf", "r." + "x" * 168 + "-1.pdf"),
+        ("é" * 200 + ".pdf", "r." + "é" * 84 + "-1.pdf"),
+        ("CON?.pdf", "r.CON_.pdf"),
+    ],
+)
+async def test_names_stay_in_the_folder(
+    client: SignStash, operation: Operation, tmp_path: Path, name: str, written: str
+) -> None:
+    operation(document("r", name, b"signed"))
+
+    (path,) = await client.download_documents(7, tmp_path / "november")
+
+    assert path.parent == tmp_path / "november"
+    assert saved(tmp_path) == {f"november/{written}": b"signed"}
+
+
+async def test_names_that_become_the_same_get_a_number(client: SignStash, operation: Operation, tmp_path: Path) -> None:
+    operation(document("a/b", "pdf", b"1"), document("a:b", "pdf", b"2"), document("A_B", "pdf", b"3"))
+
+    await client.download_documents(7, tmp_path)
+
+    assert saved(tmp_path) == {"a_b.pdf": b"1", "a_b-2.pdf": b"2", "A_B-3.pdf": b"3"}
+
+
+async def test_existing_files_are_kept_and_none_is_written(
+    client: SignStash, operation: Operation, tmp_path: Path
+) -> None:
+    (tmp_path / "B.pdf").write_bytes(b"earlier")
+    operation(document("A", "pdf", b"1"), document("B", "pdf", b"2"))
+
+    with pytest.raises(DocumentNotSavedError, match=r"B\.pdf exists already"):
+        await client.download_documents(7, tmp_path)
+
+    assert saved(tmp_path) == {"B.pdf": b"earlier"}
+
+
+async def test_existing_files_are_replaced_with_overwrite(
+    client: SignStash, operation: Operation, tmp_path: Path
+) -> None:
+    (tmp_path / "B.pdf").write_bytes(b"earlier")
+    operation(document("B", "pdf", b"2"))
+
+    await client.download_documents(7, tmp_path, overwrite=True)
+
+    assert saved(tmp_path) == {"B.pdf": b"2"}
+
+
+async def test_a_folder_that_cannot_be_made(client: SignStash, service: MockedService, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(DocumentNotSavedError, match=r"exists already|cannot be written"):
+        await client.download_documents(7, tmp_path / "file" / "november")
+    assert len(service.router.calls) == 0
+
+
+@pytest.mark.parametrize("content", [None, "", "not base64!", 7])
+async def test_a_signed_document_without_contents_is_an_error(
+    client: SignStash, operation: Operation, tmp_path: Path, content: Any
+) -> None:
+    operation(document("A", "a.pdf", b"signed"), document("B", "b.pdf", b"", signedContent=content))
+
+    with pytest.raises(UnexpectedAnswerError, match=r"contents of document b\.pdf \(B\)") as failed:
+        await client.download_documents(7, tmp_path)
+
+    assert saved(tmp_path) == {}
+    assert failed.value.maybe_processed is False
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"PK\x03\x04"])
+async def test_a_response_that_is_not_an_operation(
+    client: SignStash, service: MockedService, tmp_path: Path, body: bytes
+) -> None:
+    service.router.get(url_of("getSignOperationDetail", operationId=7, includeContent="true")).respond(content=body)
+
+    with pytest.raises(UnexpectedAnswerError):
+        await client.download_documents(7, tmp_path)
+    assert saved(tmp_path) == {}
+
+
+async def test_a_response_longer_than_any_can_be(
+    client: SignStash, operation: Operation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signstash._transport.endpoints.CONTENT_LIMIT", 1000)
+    operation(document("A", "a.pdf", LONG))
+
+    with pytest.raises(UnexpectedAnswerError, match="longer than"):
+        await client.download_documents(7, tmp_path)
+    assert saved(tmp_path) == {}
