@@ -171,8 +171,8 @@ async def at_once(_: float) -> None:
 
 @contextlib.asynccontextmanager
 async def client_of(base_url: str, *, http_client: Any = None, **options: Any) -> AsyncIterator[SignStash]:
-    """A client with short limits, whose token comes from nowhere near the network."""
-    options = {"timeout": httpx.Timeout(5.0), "deadline": 10.0, "token_url": TOKEN_URL} | options
+    """A client, whose token does not come over the network."""
+    options = {"timeout": httpx.Timeout(60.0), "deadline": 120.0, "token_url": TOKEN_URL} | options
     async with (
         httpx.AsyncClient(transport=httpx.MockTransport(lambda request: token_answer())) as tokens,
         http_client or http_library.AsyncClient(verify=False, trust_env=False) as http_client,
