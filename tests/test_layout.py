@@ -19,7 +19,7 @@ FLOORS = """
     options _content
     _errors retries
     errors models
-    _generated
+    _generated _version
 """
 """From the top. A room is a module or a package of `signstash`."""
 SANDBOX_SEES = {"models", "settings"}
@@ -74,6 +74,7 @@ LEFT = {
     "client is too long",
     "command_line.bar imports command_line.display",
     "the core is too long",
+    "the thin layer is too long",
 }
 """What is not so yet: to be emptied."""
 

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.sandbox
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"] if sys.platform != "win32" else ["asyncio"])
-def test_it_signs_with_one_client_and_closes_it(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+def test_the_application_signs_with_one_client_and_closes_it(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
     for name, value in sandbox.credentials.items():
         monkeypatch.setenv(ENVIRONMENT_VARIABLES[name], str(value))
     made: list[SignStash] = []
