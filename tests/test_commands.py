@@ -44,7 +44,7 @@ class TestImport:
     def test_the_core_imports_with_httpx_and_attrs_alone(self) -> None:
         program = """
 import signstash
-names = {name: getattr(signstash, name) for name in vars(signstash)["__all__"]}
+names = {name: getattr(signstash, name) for name in signstash.__all__}
 signstash.SignStash("http://proxy.test/x", "alias", "secret", environment="staging")
 signstash.Document.pdf(b"%PDF-", name="a.pdf", visible_signature=signstash.VisibleSignature(field="f"))
 print(len(names) > 20)

@@ -19,9 +19,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiofiles
+import anyio
 import pytest
+from starlette.datastructures import UploadFile
 
-from signstash import Document, InvalidDocumentError, SignStash, models
+from signstash import Document, InvalidDocumentError, Journal, SignStash, models
+from signstash._content.sources import contents_of
 from tests.conftest import CLIENT_ID, PDF, MockedService
 
 COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
@@ -319,6 +323,152 @@ class TestSources:
         assert isinstance(failed.value.__cause__, ExceptionGroup)
         assert [getattr(error, "document", None) for error in failed.value.__cause__.exceptions] == ["0.pdf", "2.pdf"]
         assert len(service.router.calls) == 0
+
+
+class Patient(OneShot):
+    """A file that gives one byte after the other, and counts them."""
+
+    given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.given += 1
+        return b"%"
+
+
+class AsyncOnly:
+    """An asynchronous file of the user's own."""
+
+    name = "folder/invoice.pdf"
+
+    def __init__(self, contents: bytes) -> None:
+        self._left = io.BytesIO(contents)
+        self.wait = asyncio.Event()
+        self.wait.set()
+
+    async def read(self, size: int = -1, /) -> bytes:
+        await self.wait.wait()
+        return self._left.read(min(size, 1000))
+
+
+async def of_aiofiles(path: Path, opened: contextlib.AsyncExitStack) -> Any:
+    return await opened.enter_async_context(aiofiles.open(path, "rb"))
+
+
+async def of_anyio(path: Path, opened: contextlib.AsyncExitStack) -> Any:
+    return await opened.enter_async_context(await anyio.open_file(path, "rb"))
+
+
+async def of_starlette(path: Path, opened: contextlib.AsyncExitStack) -> Any:
+    file = opened.enter_context(path.open("rb"))
+    return UploadFile(file, filename="invoice.pdf")
+
+
+async def of_the_user(path: Path, opened: contextlib.AsyncExitStack) -> Any:
+    return AsyncOnly(path.read_bytes())
+
+
+ASYNCHRONOUS = pytest.mark.parametrize("give", [of_aiofiles, of_anyio, of_starlette, of_the_user])
+
+
+class TestAsynchronousFiles:
+    @ASYNCHRONOUS
+    @pytest.mark.parametrize("contents", [PDF, PDF * 100_000], ids=["short", "long"])
+    async def test_they_are_read_once_and_sent_as_often_as_needed(
+        self, client: SignStash, service: MockedService, tmp_path: Path, give: Any, contents: bytes
+    ) -> None:
+        (tmp_path / "invoice.pdf").write_bytes(contents)
+        async with contextlib.AsyncExitStack() as opened:
+            document = Document.pdf(await give(tmp_path / "invoice.pdf", opened))
+            await client.sign(document)
+        await client.sign(document)
+
+        assert document.name == "invoice.pdf"
+        assert [*sent_contents(service, 0), *sent_contents(service, 1)] == [contents, contents]
+
+    @ASYNCHRONOUS
+    async def test_runs_take_them(self, client: SignStash, service: MockedService, tmp_path: Path, give: Any) -> None:
+        (tmp_path / "invoice.pdf").write_bytes(PDF)
+        async with contextlib.AsyncExitStack() as opened:
+            document = Document.pdf(await give(tmp_path / "invoice.pdf", opened))
+            with Journal(tmp_path / "journal") as journal:
+                run = client.sign_all([document], journal=journal, save_to=tmp_path / "signed")
+                assert [outcome.ok async for outcome in run] == [True]
+
+        assert (tmp_path / "signed" / "invoice.pdf").read_bytes() == b"signed:" + PDF
+
+    async def test_one_file_for_two_documents_is_never_mixed(self, client: SignStash, service: MockedService) -> None:
+        file: Any = AsyncOnly(PDF * 1000)
+
+        outcomes = await asyncio.gather(
+            *(client.sign(Document.binary(file, name=f"{n}.bin")) for n in range(2)), return_exceptions=True
+        )
+
+        assert sent_contents(service) == [PDF * 1000]
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["InvalidDocumentError", "SignedDocument"]
+
+    @pytest.mark.parametrize(
+        ("read", "named"),
+        [(lambda _: "text", "does not give bytes"), (lambda _: (_ for _ in ()).throw(OSError(5, "I/O error")), "I/O")],
+        ids=["text", "broken"],
+    )
+    async def test_what_cannot_be_read_is_refused(self, refusal: Refusal, read: Any, named: str) -> None:
+        class Bad:
+            async def read(self, size: int = -1, /) -> bytes:
+                return read(size)  # type: ignore[no-any-return]
+
+        assert named in str(await refusal(Document.pdf(Bad(), name="a.pdf")))
+
+    async def test_a_file_whose_reading_was_cut_off_is_not_sent_in_part(
+        self, refusal: Refusal, client: SignStash
+    ) -> None:
+        file = AsyncOnly(PDF)
+        document = Document.pdf(file)
+        file.wait.clear()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await client.sign(document)
+        file.wait.set()
+
+        assert "an earlier call ended while it was reading" in str(await refusal(document))
+
+    def test_verification_without_an_event_loop_says_what_to_do(self) -> None:
+        with pytest.raises(InvalidDocumentError, match="Await its `read`"), contents_of(AsyncOnly(PDF)).opened():
+            pass
+
+
+class TestReadingThatIsCutOff:
+    async def test_a_file_that_never_ends_is_let_go_of(self, client: SignStash, service: MockedService) -> None:
+        file = Patient(b"")
+        document = Document.binary(file)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await client.sign(document)
+
+        await asyncio.get_running_loop().shutdown_default_executor()  # which waits for the thread that reads
+        assert len(service.router.calls) == 0
+
+    async def test_a_pipe_is_read_on_where_the_last_call_ended(self, client: SignStash, service: MockedService) -> None:
+        class Halting(OneShot):
+            asked, let = threading.Event(), threading.Event()
+
+            def read(self, size: int = -1) -> bytes:
+                if not self.let.is_set():
+                    self.asked.set()
+                    self.let.wait(10)
+                return self._left.read(min(size, 10))
+
+        file = Halting(PDF)
+        document = Document.pdf(file)
+        call = asyncio.create_task(client.sign(document))
+        await asyncio.to_thread(file.asked.wait, 10)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        file.let.set()
+
+        await client.sign(document)
+
+        assert sent_contents(service) == [PDF]
 
 
 class TestContents:

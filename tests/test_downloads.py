@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import gc
 import json
 import pickle
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,9 @@ from signstash import (
     SignStash,
     UnexpectedAnswerError,
 )
-from signstash._transport.signed_content import SignedContentParser, restore_base64
+from signstash._errors.parsing import json_object
+from signstash._transport.bodies import UnusableResponseError
+from signstash._transport.signed_content import SignedContentParser, receive_operation, restore_base64
 from tests.conftest import PDF, MockedService, signed_answer, token_answer
 
 LONG = PDF + bytes(range(256)) * 10_000
@@ -221,6 +225,61 @@ class TestTheAnswer:
         with pytest.raises(UnexpectedAnswerError, match=r"more than|longer than"):
             await client.sign(Document.pdf(PDF, name="a.pdf"))
 
+    async def test_fields_nested_deeply_cost_no_signed_document(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        deep = '{"signedContent":' * 20_000 + '"QUJD"' + "}" * 20_000
+        service.sign.mock(
+            side_effect=lambda request: httpx.Response(
+                200, text=f'{{"note": {deep}, "deep": {"[" * 63}7{"]" * 63}, ' + signed_answer(request).text[1:]
+            )
+        )
+
+        batch = await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
+
+        assert batch.outcomes[0].signed
+        assert batch.outcomes[0].signed.content == b"signed:" + PDF
+        deepest: Any = batch.operation.additional_properties["deep"]
+        for _ in range(63):
+            (deepest,) = deepest
+        assert deepest == 7
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"id": 1, "documentList": [' + b"{}," * 5_000_000 + b"{}]}",
+            b'{"id": 1, "documentList": [{"signedContent": "' + b"\\ux" * 1_500_000 + b'"}]}',
+            b'{"id": 1, "note": "' + b"\\u0041" * 2_000_000 + b'"}',
+            b'{"id": 1, "documentList": [' + b'{"signedContent":""},' * 500_000 + b"{}]}",
+            b'{"id": 1, "a": ' + b'"signedContent"  ' * 500_000 + b"}",
+        ],
+        ids=["objects", "bad escapes in a content", "escapes in a text", "many contents", "names that are none"],
+    )
+    async def test_no_response_holds_the_event_loop(
+        self, client: SignStash, service: MockedService, body: bytes
+    ) -> None:
+        answer_limit = 2**28
+        response = httpx.Response(200, stream=Pieces(cut(body, 2**16)))
+        longest = 0.0
+
+        async def watch() -> None:
+            nonlocal longest
+            while True:
+                began = time.process_time()
+                await asyncio.sleep(0)
+                longest = max(longest, time.process_time() - began)
+
+        watching = asyncio.create_task(watch())
+        began = time.process_time()
+        with contextlib.suppress(UnusableResponseError):
+            received = await receive_operation(response, answer_limit, None)
+            await asyncio.to_thread(json_object, received.body)
+        watching.cancel()
+
+        # Generous, since it depends on the machine: it was up to a second for one hold, and 16 for all.
+        assert longest < 0.25
+        assert time.process_time() - began < 8
+
     async def test_what_is_in_the_contents_is_bounded(self, client: SignStash, service: MockedService) -> None:
         body = b'{"id": 1, "documentList": [{"signedContent": "' + b"QUJD" * 2**22 * 2
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 2**20))))
@@ -364,6 +423,13 @@ class TestFiles:
 
         assert max(seen) == 1
         assert list(temporary.iterdir()) == []
+
+    async def test_without_a_temporary_folder_it_stays_in_memory(self, client: SignStash, temporary: Path) -> None:
+        temporary.rmdir()
+
+        signed = await client.sign(Document.binary(LONG, name="a.bin"))
+
+        assert signed.content == b"signed:" + LONG
 
     async def test_no_room_for_the_file_costs_memory_and_no_signature(
         self, client: SignStash, service: MockedService, tmp_path: Path

@@ -25,7 +25,7 @@ from signstash import (
     TokenAuth,
 )
 from signstash.sandbox import Sandbox
-from tests.proofs.kills import prove
+from tests.proofs.kills import Proof
 
 pytestmark = pytest.mark.sandbox
 
@@ -134,4 +134,4 @@ async def test_the_books_balance_whatever_fails(faulty: tuple[Sandbox, Counter[s
 
 def test_a_run_that_is_killed_loses_nothing_and_signs_nothing_twice(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
-        prove(tmp_path, sandbox, documents=60, kills=4, chance=random.Random(7))
+        Proof(tmp_path, sandbox, 60, random.Random(7)).prove(5)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import sqlite3
+import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
@@ -21,13 +23,18 @@ from signstash import (
     ConfigurationError,
     Document,
     DocumentNotSavedError,
+    DocumentNotSignedError,
+    DuplicateReferenceError,
     InvalidDocumentError,
     Journal,
     Outcome,
     OutcomeUnknownError,
+    Progress,
     RetryPolicy,
     SignStash,
+    SignStashError,
 )
+from signstash.journal import Entry, State
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
 from tests.test_runs import collect, names_sent, requests
 
@@ -65,6 +72,22 @@ def signed_before(service: MockedService, reference: str) -> None:
     document = {"externalReference": reference, "signStatus": "SIGNED", "signedContent": content}
     service.router.get(path__regex="withDocumentExternalReference").respond(json=7)
     service.router.get(path__regex="/detail/7/").respond(json={"id": 7, "documentList": [document]})
+
+
+def references_sent(service: MockedService) -> list[str]:
+    sent = [json.loads(call.request.content)["documents"] for call in service.sign.calls]
+    return [item["documentRequest"]["externalReference"] for items in sent for item in items]
+
+
+def entry(number: int, state: State = "sent") -> Entry:
+    return Entry(reference=str(number), name=f"{number}.pdf", digest=f"{number:064}", state=state)
+
+
+def open_in_another_process(path: Path) -> str:
+    """What it says."""
+    program = "import sys; from signstash import Journal; Journal(sys.argv[1])"
+    command = [sys.executable, "-c", program, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
 def states(journal: Journal) -> dict[str, str]:
@@ -162,7 +185,12 @@ class TestGoingOn:
         await collect(client.sign_all(pdfs(3), journal=journal, save_to=tmp_path / "signed"))
         again = await collect(client.sign_all(pdfs(5), journal=journal, save_to=tmp_path / "signed"))
 
-        assert set(again) == {"3.pdf", "4.pdf"}
+        assert {name for name, outcome in again.items() if outcome.signed_before} == {"0.pdf", "1.pdf", "2.pdf"}
+        assert all(outcome.ok for outcome in again.values())
+        assert again["0.pdf"].saved_as == tmp_path / "signed" / "0.pdf"
+        assert again["0.pdf"].signed
+        assert again["0.pdf"].signed.operation_id == 4711
+        assert again["0.pdf"].signed.content == b"signed:" + PDF + b"\0"
         assert requests(service) == [["0.pdf", "1.pdf", "2.pdf"], ["3.pdf", "4.pdf"]]
         assert set(states(journal).values()) == {"signed"}
 
@@ -268,16 +296,35 @@ class TestGoingOn:
             assert all(outcome.ok for outcome in found.values())
             assert sorted(name for names in requests(service) for name in names) == ["0.pdf", "1.pdf"]
 
-    async def test_a_signed_file_that_the_journal_did_not_learn_of(
+    async def test_a_foreign_file_of_its_name_is_no_proof_of_a_signature(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
+        """Such as the corrected invoice of the same name, or an empty file."""
         await self.leave_in_flight(client, service, journal, save_to=tmp_path / "signed")
-        (tmp_path / "signed" / "0.pdf").write_bytes(b"whole, since it has its name")
+        (tmp_path / "signed" / "0.pdf").write_bytes(b"the corrected invoice")
+        (tmp_path / "signed" / "1.pdf").touch()
 
-        found = await collect(client.sign_all(pdfs(2), journal=journal, save_to=tmp_path / "signed"))
+        found = await collect(client.sign_all(pdfs(2), journal=journal, save_to=tmp_path / "signed", overwrite=True))
 
-        assert set(found) == {"1.pdf"}
-        assert states(journal) == {"0.pdf": "signed", "1.pdf": "held"}
+        assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
+        assert states(journal) == {"0.pdf": "held", "1.pdf": "held"}
+
+    @pytest.mark.parametrize("is_there", [True, False])
+    async def test_a_signed_file_is_recognised_although_its_record_is_missing(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, is_there: bool
+    ) -> None:
+        """What a kill leaves between the file and the last record, and between the first record and the file."""
+        await collect(client.sign_all(pdfs(1), journal=journal, save_to=tmp_path))
+        (entry,) = journal.entries("signed")
+        journal._record([attrs.evolve(entry, state="received")])
+        if not is_there:
+            (tmp_path / "0.pdf").write_bytes(b"another file")
+
+        found = await collect(client.sign_all(pdfs(1), journal=journal, save_to=tmp_path, overwrite=True))
+
+        assert found["0.pdf"].signed_before is is_there
+        assert states(journal) == {"0.pdf": "signed" if is_there else "held"}
+        assert service.sign.call_count == 1
 
     async def test_a_file_that_is_being_replaced_is_no_proof_of_a_signature(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
@@ -343,10 +390,14 @@ class TestSetAside:
         assert "not known" in entry.reason
         return entry.reference
 
-    async def test_it_stays_so(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+    async def test_what_is_held_stays_held(self, client: SignStash, service: MockedService, journal: Journal) -> None:
         await self.held(client, service, journal)
 
-        assert await collect(client.sign_all(pdfs(1), **durably(journal))) == {}
+        found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert "held for review" in str(found["0.pdf"].error)
+        assert service.sign.call_count == 1
 
     async def test_it_is_queued_again(self, client: SignStash, service: MockedService, journal: Journal) -> None:
         reference = await self.held(client, service, journal)
@@ -395,7 +446,13 @@ class TestSetAside:
         reference = await self.held(client, service, journal)
         journal.settle(reference)
 
-        assert await collect(client.sign_all(pdfs(1), **durably(journal))) == {}
+        found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+        assert found["0.pdf"].signed_before
+        assert found["0.pdf"].saved_as is None
+        signed = found["0.pdf"].signed
+        assert signed
+        with pytest.raises(DocumentNotSavedError):
+            await signed.read()
         assert states(journal) == {"0.pdf": "signed"}
 
     async def test_signed_without_its_contents_it_is_held(
@@ -407,17 +464,10 @@ class TestSetAside:
 
         assert states(journal) == {"0.pdf": "held"}
 
-    @pytest.mark.parametrize("answer", [httpx.Response(409, json={"errorCode": "0.0.7"}), "file"])
-    async def test_so_is_what_is_signed_and_cannot_be_saved(
-        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, answer: Any
-    ) -> None:
-        def take_its_place(request: httpx.Request) -> httpx.Response:
-            (tmp_path / "signed" / "0.pdf").write_bytes(b"somebody else's")
-            return signed_answer(request)
+    async def test_a_used_reference_is_held(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+        service.sign.respond(409, json={"errorCode": "0.0.7"})
 
-        service.sign.mock(side_effect=take_its_place if answer == "file" else [answer])
-        with contextlib.suppress(DocumentNotSavedError):
-            await collect(client.sign_all(pdfs(1), **durably(journal)))
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
 
         assert states(journal) == {"0.pdf": "held"}
 
@@ -430,32 +480,373 @@ class TestSetAside:
             journal.settle("nothing")
 
 
+class TestAttempts:
+    """A reference stands for one attempt: after a definite failure the next one gets another."""
+
+    @pytest.fixture
+    def fails_once(self, service: MockedService) -> None:
+        def sign(request: httpx.Request) -> httpx.Response:
+            if service.sign.call_count == 0:
+                return signed_answer(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=sign)
+
+    @pytest.mark.usefixtures("fails_once")
+    async def test_the_next_run_takes_another_reference(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+        assert isinstance(found["0.pdf"].error, DocumentNotSignedError)
+        assert states(journal) == {"0.pdf": "failed"}
+
+        found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        assert found["0.pdf"].ok
+        assert len(set(references_sent(service))) == 2
+        assert states(journal) == {"0.pdf": "signed"}
+
+    @pytest.mark.usefixtures("fails_once")
+    @pytest.mark.parametrize("durable", [True, False])
+    async def test_so_does_the_same_run(
+        self, client: SignStash, service: MockedService, journal: Journal, durable: bool
+    ) -> None:
+        twice = numbered(0)
+
+        async def source() -> AsyncIterator[Document]:
+            yield twice
+            await failed.wait()
+            yield twice
+
+        failed = asyncio.Event()
+        results = []
+        async for outcome in client.sign_all(source(), **(durably(journal) if durable else {})):
+            results.append(outcome.ok)
+            failed.set()
+
+        assert results == [False, True]
+        assert len(set(references_sent(service))) == 2
+
+    @pytest.mark.usefixtures("fails_once")
+    async def test_so_does_the_same_document_object(self, client: SignStash, service: MockedService) -> None:
+        document = numbered(0)
+        with pytest.raises(DocumentNotSignedError):
+            await client.sign(document)
+
+        assert await client.sign(document)
+
+        assert len(set(references_sent(service))) == 2
+
+    async def test_a_lost_response_changes_no_reference(self, client: SignStash, service: MockedService) -> None:
+        document = numbered(0)
+        service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+        with pytest.raises(OutcomeUnknownError):
+            await client.sign(document)
+        service.sign.mock(side_effect=signed_answer)
+
+        await client.sign(document)
+
+        assert len(set(references_sent(service))) == 1
+
+    @pytest.mark.parametrize("how", ["sign", "run", "next run"])
+    async def test_the_callers_own_reference_stays_and_the_error_tells(
+        self, client: SignStash, service: MockedService, journal: Journal, how: str
+    ) -> None:
+        def used_up(request: httpx.Request) -> httpx.Response:
+            if service.sign.call_count == 0:
+                return signed_answer(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
+            return httpx.Response(409, json={"errorCode": "0.0.7"})
+
+        service.sign.mock(side_effect=used_up)
+        document = Document.pdf(PDF, name="a.pdf", external_reference="FT_1")
+        with contextlib.suppress(DocumentNotSignedError):
+            if how == "sign":
+                await client.sign(document)
+            else:
+                await collect(client.sign_all([document], **durably(journal)))
+        if how == "sign":
+            with pytest.raises(DuplicateReferenceError) as raised:
+                await client.sign(document)
+            error: SignStashError | None = raised.value
+        else:
+            if how == "next run":
+                document = Document.pdf(PDF, name="a.pdf", external_reference="FT_1")
+            error = (await collect(client.sign_all([document], **durably(journal))))["a.pdf"].error
+
+        assert isinstance(error, DuplicateReferenceError)
+        assert "'FT_1' was used before, probably by the earlier attempt that failed" in str(error)
+        assert "another external_reference" in error.hint
+        assert references_sent(service) == ["FT_1", "FT_1"]
+
+    async def test_an_older_copy_of_the_journal_sends_the_same_references(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        """So that the service rejects what the copy does not know as signed."""
+        with Journal(tmp_path / "j"):
+            pass
+        older = (tmp_path / "j").read_bytes()
+        for number in range(2):
+            with Journal(tmp_path / "j") as journal:
+                await collect(client.sign_all(pdfs(3), journal=journal, save_to=tmp_path / str(number)))
+            (tmp_path / "j").write_bytes(older)
+
+        sent = references_sent(service)
+        assert len(sent) == 6
+        assert sent[:3] == sent[3:]
+
+
+class TestOutages:
+    @pytest.mark.parametrize("fault", ["unreachable", "rate limit", "no token"])
+    async def test_what_surely_was_not_sent_is_planned_again_before_any_pause(
+        self, service: MockedService, journal: Journal, fault: str
+    ) -> None:
+        is_tried = asyncio.Event()
+
+        async def fail(_: httpx.Request) -> httpx.Response:
+            is_tried.set()
+            if fault == "no token":
+                await asyncio.Event().wait()
+            if fault == "unreachable":
+                raise httpx.ConnectError("refused")
+            return httpx.Response(429)
+
+        (service.token if fault == "no token" else service.sign).mock(side_effect=fail)
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+            run = asyncio.create_task(collect(client.sign_all(pdfs(2), **durably(journal))))
+            await is_tried.wait()
+            if fault != "no token":
+                async with asyncio.timeout(10):
+                    while set(states(journal).values()) != {"planned"}:  # in the pause, which lasts a minute
+                        await asyncio.to_thread(str)
+            run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+
+        assert set(states(journal).values()) == {"planned"}
+
+
+class TestSources:
+    """However a run ends, the outcome of what was in flight is known."""
+
+    @pytest.mark.parametrize("fault", [KeyError, asyncio.CancelledError, GeneratorExit, OSError])
+    async def test_a_source_that_raises_costs_no_outcome(
+        self, client: SignStash, service: MockedService, journal: Journal, fault: type[BaseException]
+    ) -> None:
+        class Source:
+            def __init__(self) -> None:
+                self.left = pdfs(2)
+
+            def __aiter__(self) -> Source:
+                return self
+
+            async def __anext__(self) -> Document:
+                if not self.left:
+                    raised.set()
+                    raise fault
+                return self.left.pop(0)
+
+        async def answer_late(request: httpx.Request) -> httpx.Response:
+            await raised.wait()
+            return signed_answer(request)
+
+        raised = asyncio.Event()
+        service.sign.mock(side_effect=answer_late)
+        found: dict[str, Outcome] = {}
+        with pytest.raises(fault):
+            await collect(client.sign_all(Source(), **durably(journal), batch_documents=1), found)
+
+        assert {name: outcome.ok for name, outcome in found.items()} == {"0.pdf": True, "1.pdf": True}
+
+    @pytest.mark.parametrize("how", ["break", "aclose"])
+    async def test_leaving_the_loop_records_what_is_in_flight(
+        self, client: SignStash, service: MockedService, journal: Journal, how: str
+    ) -> None:
+        both_are_sent, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            if names_sent(request) == ["0.pdf"]:
+                await both_are_sent.wait()
+            else:
+                both_are_sent.set()
+                await may_answer.wait()
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=answer)
+        outcomes = client.sign_all(pdfs(2), **durably(journal), batch_documents=1)
+        asyncio.get_running_loop().call_later(0.01, may_answer.set)
+        if how == "break":
+            async for _ in outcomes:
+                break
+        else:
+            await anext(outcomes)
+        await outcomes.aclose()
+
+        assert states(journal) == {"0.pdf": "signed", "1.pdf": "signed"}
+
+    async def test_progress_counts_all_and_knows_the_total(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        await collect(client.sign_all(pdfs(2), **durably(journal)))
+        seen: list[Progress] = []
+
+        await collect(client.sign_all(pdfs(5), **durably(journal), progress=seen.append))
+
+        assert (seen[-1].signed_before, seen[-1].signed, seen[-1].failed, seen[-1].total) == (2, 3, 0, 5)
+        assert [item.signed + item.signed_before for item in seen] == [1, 2, 3, 4, 5]
+
+
+class TestFiles:
+    async def test_a_signed_file_that_was_deleted_is_reported(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        await collect(client.sign_all(pdfs(2), **durably(journal)))
+        (durably(journal)["save_to"] / "0.pdf").unlink()
+
+        found = await collect(client.sign_all(pdfs(2), **durably(journal)))
+
+        assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
+        assert "is signed, but its signed file" in str(found["0.pdf"].error)
+        assert "0.pdf is missing" in str(found["0.pdf"].error)
+        assert found["1.pdf"].ok
+        assert service.sign.call_count == 1
+
+    async def test_what_cannot_be_saved_is_recovered_by_the_next_run(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
+    ) -> None:
+        def take_their_places(request: httpx.Request) -> httpx.Response:
+            for name in names_sent(request):
+                (tmp_path / "signed" / name).write_bytes(b"somebody else's")
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=take_their_places)
+        with pytest.raises(DocumentNotSavedError, match=r"run\.journal\.recovered"):
+            await collect(client.sign_all(pdfs(3), **durably(journal)))
+        (folder,) = {Path(str(entry.kept_as)).parent for entry in journal.entries("received")}
+        assert folder == journal.recovery_folder
+        assert states(journal) == dict.fromkeys(("0.pdf", "1.pdf", "2.pdf"), "received")
+
+        found = await collect(client.sign_all(pdfs(3), **durably(journal), overwrite=True))
+
+        assert all(outcome.ok and outcome.signed_before for outcome in found.values())
+        assert (tmp_path / "signed" / "2.pdf").read_bytes() == b"signed:" + PDF + b"\2"
+        assert set(states(journal).values()) == {"signed"}
+        assert list(folder.iterdir()) == []
+        assert service.sign.call_count == 1
+
+
 class TestFile:
     def test_one_process_at_a_time(self, journal: Journal, tmp_path: Path) -> None:
-        program = "import sys; from signstash import Journal; Journal(sys.argv[1])"
+        assert "is in use" in open_in_another_process(tmp_path / "run.journal")
 
-        ended = subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path / "run.journal")], capture_output=True, text=True, check=False
-        )
+    def test_what_the_process_does_with_the_file_does_not_end_the_lock(self, journal: Journal, tmp_path: Path) -> None:
+        (tmp_path / "run.journal").read_bytes()
+        with pytest.raises(ConfigurationError, match="is in use"):
+            Journal(tmp_path / "run.journal")
 
-        assert ended.returncode == 1
-        assert "ConfigurationError" in ended.stderr
-        assert "no other process" in ended.stderr
+        assert "is in use" in open_in_another_process(tmp_path / "run.journal")
 
-    @pytest.mark.parametrize("name", ["missing/run.journal", "notes.txt", "."])
-    def test_what_can_be_no_journal(self, tmp_path: Path, name: str) -> None:
-        (tmp_path / "notes.txt").write_text("not a database, but long enough to be taken for one" * 100)
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_child_neither_uses_nor_unlocks_it(self, journal: Journal, tmp_path: Path) -> None:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            with contextlib.suppress(ConfigurationError):
+                try:
+                    journal.entries()
+                except ConfigurationError as error:
+                    status = 0 if "parent" in str(error) else 2
+            journal.close()
+            os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+        assert "is in use" in open_in_another_process(tmp_path / "run.journal")
+        assert journal.entries() == []
+
+    def test_closed_it_can_be_opened_by_another_process(self, tmp_path: Path) -> None:
+        Journal(tmp_path / "run.journal").close()
+        assert [path.name for path in tmp_path.iterdir()] == ["run.journal"]
+
+        assert open_in_another_process(tmp_path / "run.journal") == ""
+
+    @pytest.mark.parametrize("name", ["missing/run.journal", "notes.txt", "empty", ".", ":memory:", "sqlite"])
+    def test_what_can_be_no_journal(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "notes.txt").write_text("not a journal")
+        (tmp_path / "empty").touch()
+        (tmp_path / "sqlite").write_bytes(b"SQLite format 3\0" + bytes(4096))
 
         with pytest.raises(ConfigurationError, match="journal"):
-            Journal(tmp_path / name)
+            Journal(name)
 
     def test_a_journal_of_another_version(self, tmp_path: Path) -> None:
-        database = sqlite3.connect(tmp_path / "run.journal")
-        database.execute("PRAGMA user_version = 99")
-        database.close()
+        (tmp_path / "run.journal").write_text("signstash-journal 2 0a1b 00000000\n")
 
         with pytest.raises(ConfigurationError, match="another version"):
             Journal(tmp_path / "run.journal")
+
+    def test_it_needs_no_database(self) -> None:
+        program = "import sys; sys.modules['_sqlite3'] = None; from signstash import Journal, SignStash"
+        subprocess.run([sys.executable, "-c", program], check=True)
+
+    def test_every_copy_of_the_file_is_a_journal(self, tmp_path: Path) -> None:
+        """Records are in the one file when the call returns; one that is written while it is copied is left out."""
+        path, copy = tmp_path / "run.journal", tmp_path / "copy"
+        written: list[bytes] = []
+        with Journal(path) as journal:
+            for number in range(5):
+                journal._record([entry(number), entry(number, "signed")])
+                written.append(path.read_bytes())
+        whole = written[-1]
+        complete = {content: number + 1 for number, content in enumerate(written)}
+
+        for length in range(len(whole) // 2, len(whole) + 1):
+            copy.write_bytes(whole[:length])
+            with Journal(copy) as journal:
+                known = len(journal.entries("signed"))
+                journal._record([entry(99)])
+            if whole[:length] in complete:
+                assert known == complete[whole[:length]]
+            with Journal(copy) as journal:
+                assert len(journal.entries("signed")) == known
+                assert journal.entries()[-1].reference == "99"
+
+    def test_every_flipped_bit_is_found(self, tmp_path: Path) -> None:
+        path = tmp_path / "run.journal"
+        with Journal(path) as journal:
+            journal._record([entry(1), entry(2)])
+        whole = path.read_bytes()
+
+        for position in range(len(whole)):
+            flipped = bytearray(whole)
+            flipped[position] ^= 1 << position % 8
+            path.write_bytes(flipped)
+            with pytest.raises(ConfigurationError, match=r"damaged|not a journal"):
+                Journal(path)
+
+    def test_a_missing_line_is_found(self, tmp_path: Path) -> None:
+        path = tmp_path / "run.journal"
+        with Journal(path) as journal:
+            journal._record([entry(number) for number in range(3)])
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:2] + lines[3:]))
+
+        with pytest.raises(ConfigurationError, match=r"damaged in line 3.*Restore a copy"):
+            Journal(path)
+
+    def test_a_full_disk_leaves_no_half_record(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        with Journal(tmp_path / "run.journal") as journal:
+            journal._record([entry(1)])
+            with monkeypatch.context() as patched:
+                patched.setattr("signstash.journal._sync", full)
+                with pytest.raises(ConfigurationError, match="No space left"):
+                    journal._record([entry(2)])
+            journal._record([entry(3)])
+        with Journal(tmp_path / "run.journal") as journal:
+            assert [item.reference for item in journal.entries()] == ["1", "3"]
 
     async def test_it_is_closed(self, client: SignStash, tmp_path: Path) -> None:
         journal = Journal(tmp_path / "run.journal")

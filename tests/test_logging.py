@@ -35,8 +35,8 @@ def pdf(reference: str = "FT_1") -> Document:
 
 
 def lines(log: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[str]:
-    """What the logger `signstash` got at a level, with `?` for milliseconds and bytes."""
-    logged = [record for record in log.records if record.name == "signstash" and record.levelno == level]
+    """What the logger `signstash` and its children got at a level, with `?` for milliseconds and bytes."""
+    logged = [record for record in log.records if record.name.startswith("signstash") and record.levelno == level]
     return [re.sub(r"\d+ (ms|bytes)", r"? \1", record.getMessage()) for record in logged]
 
 
@@ -80,7 +80,7 @@ class TestRequests:
             "signDocumentBatchBase64: HTTP 429, 1 documents, ? bytes, ? ms, attempt 2, operation unknown",
             "signDocumentBatchBase64: HTTP 200, 1 documents, ? bytes, ? ms, attempt 3, operation 4711",
         ]
-        assert len([line for line in lines(caplog) if "repeating it" in line]) == 2
+        assert len([line for line in lines(caplog) if "trying again" in line]) == 2
 
     async def test_the_next_call_begins_to_count_anew(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture

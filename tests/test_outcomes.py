@@ -199,6 +199,23 @@ class TestSave:
             await signed_document().save(tmp_path / "a.pdf")
         assert (tmp_path / "a.pdf").is_symlink()
 
+    @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("elsewhere.pdf")])
+    async def test_only_regular_files_are_replaced(
+        self, client: SignStash, service: MockedService, tmp_path: Path, make: Callable[[Path], object]
+    ) -> None:
+        make(tmp_path / "a.pdf")
+        (tmp_path / "elsewhere.pdf").write_bytes(b"old")
+        before = os.lstat(tmp_path / "a.pdf")
+
+        with pytest.raises(DocumentNotSavedError, match="not a regular file"):
+            await signed_document().save(tmp_path / "a.pdf", overwrite=True)
+        with pytest.raises(DocumentNotSavedError, match=r"not a regular file.*a\.pdf was not sent"):
+            await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=tmp_path, overwrite=True)
+
+        assert os.lstat(tmp_path / "a.pdf").st_ino == before.st_ino
+        assert (tmp_path / "elsewhere.pdf").read_bytes() == b"old"
+        assert len(service.router.calls) == 0
+
     async def test_the_longest_name_that_a_folder_takes(self, tmp_path: Path) -> None:
         name = "x" * 251 + ".pdf"
         (tmp_path / name).touch()  # the file system does take it

@@ -454,6 +454,107 @@ class TestSources:
         assert closed == ["asynchronous", "plain"]
 
 
+class TestWaitingSources:
+    """Documents that arrive one by one: nothing waits for company while the service is idle."""
+
+    async def test_each_document_is_signed_while_the_source_waits_for_the_next(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        is_signed = asyncio.Event()
+
+        async def source() -> AsyncIterator[Document]:
+            for document in pdfs(3):
+                is_signed.clear()
+                yield document
+                await is_signed.wait()  # for ever, if the document waits for others
+
+        async with asyncio.timeout(10):
+            async for _ in client.sign_all(source()):
+                is_signed.set()
+
+        assert requests(service) == [["0.pdf"], ["1.pdf"], ["2.pdf"]]
+
+    async def test_batches_grow_while_the_service_is_busy(self, client: SignStash, service: MockedService) -> None:
+        is_sent = {"0.pdf": asyncio.Event(), "1.pdf": asyncio.Event()}
+        may_answer = asyncio.Event()
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            for name in is_sent.keys() & set(names_sent(request)):
+                is_sent[name].set()
+                await may_answer.wait()
+            return signed_answer(request)
+
+        async def source() -> AsyncIterator[Document]:
+            for document in pdfs(32):
+                yield document
+                if document.name in is_sent:
+                    await is_sent[document.name].wait()
+                await asyncio.sleep(0)
+            may_answer.set()
+
+        service.sign.mock(side_effect=answer)
+        await collect(client.sign_all(source(), linger=0))
+
+        assert sorted(len(names) for names in requests(service)) == [1, 1, 30]
+
+    @pytest.mark.parametrize(("linger", "together"), [(0.0, False), (60.0, True)])
+    async def test_documents_linger_for_others(
+        self, client: SignStash, service: MockedService, linger: float, together: bool
+    ) -> None:
+        async def source() -> AsyncIterator[Document]:
+            for document in pdfs(2):
+                yield document
+                for _ in range(100):
+                    await asyncio.sleep(0)
+
+        async with asyncio.timeout(10):
+            await collect(client.sign_all(source(), linger=linger))
+
+        assert sorted(requests(service)) == ([["0.pdf", "1.pdf"]] if together else [["0.pdf"], ["1.pdf"]])
+
+    @pytest.mark.parametrize("linger", [-1, float("inf"), float("nan"), True, "1"])
+    def test_a_linger_that_is_no_time_is_rejected(self, client: SignStash, linger: Any) -> None:
+        with pytest.raises(ConfigurationError, match="linger is"):
+            client.sign_all([], linger=linger)
+
+    async def test_a_queue_without_end_is_left_with_every_document_accounted_for(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        queue: asyncio.Queue[Document] = asyncio.Queue(maxsize=20)
+        closed = False
+        seen: list[Progress] = []
+
+        async def consume() -> AsyncIterator[Document]:
+            nonlocal closed
+            try:
+                while True:
+                    yield await queue.get()
+            finally:
+                closed = True
+
+        async def produce() -> None:
+            for number, document in enumerate(pdfs(1000)):
+                await queue.put(document)
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+
+        producing = asyncio.create_task(produce())
+        found: dict[str, Outcome] = {}
+        tasks = set[int]()
+        async with asyncio.timeout(30), aclosing(client.sign_all(consume(), progress=seen.append)) as outcomes:
+            async for outcome in outcomes:
+                found[outcome.document.name] = outcome
+                tasks.add(len(asyncio.all_tasks()))
+                if len(found) == 1000:
+                    break
+        await producing
+
+        assert all(outcome.ok for outcome in found.values())
+        assert closed
+        assert max(tasks) < 10
+        assert (seen[-1].signed, seen[-1].total) == (1000, None)
+
+
 class TestUnknownOutcomes:
     @pytest.fixture(autouse=True)
     def lost_once(self, service: MockedService) -> None:

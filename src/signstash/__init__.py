@@ -9,13 +9,11 @@ Start with `SignStash` and `Document`. Also here are:
 - `signstash.testing` and `signstash.sandbox`: a mock and a local service, for tests
 - `signstash.verification`: checks signed documents
 
-Its log lines go to the logger `signstash`.
+Log lines go to the logger `signstash`; those about pauses between attempts to `signstash.retries` below it.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import models as models
@@ -84,3 +82,6 @@ else:
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__getattr__("__all__")})
+
+
+__version__ = "0.1.0"

@@ -31,7 +31,7 @@ from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
 from .auth import TokenAuth
 from .documents import Document, require_iterable, require_reference
-from .errors import ConfigurationError, ErrorClasses, SignStashError
+from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses, SignStashError
 from .integration import IntegrationQueries
 from .journal import Journal
 from .models import PreservationInfo
@@ -314,8 +314,8 @@ class SignStash(IntegrationQueries):
             description: Description of the request, shown in the backoffice. By default the documents' names.
             external_reference: Unique reference of the request. By default a new one.
             preservation: How long and where the service keeps the signed documents.
-            save_to: Folder for the signed documents, each named like its document, or a function that returns the path
-                of each. Folders are created.
+            save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
+                each. Folders are created.
             overwrite: Whether existing files are replaced. If not, nothing is sent.
 
         Returns:
@@ -333,7 +333,10 @@ class SignStash(IntegrationQueries):
             if files is not None:
                 targets = await asyncio.to_thread(lambda: [files.claim(document) for document in sent.values()])
             call = await self._signer.prepare(sent, options, targets[0].parent if targets else None, deadline)
-            response = await self._send(call, deadline)
+            try:
+                response = await self._send(call, deadline)
+            except DuplicateReferenceError as error:
+                raise self._signer.explained(error, sent) from error.__cause__
             batch = await self._signer.read(response, sent)
         if files is None:
             return batch
@@ -372,8 +375,9 @@ class SignStash(IntegrationQueries):
             save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
                 each. Folders are made.
             overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
-            journal: Durable record, with which a run that was ended or killed goes on: documents that it knows as
-                signed or held are passed over, and get no outcome.
+            journal: Durable record, with which a run that was ended or killed goes on. Documents that it knows as
+                signed are not sent; their outcomes have `signed_before`. Documents that it holds for review are not
+                sent either, and have an `OutcomeUnknownError`.
             unknown_outcomes: What happens to documents whose response was lost; see
                 `signstash.options.UnknownOutcomes`.
             batch_documents: Documents that a request may have (vendor: fewer than 100).
@@ -404,7 +408,8 @@ class SignStash(IntegrationQueries):
             raise ConfigurationError(
                 "A journal was given without save_to.", "Give both: what it calls signed must be saved."
             )
-        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
+        recovery = None if journal is None else journal.recovery_folder
+        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite, recovery=recovery)
         ledger = RunLedger(client_service=self._client_service, journal=journal, files=files)
         processor = BatchProcessor(
             signer=self._signer,
@@ -432,7 +437,15 @@ class SignStash(IntegrationQueries):
     async def _send(self, call: Call, deadline: Deadline) -> ServiceResponse:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call, deadline), deadline)
 
-    async def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         """Send a request that has no method here, such as one of a definition that is newer than this package.
 
             response = await client.request("GET", "/api/v0/operation/7", params={"withContent": "false"})
@@ -443,7 +456,9 @@ class SignStash(IntegrationQueries):
             method: HTTP method. All but GET, HEAD and OPTIONS are taken to change something: they are not repeated
                 once they may have been processed.
             path: Path below `base_url`, quoted where needed.
-            **arguments: `json`, `params`, `headers` and what else `httpx.AsyncClient.request` takes.
+            json: Body, as `json.dumps` takes it, or None for no body.
+            params: Query parameters.
+            headers: Headers, in addition to those of this client.
 
         Returns:
             The response, which is a success.
@@ -453,7 +468,8 @@ class SignStash(IntegrationQueries):
         """
         if not path.startswith("/") or ".." in path.split("/"):
             raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
-        return await Requests(self._exchange, self._retries_of_calls).request(method=method, url=path, **arguments)
+        requests = Requests(self._exchange, self._retries_of_calls)
+        return await requests.request(method=method, url=path, json=json, params=params, headers=dict(headers or {}))
 
     @property
     def generated(self) -> GeneratedClient:

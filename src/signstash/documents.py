@@ -23,6 +23,19 @@ _Result = TypeVar("_Result")
 _Documents = TypeVar("_Documents")
 
 
+@attrs.define
+class _Attempts:
+    """What the attempts to have a document signed leave behind.
+
+    Attributes:
+        distinction: What makes the reference of the next attempt unique.
+        failed: Whether an attempt failed that may have used its reference up.
+    """
+
+    distinction: str = attrs.field(factory=lambda: secrets.token_hex(6))
+    failed: bool = False
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Document:
     """A document to be signed. Make one with `pdf`, `xml` or `binary`.
@@ -35,7 +48,9 @@ class Document:
     where it stands.
 
     One `Document` object stands for one document to be signed once: its external reference stays the same however often
-    it is sent, so the service refuses a second signature (`DuplicateReferenceError`).
+    it is sent, so the service rejects a second signature (`DuplicateReferenceError`). Only after a response that says
+    that it was not signed (`DocumentNotSignedError`), the next attempt gets a new reference; one that the caller gave
+    stays.
 
     Attributes:
         name: File name.
@@ -49,7 +64,7 @@ class Document:
     signature: SignatureInfo
     external_reference: str | None
     _contents: Contents = attrs.field(alias="contents", repr=False)
-    _distinction: str = attrs.field(init=False, repr=False, factory=lambda: secrets.token_hex(6))
+    _attempts: _Attempts = attrs.field(init=False, repr=False, factory=lambda: _Attempts())
 
     @classmethod
     def pdf(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
@@ -138,7 +153,13 @@ class Document:
         """
         if self.external_reference is not None:
             return self.external_reference
-        return unique_reference(client_service, self.name.rpartition(".")[0] or self.name, self._distinction)
+        return unique_reference(client_service, self.name.rpartition(".")[0] or self.name, self._attempts.distinction)
+
+    def _note_failure(self, reference: str) -> None:
+        """Take note that the service did not sign it under a reference, which may be used up by that."""
+        self._attempts.failed = True
+        if reference.endswith(self._attempts.distinction):
+            self._attempts.distinction = secrets.token_hex(6)
 
     @property
     def in_memory(self) -> bool:

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ._content.arguments import require_flags, require_path
 from ._content.files import make_folder, require_replaceable
 from ._content.names import safe_names
-from ._signing.response import ResponseContext, parse_leniently, read_operation, read_signed_documents
+from ._signing.response import parse_leniently, read_operation, read_signed_documents
 from ._signing.saving import save_documents
 from ._signing.signer import operation_id_from
 from ._transport.endpoints import Call, detail, operation_id, resend_mails, status
@@ -62,7 +63,7 @@ class IntegrationQueries(ABC):
 
         Args:
             operation_id: ID of the operation.
-            include_content: Whether the documents have their signed contents, in base64.
+            include_content: Whether the documents carry their signed contents, in base64.
 
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
@@ -83,48 +84,26 @@ class IntegrationQueries(ABC):
 
         Args:
             operation_id: ID of the operation.
-            save_to: Folder for the documents. It is made if it does not exist.
+            save_to: Folder for the documents. It is created if it does not exist.
             overwrite: Whether existing files are replaced. If not, and one exists, none is written.
 
         Returns:
             The files. Each is named `<external reference>.<document name>`, with `_` for what cannot be in a name.
 
         Raises:
-            DocumentNotSavedError: If a file exists or cannot be written.
+            DocumentNotSavedError: If a file exists already or cannot be written.
             SignStashError: If the service was not reached, rejected the request, or did not send the documents.
         """
         require_flags(overwrite=overwrite)
         folder = require_path("save_to", save_to).absolute()
-        call = detail(operation_id, include_content=True, receive=partial(receive_operation, folder=folder))
         with _saving(folder):
             await asyncio.to_thread(make_folder, folder)
+        call = detail(operation_id, include_content=True, receive=partial(receive_operation, folder=folder))
         response = await self._ask(call)
         fields = await response.json()
         if not isinstance(fields, dict) or "id" not in fields:
             raise response.unreadable("is not an operation")
-
-        def save() -> list[Path]:
-            context = ResponseContext(
-                status_code=response.status_code,
-                client_service=response.context.client_service,
-                error_classes={},
-                contents=response.contents,
-            )
-            try:
-                documents = read_signed_documents(fields, context)
-            except ValueError as error:
-                raise response.unreadable(str(error)) from None
-            names = safe_names(f"{item.external_reference}.{item.name}" for item in documents)
-            targets = [folder / name for name in names]
-            with _saving(folder):
-                for target in targets:
-                    require_replaceable(target, overwrite=overwrite)
-            for result in save_documents(list(zip(documents, targets, strict=True)), overwrite=overwrite):
-                if isinstance(result, DocumentNotSavedError):
-                    raise result
-            return targets
-
-        return await asyncio.to_thread(save)
+        return await asyncio.to_thread(_save_documents, response, fields, folder, overwrite=overwrite)
 
     async def resend_mails(
         self, operation_id: int, recipients: Sequence[str], *, attach_documents: bool = False
@@ -146,6 +125,23 @@ class IntegrationQueries(ABC):
         response = await self._ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))
         if "html" in response.headers.get("content-type", ""):
             raise response.unreadable("is a web page")
+
+
+def _save_documents(
+    response: ServiceResponse, fields: Mapping[str, Any], folder: Path, *, overwrite: bool
+) -> list[Path]:
+    try:
+        documents = read_signed_documents(fields, response.contents)
+    except ValueError as error:
+        raise response.unreadable(str(error)) from None
+    targets = [folder / name for name in safe_names(f"{item.external_reference}.{item.name}" for item in documents)]
+    with _saving(folder):
+        for target in targets:
+            require_replaceable(target, overwrite=overwrite)
+    for result in save_documents(list(zip(documents, targets, strict=True)), overwrite=overwrite):
+        if isinstance(result, DocumentNotSavedError):
+            raise result
+    return targets
 
 
 @contextlib.contextmanager

@@ -1,11 +1,15 @@
-"""A durable record of a run: which document has which reference, and what became of it."""
+"""A durable record of runs: which document has which reference, and what became of it."""
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
+import hashlib
+import json
+import os
+import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
@@ -13,37 +17,25 @@ from typing import Any, Final, Literal, Self, get_args
 import attrs
 
 from ._content.arguments import require_path
+from ._content.files import sync_folder
+from ._content.lock import FileLock
 from .errors import ConfigurationError
 
-State = Literal["planned", "sent", "signed", "failed", "held", "requeued"]
-"""What is known of a document.
+State = Literal["planned", "sent", "received", "signed", "failed", "held", "requeued", "dropped"]
+"""What a journal knows of a document.
 
 - `planned`: it has a reference, and nothing was sent.
-- `sent`: a request with it went out, and no answer is recorded.
+- `sent`: a request with it went out, and no response is recorded.
+- `received`: it is signed, and its signed bytes are not where they belong yet; `kept_as` tells where they are.
 - `signed`: its signed bytes are saved.
-- `failed`: it was refused and not signed; the next run tries it again.
-- `held`: it is signed and its bytes are not saved, or whether it is signed is not known: a person decides.
-- `requeued`: a person decided that it is sent again.
+- `failed`: it is not signed; the next run tries it again.
+- `held`: whether it is signed is not known, or its signed bytes are lost: it needs a manual decision.
+- `requeued`: somebody decided that the next run sends it again.
+- `dropped`: somebody decided that it is forgotten: the next run takes it for a new document.
 """
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS documents (
-    reference TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    state TEXT NOT NULL,
-    saved_as TEXT,
-    operation_id INTEGER,
-    reason TEXT,
-    run INTEGER NOT NULL,
-    changed TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-);
-CREATE INDEX IF NOT EXISTS documents_by_contents ON documents (digest, name);
-CREATE INDEX IF NOT EXISTS documents_by_state ON documents (state);
-CREATE TABLE IF NOT EXISTS runs (run INTEGER PRIMARY KEY, began TEXT NOT NULL DEFAULT (datetime('now')));
-"""
-
-_VERSION: Final = 1
+_FORMAT: Final = "signstash-journal 1"
+"""What the first line of a journal begins with."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,7 +47,12 @@ class Entry:
         name: Its file name.
         digest: SHA-256 of its contents, in hexadecimal digits.
         state: What is known of it.
+        attempt: How many references it had so far, or 0 if the reference is the caller's own. After a failure that may
+            have used its reference up, it gets another one.
+        used_up: Whether a failed attempt may have used its reference up.
         saved_as: Where its signed bytes are, or are to be.
+        kept_as: Where its signed bytes are as long as they could not be saved there.
+        signed_digest: SHA-256 of its signed bytes, by which they are recognised.
         operation_id: Number of the operation that signed it, if it is known.
         reason: Why it is not signed, or None.
         run: Number of the last run that had to do with it.
@@ -65,69 +62,71 @@ class Entry:
     name: str
     digest: str
     state: State
+    attempt: int = 0
+    used_up: bool = False
     saved_as: str | None = None
+    kept_as: str | None = None
+    signed_digest: str | None = None
     operation_id: int | None = None
     reason: str | None = None
     run: int = 0
 
 
-_COLUMNS: Final = tuple(field.name for field in attrs.fields(Entry))
-_SELECT: Final = "SELECT reference, name, digest, state, saved_as, operation_id, reason, run FROM documents"
-_RECORD: Final = """
-INSERT INTO documents (reference, name, digest, state, saved_as, operation_id, reason, run)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (reference) DO UPDATE SET
-    name = excluded.name, digest = excluded.digest, state = excluded.state, saved_as = excluded.saved_as,
-    operation_id = excluded.operation_id, reason = excluded.reason, run = excluded.run,
-    changed = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
-WHERE documents.state != 'signed'
-"""
+_FIELDS: Final = {field.name: field.default for field in attrs.fields(Entry)}
 
 
 class Journal:
-    """A record of runs in one file (SQLite), with which a run that was killed goes on.
+    """A record of runs in one file, with which a run that was ended or killed goes on.
 
         with Journal("november.journal") as journal:
             async for outcome in client.sign_all(documents, journal=journal, save_to="signed"):
                 ...
 
-    What is written is on disk before the method returns, so not even a power failure loses it. One process at a time
-    may use it.
+    What is recorded is on disk before the method returns, so not even a power failure loses it. The file is complete
+    at every moment: it may be copied, moved and restored, also while it is used or after a crash. Each document gets
+    the same references from every copy of a journal, so the service rejects what an older copy does not know as signed.
+    Each line is JSON with a checksum, and is never changed. Beside the file, as long as it is open, is a lock
+    (`.lock`), and after a full disk a folder with signed documents that could not be saved (`.recovered`).
+
+    One process at a time may use it; a forked child may not use the journal of its parent.
 
     Args:
-        path: The file. It is made if it is not there; its folder must be.
+        path: The file. It is created if it does not exist; its folder must.
 
     Raises:
-        ConfigurationError: If the file cannot be used, is no journal, or another process uses it.
+        ConfigurationError: If the file cannot be used, is not a journal, is damaged, or is in use.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = require_path("path", path)
-        self._lock = threading.Lock()
+        if str(self._path) == ":memory:":
+            raise ConfigurationError("A journal cannot be in memory.", "Give the path of a file.")
+        self._mutex = threading.Lock()
         self._running = False
         self._closed = False
-        try:
-            self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=1)
-            try:
-                self._prepare()
-            except BaseException:
-                self._database.close()
-                raise
-        except (sqlite3.Error, ValueError) as error:
-            raise ConfigurationError(
-                f"The journal {self._path} cannot be used: {error}.",
-                "Check that it is a journal, that no other process uses it, and that its folder is there.",
-            ) from error
+        self._offsets: dict[bytes, int] = {}
+        self._own_references: dict[bytes, bytes] = {}
+        self._last_run = 0
+        self._id = ""
+        self._checksum = self._length = 0
+        real = Path(os.path.realpath(self._path))
+        with self._explained("Check the path, and that its folder exists."), contextlib.ExitStack() as opened:
+            self._lock = self._locked(real)
+            opened.callback(self._lock.release)
+            if not os.path.lexists(real):
+                _create(real)
+            self._file = opened.enter_context(real.open("r+b", buffering=0))
+            self._reader = opened.enter_context(real.open("rb"))
+            self._load()
+            self._opened = opened.pop_all()
 
-    def _prepare(self) -> None:
-        run = self._database.execute
-        run("PRAGMA locking_mode = EXCLUSIVE")
-        run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
-        (version,) = run("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError(f"it was written by another version ({version})")
-        self._database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+    def _locked(self, real: Path) -> FileLock:
+        try:
+            return FileLock(real.with_name(f"{real.name}.lock"))
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"The journal {self._path} is in use.", "Wait until the other process or run ends, or use another one."
+            ) from None
 
     def __enter__(self) -> Self:
         return self
@@ -139,23 +138,30 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
-        with self._lock:
+        with self._mutex:
             self._closed = True
-            self._database.close()
+            self._opened.close()
+
+    @property
+    def recovery_folder(self) -> Path:
+        """Folder beside the journal for signed documents that could not be saved where they belong."""
+        real = os.path.realpath(self._path)
+        return Path(f"{real}.recovered")
 
     def entries(self, state: State | None = None) -> list[Entry]:
         """What is recorded, in the order of first record.
 
         Args:
-            state: Only documents in this state.
+            state: Only documents in this state. By default all but those that are dropped.
 
         Raises:
             ConfigurationError: If there is no such state, or the file cannot be read.
         """
         if state is not None and state not in get_args(State):
             raise ConfigurationError(f"state is {state!r}.", f"Give one of {', '.join(get_args(State))}.")
-        where, values = ("", ()) if state is None else ("WHERE state = ?", (state,))
-        return self._select(f"{where} ORDER BY rowid", values)
+        with self._used():
+            entries = [self._entry_at(offset) for offset in self._offsets.values()]
+        return [entry for entry in entries if (entry.state == state if state else entry.state != "dropped")]
 
     @contextlib.contextmanager
     def run(self) -> Iterator[int]:
@@ -164,22 +170,23 @@ class Journal:
         Raises:
             ConfigurationError: If another one is under way, or the file cannot be written.
         """
-        with self._lock:
+        with self._used():
             if self._running:
                 raise ConfigurationError(
                     f"The journal {self._path} is used by another run.", "Wait for its end, or use another journal."
                 )
-            number = self._using(lambda: self._database.execute("INSERT INTO runs DEFAULT VALUES").lastrowid)
+            self._append([{"run": self._last_run + 1}])
+            self._last_run += 1
             self._running = True
         try:
-            yield int(number)
+            yield self._last_run
         finally:
             self._running = False
 
     def requeue(self, *references: str) -> None:
         """Let the next run take up documents that are held, under the same references.
 
-        It sends them again, and the service refuses what it has signed; with `unknown_outcomes="look_up"` it looks them
+        It sends them again, and the service rejects what it has signed; with `unknown_outcomes="look_up"` it looks them
         up before.
 
         Args:
@@ -188,10 +195,10 @@ class Journal:
         Raises:
             ConfigurationError: If one of them is not held.
         """
-        self._release(references, "UPDATE documents SET state = 'requeued', reason = NULL WHERE reference = ?")
+        self._decide(references, "requeued")
 
     def settle(self, *references: str) -> None:
-        """Take note that documents that are held are signed and in safe hands, fetched by a person.
+        """Record that documents that are held are signed, and that somebody has the signed documents.
 
         Args:
             *references: Their external references.
@@ -199,7 +206,7 @@ class Journal:
         Raises:
             ConfigurationError: If one of them is not held.
         """
-        self._release(references, "UPDATE documents SET state = 'signed', reason = NULL WHERE reference = ?")
+        self._decide(references, "signed", saved_as=None, kept_as=None)
 
     def drop(self, *references: str) -> None:
         """Forget documents that are held: the next run takes them for new ones.
@@ -212,54 +219,170 @@ class Journal:
         Raises:
             ConfigurationError: If one of them is not held.
         """
-        self._release(references, "DELETE FROM documents WHERE reference = ?")
+        self._decide(references, "dropped", used_up=True)
 
-    def _release(self, references: Sequence[str], statement: str) -> None:
-        known = {entry.reference for entry in self.entries("held")}
-        unknown = [reference for reference in references if reference not in known]
+    def _decide(self, references: Sequence[str], state: State, **changes: Any) -> None:
+        held = {entry.reference: entry for entry in self.entries("held")}
+        unknown = [reference for reference in references if reference not in held]
         if unknown:
             raise ConfigurationError(
                 f"{unknown[0]!r} is not held in the journal.", "Give references of `entries('held')`."
             )
-        self._write(statement, [(reference,) for reference in references])
+        self._record(
+            attrs.evolve(held[reference], state=state, reason=None, **changes)
+            for reference in dict.fromkeys(references)
+        )
 
-    def index_by_reference(self, reference: str) -> Entry | None:
-        """What is recorded under an external reference."""
-        return next(iter(self._select("WHERE reference = ?", (reference,))), None)
+    def _find(self, *, own_reference: str | None, digest: str, name: str) -> Entry | None:
+        """What is recorded of a document: by the caller's own reference, or by contents and name."""
+        contents = _key(digest, name)
+        key = contents if own_reference is None else _key(own_reference)
+        with self._used():
+            if own_reference is None and key not in self._offsets:
+                key = self._own_references.get(contents, key)
+            offset = self._offsets.get(key)
+            return None if offset is None else self._entry_at(offset)
 
-    def by_contents(self, digest: str, name: str) -> Entry | None:
-        """What is recorded of a document with these contents and this name."""
-        return next(iter(self._select("WHERE digest = ? AND name = ?", (digest, name))), None)
+    def _distinction(self, digest: str, name: str, attempt: int) -> str:
+        """What makes the reference of a document unique, and is the same in every copy of this journal."""
+        return _key(self._id, digest, name, str(attempt)).hex()[:12]
 
-    def record(self, entries: Iterable[Entry]) -> None:
-        """Write what is known of some documents now, all of it or nothing."""
-        self._write(_RECORD, [attrs.astuple(entry) for entry in entries])
+    def _record(self, entries: Iterable[Entry]) -> None:
+        """Write what is known of some documents now, so that it is on disk when this returns."""
+        entries = list(entries)
+        if not entries:
+            return
+        lines = [{k: v for k, v in attrs.asdict(entry).items() if v != _FIELDS[k]} for entry in entries]
+        with self._used():
+            for entry, offset in zip(entries, self._append(lines), strict=True):
+                self._index(entry, offset)
 
-    def _select(self, where: str, values: Sequence[Any]) -> list[Entry]:
-        with self._lock:
-            found = self._using(lambda: self._database.execute(f"{_SELECT} {where}", values).fetchall())
-        return [Entry(**dict(zip(_COLUMNS, row, strict=True))) for row in found]
+    def _index(self, entry: Entry, offset: int) -> None:
+        contents = _key(entry.digest, entry.name)
+        key = contents if entry.attempt else _key(entry.reference)
+        self._offsets[key] = offset
+        if not entry.attempt:
+            self._own_references[contents] = key
 
-    def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        def write() -> None:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                self._database.executemany(statement, rows)
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-
-        with self._lock:
-            self._using(write)
-
-    def _using(self, work: Callable[[], Any]) -> Any:
-        if self._closed:
-            raise ConfigurationError(f"The journal {self._path} was used after it was closed.", "Open it again.")
+    def _append(self, records: Sequence[dict[str, Any]]) -> list[int]:
+        """Write lines; if they cannot be written whole, none of them is."""
+        checksum, offset = self._checksum, self._length
+        lines: list[bytes] = []
+        offsets: list[int] = []
+        for record in records:
+            line, checksum = _line(record, checksum)
+            lines.append(line)
+            offsets.append(offset)
+            offset += len(line)
+        left = memoryview(b"".join(lines))
         try:
-            return work()
-        except sqlite3.Error as error:
-            raise ConfigurationError(
-                f"The journal {self._path} cannot be used: {error}.",
-                "Check disk space and permissions, then run again.",
-            ) from error
+            self._file.seek(self._length)
+            while left:
+                left = left[self._file.write(left) :]
+            _sync(self._file.fileno())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._length)
+            raise
+        self._checksum, self._length = checksum, offset
+        return offsets
+
+    def _entry_at(self, offset: int) -> Entry:
+        self._reader.seek(offset)
+        return Entry(**json.loads(self._reader.readline()[9:]))
+
+    def _load(self) -> None:
+        """Read the file, and check that it is whole.
+
+        What stands after the last end of a line was not recorded completely when the process or the system ended, so
+        nothing relies on it; it is removed.
+        """
+        self._reader.seek(0)
+        header = self._reader.readline()
+        self._id, self._checksum = self._parsed_header(header)
+        self._length = len(header)
+        for number, line in enumerate(self._reader, 2):
+            if not line.endswith(b"\n") and not _is_intact(line[:-1] + b"\n", self._checksum):
+                self._file.truncate(self._length)
+                break
+            if not _is_intact(line, self._checksum):
+                raise ConfigurationError(
+                    f"The journal {self._path} is damaged in line {number}.",
+                    "Restore a copy of it; an older copy is safe, as the service rejects the references of what it has "
+                    "signed since.",
+                )
+            self._checksum = int(line[:8], 16)
+            record = json.loads(line[9:])
+            if "reference" in record:
+                self._index(Entry(**record), self._length)
+            else:
+                self._last_run = record["run"]
+            self._length += len(line)
+
+    def _parsed_header(self, header: bytes) -> tuple[str, int]:
+        fields = header.decode("ascii", "replace").rstrip("\n").split(" ")
+        if " ".join(fields[:2]) == _FORMAT and len(fields) == 4 and header == _header(fields[2]):
+            return fields[2], zlib.crc32(header)
+        if not header:
+            problem = "is empty, which a journal never is"
+        elif header.startswith(b"signstash-journal"):
+            problem = "is damaged in line 1, or was written by another version"
+        else:
+            problem = "is not a journal"
+        raise ConfigurationError(f"The file {self._path} {problem}.", "Restore a copy of it, or give another path.")
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        with self._mutex, self._explained("Check disk space and permissions, then run again."):
+            if self._closed:
+                raise ConfigurationError(f"The journal {self._path} was used after it was closed.", "Open it again.")
+            if not self._lock.is_own:
+                raise ConfigurationError(
+                    f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
+                )
+            yield
+
+    @contextlib.contextmanager
+    def _explained(self, hint: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise ConfigurationError(f"The journal {self._path} cannot be used: {reason}.", hint) from error
+
+
+def _key(*parts: str) -> bytes:
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _header(identity: str) -> bytes:
+    text = f"{_FORMAT} {identity}"
+    return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
+
+
+def _line(record: dict[str, Any], before: int) -> tuple[bytes, int]:
+    """A line, and its checksum, which covers all lines before."""
+    text = json.dumps(record, separators=(",", ":")).encode()
+    checksum = zlib.crc32(text, before)
+    return b"%08x %b\n" % (checksum, text), checksum
+
+
+def _is_intact(line: bytes, before: int) -> bool:
+    return line[:9] == b"%08x " % zlib.crc32(line[9:-1], before) and line.endswith(b"}\n")
+
+
+def _create(path: Path) -> None:
+    """Create the file with its first line or not at all: an empty journal is a damaged one."""
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with partial.open("xb") as file:
+            file.write(_header(secrets.token_hex(8)))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+_sync: Final = getattr(os, "fdatasync", os.fsync)

@@ -144,10 +144,12 @@ class Outcome:
     Attributes:
         document: The document that the caller gave.
         result: The signed document, or the error that says why there is none.
+        signed_before: Whether an earlier run with the same journal had it signed, so that it was not sent in this one.
     """
 
     document: Document
     result: SignedDocument | SignStashError
+    signed_before: bool = False
 
     @property
     def ok(self) -> bool:
@@ -160,6 +162,11 @@ class Outcome:
         return None if isinstance(self.result, SignStashError) else self.result
 
     @property
+    def saved_as(self) -> Path | None:
+        """Where the signed bytes are saved, or None."""
+        return None if self.signed is None else self.signed.saved_as
+
+    @property
     def error(self) -> SignStashError | None:
         """Why it was not signed, or None."""
         return self.result if isinstance(self.result, SignStashError) else None
@@ -170,8 +177,9 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        signed: Documents that are signed.
-        failed: Documents that are not, each with its reason.
+        signed: Documents that this run had signed.
+        signed_before: Documents that an earlier run with the same journal had signed.
+        failed: Documents with an error.
         total: Documents that there are, or None if their source has no length.
         requests: Requests that were answered or failed.
         content_bytes: Bytes of the documents that are done.
@@ -180,6 +188,7 @@ class Progress:
     """
 
     signed: int = 0
+    signed_before: int = 0
     failed: int = 0
     total: int | None = None
     requests: int = 0

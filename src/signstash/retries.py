@@ -15,7 +15,7 @@ import attrs
 
 from .errors import ConfigurationError, RateLimitedError, SignStashError
 
-logger: Final = logging.getLogger("signstash")
+logger: Final = logging.getLogger("signstash.retries")
 
 Result = TypeVar("Result")
 
@@ -199,7 +199,8 @@ class Retries:
                 transient = error.retryable and not error.maybe_processed
                 if not transient or attempt >= self.policy.attempts or not in_time or self._left < 1:
                     raise
-                logger.info("attempt %d failed, repeating it in %.1f s: %s", attempt, pause, error)
+                fields = {"attempt": attempt, "pause": pause, "external_references": error.external_references}
+                logger.info("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error, extra=fields)
             finally:
                 current_attempt.reset(before)
             self._left -= 1

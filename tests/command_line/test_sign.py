@@ -281,7 +281,7 @@ class TestWhatIsTold:
     def test_a_journal_that_fails_is_no_wrong_usage(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        record = Journal.record
+        record = Journal._record
 
         def full(self: Journal, entries: Any) -> None:
             entries = list(entries)
@@ -289,7 +289,7 @@ class TestWhatIsTold:
                 raise ConfigurationError("The journal cannot be used: disk full.", "Make room.")
             record(self, entries)
 
-        monkeypatch.setattr(Journal, "record", full)
+        monkeypatch.setattr(Journal, "_record", full)
 
         ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
 
@@ -438,7 +438,7 @@ class TestJournal:
 
         assert (first.status, second.status) == (1, 1)
         assert "failed       invoices/2026/FT_1.pdf: " in second.out
-        assert "the journal knows another file of the same name and contents" in second.out
+        assert "is in this run twice" in second.out
         assert "\nsigned         0\nsigned before  2\nfailed         1\n" in second.out
 
     def test_one_that_is_in_doubt_says_nothing_of_another(self, folder: Path, run: Run, sandbox: Sandbox) -> None:

@@ -26,7 +26,7 @@ def hint_for(error: BaseException) -> str:
     if "CERTIFICATE_REQUIRED" in texts:
         return "The server asks for a client certificate: pass an http_client that has one."
     if isinstance(root, ssl.SSLCertVerificationError) or "CERTIFICATE" in texts:
-        return "Check the host's certificate; name your own CA with SSL_CERT_FILE or on an http_client."
+        return "Check the host's certificate; name a CA of your own with SSL_CERT_FILE or on an http_client."
     if isinstance(root, ssl.SSLError) or "SSL" in texts:
         return "Check that the port speaks TLS 1.2 or newer; if it speaks no TLS, the URL begins with http://."
     return "Check URL, network, DNS and outbound proxy."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
-from ..errors import ConnectionFailedError, OutcomeUnknownError, SignStashError
+from ..errors import ConnectionFailedError, DuplicateReferenceError, OutcomeUnknownError, SignStashError
 from .mapping import ErrorContext
 
 
@@ -95,6 +96,21 @@ def held_for_review(name: str, reference: str, cause: SignStashError) -> Outcome
     return error
 
 
+def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknownError:
+    """A journal holds the document for review since an earlier run.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        reason: Why it is held, as the journal records it.
+    """
+    return OutcomeUnknownError(
+        f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}",
+        "Decide with `signstash failed`, or with `requeue`, `settle` or `drop` of the journal.",
+        external_references=(reference,),
+    )
+
+
 def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
     """The response was lost, and sent again the document was rejected because its reference is used.
 
@@ -112,6 +128,24 @@ def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeU
     )
     error.__cause__ = cause
     return error
+
+
+def reference_used_by_failure(name: str, reference: str, error: DuplicateReferenceError) -> DuplicateReferenceError:
+    """The reference is the caller's own, and an earlier attempt under it failed.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        error: The rejection.
+    """
+    changed = copy.copy(error)
+    changed.problem = (
+        f"Document {name}: its external reference {reference!r} was used before, probably by the earlier attempt that "
+        "failed; nothing was signed."
+    )
+    changed.hint = "Give the document another external_reference, and sign it again."
+    changed.__cause__ = error
+    return changed
 
 
 _AFTER_SIGNING = (

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
-from .._content.snapshots import snapshot
+from .._content.contents import InPath
+from .._content.snapshots import digest_of, snapshot
+from .._errors.unknown import held_before
 from .._signing.saving import SignedFiles
-from ..documents import Document
+from ..documents import Document, unique_reference
 from ..errors import (
     DocumentNotSavedError,
+    DocumentNotSignedError,
     DuplicateReferenceError,
     InvalidDocumentError,
     SignStashError,
 )
 from ..journal import Entry, Journal, State
-from ..results import Outcome
+from ..models import DocumentResponse
+from ..results import Outcome, SignedDocument
 from .plan import PlannedDocument
 
 
@@ -38,7 +41,7 @@ class RunLedger:
     journal: Journal | None
     files: SignedFiles | None
     _run: int = attrs.field(init=False, default=0)
-    _unrecorded: set[str] = attrs.field(init=False, factory=set[str])
+    _seen: set[str] = attrs.field(init=False, factory=set[str])
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -51,80 +54,112 @@ class RunLedger:
         for document in documents:
             await document._load()
         if self.journal is None and self.files is None and all(document.in_memory for document in documents):
-            return self._plan(documents)
-        return await asyncio.to_thread(self._plan, documents)
+            return list(map(self._planned, documents))
+        return await asyncio.to_thread(lambda: list(map(self._planned, documents)))
 
-    def _plan(self, documents: Sequence[Document]) -> list[PlannedDocument | Outcome]:
-        planned = map(self._planned, documents)
-        return [item for item in planned if item is not None]
-
-    def _planned(self, document: Document) -> PlannedDocument | Outcome | None:
+    def _planned(self, document: Document) -> PlannedDocument | Outcome:
         try:
             if self.journal is not None:
                 return self._planned_by(self.journal, document)
-            return self._to_be_sent(document, document)
+            return self._to_be_sent(document, document, attempt=0)
         except (InvalidDocumentError, DocumentNotSavedError) as error:
             return Outcome(document, error)
 
     def _to_be_sent(
-        self, given: Document, document: Document, *, digest: str = "", state: State | None = None
+        self, given: Document, document: Document, *, attempt: int, digest: str = "", entry: Entry | None = None
     ) -> PlannedDocument:
         size = document._read_with(snapshot).size
-        target = None if self.files is None else self.files.claim(given)
-        reference = document.reference(self.client_service)
         return PlannedDocument(
             given,
             document,
-            reference,
+            document.reference(self.client_service),
             size,
-            target,
-            digest,
-            replaces=target is not None and os.path.lexists(target),
-            lost=state in ("sent", "requeued"),
-            requeued=state == "requeued",
+            attempt,
+            target=None if self.files is None else self.files.claim(given),
+            digest=digest,
+            failed_before=given._attempts.failed or (entry is not None and entry.used_up),
+            lost=entry is not None and entry.state in ("sent", "received", "requeued"),
+            requeued=entry is not None and entry.state == "requeued",
         )
 
-    def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | None:
+    def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
         document, fingerprint = given._fingerprinted()
         digest = fingerprint.digest
-        if document.external_reference is None:
-            identity = f"{digest} {document.name}"
-            entry = journal.by_contents(digest, document.name)
-        else:
-            identity = document.external_reference
-            entry = journal.index_by_reference(document.external_reference)
-        if identity in self._unrecorded or (entry is not None and entry.run == self._run):
+        entry = journal._find(own_reference=given.external_reference, digest=digest, name=given.name)
+        identity = given.external_reference or f"{digest} {given.name}"
+        is_known = entry is not None and entry.state not in ("planned", "failed", "dropped")
+        is_twin = entry is not None and entry.run == self._run and entry.state != "failed"
+        if identity in self._seen or is_twin:
             raise InvalidDocumentError(
-                f"Document {document.name} is in this run twice, by its contents or its external reference.",
+                f"Document {given.name} is in this run twice, by its contents or its external reference.",
                 "Give each document once, or tell two alike apart by references of your own.",
-                document=document.name,
+                document=given.name,
             )
-        reference = given.reference(self.client_service) if entry is None else entry.reference
+        if entry is not None and is_known:
+            if entry.digest != digest:
+                raise InvalidDocumentError(
+                    f"Document {given.name}: its external reference {entry.reference!r} was used for other contents.",
+                    "Give a document that changed a new reference.",
+                    document=given.name,
+                )
+            known = self._known(journal, given, entry)
+            if known is not None:
+                self._seen.add(identity)
+                return known
+        attempt, reference = self._attempt(journal, given, digest, entry)
         document = document._replaced(reference)
-        if entry is None or entry.state in ("planned", "failed"):
-            item = self._to_be_sent(given, document, digest=digest)
-        elif entry.digest != digest:
-            raise InvalidDocumentError(
-                f"Document {document.name}: its external reference {entry.reference!r} was used for other contents.",
-                "Give a document that changed a new reference.",
-                document=document.name,
-            )
-        elif entry.state in ("signed", "held"):
-            return None
-        # A signed file gets its name when it is complete, and only then the journal learns of it.
-        elif entry.state == "sent" and entry.saved_as is not None and _is_whole(Path(entry.saved_as)):
-            journal.record([attrs.evolve(entry, state="signed", run=self._run)])
-            return None
-        else:
-            item = self._to_be_sent(given, document, digest=digest, state=entry.state)
-        self._unrecorded.add(identity)
+        item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
+        self._seen.add(identity)
         return attrs.evolve(item, identity=identity)
+
+    def _attempt(self, journal: Journal, given: Document, digest: str, entry: Entry | None) -> tuple[int, str]:
+        """Number and reference of the next attempt; 0 and the caller's own reference if there is one."""
+        if given.external_reference is not None:
+            return 0, given.external_reference
+        if entry is not None and not (entry.attempt and entry.used_up):
+            return entry.attempt, entry.reference
+        attempt = 1 if entry is None else entry.attempt + 1
+        stem = given.name.rpartition(".")[0] or given.name
+        return attempt, unique_reference(self.client_service, stem, journal._distinction(digest, given.name, attempt))
+
+    def _known(self, journal: Journal, given: Document, entry: Entry) -> Outcome | None:
+        """The outcome of a document that the journal knows, or None if it is to be sent or looked up."""
+        if entry.state == "held":
+            return Outcome(given, held_before(given.name, entry.reference, entry.reason))
+        if entry.state == "signed":
+            return Outcome(given, _signed_before(given, entry), signed_before=True)
+        if entry.state != "received":
+            return None
+        for path in filter(None, (entry.saved_as, entry.kept_as)):
+            if _holds(Path(path), entry.signed_digest):
+                return self._taken_up(journal, given, entry, Path(path))
+        return None
+
+    def _taken_up(self, journal: Journal, given: Document, entry: Entry, path: Path) -> Outcome:
+        """Complete what an earlier run could not: the signed bytes are in a file, and get their place and record."""
+        signed = _signed_document(given, entry, path)
+        outcome = Outcome(given, signed, signed_before=True)
+        if self.files is not None and str(path) != entry.saved_as:
+            target = self.files.claim(given)
+            (saved,) = self.files.save([outcome], [target])
+            if saved.signed is None:
+                return saved
+            path.unlink(missing_ok=True)
+            outcome = Outcome(given, saved.result, signed_before=True)
+            entry = attrs.evolve(entry, saved_as=str(target))
+        journal._record([attrs.evolve(entry, state="signed", kept_as=None, reason=None)])
+        return outcome
 
     async def sending(self, batch: Sequence[PlannedDocument]) -> None:
         """Record that a request goes out."""
         if self.journal is not None:
             await asyncio.to_thread(self._record, [self._entry(item, "sent") for item in batch])
-            self._unrecorded.difference_update(item.identity for item in batch)
+            self._seen.difference_update(item.identity for item in batch)
+
+    async def not_sent(self, batch: Sequence[PlannedDocument]) -> None:
+        """Record that a request surely was not processed."""
+        if self.journal is not None:
+            await asyncio.to_thread(self._record, [self._entry(item, "planned") for item in batch])
 
     async def done(
         self,
@@ -153,46 +188,99 @@ class RunLedger:
         unresolved: Collection[PlannedDocument],
         unsent: Sequence[PlannedDocument],
     ) -> tuple[list[Outcome], SignStashError | None]:
-        outcomes, fault = list(results.values()), None
+        outcomes, faults = list(results.values()), list[SignStashError]()
+        digests: Sequence[str | None] = [None] * len(outcomes)
+
+        def record_received(found: Sequence[str | None]) -> None:
+            """Record by what signed files are recognised, before they get their names."""
+            nonlocal digests
+            digests = found
+            received = [
+                self._entry(item, "received", outcome, digest)
+                for (item, outcome), digest in zip(results.items(), digests, strict=True)
+                if digest is not None
+            ]
+            try:
+                self._record(received)
+            except SignStashError as error:  # signed documents are saved all the same
+                faults.append(error)
+
+        if self.files is not None:
+            targets = [item.target or self.files.target(item.given) for item in results]
+            outcomes = self.files.save(outcomes, targets, None if self.journal is None else record_received)
+            faults += [item.error for item in outcomes if isinstance(item.error, DocumentNotSavedError)]
+        entries = [
+            self._entry(item, self._state(item, outcome), outcome, digest)
+            for item, outcome, digest in zip(results, outcomes, digests, strict=True)
+            if item not in unresolved
+        ]
         try:
-            if self.files is not None:
-                targets = [item.target or self.files.target(item.given) for item in results]
-                outcomes = self.files.save(outcomes, targets)
-                fault = next((item.error for item in outcomes if isinstance(item.error, DocumentNotSavedError)), None)
-            settled = [(i, o) for i, o in zip(results, outcomes, strict=True) if i not in unresolved]
-            entries = [self._entry(item, _state(outcome), outcome) for item, outcome in settled]
             self._record([*entries, *(self._entry(item, "planned") for item in unsent)])
-        except SignStashError as error:
-            return outcomes, error  # what is signed is told all the same
-        return outcomes, fault
+        except SignStashError as error:  # what is signed is reported all the same
+            faults.append(error)
+        return outcomes, faults[0] if faults else None
 
     def _record(self, entries: Sequence[Entry]) -> None:
         if self.journal is not None:
-            self.journal.record(entries)
+            self.journal._record(entries)
 
-    def _entry(self, item: PlannedDocument, state: State, outcome: Outcome | None = None) -> Entry:
-        signed, error = (None, None) if outcome is None else (outcome.signed, outcome.error)
-        # A file that was there before proves nothing as long as no answer is recorded.
-        saved_as = None if item.target is None or (state == "sent" and item.replaces) else str(item.target)
+    def _state(self, item: PlannedDocument, outcome: Outcome) -> State:
+        error = outcome.error
+        if error is None:
+            return "signed"
+        if isinstance(error, DocumentNotSavedError):
+            return "held" if error.signed is None or error.signed.saved_as is None else "received"
+        used = isinstance(error, DuplicateReferenceError) and not item.failed_before
+        return "held" if used or error.maybe_processed else "failed"
+
+    def _entry(
+        self, item: PlannedDocument, state: State, outcome: Outcome | None = None, signed_digest: str | None = None
+    ) -> Entry:
+        error = None if outcome is None else outcome.error
+        signed = None if outcome is None else outcome.signed
+        kept = error.signed if isinstance(error, DocumentNotSavedError) else None
         return Entry(
             reference=item.reference,
             name=item.given.name,
             digest=item.digest,
             state=state,
-            saved_as=saved_as,
-            operation_id=None if signed is None else signed.operation_id,
+            attempt=item.attempt,
+            used_up=item.failed_before or isinstance(error, DocumentNotSignedError),
+            saved_as=None if item.target is None else str(item.target),
+            kept_as=None if kept is None or kept.saved_as is None else str(kept.saved_as),
+            signed_digest=signed_digest,
+            operation_id=getattr(signed or kept or error, "operation_id", None),
             reason=None if error is None else str(error),
             run=self._run,
         )
 
 
-def _state(outcome: Outcome) -> State:
-    if outcome.error is None:
-        return "signed"
-    used = isinstance(outcome.error, DuplicateReferenceError | DocumentNotSavedError)
-    return "held" if used or outcome.error.maybe_processed else "failed"
+def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNotSavedError:
+    """A document that an earlier run had signed, or the error that its file is not there any more."""
+    path = None if entry.saved_as is None else Path(entry.saved_as)
+    if path is None or path.is_file():
+        return _signed_document(given, entry, path)
+    return DocumentNotSavedError(
+        f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} is missing.",
+        "Restore the file, or fetch the document from the Integration Service; the journal does not have it signed "
+        "again.",
+    )
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a file is there; where there are no hard links, an empty one holds its name for a moment."""
-    return path.exists() and path.stat().st_size > 0
+def _signed_document(given: Document, entry: Entry, path: Path | None) -> SignedDocument:
+    return SignedDocument(
+        content=InPath(Path(given.name) if path is None else path),
+        name=given.name,
+        external_reference=entry.reference,
+        operation_id=entry.operation_id,
+        details=DocumentResponse(external_reference=entry.reference, name=given.name),
+        saved_as=path,
+    )
+
+
+def _holds(path: Path, digest: str | None) -> bool:
+    """Whether a file has these contents."""
+    try:
+        return path.is_file() and digest_of(InPath(path)) == digest
+    except (InvalidDocumentError, OSError):
+        return False

@@ -21,9 +21,10 @@ class PlannedDocument:
         document: The same, with the reference under which it is sent.
         reference: That reference.
         size: Length of its contents in bytes.
+        attempt: Number of the reference that the SDK made for it, from 1, or 0 if the reference is the caller's own.
         target: Where its signed bytes are to be saved, or None.
         digest: SHA-256 of its contents, or an empty text if there is no journal.
-        replaces: Whether a file is there already at its target.
+        failed_before: Whether an earlier attempt failed that may have used its reference up.
         lost: Whether an earlier run sent it and recorded no response.
         requeued: Whether somebody decided that it is sent again.
         identity: What it is recognised by in the same run.
@@ -33,9 +34,10 @@ class PlannedDocument:
     document: Document
     reference: str
     size: int
+    attempt: int = 0
     target: Path | None = None
     digest: str = ""
-    replaces: bool = False
+    failed_before: bool = False
     lost: bool = False
     requeued: bool = False
     identity: str = ""

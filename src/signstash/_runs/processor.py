@@ -11,17 +11,18 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from .._errors.unknown import held_for_review, reference_used
+from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure
 from .._signing.request import index_by_reference
 from .._signing.signer import RequestOptions, Signer
 from .._transport.endpoints import Call
-from .._transport.exchange import ServiceResponse
+from .._transport.exchange import Delivery, ServiceResponse
 from .._transport.tracing import call_span
 from ..errors import (
     AuthenticationError,
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
     ConfigurationError,
+    DocumentNotSignedError,
     DuplicateReferenceError,
     RateLimitedError,
     SignStashError,
@@ -140,7 +141,7 @@ class BatchProcessor:
 
     async def _sent(self, batch: Batch) -> BatchResult:
         try:
-            outcomes = await self._outcomes(batch.items)
+            outcomes = await self._outcomes(batch)
         except _NotSentError:
             return self.unresolved(batch)
         except FAULTS_OF_ALL as error:
@@ -154,29 +155,44 @@ class BatchProcessor:
             self.end(certificate_faults[0])
         return BatchResult(dict(zip(batch.items, outcomes, strict=True)))
 
-    async def _outcomes(self, items: Sequence[PlannedDocument]) -> Sequence[Outcome]:
+    async def _outcomes(self, batch: Batch) -> Sequence[Outcome]:
+        items = batch.items
         documents = index_by_reference([item.document for item in items], self.signer.client_service)
         with call_span("sign", documents):
             call = await self.signer.prepare(documents, self.options, items[0].folder)
-            answer = await self._retries.run(lambda: self._transmit(items, call))
-            batch = await self.signer.read(answer, documents)
-        return [Outcome(item.given, outcome.result) for item, outcome in zip(items, batch.outcomes, strict=True)]
+            response = await self._retries.run(lambda: self._transmit(batch, call))
+            signed = await self.signer.read(response, documents)
+        for item, outcome in zip(items, signed.outcomes, strict=True):
+            if isinstance(outcome.error, DocumentNotSignedError):
+                item.given._note_failure(item.reference)
+        return [Outcome(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
-    async def _transmit(self, items: Sequence[PlannedDocument], call: Call) -> ServiceResponse:
+    async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:
         async with self.limiter.slot():
             if self.has_ended:
                 raise _NotSentError
-            await self.ledger.sending(items)
+            delivery = Delivery()
             began = self.clock()
             try:
-                answer = await self.signer.send(call)
-            except RateLimitedError:
-                self.limiter.overloaded()
+                await _completed(self.ledger.sending(batch.items))
+                began = self.clock()
+                response = await self.signer.send(call, delivery)
+            except (SignStashError, asyncio.CancelledError) as error:
+                if isinstance(error, RateLimitedError):
+                    self.limiter.overloaded()
+                if isinstance(error, SignStashError):
+                    unsent = error.retryable and not error.maybe_processed
+                else:
+                    unsent = not delivery.handed_over
+                if unsent and batch.lost is None:
+                    await _completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
                 raise
             finally:
                 self.requests += 1
-            self.limiter.record_latency((self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in items))
-            return answer
+            self.limiter.record_latency(
+                (self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in batch.items)
+            )
+            return response
 
     def _failed(self, batch: Batch, error: SignStashError) -> BatchResult:
         """What becomes of the documents of a request that failed as a whole."""
@@ -200,6 +216,8 @@ class BatchProcessor:
             return BatchResult(next=[Batch(half, batch.lost) for half in halves])
         (item,) = batch.items
         if batch.lost is None:
+            if isinstance(error, DuplicateReferenceError) and item.failed_before:
+                error = reference_used_by_failure(item.given.name, item.reference, error)
             return BatchResult({item: Outcome(item.given, error)})
         if isinstance(error, DuplicateReferenceError):
             return BatchResult({item: Outcome(item.given, reference_used(item.given.name, item.reference, error))})

@@ -169,7 +169,8 @@ class Run:
         before = self._progress
         self._progress = attrs.evolve(
             before,
-            signed=before.signed + outcome.ok,
+            signed=before.signed + (outcome.ok and not outcome.signed_before),
+            signed_before=before.signed_before + (outcome.ok and outcome.signed_before),
             failed=before.failed + (not outcome.ok),
             requests=self.processor.requests,
             content_bytes=self.processor.content_bytes,

@@ -91,15 +91,17 @@ class ResponseContext:
         """Operation and client service, for a message."""
         return ErrorContext(client_service=self.client_service, operation_id=self.operation_id).origin
 
-    def taken(self, signed_content: object) -> Contents | None:
-        """The contents of a document, or None if there are none or they are not base64.
 
-        Args:
-            signed_content: What stands in the document.
-        """
-        text = signed_content if isinstance(signed_content, str) else ""
-        contents = self.contents[text] if text in self.contents else InMemory(_decoded(text))
-        return None if contents == InMemory(b"") else contents
+def _signed_contents(signed_content: object, contents: Mapping[str, Contents]) -> Contents | None:
+    """The contents of a document, or None if there are none or they are not base64.
+
+    Args:
+        signed_content: The field of the response: base64, or the mark of contents that were decoded already.
+        contents: Decoded contents by their marks.
+    """
+    text = signed_content if isinstance(signed_content, str) else ""
+    found = contents[text] if text in contents else InMemory(_decoded(text))
+    return None if found == InMemory(b"") else found
 
 
 def read_operation(fields: Mapping[str, Any]) -> SignOperation:
@@ -167,12 +169,12 @@ def verified(outcome: Outcome) -> Outcome:
     )
 
 
-def read_signed_documents(fields: Mapping[str, Any], context: ResponseContext) -> list[SignedDocument]:
+def read_signed_documents(fields: Mapping[str, Any], contents: Mapping[str, Contents]) -> list[SignedDocument]:
     """The signed documents of an operation with contents.
 
     Args:
         fields: The response, a SignOperation.
-        context: What is known of the response.
+        contents: Decoded contents by their marks.
 
     Raises:
         ValueError: If a document is signed, but has no usable contents. The message says which.
@@ -183,13 +185,11 @@ def read_signed_documents(fields: Mapping[str, Any], context: ResponseContext) -
             continue
         details = parse_leniently(DocumentResponse, _without_content(item))
         name, reference = str(item.get("name") or ""), str(item.get("externalReference") or "")
-        contents = context.taken(item.get("signedContent"))
-        if contents is None:
+        content = _signed_contents(item.get("signedContent"), contents)
+        if content is None:
             raise ValueError(f"has no usable contents of document {name} ({reference})")
         found.append(
-            SignedDocument(
-                content=contents, name=name, external_reference=reference, operation_id=None, details=details
-            )
+            SignedDocument(content=content, name=name, external_reference=reference, operation_id=None, details=details)
         )
     return found
 
@@ -227,7 +227,7 @@ def _result(
                 error_classes=answered.error_classes,
             ),
         )
-    contents = answered.taken(fields.get("signedContent"))
+    contents = _signed_contents(fields.get("signedContent"), answered.contents)
     if contents is None:
         return _unusable(f"{which} is signed, but its contents are missing or not base64", reference, answered)
     return SignedDocument(

@@ -104,7 +104,7 @@ class SignedFiles:
         elif not self.overwrite:
             problem, hint = f"{target} exists already", "Choose another folder, or replace files with overwrite=True."
         elif not stat.S_ISREG(mode):
-            problem, hint = f"{target} is not a regular file, so it is not replaced", "Give it another name."
+            problem, hint = f"{target} is not a regular file", "Give it another name: only regular files are replaced."
         else:
             return
         raise DocumentNotSavedError(f"{problem}, so {document.name} was not sent.", hint)

@@ -8,23 +8,27 @@ from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from .._errors.parsing import operation_id_in
-from .._errors.unknown import reading_took_too_long
+from .._errors.unknown import reading_took_too_long, reference_used_by_failure
 from .._transport.endpoints import Call, detail, operation_id
-from .._transport.exchange import SMALL_BODY, Exchange, ServiceResponse
+from .._transport.exchange import SMALL_BODY, Delivery, Exchange, ServiceResponse
 from .._transport.signed_content import receive_operation
 from .._transport.tracing import note_documents
 from ..documents import Document, unique_reference
-from ..errors import ApiError
+from ..errors import ApiError, DocumentNotSignedError, DuplicateReferenceError
 from ..models import PreservationInfo
 from ..results import Outcome, SignedBatch
 from ..retries import Deadline
 from ..settings import MultipartFileNames, Upload
 from .request import SigningRequest, described, signing_call
 from .response import ResponseContext, read_batch, verified
+
+FEW_OBJECTS: Final = 200
+"""Objects of a response that are read in the event loop; more are read in a thread."""
 
 
 @attrs.frozen(kw_only=True)
@@ -99,13 +103,17 @@ class Signer:
         except TimeoutError as error:
             raise reading_took_too_long(self.exchange.deadline, tuple(documents)) from error
 
-    async def send(self, call: Call) -> ServiceResponse:
+    async def send(self, call: Call, delivery: Delivery | None = None) -> ServiceResponse:
         """Send a request once, and return the response.
+
+        Args:
+            call: The request.
+            delivery: Is told whether the service may have the request, also if this is cancelled.
 
         Raises:
             SignStashError: If the service refuses it or cannot be reached, or the response is lost.
         """
-        return await self.exchange.send(call)
+        return await self.exchange.send(call, delivery=delivery)
 
     async def read(self, response: ServiceResponse, documents: Mapping[str, Document]) -> SignedBatch:
         """Read the response to a request.
@@ -120,8 +128,21 @@ class Signer:
         batch = await self._batch(response, documents)
         if batch is None:
             raise response.unreadable("is not an operation")
+        for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
+            if isinstance(outcome.error, DocumentNotSignedError):
+                document._note_failure(reference)
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         return batch
+
+    def explained(self, error: DuplicateReferenceError, documents: Mapping[str, Document]) -> DuplicateReferenceError:
+        """The same error, or a better one if an attempt under the caller's own reference failed before.
+
+        Args:
+            error: What was raised for a request.
+            documents: The documents of the request by their external references.
+        """
+        failed = [(document, reference) for reference, document in documents.items() if document._attempts.failed]
+        return reference_used_by_failure(failed[0][0].name, failed[0][1], error) if failed else error
 
     async def look_up(self, reference: str, document: Document, folder: Path | None) -> Outcome | None:
         """Ask the Integration Service for a document whose response was lost.
@@ -162,7 +183,8 @@ class Signer:
             contents=response.contents,
         )
         read = partial(read_batch, fields, documents, context)
-        batch = read() if len(response.body) < SMALL_BODY else await asyncio.to_thread(read)
+        is_small = len(response.body) < SMALL_BODY and response.body.count(b"{") < FEW_OBJECTS
+        batch = read() if is_small else await asyncio.to_thread(read)
         if not self.verify_signatures:
             return batch
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(lambda: tuple(map(verified, batch.outcomes))))

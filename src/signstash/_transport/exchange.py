@@ -79,6 +79,17 @@ class ServiceResponse:
 
 
 @attrs.define(eq=False)
+class Delivery:
+    """How far a request came.
+
+    Attributes:
+        handed_over: Whether the service may have the whole request, so that it may have processed it.
+    """
+
+    handed_over: bool = False
+
+
+@attrs.define(eq=False)
 class InFlightCall:
     """A call that is being sent.
 
@@ -135,12 +146,15 @@ class Exchange:
             await asyncio.wait([call.left for call in here])
         await self.clients.aclose()
 
-    async def send(self, call: Call, deadline: Deadline | None = None) -> ServiceResponse:
+    async def send(
+        self, call: Call, deadline: Deadline | None = None, *, delivery: Delivery | None = None
+    ) -> ServiceResponse:
         """Send a call, and return the response if it is a success.
 
         Args:
             call: What to send.
             deadline: When the call ends. By default it begins now.
+            delivery: Is told how far the request came if this fails or is cancelled.
 
         Raises:
             SignStashError: If it failed; see `signstash.errors`.
@@ -160,6 +174,8 @@ class Exchange:
         try:
             response = await self._response(client, request, body, call, deadline, context)
         except BaseException as error:
+            if delivery is not None:
+                delivery.handed_over = body.handed_over
             log(type(error).__name__, call.operation_id)
             if isinstance(error, asyncio.CancelledError):
                 error.add_note(cancelled(context, maybe_processed=body.handed_over and call.changes_state))

@@ -101,4 +101,4 @@ class _Response(httpx.Response):
             return failure
         if isinstance(failure, UnexpectedStatus):
             return self._error("has a status that the definition does not name")
-        return self._error(f"does not match the definition ({type(failure).__name__})")
+        return self._error(f"does not fit the definition ({type(failure).__name__})")

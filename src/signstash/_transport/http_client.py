@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx
 
-from .._version import __version__
+from .. import __version__
 from ..errors import ConfigurationError
 from ..retries import running_loop
 

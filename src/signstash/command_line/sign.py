@@ -315,7 +315,12 @@ class _Signing:
                 result = outcome.result
                 if isinstance(result, DocumentNotSavedError) and result.signed is not None:
                     result = await _saved_elsewhere(result, result.signed)
-                self._tell(display, self._sent.pop(outcome.document), result)
+                file = self._sent.pop(outcome.document)
+                if outcome.ok and outcome.signed_before:
+                    self._told.add(file)
+                    self._counts["signed_before"] += 1
+                else:
+                    self._tell(display, file, result)
 
     def _documents(self, display: Display, interruption: _Interruption) -> Iterator[Document]:
         for file in self.files:
