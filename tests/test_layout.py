@@ -19,7 +19,7 @@ FLOORS = """
     options _content
     _errors retries
     errors models
-    _generated _version
+    _generated
 """
 """From the top. A room is a module or a package of `signstash`."""
 SANDBOX_SEES = {"models", "settings"}
