@@ -68,7 +68,6 @@ LEFT = {
     "command_line.check imports _generated",
     "testing.answers imports _generated",
     "testing.requests imports _generated",
-    "_runs.run is too long",
     "the thin layer is too long",
     "client is too long",
     "command_line.bar imports command_line.display",
