@@ -19,7 +19,7 @@ import pytest
 import respx
 import trustme
 
-from signstash import SignStash
+from signstash import Document, SignStash, SignStashError
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 
@@ -113,6 +113,20 @@ def signed_answer(request: httpx.Request, change: ChangeDocument = lambda docume
     return httpx.Response(200, json={"id": 4711, "type": "SIGN", "status": "EXECUTED", "documentList": documents})
 
 
+def pdf(
+    external_reference: str | None = None, *, name: str = "invoice.pdf", content: bytes = PDF, **options: Any
+) -> Document:
+    """A PDF that can be signed."""
+    return Document.pdf(content, name=name, external_reference=external_reference, **options)
+
+
+async def failure_of(client: SignStash, document: Document | None = None) -> Any:
+    """The error that signing a document raises."""
+    with pytest.raises(SignStashError) as failed:
+        await client.sign(document or pdf("FT_31"))
+    return failed.value
+
+
 def zipped(files: Mapping[str, bytes]) -> bytes:
     """A ZIP file."""
     archive = io.BytesIO()
@@ -186,8 +200,15 @@ def service() -> Iterator[MockedService]:
 
 
 @pytest.fixture
-async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+def client_options() -> dict[str, Any]:
+    """The options of `client`; a module with other ones overrides this fixture."""
+    return {}
+
+
+@pytest.fixture
+async def client(service: MockedService, client_options: dict[str, Any]) -> AsyncIterator[SignStash]:
+    """A client of the mocked service."""
+    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, **client_options) as client:
         yield client
 
 

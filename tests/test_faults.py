@@ -26,14 +26,14 @@ from signstash import (
     ServiceError,
     UnexpectedAnswerError,
 )
-from tests.conftest import PDF, http_library, signed_answer
-from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, failure_of, little_memory
+from tests.conftest import PDF, failure_of, http_library, pdf, signed_answer
+from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, little_memory
 
 
 async def failure_at(script: Script, content: bytes = PDF, **options: Any) -> Any:
     """What becomes of a request to a server that follows the script."""
     async with FaultServer(script) as server, client_of(server.url, **options) as client:
-        error = await failure_of(client, content)
+        error = await failure_of(client, pdf("FT_31", content=content))
         assert server.connections <= 2
     return error
 
@@ -120,7 +120,7 @@ async def test_a_last_piece_on_its_way_may_have_arrived(lost: Exception, upload:
     async with client_of(
         "http://proxy.test", http_client=http_library.AsyncClient(transport=Transport()), upload=upload
     ) as client:
-        error = await failure_of(client, LARGE)
+        error = await failure_of(client, pdf("FT_31", content=LARGE))
 
     assert type(error) is OutcomeUnknownError
     assert error.maybe_processed is True
@@ -154,7 +154,7 @@ async def test_what_the_server_got_whole_may_be_processed_however_late_the_event
     server.start()
     async with client_of(f"http://127.0.0.1:{listener.getsockname()[1]}", deadline=0.1) as client:
         holding = asyncio.create_task(hold_the_loop_up())
-        error = await failure_of(client, LARGE[: 3 * 1024 * 1024])
+        error = await failure_of(client, pdf("FT_31", content=LARGE[: 3 * 1024 * 1024]))
         await holding
     server.join()
     listener.close()
