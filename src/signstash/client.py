@@ -9,17 +9,15 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack, get_args
+from typing import Any, Literal, Self, Unpack
 
 import attrs
 import httpx
 
-from ._content.arguments import require_text
 from ._errors.redaction import Secret
+from ._runs.batching import Batching
 from ._runs.concurrency import ConcurrencyLimiter
-from ._runs.ledger import RunLedger
-from ._runs.processor import BatchProcessor
-from ._runs.run import Run
+from ._runs.settings import RunSettings
 from ._signing.request import index_by_reference
 from ._signing.saving import SaveTo, SignedFiles
 from ._signing.signer import RequestOptions, Signer
@@ -30,12 +28,12 @@ from ._transport.http_client import HttpClients
 from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
 from .auth import TokenAuth
-from .documents import Document, require_iterable, require_reference
+from .documents import Document, require_iterable
 from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses, SignStashError
 from .integration import IntegrationQueries
 from .journal import Journal
 from .models import PreservationInfo
-from .options import Preservation, UnknownOutcomes, preservation_from
+from .options import Preservation, UnknownOutcomes
 from .results import Outcome, Progress, SignedBatch, SignedDocument
 from .retries import Deadline, Retries, RetryPolicy, running_loop
 from .settings import (
@@ -324,7 +322,7 @@ class SignStash(IntegrationQueries):
         Raises:
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
-        options = _request_options(description, preservation, external_reference)
+        options = RequestOptions.of(description, preservation, external_reference)
         sent = index_by_reference(list(require_iterable(documents)), self._client_service)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
         targets: list[Path] = []
@@ -393,42 +391,73 @@ class SignStash(IntegrationQueries):
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
         """
-        _refuse_numbers(batch_documents=batch_documents, batch_bytes=batch_bytes, in_flight=in_flight)
-        if isinstance(linger, bool) or not isinstance(linger, int | float) or not 0 <= linger < float("inf"):
-            raise ConfigurationError(f"linger is {linger!r}.", "Give seconds, 0 or more.")
-        if unknown_outcomes not in get_args(UnknownOutcomes):
-            choices = ", ".join(get_args(UnknownOutcomes))
-            raise ConfigurationError(f"unknown_outcomes is {unknown_outcomes!r}.", f"Give one of {choices}.")
-        if progress is not None and not callable(progress):
-            raise ConfigurationError(f"progress is {progress!r}.", "Give a function that takes a Progress.")
-        options = _request_options(description, preservation)
-        if journal is not None and not isinstance(journal, Journal):
-            raise ConfigurationError(f"journal is {journal!r}.", "Give a Journal, such as Journal('november.journal').")
-        if journal is not None and save_to is None:
-            raise ConfigurationError(
-                "A journal was given without save_to.", "Give both: what it calls signed must be saved."
-            )
-        recovery = None if journal is None else journal.recovery_folder
-        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite, recovery=recovery)
-        ledger = RunLedger(client_service=self._client_service, journal=journal, files=files)
-        processor = BatchProcessor(
+        options = RequestOptions.of(description, preservation)
+        settings = RunSettings(
             signer=self._signer,
-            options=options,
-            ledger=ledger,
             retry_policy=self._retries or RetryPolicy.batch(),
-            unknown_outcomes=unknown_outcomes,
-            limiter=ConcurrencyLimiter(in_flight),
-        )
-        run = Run(
-            processor=processor,
-            ledger=ledger,
+            save_to=save_to,
+            overwrite=overwrite,
+            journal=journal,
             unknown_outcomes=unknown_outcomes,
             batch_documents=batch_documents,
             batch_bytes=batch_bytes,
             linger=linger,
+            in_flight=in_flight,
             progress=progress,
         )
+        run = settings.new_run(lambda _: options, ConcurrencyLimiter(in_flight))
         return run.outcomes(require_iterable(documents))
+
+    def batching(
+        self,
+        *,
+        save_to: SaveTo | None = None,
+        overwrite: bool = False,
+        journal: Journal | None = None,
+        unknown_outcomes: UnknownOutcomes = "hold",
+        batch_documents: int = 50,
+        batch_bytes: int = 10_000_000,
+        linger: float = 0.0,
+        in_flight: int = 2,
+        max_waiting: int = 1000,
+        when_full: Literal["wait", "raise"] = "wait",
+    ) -> Batching:
+        """Sign documents that arrive one by one, from any number of tasks, several in one request.
+
+            async with client.batching() as batching:  # once, in the application's lifespan
+                signed = await batching.sign(document)  # in each request
+
+        Args:
+            save_to: As for `sign_all`.
+            overwrite: As for `sign_all`.
+            journal: As for `sign_all`.
+            unknown_outcomes: As for `sign_all`.
+            batch_documents: As for `sign_all`.
+            batch_bytes: As for `sign_all`.
+            linger: As for `sign_all`; by default a document is sent at once while a request could be sent.
+            in_flight: As for `sign_all`.
+            max_waiting: Documents that may wait or be in flight.
+            when_full: Whether a call waits while there are so many, or raises `RateLimitedError`.
+
+        Returns:
+            What signs the documents; leave its `async with` block to wait for those that are under way.
+
+        Raises:
+            ConfigurationError: If an argument cannot be used.
+        """
+        settings = RunSettings(
+            signer=self._signer,
+            retry_policy=self._retries or RetryPolicy.none(),
+            save_to=save_to,
+            overwrite=overwrite,
+            journal=journal,
+            unknown_outcomes=unknown_outcomes,
+            batch_documents=batch_documents,
+            batch_bytes=batch_bytes,
+            linger=linger,
+            in_flight=in_flight,
+        )
+        return Batching(settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)
 
     async def _ask(self, call: Call) -> ServiceResponse:
         with call_span(call.operation, call.external_references, call.operation_id):
@@ -478,28 +507,3 @@ class SignStash(IntegrationQueries):
         Their requests get the token, deadline, retries and errors of this client.
         """
         return GeneratedClient(self._exchange, self._retries_of_calls)
-
-
-def _request_options(
-    description: str | None,
-    preservation: Preservation | PreservationInfo | None,
-    external_reference: str | None = None,
-) -> RequestOptions:
-    """Validate what is asked for all documents of a request.
-
-    Raises:
-        InvalidDocumentError: If one of the arguments cannot be used.
-    """
-    if description is not None:
-        require_text("description", description)
-    if external_reference is not None:
-        require_reference("external_reference", external_reference)
-    return RequestOptions(
-        external_reference=external_reference, description=description, preservation=preservation_from(preservation)
-    )
-
-
-def _refuse_numbers(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"{name} is {value!r}.", "Give a whole number above 0.")

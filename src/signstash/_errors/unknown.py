@@ -35,6 +35,24 @@ def reading_took_too_long(deadline: float, references: Sequence[str]) -> Connect
     )
 
 
+def not_sent_in_time(name: str, reference: str, seconds: float) -> ConnectionFailedError:
+    """The document waited for its turn until the deadline of the call, in seconds: nothing was sent."""
+    return ConnectionFailedError(
+        f"Document {name} ({reference}) was not sent within {seconds:g} s, because others were in flight.",
+        "Sign it again later, or give a longer `deadline`.",
+        external_references=(reference,),
+    )
+
+
+def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUnknownError:
+    """The deadline of a call, in seconds, passed while its document was in flight with others."""
+    return OutcomeUnknownError(
+        f"Whether document {name} ({reference}) is signed was not known after {seconds:g} s.",
+        "Its outcome will be logged. Look it up by its external reference before you send it again.",
+        external_references=(reference,),
+    )
+
+
 def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
     """The note on a cancellation, which is the cause of the `TimeoutError` of `asyncio.timeout`."""
     if maybe_processed:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 
+from .._signing.signer import RequestOptions
 from ..documents import Document
 from ..errors import SignStashError
 from ..results import Outcome
@@ -54,11 +55,13 @@ class Batch:
 
     Attributes:
         items: The documents.
+        options: What is asked for all of them.
         lost: The error by which the response to an earlier request with them was lost, or None.
         look_up: Whether the service is asked what became of the document, before it is sent.
     """
 
     items: Sequence[PlannedDocument]
+    options: RequestOptions
     lost: SignStashError | None = None
     look_up: bool = False
 
@@ -82,11 +85,13 @@ class OpenBatch:
     """The batch that documents are added to until it is full.
 
     Args:
+        options: What is asked for its documents.
         documents: Documents that a batch may have.
         content_bytes: Bytes that a batch may have; a longer document is alone in its own.
     """
 
-    def __init__(self, documents: int, content_bytes: int) -> None:
+    def __init__(self, options: RequestOptions, documents: int, content_bytes: int) -> None:
+        self.options = options
         self._most, self._most_bytes = documents, content_bytes
         self._items: list[PlannedDocument] = []
         self._room = content_bytes
@@ -120,4 +125,4 @@ class OpenBatch:
     def take(self) -> Batch:
         """Close it as it is, and open the next one."""
         items, self._items, self._room = self._items, [], self._most_bytes
-        return Batch(items)
+        return Batch(items, self.options)

@@ -13,7 +13,7 @@ import attrs
 
 from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure
 from .._signing.request import index_by_reference
-from .._signing.signer import RequestOptions, Signer
+from .._signing.signer import Signer
 from .._transport.endpoints import Call
 from .._transport.exchange import Delivery, ServiceResponse
 from .._transport.tracing import call_span
@@ -66,7 +66,6 @@ class BatchProcessor:
 
     Attributes:
         signer: Signs documents.
-        options: What is asked for all documents.
         ledger: Keeps the records of the run.
         retry_policy: How often requests are tried.
         unknown_outcomes: What happens to documents whose response was lost.
@@ -78,7 +77,6 @@ class BatchProcessor:
     """
 
     signer: Signer
-    options: RequestOptions
     ledger: RunLedger
     retry_policy: RetryPolicy
     unknown_outcomes: UnknownOutcomes
@@ -159,7 +157,7 @@ class BatchProcessor:
         items = batch.items
         documents = index_by_reference([item.document for item in items], self.signer.client_service)
         with call_span("sign", documents):
-            call = await self.signer.prepare(documents, self.options, items[0].folder)
+            call = await self.signer.prepare(documents, batch.options, items[0].folder)
             response = await self._retries.run(lambda: self._transmit(batch, call))
             signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
@@ -201,8 +199,8 @@ class BatchProcessor:
             if self.unknown_outcomes == "hold" or batch.lost is not None:
                 return BatchResult({item: _held(item, error) for item in batch.items})
             if self.unknown_outcomes == "send_again":
-                return BatchResult(next=[Batch(batch.items, error)])
-            return BatchResult(next=[Batch([item], error, look_up=True) for item in batch.items])
+                return BatchResult(next=[attrs.evolve(batch, lost=error)])
+            return BatchResult(next=[Batch([item], batch.options, error, look_up=True) for item in batch.items])
         if error.retryable:
             self._count_failure(error)
             if batch.lost is not None:
@@ -213,7 +211,7 @@ class BatchProcessor:
             logger.debug("a request with %d documents was rejected, splitting it: %s", len(batch.items), error)
             middle = len(batch.items) // 2
             halves = batch.items[:middle], batch.items[middle:]
-            return BatchResult(next=[Batch(half, batch.lost) for half in halves])
+            return BatchResult(next=[attrs.evolve(batch, items=half) for half in halves])
         (item,) = batch.items
         if batch.lost is None:
             if isinstance(error, DuplicateReferenceError) and item.failed_before:
@@ -237,7 +235,9 @@ class BatchProcessor:
                 return BatchResult({item: _held(item, batch.lost or error)})
             return self.unresolved(batch)
         self._failures_in_a_row = 0
-        return BatchResult({item: outcome}) if outcome is not None else BatchResult(next=[Batch([item], batch.lost)])
+        if outcome is None:
+            return BatchResult(next=[attrs.evolve(batch, look_up=False)])
+        return BatchResult({item: outcome})
 
     def _count_failure(self, error: SignStashError) -> None:
         """When one request after another fails, the service is away: no more documents are put at risk."""

@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from .._errors.unknown import sent_by_an_earlier_run
+from .._signing.signer import RequestOptions
 from ..documents import Document
 from ..options import UnknownOutcomes
 from ..results import Outcome, Progress
@@ -33,6 +34,7 @@ class Run:
     Attributes:
         processor: Sends batches.
         ledger: Keeps the records of the run.
+        options_for: What is asked for a document. Documents with different options are in different requests.
         unknown_outcomes: What happens to documents that an earlier run sent and whose outcome it did not record.
         batch_documents: Documents that a batch may have.
         batch_bytes: Bytes that a batch may have; a longer document is alone in its own.
@@ -43,6 +45,7 @@ class Run:
 
     processor: BatchProcessor
     ledger: RunLedger
+    options_for: Callable[[Document], RequestOptions]
     unknown_outcomes: UnknownOutcomes
     batch_documents: int
     batch_bytes: int
@@ -50,15 +53,12 @@ class Run:
     progress: Callable[[Progress], None] | None = None
     clock: Callable[[], float] = time.monotonic
     _changed: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
-    _open: OpenBatch = attrs.field(init=False)
+    _open: deque[OpenBatch] = attrs.field(init=False, factory=deque[OpenBatch])
     _due: float | None = attrs.field(init=False, default=None)
     _backlog: deque[Batch] = attrs.field(init=False, factory=deque[Batch])
     _planning: asyncio.Task[list[PlannedDocument | Outcome]] | None = attrs.field(init=False, default=None)
     _requests: set[asyncio.Task[tuple[list[Outcome], Sequence[Batch]]]] = attrs.field(init=False, factory=set)
     _progress: Progress = attrs.field(init=False, factory=Progress)
-
-    def __attrs_post_init__(self) -> None:
-        self._open = OpenBatch(self.batch_documents, self.batch_bytes)
 
     async def outcomes(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
         """The outcome of each document, as soon as it is known.
@@ -83,7 +83,7 @@ class Run:
                     while known:
                         self._count(known[0], self.clock() - began)
                         yield known.popleft()
-                for batch in [*self._backlog, *([self._open.take()] if self._open else [])]:
+                for batch in [*self._backlog, *(batch.take() for batch in self._open)]:
                     known.extend(self.processor.unresolved(batch).outcomes.values())
                 while known:
                     self._count(known[0], self.clock() - began)
@@ -99,13 +99,17 @@ class Run:
             self._start(self._backlog.popleft())
         if self._planning is None and not self._backlog and self._has_room:
             if reader.is_empty:
-                reader.want(documents=self._open.places, content_bytes=self._open.room)
+                fullest = max(self._open, key=len, default=None)
+                places, room = (
+                    (self.batch_documents, self.batch_bytes) if fullest is None else (fullest.places, fullest.room)
+                )
+                reader.want(documents=places, content_bytes=room)
             else:
                 self._planning = asyncio.create_task(self.ledger.plan(reader.take()))
                 self._planning.add_done_callback(self._wake)
         if self._open and self._planning is None and reader.is_empty and self._may_send_open_batch(reader):
             self._due = None
-            self._start(self._open.take())
+            self._start(self._open.popleft().take())
         if self.processor.has_ended:
             # A source may wait for ever; when the run has ended, nobody wants its next document.
             return bool(self._requests)
@@ -128,6 +132,18 @@ class Run:
             loop.call_at(self._due, self._changed.set)
             return False
         return loop.time() >= self._due
+
+    def _add(self, item: PlannedDocument) -> None:
+        options = self.options_for(item.given)
+        batch = next((batch for batch in self._open if batch.options == options), None)
+        if batch is None:
+            batch = OpenBatch(options, self.batch_documents, self.batch_bytes)
+            self._open.append(batch)
+        if full := batch.add(item):
+            self._due = None
+            self._backlog.extend(full)
+            if not batch:
+                self._open.remove(batch)
 
     def _start(self, batch: Batch) -> None:
         request = asyncio.create_task(self.processor.process(batch))
@@ -154,10 +170,10 @@ class Run:
                     known.append(item)
                 elif item.lost:
                     lost = sent_by_an_earlier_run(item.reference)
-                    self._backlog.append(Batch([item], lost, look_up=self.unknown_outcomes == "look_up"))
-                elif full := self._open.add(item):
-                    self._due = None
-                    self._backlog.extend(full)
+                    look_up = self.unknown_outcomes == "look_up"
+                    self._backlog.append(Batch([item], self.options_for(item.given), lost, look_up=look_up))
+                else:
+                    self._add(item)
         for request in [request for request in self._requests if request.done()]:
             self._requests.discard(request)
             outcomes, following = request.result()

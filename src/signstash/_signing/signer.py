@@ -8,19 +8,21 @@ from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import attrs
 
+from .._content.arguments import require_text
 from .._errors.parsing import operation_id_in
 from .._errors.unknown import reading_took_too_long, reference_used_by_failure
 from .._transport.endpoints import Call, detail, operation_id
 from .._transport.exchange import SMALL_BODY, Delivery, Exchange, ServiceResponse
 from .._transport.signed_content import receive_operation
 from .._transport.tracing import note_documents
-from ..documents import Document, unique_reference
+from ..documents import Document, require_reference, unique_reference
 from ..errors import ApiError, DocumentNotSignedError, DuplicateReferenceError
 from ..models import PreservationInfo
+from ..options import Preservation, preservation_from
 from ..results import Outcome, SignedBatch
 from ..retries import Deadline
 from ..settings import MultipartFileNames, Upload
@@ -44,6 +46,26 @@ class RequestOptions:
     external_reference: str | None = None
     description: str | None = None
     preservation: PreservationInfo | None = None
+
+    @classmethod
+    def of(
+        cls,
+        description: str | None,
+        preservation: Preservation | PreservationInfo | None,
+        external_reference: str | None = None,
+    ) -> Self:
+        """Validate what a caller asks for.
+
+        Raises:
+            InvalidDocumentError: If one of the arguments cannot be used.
+        """
+        if description is not None:
+            require_text("description", description)
+        if external_reference is not None:
+            require_reference("external_reference", external_reference)
+        return cls(
+            external_reference=external_reference, description=description, preservation=preservation_from(preservation)
+        )
 
 
 @attrs.frozen(kw_only=True)

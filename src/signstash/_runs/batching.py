@@ -1,0 +1,207 @@
+"""Signs documents that arrive one by one, several in one request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import attrs
+
+from .._errors.unknown import not_sent_in_time, response_not_awaited
+from .._signing.signer import RequestOptions
+from ..documents import Document, require_document
+from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError, SignStashError
+from ..models import PreservationInfo
+from ..options import Preservation
+from ..results import Outcome, SignedDocument
+from .concurrency import ConcurrencyLimiter
+from .settings import RunSettings, require_count
+
+logger: Final = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """A caller that waits for its document.
+
+    Attributes:
+        document: The document.
+        options: What is asked for it.
+        result: Where the outcome is put.
+        is_sent: Whether a run has taken it, so that it may be sent.
+    """
+
+    document: Document
+    options: RequestOptions
+    result: asyncio.Future[Outcome]
+    is_sent: bool = False
+
+
+class Batching:
+    """Signs documents that arrive one by one, with as few requests as possible. `SignStash.batching` makes it.
+
+        async with client.batching() as batching:
+            signed = await batching.sign(Document.pdf("invoice.pdf"))
+
+    A document is sent at once if fewer than `in_flight` requests are in flight; otherwise it shares the next request
+    with the others that came meanwhile. So requests grow by themselves under load, and nothing waits without it.
+
+    Args:
+        settings: How documents are sent.
+        deadline: Seconds that a call may take.
+        max_waiting: Documents that may wait or be in flight.
+        when_full: Whether a call waits while there are so many, or raises `RateLimitedError`.
+    """
+
+    def __init__(
+        self, settings: RunSettings, *, deadline: float, max_waiting: int, when_full: Literal["wait", "raise"]
+    ) -> None:
+        require_count("max_waiting", max_waiting)
+        if when_full not in ("wait", "raise"):
+            raise ConfigurationError(f"when_full is {when_full!r}.", "Give 'wait' or 'raise'.")
+        self._settings = settings
+        self._deadline = deadline
+        self._max_waiting = max_waiting
+        self._when_full = when_full
+        self._places = asyncio.Semaphore(max_waiting)
+        self._limiter = ConcurrencyLimiter(settings.in_flight)
+        self._arrived: deque[_Waiting] = deque()
+        self._changed = asyncio.Event()
+        self._waiting: dict[int, _Waiting] = {}
+        self._run: asyncio.Task[None] | None = None
+        self._is_idle = True
+        self._is_closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Take no more documents, and wait until those that are under way have their outcomes."""
+        self._is_closed = True
+        while self._run is not None:
+            await asyncio.wait([self._run])
+
+    async def sign(
+        self,
+        document: Document,
+        *,
+        description: str | None = None,
+        preservation: Preservation | PreservationInfo | None = None,
+        deadline: float | None = None,
+    ) -> SignedDocument:
+        """Sign one document. Calls that come while requests are in flight share the next one.
+
+        Cancelling a call does not affect the others. If its document was sent already, the outcome is logged, and
+        recorded in the journal, if there is one.
+
+        Args:
+            document: What to sign.
+            description: Description of the request, shown in the backoffice. Documents with different descriptions are
+                in different requests, so give none, or one that many documents share.
+            preservation: How long and where the service keeps the signed document; likewise.
+            deadline: Seconds that the call may take. By default those of the client.
+
+        Returns:
+            The signed document.
+
+        Raises:
+            RateLimitedError: If `max_waiting` documents are under way, and `when_full` is `"raise"`.
+            SignStashError: As for `SignStash.sign`.
+        """
+        require_document(document)
+        options = RequestOptions.of(description, preservation)
+        if id(document) in self._waiting:
+            raise InvalidDocumentError(
+                f"Document {document.name} is being signed already.", "Make a Document for each call."
+            )
+        if self._when_full == "raise" and self._places.locked():
+            raise RateLimitedError(
+                f"{self._max_waiting} documents are waiting already; {document.name} was not sent.",
+                "Try again later.",
+                status_code=429,
+                retryable=True,
+            )
+        seconds = self._deadline if deadline is None else deadline
+        waiting = _Waiting(document, options, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(seconds), self._places:
+                outcome = await self._outcome(waiting)
+        except TimeoutError as error:
+            reference = document.reference(self._settings.signer.client_service)
+            late = response_not_awaited if waiting.is_sent else not_sent_in_time
+            raise late(document.name, reference, seconds) from error
+        if isinstance(outcome.result, SignStashError):
+            raise outcome.result
+        return outcome.result
+
+    async def _outcome(self, waiting: _Waiting) -> Outcome:
+        if self._is_closed:
+            raise ConfigurationError("The batching was used after it was closed.", "Use it inside of its `async with`.")
+        self._waiting[id(waiting.document)] = waiting
+        self._arrived.append(waiting)
+        self._changed.set()
+        if self._run is None:
+            self._run = asyncio.create_task(self._sign_arrived())
+        try:
+            return await waiting.result
+        finally:
+            if not waiting.is_sent:
+                self._waiting.pop(id(waiting.document), None)
+                if not self._waiting:
+                    self._is_idle = True
+                    self._changed.set()
+
+    async def _sign_arrived(self) -> None:
+        """One run, from the first document until none is under way."""
+        fault: BaseException | None = None
+        self._is_idle = False
+        run = self._settings.new_run(lambda document: self._waiting[id(document)].options, self._limiter)
+        try:
+            async for outcome in run.outcomes(self._source()):
+                waiting = self._waiting.pop(id(outcome.document))
+                if not self._waiting:  # what comes from now on is for the next run
+                    self._is_idle = True
+                    self._changed.set()
+                if waiting.result.done():
+                    what = "signed" if outcome.ok else str(outcome.error)
+                    logger.warning("outcome of %s, which nobody waits for: %s", outcome.document.name, what)
+                else:
+                    waiting.result.set_result(outcome)
+        except Exception as error:  # noqa: BLE001 - it is raised by the calls that wait
+            fault = error
+        finally:
+            self._run = None
+            self._end(fault)
+
+    def _end(self, fault: BaseException | None) -> None:
+        """Give a fault that concerns all documents to those that have no outcome; start a new run for late ones."""
+        for waiting in list(self._waiting.values()):
+            if not waiting.is_sent and fault is None:
+                continue
+            self._waiting.pop(id(waiting.document))
+            if not waiting.result.done():
+                error = fault.copy_for_raise() if isinstance(fault, SignStashError) else fault
+                waiting.result.set_exception(error or asyncio.CancelledError())
+        self._arrived = deque(waiting for waiting in self._arrived if not waiting.result.done())
+        if self._arrived:
+            self._run = asyncio.create_task(self._sign_arrived())
+
+    async def _source(self) -> AsyncGenerator[Document, None]:
+        """The documents as they arrive, until none is under way."""
+        while not self._is_idle:
+            while self._arrived:
+                waiting = self._arrived.popleft()
+                if not waiting.result.done():  # nobody waits for the others any more
+                    waiting.is_sent = True
+                    yield waiting.document
+            self._changed.clear()
+            await self._changed.wait()

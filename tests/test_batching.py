@@ -1,0 +1,187 @@
+"""Documents that arrive one by one share requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from signstash import (
+    ConfigurationError,
+    ConnectionFailedError,
+    CredentialsRejectedError,
+    Document,
+    DocumentNotSignedError,
+    DuplicateReferenceError,
+    InvalidDocumentError,
+    Journal,
+    OutcomeUnknownError,
+    RateLimitedError,
+    SignedDocument,
+    SignStash,
+)
+from signstash.testing import MockSignStash
+
+PDF = b"%PDF-1.7\n%%EOF\n"
+
+
+def document(number: int, **options: str) -> Document:
+    return Document.pdf(PDF, name=f"{number}.pdf", external_reference=f"invoice_{number}", **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def client(signstash_mock: MockSignStash) -> SignStash:
+    return signstash_mock.client
+
+
+def sizes(mock: MockSignStash) -> list[int]:
+    return [len(request.documents) for request in mock.sign_requests]
+
+
+async def test_a_lonely_document_is_sent_at_once(client: SignStash, signstash_mock: MockSignStash) -> None:
+    async with client.batching() as batching:
+        signed = await batching.sign(document(1))
+
+    assert signed.external_reference == "invoice_1"
+    assert sizes(signstash_mock) == [1]
+
+
+async def test_documents_that_come_together_share_requests(client: SignStash, signstash_mock: MockSignStash) -> None:
+    async with client.batching(in_flight=1) as batching:
+        signed = await asyncio.gather(*(batching.sign(document(number)) for number in range(120)))
+
+    assert [item.external_reference for item in signed] == [f"invoice_{number}" for number in range(120)]
+    assert sizes(signstash_mock) == [50, 50, 20]
+
+
+async def test_each_caller_gets_its_own_error(client: SignStash, signstash_mock: MockSignStash) -> None:
+    signstash_mock.document_fails("2.pdf", "INVALID_CERTIFICATE_SIGN_ERROR")
+    async with client.batching() as batching:
+        results = await asyncio.gather(
+            *(batching.sign(document(number)) for number in range(4)), return_exceptions=True
+        )
+
+    assert [type(result) for result in results].count(SignedDocument) == 3
+    assert isinstance(results[2], DocumentNotSignedError)
+
+
+async def test_a_request_rejected_for_one_document_is_split(client: SignStash, signstash_mock: MockSignStash) -> None:
+    await client.sign(document(2))
+    async with client.batching() as batching:
+        results = await asyncio.gather(
+            *(batching.sign(document(number)) for number in range(4)), return_exceptions=True
+        )
+
+    assert [isinstance(result, SignedDocument) for result in results] == [True, True, False, True]
+    assert isinstance(results[2], DuplicateReferenceError)
+
+
+async def test_documents_with_different_options_are_in_different_requests(
+    client: SignStash, signstash_mock: MockSignStash
+) -> None:
+    async with client.batching() as batching:
+        await asyncio.gather(
+            *(batching.sign(document(number), description=f"batch {number % 2}") for number in range(10))
+        )
+
+    assert sorted(sizes(signstash_mock)) == [5, 5]
+
+
+async def test_a_fault_that_concerns_all_is_raised_by_each_call_and_later_calls_go_on(
+    client: SignStash, signstash_mock: MockSignStash
+) -> None:
+    signstash_mock.credentials_rejected()
+    async with client.batching() as batching:
+        results = await asyncio.gather(
+            *(batching.sign(document(number)) for number in range(3)), return_exceptions=True
+        )
+        assert [type(result) for result in results] == [CredentialsRejectedError] * 3
+        assert len({id(result) for result in results}) == 3
+        signstash_mock.clear_scenarios()
+        with pytest.raises(CredentialsRejectedError):  # not asked for again during 30 seconds
+            await batching.sign(document(3))
+
+
+async def test_a_cancelled_call_costs_the_others_nothing(
+    client: SignStash, signstash_mock: MockSignStash, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with client.batching() as batching:
+        calls = [asyncio.create_task(batching.sign(document(number))) for number in range(3)]
+        while not sizes(signstash_mock):  # noqa: ASYNC110 - the mock has no event for it
+            await asyncio.sleep(0)
+        calls[1].cancel()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [isinstance(result, SignedDocument) for result in results] == [True, False, True]
+    assert "outcome of 1.pdf" in caplog.text
+
+
+async def test_a_call_cancelled_before_it_is_sent_is_not_sent(client: SignStash, signstash_mock: MockSignStash) -> None:
+    async with client.batching() as batching:
+        calls = [asyncio.create_task(batching.sign(document(number))) for number in range(3)]
+        await asyncio.sleep(0)
+        calls[1].cancel()
+        await asyncio.wait(calls)
+
+    assert sizes(signstash_mock) == [2]
+
+
+async def test_the_deadline_counts_from_the_call(client: SignStash, signstash_mock: MockSignStash) -> None:
+    async with client.batching() as batching:
+        with pytest.raises((OutcomeUnknownError, ConnectionFailedError), match="invoice_1"):
+            await batching.sign(document(1), deadline=1e-9)
+
+
+async def test_too_many_waiting_documents_are_rejected_if_you_want(
+    client: SignStash, signstash_mock: MockSignStash
+) -> None:
+    async with client.batching(max_waiting=2, when_full="raise") as batching:
+        results = await asyncio.gather(
+            *(batching.sign(document(number)) for number in range(3)), return_exceptions=True
+        )
+
+    assert [type(result) for result in results] == [SignedDocument, SignedDocument, RateLimitedError]
+
+
+async def test_too_many_waiting_documents_wait(client: SignStash, signstash_mock: MockSignStash) -> None:
+    async with client.batching(max_waiting=2) as batching:
+        results = await asyncio.gather(*(batching.sign(document(number)) for number in range(7)))
+
+    assert len(results) == 7
+
+
+async def test_a_journal_records_every_document(
+    client: SignStash, signstash_mock: MockSignStash, tmp_path: Path
+) -> None:
+    with Journal(tmp_path / "a.journal") as journal:
+        async with client.batching(save_to=tmp_path / "signed", journal=journal) as batching:
+            first = await asyncio.gather(*(batching.sign(document(number)) for number in range(3)))
+            again = await batching.sign(document(1))
+        assert {entry.state for entry in journal.entries()} == {"signed"}
+
+    assert again.saved_as == first[1].saved_as
+    assert sum(sizes(signstash_mock)) == 3
+
+
+async def test_a_document_that_is_being_signed_is_not_taken_twice(client: SignStash) -> None:
+    one = document(1)
+    async with client.batching() as batching:
+        results = await asyncio.gather(batching.sign(one), batching.sign(one), return_exceptions=True)
+
+    assert isinstance(results[1], InvalidDocumentError)
+
+
+async def test_a_closed_batching_says_so(client: SignStash) -> None:
+    async with client.batching() as batching:
+        pass
+    with pytest.raises(ConfigurationError, match="closed"):
+        await batching.sign(document(1))
+
+
+@pytest.mark.parametrize("wrong", [{"max_waiting": 0}, {"when_full": "drop"}, {"in_flight": 1.5}, {"linger": -1}])
+async def test_arguments_that_cannot_be_used_are_named(client: SignStash, wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        client.batching(**wrong)  # type: ignore[arg-type]
