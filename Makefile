@@ -43,7 +43,7 @@ spec-diff: $(INSTALLED)
 regenerate: $(INSTALLED)
 	@$(BIN)/python openapi/regenerate.py '$(or $(SPEC),$(error Name the definition: make regenerate SPEC=<file or URL>))'
 
-# Records the public names and signatures, once CHANGELOG.md tells of what changed.
+# Records the public names and signatures, once CHANGELOG.md lists what changed.
 public-names: $(INSTALLED)
 	@$(BIN)/python -m tests.public_names
 
@@ -51,11 +51,11 @@ public-names: $(INSTALLED)
 prove-regeneration: $(INSTALLED)
 	$(BIN)/python tests/prove_regeneration.py
 
-# Slow: installs what is published on every Python of the path, with each extra alone, and runs its tests there and with the lowest versions.
+# Slow: installs wheel and sdist on every Python of the path, with each extra alone, and runs the tests there and with the lowest versions.
 prove-package: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.package
 
-# Slow: kills a run of 500 documents twenty times, goes on with it each time, and balances the books.
+# Slow: kills and resumes a run of 500 documents twenty times; none is lost or signed twice.
 prove-kills: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.kills
 
@@ -63,19 +63,19 @@ prove-kills: $(INSTALLED)
 prove-watch: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.watch_kills
 
-# Slow: signs 2,000 documents against a service that fails in every way, and balances the books.
+# Slow: signs 2,000 documents with a service that fails in every way; none is lost or signed twice.
 prove-faults: $(INSTALLED)
 	SIGNSTASH_FAULT_DOCUMENTS=2000 $(BIN)/python -m pytest -q tests/test_fault_run.py
 
-# Slow: three minutes against a sandbox that fails, or SIGNSTASH_SOAK_SECONDS; memory stays flat and the books balance.
+# Slow: signs for three minutes (SIGNSTASH_SOAK_SECONDS) with a sandbox that fails; memory stays flat, and no document is lost.
 soak: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.soak
 
-# Slow: the fuzz tests with a hundred times as many answers.
+# Slow: the fuzz tests with a hundred times as many responses.
 fuzz: $(INSTALLED)
 	SIGNSTASH_FUZZ_EXAMPLES=30000 $(BIN)/python -m pytest -q --timeout 3600 tests/test_fuzz.py
 
-# Slow: two thousand made-up requests for each of the sandbox's operations.
+# Slow: two thousand generated requests for each of the sandbox's operations.
 fuzz-sandbox: $(INSTALLED)
 	SIGNSTASH_SANDBOX_EXAMPLES=2000 $(BIN)/python -m pytest -q --timeout 3600 tests/sandbox/test_fuzz.py
 

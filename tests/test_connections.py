@@ -29,12 +29,8 @@ from signstash import (
     UnexpectedAnswerError,
 )
 from signstash._transport.http_client import is_excluded
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library
-from tests.fault_server import LARGE, Connection, FaultServer, Script, at_once, client_of, failure_of
-
-
-def pdf(content: bytes = PDF) -> Document:
-    return Document.pdf(content, name="invoice.pdf")
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, failure_of, http_library, pdf
+from tests.fault_server import LARGE, Connection, FaultServer, Script, at_once, client_of
 
 
 async def signs_for_ever(connection: Connection) -> None:
@@ -273,7 +269,7 @@ async def wait_for_ever(*_: Any, **__: Any) -> Any:
 
 class TestCancellation:
     async def cancel(self, client: SignStash, reached: asyncio.Event, content: bytes = PDF) -> None:
-        task = asyncio.create_task(client.sign(pdf(content)))
+        task = asyncio.create_task(client.sign(pdf(content=content)))
         await reached.wait()
         task.cancel("enough")
 

@@ -28,14 +28,24 @@ from signstash import (
     TokenAuth,
     UnexpectedAnswerError,
 )
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library, signed_answer, token_answer
-from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, failure_of, little_memory
+from tests.conftest import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    failure_of,
+    http_library,
+    pdf,
+    signed_answer,
+    token_answer,
+)
+from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, little_memory
 
 
 async def failure_at(script: Script, content: bytes = PDF, **options: Any) -> Any:
     """What becomes of a request to a server that follows the script."""
     async with FaultServer(script) as server, client_of(server.url, **options) as client:
-        error = await failure_of(client, content)
+        error = await failure_of(client, pdf("FT_31", content=content))
         assert server.connections <= 2
     return error
 
@@ -122,7 +132,7 @@ async def test_a_last_piece_on_its_way_may_have_arrived(lost: Exception, upload:
     async with client_of(
         "http://proxy.test", http_client=http_library.AsyncClient(transport=Transport()), upload=upload
     ) as client:
-        error = await failure_of(client, LARGE)
+        error = await failure_of(client, pdf("FT_31", content=LARGE))
 
     assert type(error) is OutcomeUnknownError
     assert error.maybe_processed is True
@@ -156,7 +166,7 @@ async def test_what_the_server_got_whole_may_be_processed_however_late_the_event
     server.start()
     async with client_of(f"http://127.0.0.1:{listener.getsockname()[1]}", deadline=0.1) as client:
         holding = asyncio.create_task(hold_the_loop_up())
-        error = await failure_of(client, LARGE[: 3 * 1024 * 1024])
+        error = await failure_of(client, pdf("FT_31", content=LARGE[: 3 * 1024 * 1024]))
         await holding
     server.join()
     listener.close()
@@ -469,7 +479,7 @@ class TestEarlyRejection:
         async with FaultServer(self.rejects_early) as server:
             auth = tokens.auth(server.url, [1000.0])
             async with client_of(server.url, auth=auth) as client:
-                error = await failure_of(client, LARGE)
+                error = await failure_of(client, pdf(content=LARGE))
             await auth.aclose()
 
         assert type(error) is ConnectionFailedError

@@ -1,4 +1,4 @@
-"""What README shows works: every Python block is run, and the table of errors is the tree's."""
+"""README: every Python block runs and passes a type checker, and the tables are complete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROGRAM, *SNIPPETS = BLOCKS
 PYTHON = re.findall(r"```py(?:thon)?\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_program_runs_as_it_stands_against_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_first_program_signs_with_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "invoice.pdf").write_bytes(INVOICE.read_bytes())
     settings = {
@@ -85,7 +85,7 @@ async def snippet(
 """
 
 
-def test_type_checkers_take_all_of_it(tmp_path: Path) -> None:
+def test_mypy_accepts_every_block(tmp_path: Path) -> None:
     for number, block in enumerate(PYTHON):
         complete = re.search(r"^import ", block, re.MULTILINE)
         (tmp_path / f"block_{number}.py").write_text(block if complete else GIVEN + textwrap.indent(block, "    "))
@@ -96,7 +96,7 @@ def test_type_checkers_take_all_of_it(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_the_table_of_errors_holds_every_error() -> None:
+def test_the_table_of_errors_is_complete() -> None:
     listed = re.findall(r"^\| `(\w+Error)` \|", README, re.MULTILINE)
     abstract = {"SignStashError", "AuthenticationError", "_ResponseError"}
     tree = {name for name, item in vars(errors).items() if inspect.isclass(item) and issubclass(item, Exception)}
@@ -116,7 +116,7 @@ def test_every_public_name_is_shown() -> None:
     }
 
 
-def test_every_section_is_linked_at_its_top() -> None:
+def test_the_table_of_contents_is_complete() -> None:
     headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

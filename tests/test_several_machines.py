@@ -1,4 +1,4 @@
-"""README's worker for a task queue: several processes, a worker that is killed, tasks that are run twice."""
+"""README's worker for a task queue: several processes, a worker that is killed, tasks that run twice."""
 
 from __future__ import annotations
 
@@ -112,14 +112,14 @@ def test_every_invoice_is_signed_once(sandbox: Sandbox, folder: Path) -> None:
         kill(first)
         for _ in range(2):
             stack.enter_context(started(worker, folder, **settings))
-        told: list[dict[str, str]] = json.loads(sender.stdout.read())
+        results: list[dict[str, str]] = json.loads(sender.stdout.read())
 
     assert {name: sandbox.signatures[name] for name in names} == dict.fromkeys(names, 1)
     saved = {path.name for path in (folder / "signed").iterdir() if path.suffix == ".pdf"}
     for name in saved:
         assert (folder / "signed" / name).read_bytes().startswith(INVOICE.read_bytes())
     for name in set(names) - saved:
-        assert any("external reference was used before" in task.get(name, "") for task in told), told
+        assert any("external reference was used before" in task.get(name, "") for task in results), results
 
 
 def listens(port: int) -> bool:

@@ -99,4 +99,7 @@ class Seal:
 
 
 def _asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:
-    return asn1_x509.Certificate.load(certificate.public_bytes(serialization.Encoding.DER))
+    loaded = asn1_x509.Certificate.load(certificate.public_bytes(serialization.Encoding.DER))
+    # asn1crypto parses on first use, which several threads must not do at once; this parses all of it.
+    assert loaded.native  # noqa: S101
+    return loaded
