@@ -1,4 +1,4 @@
-"""What README shows works: every Python block is run, and the table of errors is the tree's."""
+"""README: every Python block runs and passes a type checker, and the tables are complete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SNIPPETS = [
 ]
 
 
-def test_the_program_runs_as_it_stands_against_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_first_program_signs_with_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "invoice.pdf").write_bytes(INVOICE.read_bytes())
     settings = {

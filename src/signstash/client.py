@@ -10,7 +10,6 @@ import copy
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
@@ -212,7 +211,7 @@ class SignStash(IntegrationQueries):
         """
         if self._is_view:
             return
-        self._exchange.clients.refuse_further_use()
+        self._exchange.clients.close()
         if self._own_auth is not None:
             await self._own_auth.aclose()
         await self._exchange.aclose()
@@ -328,12 +327,9 @@ class SignStash(IntegrationQueries):
         options = RequestOptions.of(description, preservation, external_reference)
         sent = index_by_reference(list(require_iterable(documents)), self._client_service)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
-        targets: list[Path] = []
         deadline = Deadline.after(self._exchange.deadline)
         with call_span("sign", sent):
-            if files is not None:
-                targets = await asyncio.to_thread(lambda: [files.claim(document) for document in sent.values()])
-            call = await self._signer.prepare(sent, options, targets[0].parent if targets else None, deadline)
+            call = await self._signer.prepare(sent, options, files=files, deadline=deadline)
             try:
                 response = await self._send(call, deadline)
             except DuplicateReferenceError as error:
@@ -341,7 +337,7 @@ class SignStash(IntegrationQueries):
             batch = await self._signer.read(response, sent)
         if files is None:
             return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, targets))
+        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
 
     def sign_all(
         self,
@@ -355,7 +351,7 @@ class SignStash(IntegrationQueries):
         unknown_outcomes: UnknownOutcomes = "hold",
         batch_documents: int = 50,
         batch_bytes: int = 10_000_000,
-        linger: float = 0.01,
+        linger: float = 0.0,
         in_flight: int = 2,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[Outcome, None]:
@@ -364,10 +360,14 @@ class SignStash(IntegrationQueries):
             async for outcome in client.sign_all(documents, save_to="signed"):
                 ...
 
-        Documents are taken from their source as they are needed, and each gets exactly one outcome, as soon as it is
-        known. A request that is refused because of one document is split, so that the others get signed. A fault that
-        concerns all ends the run: it is raised after the outcomes of what was in flight. Leaving the loop ends the run
-        too; use `contextlib.aclosing` to have it ended at once.
+        Documents are read from their source as they are needed, and each gets exactly one outcome, as soon as it is
+        known. A request is sent when it is full, or when the source has nothing ready and a request can be sent, so a
+        source may wait between documents and need not end. A request that is rejected because of one document is
+        split, so that the others get signed. A fault that concerns all documents ends the run, and so does an exception
+        of the source: it is raised after the outcomes of what was in flight.
+
+        Leaving the loop, or closing it with `contextlib.aclosing`, sends nothing more, and saves and records what is in
+        flight. Cancellation ends what is in flight at once; a journal knows what may have been signed.
 
         Args:
             documents: What to sign, in any iterable or asynchronous iterable.
@@ -383,8 +383,9 @@ class SignStash(IntegrationQueries):
                 `signstash.options.UnknownOutcomes`.
             batch_documents: Documents that a request may have (vendor: fewer than 100).
             batch_bytes: Bytes of documents that a request may have; a longer one is alone in its own.
-            linger: Seconds that a document may wait for others to share its request while a request could be sent.
-                While `in_flight` requests are under way, batches grow anyway.
+            linger: Seconds that a document may wait for others to share its request while a request could be sent. It
+                adds as much to the latency of a document that comes alone; while `in_flight` requests are under way,
+                batches grow anyway.
             in_flight: Requests that may be in flight; fewer, while the service is overloaded.
             progress: Is called after each outcome, and must not wait.
 

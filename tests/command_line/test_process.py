@@ -32,11 +32,14 @@ class TestHelp:
         assert ended.status == 2
         assert "invalid choice: 'sing'" in ended.err
 
-    @pytest.mark.parametrize("given", [["sign", "x"], ["check"], ["failed", "--journal=x"], ["verify", "x"]])
+    @pytest.mark.parametrize(
+        "given",
+        [["sign", "x"], ["check"], ["failed", "--journal=x"], ["verify", "x"], ["watch", "x", "-o=y", "--journal=z"]],
+    )
     def test_an_option_has_one_name(self, run: Run, given: list[str]) -> None:
         assert "unrecognized arguments: --deb" in run(*given, "--deb").err
 
-    @pytest.mark.parametrize("command", [[], ["sign"], ["check"], ["failed"], ["verify"]])
+    @pytest.mark.parametrize("command", [[], ["sign"], ["watch"], ["check"], ["failed"], ["verify"]])
     def test_help_fits_a_screen_and_has_examples(
         self, run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
     ) -> None:
@@ -45,7 +48,7 @@ class TestHelp:
         told = run(*command, "--help").out
 
         assert "examples:" in told
-        assert told.count("\n") <= 40
+        assert told.count("\n") <= 45
         assert max(map(len, told.splitlines())) <= 100
 
 
@@ -56,7 +59,7 @@ class TestTerminal:
             shown, status = on_a_terminal("sign", "invoices", "-o", "signed")
 
         assert status == 1
-        assert "2/2 documents, 7.9 kB of 7.9 kB" in shown
+        assert "2 of 2, 7.9 kB of 7.9 kB" in shown
         assert "failed       invoices/FT[red]2.pdf: Document FT[red]2.pdf" in shown
         assert "invoices/FT_1.pdf ->" not in shown
         assert "signed         1" in shown
@@ -163,8 +166,8 @@ class TestEnding:
         told = 1 + out.count("signed       many/")
         assert told == len(names_in("signed")) < 500
         assert f"not sent       {500 - told}\n" in out
-        assert "Waiting for what is in flight." in err
-        assert "The same command goes on with what was not sent" in err
+        assert "Finishing what is in flight." in err
+        assert "Not sent: run the same command again to continue" in err
         assert "Traceback" not in err
 
     @pytest.mark.parametrize("journal", [[], ["--journal", "j"]])
@@ -178,7 +181,7 @@ class TestEnding:
                 connection.recv(1)
                 signing.send_signal(signal.SIGINT)
                 assert signing.stderr is not None
-                assert "Once more" in signing.stderr.readline()
+                assert "Press Ctrl-C again" in signing.stderr.readline()
                 signing.send_signal(signal.SIGINT)
                 out, _ = signing.communicate(timeout=30)
             connection.close()

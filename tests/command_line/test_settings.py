@@ -93,9 +93,9 @@ class TestSources:
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ("base_url = ", "is no TOML"),
-            ("base = 'x'", "holds base. It can hold base_url"),
-            ("client_id = 7", "client_id in settings.toml is 7. Write it as a text"),
+            ("base_url = ", "is not valid TOML"),
+            ("base = 'x'", "contains base. Known settings are base_url"),
+            ("client_id = 7", "client_id in settings.toml is 7. Write it as a string"),
             ("client_secret = 'never-shown-secret'", "secret_file or secret_command"),
             ("secret_file = 'a'\nsecret_command = 'b'", "both secret_file and secret_command"),
         ],
@@ -172,7 +172,7 @@ class TestSecret:
         ("source", "problem"),
         [
             (["--secret-file", "none"], "The secret cannot be read from none: No such file or directory. Check"),
-            (["--secret-command", "false"], "The secret command ended with status 1. Run it by hand"),
+            (["--secret-command", "false"], "The secret command ended with status 1. Run it yourself"),
             (["--secret-command", "no-such-command"], "The secret command cannot be run"),
             (["--secret-command", ""], "The secret command cannot be run"),
             (["--secret-file", "a", "--secret-command", "b"], "not allowed with argument"),
@@ -188,7 +188,7 @@ class TestSecret:
     def test_no_traceback_shows_it(self, folder: Path, monkeypatch: pytest.MonkeyPatch, source: list[str]) -> None:
         monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", "never-shown-secret")
         monkeypatch.setenv("SIGNSTASH_BASE_URL", "nonsense")
-        monkeypatch.setattr("signstash.command_line.complain", raise_it)
+        monkeypatch.setattr("signstash.command_line.report_error", raise_it)
 
         with pytest.raises(ConfigurationError) as raised:
             main(["check", *source])

@@ -1,4 +1,7 @@
-"""The command `signstash`: finds the module of a command, and turns its errors into an exit status."""
+"""The command `signstash`: runs a subcommand and turns its errors into an exit status.
+
+.. include:: guide.md
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import contextlib
 import io
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -18,15 +22,15 @@ import attrs
 from ..errors import ConfigurationError, InvalidDocumentError, SignStashError
 
 SIGNED: Final = 0
-"""Exit status: everything went well."""
+"""Exit status: success."""
 SOME_FAILED: Final = 1
-"""Exit status: some documents failed, or are in doubt."""
+"""Exit status: some documents failed or are in doubt."""
 USAGE: Final = 2
-"""Exit status: the command, or its configuration, cannot be used in that way. Nothing was sent."""
+"""Exit status: wrong usage or settings. Nothing was sent."""
 FAULT_OF_ALL: Final = 3
-"""Exit status: a fault that concerns all documents ended it."""
+"""Exit status: a fault that concerns all documents ended the command."""
 INTERRUPTED: Final = 128 + signal.SIGINT
-"""Exit status: it was interrupted."""
+"""Exit status: interrupted."""
 
 
 @attrs.frozen
@@ -37,56 +41,72 @@ class _Command:
 
 _COMMANDS: Final[Mapping[str, _Command]] = {
     "sign": _Command(".sign", "sign files and folders"),
+    "watch": _Command(".watch", "sign what arrives in a folder, until stopped"),
     "check": _Command(".check", "check settings and connection; signs nothing"),
-    "failed": _Command(".failed", "list what a journal has held, send it again, or forget it"),
-    "verify": _Command(".verify", "tell who signed files, when, and whether they are whole"),
-    "sandbox": _Command("..sandbox.__main__", "serve a Sign'Stash on this machine, for tests"),
+    "failed": _Command(".failed", "list documents that failed or are in doubt"),
+    "verify": _Command(".verify", "verify who signed files, when, and what changed"),
+    "sandbox": _Command("..sandbox.__main__", "run a local Sign'Stash for tests"),
 }
 
 _EXAMPLES: Final = """
 examples:
-  signstash sandbox                          in one terminal, and in another one,
-  signstash check                            with the settings that it printed,
-  signstash sign invoice.pdf                 makes invoice.signed.pdf
+  signstash sandbox                  in one terminal, then in another one,
+  signstash check                    with the settings that it printed:
+  signstash sign invoice.pdf         writes invoice.signed.pdf
   signstash sign invoices -o signed --journal november.journal
+  signstash watch inbox -o signed --journal watch.journal
 
-Each command has its own --help. Settings come from environment variables
-(SIGNSTASH_BASE_URL, SIGNSTASH_CLIENT_ID, SIGNSTASH_CLIENT_SECRET,
-SIGNSTASH_ENVIRONMENT), a file (--config) and options; the later ones win.
+Run a command with --help for its options. Settings come from environment
+variables (SIGNSTASH_BASE_URL, SIGNSTASH_CLIENT_ID, SIGNSTASH_CLIENT_SECRET,
+SIGNSTASH_ENVIRONMENT), a file (--config), and options; the later ones win.
 
-exit status: 0 all is well, 1 some documents failed, 2 wrong usage or settings,
-  3 a fault that concerns all documents, 130 interrupted
+exit status: 0 success, 1 some documents failed or are in doubt, 2 wrong usage
+  or settings, 3 a fault that concerns all documents, 130 interrupted
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for.
+    """Run the command line.
 
     Args:
-        arguments: The command's arguments; those of this process if they are left out.
+        arguments: The command's arguments. Defaults to those of this process.
 
     Returns:
         The exit status.
     """
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end a run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in _COMMANDS:
-        _argument_parser().parse_args(given)  # it ends the process
+        _argument_parser().parse_args(given)  # exits
     name, *options = given
     debug = "--debug" in options
     try:
         with _log(debug=debug):
             return int(import_module(_COMMANDS[name].module, __name__).main(options, program=f"signstash {name}"))
     except SignStashError as error:
-        complain(error, debug=debug)
+        report_error(error, debug=debug)
         return USAGE if isinstance(error, ConfigurationError | InvalidDocumentError) else FAULT_OF_ALL
-    except ImportError as error:  # an extra is missing, and its text says which
-        complain(error, debug=debug)
+    except ImportError as error:  # an extra is missing; the text says which
+        report_error(error, debug=debug)
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _open_closed_streams() -> None:
+    """Give standard streams that were closed to the null device.
+
+    Otherwise the next file or socket gets their number, and what is written to a stream ends up in it.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        with contextlib.suppress(OSError):
+            os.fstat(descriptor)
+            continue
+        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number, which is this one
+        setattr(sys, name, os.fdopen(descriptor, "r" if descriptor == 0 else "w", closefd=False))
 
 
 def _argument_parser() -> argparse.ArgumentParser:
@@ -109,7 +129,7 @@ def _argument_parser() -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def _log(*, debug: bool) -> Iterator[None]:
-    """Write the log to standard error, or nowhere: what people have to know is told to them."""
+    """Write the log to standard error with `--debug`, and nowhere without it."""
     logger = logging.getLogger("signstash")
     handler = logging.StreamHandler() if debug else logging.NullHandler()
     logger.addHandler(handler)
@@ -122,8 +142,10 @@ def _log(*, debug: bool) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def complain(error: BaseException, *, debug: bool) -> None:
-    """Say what went wrong, and with `--debug` where."""
-    if debug:
-        traceback.print_exception(error)
-    sys.stderr.write(f"signstash: {error}\n")
+def report_error(error: BaseException, *, debug: bool) -> None:
+    """Write an error to standard error, with a traceback if `debug` is set."""
+    with contextlib.suppress(OSError):  # the disk may be full, or the reader gone
+        if debug:
+            traceback.print_exception(error)
+        sys.stderr.write(f"signstash: {error}\n")
+        sys.stderr.flush()

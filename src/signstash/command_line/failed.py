@@ -1,30 +1,62 @@
-"""The command `signstash failed`: what a journal has held, for a person to decide."""
+"""The command `signstash failed`: lists what a journal knows as failed or in doubt, and records decisions."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from ..errors import ConfigurationError
-from ..journal import Entry, Journal
+from ..journal import Entry, Journal, State
 from . import SIGNED, SOME_FAILED
+from .causes import without_names
 from .display import Lines
+from .text import count_of_documents, printable, wrapped
 
 _EXAMPLES: Final = """
-list    X
-        it aside), and what failed (the next run tries it again)
-retry   the next run sends them again under the same references, so that
-        nothing is signed twice
-settle  they are signed and in safe hands: someone has fetched them
-drop    forget them: the next run takes them for new documents, which the
-        service may then sign a second time
+actions:
+  list    list documents that are in doubt, were being sent when a run ended,
+          or failed, with the next step for each (default)
+  retry   send them again in the next run, under the same references: the
+          service refuses a reference that it has signed, so nothing is signed
+          twice
+  settle  record them as signed: you have the signed documents
+  drop    forget them: the next run treats them as new documents, which the
+          service may sign a second time
 
 examples:
-  signstash failed list --journal november.journal
+  signstash failed --journal november.journal
   signstash failed retry --journal november.journal --all
 """
+
+
+@attrs.frozen
+class _Advice:
+    heading: str
+    next_steps: str
+
+
+_ADVICE: Final[Mapping[State, _Advice]] = {
+    "held": _Advice(
+        "in doubt, held for manual review",
+        "look up each reference in the backoffice, then run\n"
+        "  {failed} ACTION REFERENCE...\n"
+        "with one of these actions:\n"
+        "  retry   it is not there, or you cannot look it up: send it again, under the\n"
+        "          same reference, so that it is not signed twice\n"
+        "  settle  it is signed, and you have the signed document\n"
+        "  drop    it is not signed: forget it, so that it is sent as a new document",
+    ),
+    "sent": _Advice("being sent when a run ended", "run the same command again; its option --unknown decides."),
+    "requeued": _Advice("to be sent again", "run the same command again."),
+    "failed": _Advice("failed, not signed", "fix the cause, then run the same command again."),
+}
+"""What is listed, and what to do about it."""
 
 
 def _argument_parser(program: str) -> argparse.ArgumentParser:
@@ -32,71 +64,107 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
         prog=program,
         usage=f"{program} [list|retry|settle|drop] --journal FILE [REFERENCES... | --all]",
-        description="Decide what becomes of documents that a run has held.",
+        description="List documents that failed or are in doubt, and decide about those in doubt.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = ("list", "retry", "settle", "drop")
     parser.add_argument("action", nargs="?", default="list", choices=actions, metavar="ACTION",
-                        help="list (as a rule), retry, settle or drop")  # fmt: skip
+                        help="list (default), retry, settle or drop")  # fmt: skip
     parser.add_argument("references", nargs="*", metavar="REFERENCES", help="external references of documents")
     parser.add_argument("--journal", type=Path, required=True, metavar="FILE", help="record of the run")
-    parser.add_argument("--all", action="store_true", help="all that are held")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--debug", action="store_true", help="show where errors come from")
+    parser.add_argument("--all", action="store_true", help="all documents that are in doubt")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 
 
 def main(arguments: Sequence[str], *, program: str) -> int:
-    """Show or change what is held.
+    """List documents, or record a decision about them.
 
     Args:
         arguments: The command's options.
-        program: What the command is called.
+        program: The command's name.
 
     Returns:
-        The exit status: 1 if something is held or failed, and only listed.
+        The exit status: 1 if documents are listed.
 
     Raises:
-        ConfigurationError: If there is no such journal, or a reference is not held.
+        ConfigurationError: If the journal does not exist, or a reference is not in doubt.
     """
     given = _argument_parser(program).parse_intermixed_args(arguments)
-    if not given.journal.exists():
-        raise ConfigurationError(f"The journal {given.journal} is not there.", "Check what --journal names.")
+    if not os.path.exists(given.journal):  # noqa: PTH110 - Path's raises for a name that is too long
+        raise ConfigurationError(f"The journal {printable(given.journal)} does not exist.", "Check --journal.")
     lines = Lines(as_json=given.json)
     with Journal(given.journal) as journal:
-        held = journal.entries("held")
         if given.action == "list":
             if given.references:
-                raise ConfigurationError("list takes no references.", "Name what is to be done: retry, settle or drop.")
-            listed = [*held, *journal.entries("sent"), *journal.entries("failed")]
-            _show(listed, lines)
-            return SOME_FAILED if listed else SIGNED
+                raise ConfigurationError("list takes no references.", "Name an action: retry, settle or drop.")
+            listed = {state: journal.entries(state) for state in _ADVICE}
+            _list(listed, lines, journal=given.journal, as_json=given.json)
+            return SOME_FAILED if any(listed.values()) else SIGNED
         if given.all == bool(given.references):
-            raise ConfigurationError("It is not said of which documents.", "Give their references, or --all.")
-        references = [entry.reference for entry in held] if given.all else given.references
+            raise ConfigurationError("No documents are named.", "Give their references, or --all.")
+        in_doubt = [entry.reference for entry in journal.entries("held")]
+        references = in_doubt if given.all else given.references
         change = {"retry": journal.requeue, "settle": journal.settle, "drop": journal.drop}[given.action]
         change(*references)
-    lines.note(f"{len(references)} documents: {_DONE[given.action]}.")
+    lines.note(f"{count_of_documents(len(references))} {_DONE[given.action]}")
     return SIGNED
 
 
-_DONE: Final = {"retry": "the next run sends them again", "settle": "taken as signed", "drop": "forgotten"}
+_DONE: Final = {
+    "retry": "will be sent again under the same references. Next: run the same command again.",
+    "settle": "recorded as signed.",
+    "drop": "forgotten. The next run treats them as new documents.",
+}
 
 
-def _show(entries: Sequence[Entry], lines: Lines) -> None:
+def _list(listed: Mapping[State, Sequence[Entry]], lines: Lines, *, journal: Path, as_json: bool) -> None:
+    if not any(listed.values()):
+        lines.note("No document failed or is in doubt.")
+    for state, entries in listed.items():
+        if as_json:
+            for entry in entries:
+                lines.result("", _fields(entry))
+        elif entries:
+            advice = _ADVICE[state]
+            documents = count_of_documents(len(entries))
+            next_steps = advice.next_steps.format(failed=f"signstash failed --journal {shlex.quote(str(journal))}")
+            lines.result(f"{documents} {advice.heading}:\n{_by_reason(entries)}\nNext: {next_steps}\n", {})
+
+
+def _by_reason(entries: Sequence[Entry]) -> str:
+    """The documents with their references, grouped by the reason."""
+    groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        state = entry.state.replace("_", " ")
-        reason = entry.reason or ("The run ended before its answer was recorded." if entry.state == "sent" else None)
-        lines.result(
-            f"{state:<10} {entry.name} ({entry.reference}): {reason}",
-            {
-                "status": entry.state,
-                "name": entry.name,
-                "external_reference": entry.reference,
-                "operation_id": entry.operation_id,
-                "reason": reason,
-            },
+        reason = without_names(entry.reason or "", [entry.reference, entry.name, entry.saved_as or ""])
+        groups.setdefault(reason, []).append(entry)
+    return "\n".join(
+        "\n".join(
+            [
+                *(f"  {printable(entry.name)}  {entry.reference}" for entry in group),
+                *(
+                    [
+                        wrapped(
+                            f"    {printable(group[0].reason or '') if len(group) == 1 else printable(reason)}",
+                            indent=4,
+                        )
+                    ]
+                    if reason
+                    else []
+                ),
+            ]
         )
-    if not entries:
-        lines.note("Nothing is held, and nothing failed.")
+        for reason, group in groups.items()
+    )
+
+
+def _fields(entry: Entry) -> Mapping[str, object]:
+    return {
+        "status": entry.state,
+        "name": entry.name,
+        "external_reference": entry.reference,
+        "operation_id": entry.operation_id,
+        "reason": entry.reason,
+    }

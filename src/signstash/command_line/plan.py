@@ -1,23 +1,31 @@
-"""Which files a command signs, how, and where their signed documents go."""
+"""Finds the files to sign and decides where each signed file goes."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 
+from .._content.files import make_folder
 from ..documents import Document
-from ..errors import ConfigurationError
-from .display import shown
+from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignStashError
+from .text import printable
 
 MakeDocument = Callable[..., Document]
 
 _KINDS: Final[Mapping[str, MakeDocument]] = {".pdf": Document.pdf, ".xml": Document.xml}
-"""What is signed as what, by the ends of file names. Everything else is signed only if that is asked for."""
+"""Kinds of documents by file name extension. Others are signed only with `--binary`."""
+
+_JOURNAL_PARTS: Final = ("", ".lock", ".recovered")
+"""Suffixes of a journal, its lock, and its folder for signed documents that could not be saved."""
+
+_JOURNAL: Final = b"signstash-journal"
+"""What a journal begins with."""
 
 _LISTED: Final = 10
 """How many problems a message lists."""
@@ -25,128 +33,231 @@ _LISTED: Final = 10
 
 @attrs.frozen
 class PlannedFile:
-    """A file that is to be signed.
+    """A file to sign.
 
     Attributes:
         path: The original.
-        target: The file for the signed document.
-        size: Length of the original in bytes.
-        make: Makes a document of it: `Document.pdf`, `.xml` or `.binary`.
+        target: The signed file.
+        size: Size of the original in bytes.
+        make: `Document.pdf`, `Document.xml` or `Document.binary`.
+        problem: Why it cannot be signed, or None.
     """
 
     path: Path
     target: Path
     size: int
     make: MakeDocument
+    problem: SignStashError | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen
 class Plan:
-    """How files are looked for.
+    """How files are found.
 
     Attributes:
-        output: Folder for the signed documents, in which what is below a folder keeps its place. Without it each is
-            put beside its original, as `<name>.signed.pdf`.
-        binary: Whether what is neither PDF nor XML is signed too.
+        output: Folder for the signed files, which mirrors the folders that are signed. None puts each signed file
+            beside its original, as `<name>.signed.pdf`.
+        binary: Whether files that are neither PDF nor XML are signed too.
+        own_files: Files that belong to the command itself, such as its journal. They are never documents.
     """
 
     output: Path | None
     binary: bool
+    own_files: Sequence[Path] = ()
 
     def files(self, names: Sequence[str]) -> list[PlannedFile]:
-        """Find the files, and where each goes.
+        """Find the files and their targets.
 
         Args:
-            names: Files, folders (with all that is below them) and patterns such as `*.pdf`.
+            names: Files, folders (with everything below them) and patterns such as `*.pdf`.
+
+        Returns:
+            The files. Those that exist but cannot be read have a `problem`.
 
         Raises:
-            ConfigurationError: If a file is not there or cannot be signed, nothing is found, or a signed document would
-                take the place of an original or of another signed document.
+            ConfigurationError: If a name matches nothing, a named file is of an unknown kind, or a signed file would
+                replace an original or another signed file.
         """
-        problems: list[str] = []
-        files: dict[tuple[int, int], PlannedFile] = {}
+        wrong: list[str] = []
+        unreadable: list[OSError] = []
+        files: dict[object, PlannedFile] = {}
+        own = {number for path in self.own_files if (number := _number(path)) is not None}
         for name in names:
-            unreadable: list[str] = []
             found = list(self._found(name, unreadable))
-            problems += unreadable
             if not found and not unreadable:
-                problems.append(f"{name} is not there, or holds nothing to sign")
+                wrong.append(f"{printable(name)} does not exist or contains nothing to sign")
             for path, place in found:
-                make = self._kind(path)
-                try:
-                    status = path.stat()
-                except OSError as error:
-                    problems.append(f"{shown(path)} cannot be read ({error.strerror})")
+                number, make = _number(path), self.kind(path)
+                if number in own:
                     continue
                 if make is None:
-                    problems.append(f"{shown(path)} is neither PDF nor XML (--binary signs it all the same)")
+                    wrong.append(f"{printable(path)} is neither PDF nor XML (use --binary to sign it anyway)")
                     continue
-                target = _beside(path) if self.output is None else self.output / place
-                files.setdefault((status.st_dev, status.st_ino), PlannedFile(path, target, status.st_size, make))
-        if self.output is None:  # who names `*.pdf` again does not mean what was signed before
-            ours = {_number(file.target) for file in files.values()}
-            files = {number: file for number, file in files.items() if number not in ours}
-        problems += _misplaced(files)
-        if problems:
-            more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
+                target = beside(path) if self.output is None else self.output / place
+                files.setdefault(number or path, planned_file(path, target, make))
+        signed_before = {number for file in files.values() if (number := _number(beside(file.path))) is not None}
+        files = {number: file for number, file in files.items() if number not in signed_before}
+        wrong += _misplaced(files)
+        planned = [*files.values(), *map(_unreadable_folder, unreadable)]
+        problems = [file.problem.problem.removesuffix(".") for file in planned if file.problem is not None]
+        if wrong or len(problems) == len(planned):
+            wrong = [*problems, *wrong] or ["there is nothing to sign"]
+            more = f"; and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
             raise ConfigurationError(
-                f"Nothing was signed: {'; '.join(problems[:_LISTED])}{more}.",
+                f"Nothing was signed: {'; '.join(wrong[:_LISTED])}{more}.",
                 "Name other files, or another folder with -o.",
             )
-        return list(files.values())
+        return planned
 
-    def _kind(self, path: Path) -> MakeDocument | None:
-        return _KINDS.get(path.suffix.lower(), Document.binary if self.binary else None)
+    def kind(self, path: Path) -> MakeDocument | None:
+        """Return what makes a document of a file, or None if it is not to be signed."""
+        if path.parent.name.endswith(_JOURNAL_PARTS[1:]) and _is_journal(path.parent):
+            return None
+        kind = _KINDS.get(path.suffix.lower())
+        return Document.binary if kind is None and self.binary and not _is_journal(path) else kind
 
-    def _found(self, name: str, unreadable: list[str]) -> Iterator[tuple[Path, Path]]:
-        """The files that a name stands for, each with its place in the output folder."""
+    def _found(self, name: str, unreadable: list[OSError]) -> Iterator[tuple[Path, Path]]:
+        """The files that a name matches, each with its place in the output folder."""
         path = Path(name).expanduser()
         is_pattern = glob.has_magic(name) and not os.path.lexists(path)
         matching = glob.glob(str(path), recursive=True) if is_pattern else [path]  # noqa: PTH207 - Path's refuses "/a/*"
         for item in sorted(map(Path, matching)):
-            if item.is_dir():
+            if os.path.isdir(item):  # noqa: PTH112 - Path's raises for a name that is too long
                 yield from self._below(item, unreadable)
             elif is_pattern or os.path.lexists(item):
                 yield item, Path(item.name)
 
-    def _below(self, folder: Path, unreadable: list[str]) -> Iterator[tuple[Path, Path]]:
-        for path in files_below(folder, unreadable, left_out=self.output):
+    def _below(self, folder: Path, unreadable: list[OSError]) -> Iterator[tuple[Path, Path]]:
+        left_out = self.own_files if self.output is None else [self.output, *self.own_files]
+        for path in files_below(folder, unreadable, left_out=left_out):
             is_ours = self.output is None and Path(path.stem).suffix == ".signed"
-            if self._kind(path) is not None and not is_ours:
+            if self.kind(path) is not None and not is_ours:
                 yield path, path.relative_to(folder)
 
 
-def files_below(folder: Path, unreadable: list[str], *, left_out: Path | None = None) -> Iterator[Path]:
+def planned_file(path: Path, target: Path, make: MakeDocument) -> PlannedFile:
+    """Plan one file, with a problem if it cannot be read."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return PlannedFile(path, target, 0, make, _unreadable(path, error.strerror))
+    if not stat.S_ISREG(status.st_mode):  # a named pipe would never end
+        return PlannedFile(path, target, 0, make, _unreadable(path, "not a regular file"))
+    return PlannedFile(path, target, status.st_size, make)
+
+
+def _unreadable(path: Path, reason: str | None) -> InvalidDocumentError:
+    return InvalidDocumentError(
+        f"{printable(path)} cannot be read: {reason}.", "Check that it exists, and its permissions.", document=path.name
+    )
+
+
+def _unreadable_folder(error: OSError) -> PlannedFile:
+    path = Path(error.filename)
+    return PlannedFile(path, beside(path), 0, Document.binary, _unreadable(path, error.strerror))
+
+
+def files_below(folder: Path, unreadable: list[OSError], *, left_out: Iterable[Path] = ()) -> Iterator[Path]:
     """The files below a folder, in order, without hidden ones. Linked folders are not followed.
 
     Args:
         folder: The folder.
-        unreadable: Is told which folders cannot be read.
-        left_out: A folder that is not looked into.
+        unreadable: Collects the errors of folders that cannot be read.
+        left_out: Folders that are not searched.
     """
-    output = None if left_out is None else left_out.resolve()
+    excluded = {Path(os.path.realpath(path)) for path in left_out}
 
-    def tell(error: OSError) -> None:
-        unreadable.append(f"{shown(Path(error.filename))} cannot be read ({error.strerror})")
-
-    for parent, folders, names in os.walk(folder, onerror=tell):
+    for parent, folders, names in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and Path(parent, name).resolve() != output
+            name
+            for name in folders
+            if not name.startswith(".") and not (excluded and Path(os.path.realpath(Path(parent, name))) in excluded)
         )
         yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
 
-def _beside(path: Path) -> Path:
+def with_unwritable_folders(files: Sequence[PlannedFile]) -> list[PlannedFile]:
+    """Return the files, those with a problem whose signed files cannot be written.
+
+    Raises:
+        ConfigurationError: If none of the folders for signed files can be written.
+    """
+    reasons = {folder: _unwritable(folder) for folder in {file.target.parent for file in files}}
+    if files and all(reasons.values()):
+        folder, reason = next(iter(reasons.items()))
+        raise ConfigurationError(
+            f"{printable(folder)} cannot be written: {reason}. Nothing was sent.",
+            "Check its permissions, or name another folder with -o.",
+        )
+    return [
+        file
+        if (reason := reasons[file.target.parent]) is None or file.problem is not None
+        else attrs.evolve(
+            file,
+            problem=DocumentNotSavedError(
+                f"{printable(file.target.parent)} cannot be written: {reason}. The document was not sent.",
+                "Check its permissions, or name another folder with -o.",
+            ),
+        )
+        for file in files
+    ]
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder if it does not exist.
+
+    Raises:
+        ConfigurationError: If files cannot be created in it.
+    """
+    if (reason := _unwritable(folder)) is not None:
+        raise ConfigurationError(
+            f"{printable(folder)} cannot be written: {reason}. Nothing was sent.",
+            "Check its permissions, or name another folder.",
+        )
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Make a folder; return why files cannot be created in it, or None if they can."""
+    try:
+        make_folder(folder)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def beside(path: Path) -> Path:
+    """Return the name of a signed file beside its original."""
     return path.with_name(f"{path.stem}.signed{path.suffix}")
 
 
 def real_path(target: Path) -> Path:
-    """A file that may not be there, in the folder that really holds it: as a journal names it."""
-    return Path(target.parent.resolve(), target.name)
+    """Return a path, which need not exist, with its folder resolved: as a journal names it."""
+    return Path(os.path.realpath(target.parent), target.name)
+
+
+def parts_of_journal(journal: Path | None) -> list[Path]:
+    """Return a journal and the files that appear beside it while it is in use."""
+    return [] if journal is None else [journal.with_name(journal.name + part) for part in _JOURNAL_PARTS]
+
+
+def _is_journal(path: Path) -> bool:
+    """Whether a path belongs to a journal, of this or another run."""
+    names = [path.name.removesuffix(part) for part in _JOURNAL_PARTS if path.name.endswith(part)]
+    return any(_holds_journal(path.with_name(name)) for name in names if name)
+
+
+def _holds_journal(path: Path) -> bool:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_JOURNAL)) == _JOURNAL
+    except OSError:
+        return False
 
 
 def _number(path: Path) -> tuple[int, int] | None:
-    """By what a file is the same under another name, if it is there."""
+    """What identifies an existing file under all of its names."""
     try:
         status = path.stat()
     except OSError:
@@ -154,14 +265,15 @@ def _number(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _misplaced(files: Mapping[tuple[int, int], PlannedFile]) -> Iterator[str]:
-    """What is wrong with the places of signed documents: no original is ever overwritten."""
+def _misplaced(files: Mapping[object, PlannedFile]) -> Iterator[str]:
+    """What is wrong with the targets: no original is ever overwritten."""
     taken: dict[Path, Path] = {}
     for file in files.values():
-        number = _number(file.target)
-        if number is not None and number in files:
-            yield f"{shown(file.path)} would be saved as {shown(file.target)}, which is an original"
+        if _number(file.target) in files:
+            yield f"{printable(file.path)} would be saved as {printable(file.target)}, which is an original"
         target = real_path(file.target)
         if target in taken:
-            yield f"{shown(taken[target])} and {shown(file.path)} would both be saved as {shown(file.target)}"
+            yield (
+                f"{printable(taken[target])} and {printable(file.path)} would both be saved as {printable(file.target)}"
+            )
         taken[target] = file.path

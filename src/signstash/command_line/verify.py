@@ -10,8 +10,9 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..verification import Verification, verify_file
 from . import SIGNED, SOME_FAILED
-from .display import Lines, shown
+from .display import Lines
 from .plan import files_below
+from .text import printable
 
 _EXAMPLES: Final = """
 Trust is judged only against the roots that are given; revocation, and whether
@@ -70,10 +71,11 @@ def _found(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         if not path.is_dir():
             yield path, Path(path.name)
             continue
-        unreadable: list[str] = []
+        unreadable: list[OSError] = []
         below = list(files_below(path, unreadable))
         if unreadable:
-            raise ConfigurationError(f"{'; '.join(unreadable)}.", "Check permissions.")
+            folders = [f"{printable(str(error.filename))} cannot be read ({error.strerror})" for error in unreadable]
+            raise ConfigurationError(f"{'; '.join(folders)}.", "Check permissions.")
         if not below:
             raise ConfigurationError(f"{path} holds no files.", "Name others.")
         yield from ((file, file.relative_to(path)) for file in below)
@@ -91,7 +93,7 @@ def _show(path: Path, found: Verification, lines: Lines) -> None:
     trust = {None: "trust not judged", True: "trusted", False: "not trusted"}[found.trusted]
     about = ", ".join([str(found.signature_type), *signer, *times, trust])
     lines.result(
-        f"{status:<7} {shown(path)}: {'; '.join([*found.problems, about])}",
+        f"{status:<7} {printable(path)}: {'; '.join([*found.problems, about])}",
         {
             "status": status,
             "file": str(path),

@@ -1,0 +1,96 @@
+"""The files that `signstash watch` keeps for operators: reasons, status, and originals of signed documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+_HEADING: Final = "Not signed: "
+
+
+def reason_file(target: Path) -> Path:
+    """Return the text file that says why a document has no signed file."""
+    return target.with_name(f"{target.name}.failed.txt")
+
+
+def write_reason(target: Path, document: str, reason: str) -> None:
+    """Say in a text file why a document is not signed.
+
+    Args:
+        target: Where its signed file would be.
+        document: Name of the document.
+        reason: Why it is not signed, and what to do.
+
+    Raises:
+        OSError: If it cannot be written, or a file of somebody else has its name.
+    """
+    path = reason_file(target)
+    if os.path.lexists(path) and not _is_reason(path):
+        raise FileExistsError(f"{path} exists and was not written by signstash")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, f"{_HEADING}{document}\n\n{reason}\n")
+
+
+def remove_reason(target: Path) -> None:
+    """Remove the text file of a document that is signed now.
+
+    Raises:
+        OSError: If it cannot be removed.
+    """
+    path = reason_file(target)
+    if _is_reason(path):
+        path.unlink()
+
+
+def write_status(path: Path, status: Mapping[str, Any]) -> None:
+    """Write the status as JSON, so that a reader sees all of it or the previous one.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    _replace(path, json.dumps(status, indent=2) + "\n")
+
+
+def move_to(original: Path, place: Path) -> Path:
+    """Move an original to the folder for what is done. Nothing is replaced: a name that is taken gets a number.
+
+    Args:
+        original: The file.
+        place: Where it goes.
+
+    Returns:
+        Where it is now.
+
+    Raises:
+        OSError: If it cannot be moved.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    free, number = place, 1
+    while os.path.lexists(free):
+        number += 1
+        free = place.with_name(f"{place.stem} ({number}){place.suffix}")
+    shutil.move(original, free)
+    return free
+
+
+def _is_reason(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEADING)) == _HEADING.encode()
+    except OSError:
+        return False
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        partial.write_text(text, "utf-8", errors="backslashreplace")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,743 @@
+"""`signstash watch`: what it signs and when, what operators see, and how it gets over outages and restarts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from signstash import ConfigurationError, Journal
+from signstash.command_line import watch as command
+from signstash.command_line.inbox import Inbox
+from signstash.command_line.plan import Plan
+from signstash.sandbox import Sandbox
+from signstash.testing import MockSignStash
+from tests.command_line.conftest import Run
+from tests.command_line.test_sign import is_signed
+from tests.conftest import INVOICE
+
+Start = Callable[..., subprocess.Popen[str]]
+REFUSED = "A_CODE_OF_TOMORROW"
+Ticks = AsyncIterator[set[Path]]
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("inbox").mkdir()
+    return Path("inbox")
+
+
+@attrs.define
+class Clock:
+    """A clock that a test moves on, with one tick a second."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def until(self, condition: Callable[[], object]) -> Ticks:
+        while not condition():
+            self.now += 1
+            yield set()
+
+    async def seconds(self, number: int) -> Ticks:
+        for _ in range(number):
+            self.now += 1
+            yield set()
+
+
+@attrs.define
+class Shown:
+    """What the command shows."""
+
+    clock: Clock
+    results: list[Mapping[str, Any]] = attrs.field(factory=list[Mapping[str, Any]])
+    times: list[float] = attrs.field(factory=list[float])
+    texts: list[str] = attrs.field(factory=list[str])
+    notes: list[str] = attrs.field(factory=list[str])
+
+    def result(self, text: str, fields: Mapping[str, Any]) -> None:
+        self.results.append(fields)
+        self.times.append(self.clock.now)
+        self.texts.append(text)
+
+    def progress(self, **_: Any) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def with_status(self, status: str) -> list[str]:
+        return [item["file"] for item in self.results if item.get("status") == status]
+
+
+async def watched(script: Callable[[Clock], Ticks], *options: str, clock: Clock | None = None) -> tuple[int, Shown]:
+    """Run the command while a script changes the inbox; when the script ends, the command is stopped."""
+    clock = clock or Clock()
+    shown = Shown(clock)
+    arguments = ["inbox", "-o", "signed", "--journal", "j", "--json", *options]
+    watch = command.new_watch(command.argument_parser("watch").parse_args(arguments), shown, clock=clock)
+    with Journal(watch.given.journal) as journal:
+        return await watch.run(journal, script(clock)), shown
+
+
+def fail(mock: MockSignStash, names: str, sign_error: str = REFUSED, *, times: int | None = None) -> None:
+    """Let documents with matching names not be signed."""
+    signed: Any = mock.routes.sign.side_effect
+    left = itertools.count() if times is None else iter(range(times))
+
+    def change(request: Any) -> Any:
+        response = signed(request)
+        fields = json.loads(response.content)
+        for document in fields["documentList"]:
+            if fnmatch(document["name"], names) and next(left, None) is not None:
+                document |= {"signStatus": "ERROR_SIGNING", "signError": sign_error, "signedContent": None}
+        return httpx.Response(200, json=fields)
+
+    mock.routes.sign.side_effect = change
+
+
+def drop(*names: str, content: str | None = None) -> None:
+    for name in names:
+        path = Path("inbox", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content or f"<invoice name='{name}'/>")
+
+
+def files_in(folder: str) -> set[str]:
+    return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def script_until(condition: Callable[[], object]) -> Callable[[Clock], Ticks]:
+    return lambda clock: clock.until(condition)
+
+
+class TestFiles:
+    async def test_what_is_there_and_what_arrives_is_signed_and_stays(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        shutil.copy(INVOICE, "inbox/FT_1.pdf")
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.until(lambda: files_in("signed") == {"FT_1.pdf"}):
+                yield tick
+            drop("2026/11/FT_2.xml")
+            async for tick in clock.until(lambda: files_in("signed") == {"FT_1.pdf", "2026/11/FT_2.xml"}):
+                yield tick
+
+        status, shown = await watched(script)
+
+        assert status == 0
+        assert files_in("inbox") == {"FT_1.pdf", "2026/11/FT_2.xml"}
+        assert shown.with_status("signed") == ["inbox/FT_1.pdf", "inbox/2026/11/FT_2.xml"]
+
+    async def test_originals_of_signed_documents_are_moved(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        drop("FT_1.xml", "2026/FT_2.xml", "bad.xml")
+        Path("done").mkdir()
+        Path("done/FT_1.xml").write_text("another one")
+        fail(signstash_mock, "bad*", REFUSED)
+
+        status, _ = await watched(script_until(lambda: len(files_in("inbox")) == 1), "--done", "done")
+
+        assert status == 1
+        assert files_in("done") == {"FT_1.xml", "FT_1 (2).xml", "2026/FT_2.xml"}
+        assert Path("done/FT_1.xml").read_text() == "another one"
+        assert files_in("inbox") == {"bad.xml"}
+
+    async def test_an_original_that_changed_while_it_was_signed_is_not_moved(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("FT_1.xml")
+        signed: Any = signstash_mock.routes.sign.side_effect
+
+        def change(request: Any) -> Any:
+            drop("FT_1.xml", content="<a later version/>")
+            return signed(request)
+
+        signstash_mock.routes.sign.side_effect = change
+
+        def is_refused() -> bool:
+            return Path("signed/FT_1.xml.failed.txt").exists()
+
+        status, _ = await watched(script_until(is_refused), "--done", "done")
+
+        assert status == 1
+        assert Path("inbox/FT_1.xml").read_text() == "<a later version/>"
+        assert "exists" in Path("signed/FT_1.xml.failed.txt").read_text()
+
+    async def test_the_commands_own_files_and_foreign_ones_are_not_signed(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("note.txt", "FT_1.xml", ".hidden.xml", "FT_2.xml.part")
+        Path("inbox/pipe.xml").symlink_to("nowhere")
+        options = ["--journal", "inbox/j", "--status", "inbox/s.json", "--done", "inbox/done", "-o", "inbox/signed"]
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.until(lambda: "FT_1.xml" in files_in("inbox/done")):
+                yield tick
+            async for tick in clock.seconds(60):
+                yield tick
+
+        status, shown = await watched(script, *options)
+
+        assert status == 0
+        assert files_in("inbox/signed") == {"FT_1.xml"}
+        assert [note for note in shown.notes if "note.txt" in note] == [
+            "inbox/note.txt is neither PDF nor XML and is left where it is."
+        ]
+        assert sum("pipe.xml" in note for note in shown.notes) == 1
+
+        status, shown = await watched(
+            script_until(lambda: Path("inbox/signed/note.txt").exists()), "--binary", *options
+        )
+
+        assert files_in("inbox/signed") == {"FT_1.xml", "note.txt"}
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            (["-o", "inbox"], "-o and INBOX are the same folder"),
+            (["--done", "signed"], "-o and --done are the same folder"),
+            (["-o", "file"], "file cannot be written"),
+            (["--done", "file/below"], "file/below cannot be written"),
+        ],
+    )
+    async def test_folders_that_cannot_work_are_refused(
+        self, inbox: Path, signstash_mock: MockSignStash, options: list[str], problem: str
+    ) -> None:
+        Path("file").touch()
+
+        with pytest.raises(ConfigurationError, match=problem):
+            await watched(script_until(lambda: True), *options)
+
+    def test_a_folder_that_does_not_exist_is_refused(self, folder: Path, run: Run) -> None:
+        ended = run("watch", "nowhere", "-o", "signed", "--journal", "j")
+
+        assert (ended.status, ended.err) == (2, "signstash: nowhere is not a folder. Name the folder to watch.\n")
+
+
+class TestComplete:
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def looked(self, inbox: Path, clock: Clock) -> Callable[..., list[str]]:
+        """Looks into the inbox, and gives the names of what is complete."""
+        plan = Plan(output=Path("signed"), binary=True)
+        looking = Inbox(folder=inbox, output=Path("signed"), plan=plan, settle=3, rescan=10, clock=clock)
+
+        def look(*changed: str) -> list[str]:
+            found = looking.look(inbox / name for name in changed)
+            for file in found:
+                looking.release(file.path)
+            return [file.path.name for file in found]
+
+        assert look() == []
+        return look
+
+    def test_a_file_is_taken_when_it_has_not_changed_for_some_time(
+        self, clock: Clock, looked: Callable[..., list[str]]
+    ) -> None:
+        for content in ("<a", "<a>", "<a>.", "<a></a>"):
+            drop("FT.xml", content=content)
+            assert looked("FT.xml") == []
+            clock.now += 2
+        assert looked() == []
+        clock.now += 1
+        assert looked() == ["FT.xml"]
+        assert looked("FT.xml") == []
+
+    @pytest.mark.parametrize("name", [".FT.xml", "FT.xml.tmp", "FT.xml.filepart", "FT.xml~"])
+    def test_a_file_that_is_renamed_into_place_is_taken_at_once(
+        self, looked: Callable[..., list[str]], name: str
+    ) -> None:
+        drop(name)
+        assert looked(name) == []
+
+        Path("inbox", name).rename("inbox/FT.xml")
+
+        assert looked(name, "FT.xml") == ["FT.xml"]
+
+    def test_a_file_that_is_renamed_and_still_written_is_not_complete(self, looked: Callable[..., list[str]]) -> None:
+        drop(".FT.xml", content="<a")
+        looked(".FT.xml")
+
+        Path("inbox/.FT.xml").rename("inbox/FT.xml")
+        drop("FT.xml", content="<a></a>")
+
+        assert looked(".FT.xml", "FT.xml") == []
+
+    def test_a_name_of_an_incomplete_file_is_never_taken(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
+        drop(".FT.xml", "FT.xml.tmp", ".folder/FT.xml")
+        for _ in range(30):
+            assert looked(".FT.xml", "FT.xml.tmp", ".folder/FT.xml") == []
+            clock.now += 1
+
+    def test_changes_that_the_system_does_not_report_are_found(
+        self, clock: Clock, looked: Callable[..., list[str]]
+    ) -> None:
+        drop("2026/FT.xml")
+        clock.now += 10
+        assert looked() == []
+        clock.now += 3
+        assert looked() == ["FT.xml"]
+
+    def test_a_folder_that_is_moved_in_is_searched_at_once(
+        self, clock: Clock, looked: Callable[..., list[str]]
+    ) -> None:
+        drop("2026/FT.xml")
+        assert looked("2026") == []
+        clock.now += 3
+        assert looked() == ["FT.xml"]
+
+    def test_a_later_version_is_taken_again(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
+        for content in ("<a/>", "<b/>", "<longer/>"):
+            drop("FT.xml", content=content)
+            looked("FT.xml")
+            clock.now += 3
+            assert looked() == ["FT.xml"]
+
+
+class TestFailures:
+    async def test_the_reason_stands_in_a_file_until_the_document_is_signed(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("FT_1.xml")
+        fail(signstash_mock, "FT_1*", REFUSED, times=1)
+        reason = Path("signed/FT_1.xml.failed.txt")
+        texts = []
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.until(reason.exists):
+                yield tick
+            texts.append(reason.read_text())
+            os.utime("inbox/FT_1.xml", (2_000_000_000, 2_000_000_000))  # an operator tries it again
+            async for tick in clock.until(lambda: not reason.exists()):
+                yield tick
+
+        status, shown = await watched(script)
+
+        assert status == 0
+        assert texts[0].startswith("Not signed: FT_1.xml\n\n")
+        assert REFUSED in texts[0]
+        assert files_in("signed") == {"FT_1.xml"}
+        assert [item["status"] for item in shown.results if "status" in item] == ["failed", "signed"]
+
+    async def test_a_failure_that_may_pass_is_tried_again(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        drop("FT_1.xml", "FT_2.xml")
+        fail(signstash_mock, "FT_1*", "SIGN_OPERATION_INTERNAL_ERROR", times=2)
+
+        status, shown = await watched(script_until(lambda: files_in("signed") == {"FT_1.xml", "FT_2.xml"}))
+
+        assert status == 0
+        assert len(shown.with_status("failed")) == 2
+        first, second, third = [time for item, time in zip(shown.results, shown.times, strict=True)
+                                if str(item.get("file")).endswith("FT_1.xml")]  # fmt: skip
+        assert second - first >= 60
+        assert third - second >= 120
+
+    async def test_a_file_of_somebody_else_is_neither_replaced_nor_removed(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        Path("signed").mkdir()
+        Path("signed/FT_1.xml.failed.txt").write_text("mine")
+        drop("FT_1.xml", "FT_2.xml", "FT_2.xml.failed.txt")
+        fail(signstash_mock, "FT_1*", REFUSED, times=1)
+
+        status, shown = await watched(script_until(lambda: "FT_2.xml" in files_in("signed")))
+
+        assert status == 1
+        assert Path("signed/FT_1.xml.failed.txt").read_text() == "mine"
+        assert any("was not written by signstash" in note for note in shown.notes)
+
+    async def test_one_cause_is_one_line_in_the_summary(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        drop(*(f"{number}.xml" for number in range(30)))
+        fail(signstash_mock, "*", REFUSED)
+
+        status, shown = await watched(script_until(lambda: len(files_in("signed")) == 30))
+
+        assert status == 1
+        summaries = [text for text in shown.texts if text]
+        assert all(summary.count("\n") == 1 for summary in summaries)
+        assert any(re.match(r"failed       \d+ documents \(inbox/", summary) for summary in summaries)
+
+    async def test_a_file_that_is_taken_away_is_forgotten(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        drop("FT_1.xml", "FT_2.xml")
+        fail(signstash_mock, "FT_1*", REFUSED, times=1)
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.until(lambda: len(files_in("signed")) == 2):
+                yield tick
+            Path("inbox/FT_1.xml").unlink()
+            async for tick in clock.seconds(20):
+                yield tick
+
+        status, _ = await watched(script, "--status", "s.json")
+
+        assert (status, json.loads(Path("s.json").read_text())["failed"]) == (0, 0)
+
+    async def test_what_may_be_signed_is_in_doubt_and_not_sent_again(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("FT_1.xml")
+        signstash_mock.connection_lost_after_send(times=1)
+        reason = Path("signed/FT_1.xml.failed.txt")
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.until(reason.exists):
+                yield tick
+            async for tick in clock.seconds(300):
+                yield tick
+
+        status, shown = await watched(script, "--status", "s.json")
+        again, _ = await watched(script)
+
+        assert (status, again) == (1, 1)
+        assert len(signstash_mock.sign_requests) == 1
+        assert json.loads(Path("s.json").read_text())["in_doubt"] == 1
+        assert shown.with_status("in_doubt") == ["inbox/FT_1.xml"]
+
+
+class TestOutages:
+    async def test_it_goes_on_when_the_service_is_back_and_says_both_once(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop(*(f"{number}.xml" for number in range(120)))
+        signstash_mock.connection_refused(times=30)
+
+        status, shown = await watched(script_until(lambda: len(files_in("signed")) == 120))
+
+        assert status == 0
+        failing, back = shown.notes[1:]
+        assert failing.endswith("Trying again until it succeeds.")
+        assert back == "The service is back."
+
+    async def test_a_document_that_is_not_sent_does_not_end_an_outage(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("FT_1.xml")
+        signstash_mock.connection_refused(times=30)
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.seconds(20):
+                yield tick
+            for number in range(20):
+                drop(f"{number}.pdf", content="not a PDF")
+                async for tick in clock.seconds(5):
+                    yield tick
+            async for tick in clock.until(lambda: "FT_1.xml" in files_in("signed")):
+                yield tick
+
+        _, shown = await watched(script)
+
+        assert len(shown.with_status("failed")) == 20
+        assert [note for note in shown.notes if "Trying again" in note] == shown.notes[1:2]
+        assert shown.notes[2:] == ["The service is back."]
+
+    async def test_the_pauses_grow_and_one_document_tries(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        clock = Clock()
+        times: list[tuple[float, int]] = []
+        signed: Any = signstash_mock.routes.sign.side_effect
+
+        def record(request: Any) -> Any:
+            times.append((clock.now, len(json.loads(request.content)["documents"])))
+            return signed(request)
+
+        signstash_mock.routes.sign.side_effect = record
+        drop(*(f"{number}.xml" for number in range(20)))
+        signstash_mock.rate_limited(times=20)
+
+        await watched(script_until(lambda: len(files_in("signed")) == 20), clock=clock)
+
+        assert times[-1][0] - times[0][0] >= 300  # 5, 10, 20 and 40 seconds, and then a minute each
+        assert {documents for _, documents in times[3:20]} == {1}
+
+    @pytest.mark.parametrize("scenario", ["credentials_rejected", "client_service_inactive"])
+    async def test_a_fault_of_all_is_tried_once_a_minute(
+        self, inbox: Path, signstash_mock: MockSignStash, scenario: str
+    ) -> None:
+        drop("FT_1.xml", "FT_2.xml")
+        getattr(signstash_mock, scenario)()
+        clock = Clock()
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.seconds(600):
+                yield tick
+            signstash_mock.clear_scenarios()
+            async for tick in clock.until(lambda: len(files_in("signed")) == 2):
+                yield tick
+
+        status, shown = await watched(script, clock=clock)
+
+        assert status == 0
+        calls = signstash_mock.routes.token.call_count
+        assert 2 <= calls <= 12
+        assert len(shown.notes) == 3
+        assert shown.with_status("failed") == []
+
+    async def test_settings_are_read_again(
+        self, inbox: Path, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path("secret").write_text("old")
+        monkeypatch.delenv("SIGNSTASH_CLIENT_SECRET")
+        issued: Any = signstash_mock.routes.token.side_effect
+        secrets: list[str] = []
+
+        def refuse(request: Any) -> Any:
+            secrets.append(request.headers["Authorization"])
+            return issued(request)
+
+        signstash_mock.routes.token.side_effect = refuse
+        signstash_mock.credentials_rejected(times=1)
+        drop("FT_1.xml")
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.until(lambda: secrets):
+                yield tick
+            Path("secret").write_text("new")
+            async for tick in clock.until(lambda: files_in("signed")):
+                yield tick
+
+        status, _ = await watched(script, "--secret-file", "secret")
+
+        assert status == 0
+        assert len(set(secrets)) == 2
+
+    async def test_stopped_during_an_outage(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        drop("FT_1.xml")
+        signstash_mock.client_service_inactive()
+
+        status, _ = await watched(lambda clock: clock.seconds(100), "--status", "s.json")
+
+        written = json.loads(Path("s.json").read_text())
+        assert status == 3
+        assert (written["state"], written["waiting"]) == ("stopped", 1)
+        assert written["fault"]
+
+
+class TestRestart:
+    async def test_what_the_journal_knows_is_not_sent_again(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        drop("FT_1.xml", "FT_2.xml")
+        await watched(script_until(lambda: len(files_in("signed")) == 2))
+        drop("FT_3.xml")
+
+        status, shown = await watched(script_until(lambda: len(files_in("signed")) == 3))
+
+        assert status == 0
+        assert sum(len(request.documents) for request in signstash_mock.sign_requests) == 3
+        assert shown.with_status("signed") == ["inbox/FT_3.xml"]
+        assert len(shown.with_status("signed_before")) == 2
+
+    async def test_originals_that_were_not_moved_yet_are_moved(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("FT_1.xml")
+        await watched(script_until(lambda: files_in("signed")))
+
+        status, _ = await watched(script_until(lambda: Path("done/FT_1.xml").exists()), "--done", "done")
+
+        assert status == 0
+        assert len(signstash_mock.sign_requests) == 1
+
+    async def test_what_was_dropped_a_second_time_is_not_signed_twice(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("FT_1.xml")
+
+        async def script(clock: Clock) -> Ticks:
+            for number in (1, 2, 3):
+                drop("FT_1.xml")
+                async for tick in clock.until(lambda number=number: len(files_in("done")) == number):  # type: ignore[misc]
+                    yield tick
+
+        Path("done").mkdir()
+        status, _ = await watched(script, "--done", "done")
+
+        assert (status, len(signstash_mock.sign_requests)) == (0, 1)
+
+    async def test_what_was_decided_about_documents_in_doubt_is_done(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("FT_1.xml")
+        signstash_mock.connection_lost_after_send(times=1, processed=False)
+        await watched(script_until(lambda: Path("signed/FT_1.xml.failed.txt").exists()))
+        with Journal("j") as journal:
+            journal.requeue(*(entry.reference for entry in journal.entries("held")))
+
+        status, _ = await watched(script_until(lambda: files_in("signed") == {"FT_1.xml"}))
+
+        assert status == 0
+
+
+class TestReports:
+    async def test_a_summary_a_minute_if_something_happened(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        clock = Clock()
+
+        async def script(clock: Clock) -> Ticks:
+            for number in range(180):
+                drop(f"{number}.xml")
+                async for tick in clock.seconds(1):
+                    yield tick
+            async for tick in clock.until(lambda: len(files_in("signed")) == 180):
+                yield tick
+            async for tick in clock.seconds(600):
+                yield tick
+
+        _, shown = await watched(script, clock=clock)
+
+        summaries = [
+            (item["summary"], time) for item, time in zip(shown.results, shown.times, strict=True) if "summary" in item
+        ]
+        assert sum(summary["signed"] for summary, _ in summaries) == 180
+        assert all(later - before >= 60 for (_, before), (_, later) in itertools.pairwise(summaries[:-1]))
+
+    async def test_the_status_is_whole_at_every_moment(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        read: list[Mapping[str, Any]] = []
+
+        async def script(clock: Clock) -> Ticks:
+            for number in range(20):
+                drop(f"{number}.xml")
+                async for tick in clock.seconds(5):
+                    if Path("s.json").exists():
+                        read.append(json.loads(Path("s.json").read_text()))
+                    yield tick
+            async for tick in clock.until(lambda: len(files_in("signed")) == 20):
+                yield tick
+
+        await watched(script, "--status", "s.json")
+
+        last = json.loads(Path("s.json").read_text())
+        assert read[0]["state"] == "watching"
+        assert (last["state"], last["signed"], last["waiting"], last["failed"]) == ("stopped", 20, 0, 0)
+        assert last["last_success"] <= last["updated"]
+        assert files_in(".") >= {"s.json"}
+        assert not list(Path().glob(".*.part"))
+
+    async def test_a_status_that_cannot_be_written_costs_no_document(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        Path("s.json").mkdir()
+        drop("FT_1.xml")
+
+        status, shown = await watched(script_until(lambda: files_in("signed")), "--status", "s.json")
+
+        assert status == 0
+        assert sum("s.json cannot be written" in note for note in shown.notes) == 1
+
+
+DOCUMENTS = int(os.environ.get("SIGNSTASH_WATCH_DOCUMENTS", "300"))
+
+
+class TestMany:
+    async def test_dropped_at_once(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        drop(*(f"{number}.xml" for number in range(DOCUMENTS)))
+
+        status, shown = await watched(script_until(lambda: len(shown_files()) == DOCUMENTS), "--done", "done")
+
+        assert status == 0
+        assert len(set(shown.with_status("signed"))) == len(shown.with_status("signed")) == DOCUMENTS
+        sent = [document.name for request in signstash_mock.sign_requests for document in request.documents]
+        assert len(sent) == len(set(sent)) == DOCUMENTS
+
+    async def test_one_a_second_for_five_minutes(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        async def script(clock: Clock) -> Ticks:
+            for number in range(300):
+                drop(f".{number}.xml")
+                Path(f"inbox/.{number}.xml").rename(f"inbox/{number}.xml")
+                async for tick in clock.seconds(1):
+                    yield {Path(f"inbox/{number}.xml"), *tick}
+            async for tick in clock.until(lambda: len(shown_files()) == 300):
+                yield tick
+
+        status, shown = await watched(script, "--done", "done")
+
+        assert status == 0
+        assert len(set(shown.with_status("signed"))) == len(shown.with_status("signed")) == 300
+
+
+def shown_files() -> set[str]:
+    return files_in("done")
+
+
+class TestProcess:
+    @pytest.fixture
+    def watching(self, folder: Path, process: Start) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+        """Starts the command; it is ended after the test."""
+        started = []
+
+        def start(*options: str) -> subprocess.Popen[str]:
+            arguments = ["watch", "invoices", "-o", "signed", "--journal", "j", "--json", "--settle", "0", *options]
+            started.append(process(*arguments))
+            return started[-1]
+
+        yield start
+        for item in started:
+            item.kill()
+            item.communicate()
+
+    @staticmethod
+    def wait_for(watch: subprocess.Popen[str], *files: str) -> None:
+        assert watch.stdout is not None
+        left = set(files)
+        while left:
+            line = watch.stdout.readline()
+            assert line
+            left.discard(json.loads(line).get("file"))
+
+    @pytest.mark.parametrize("extra", [True, False])
+    def test_it_signs_until_it_is_stopped(
+        self,
+        watching: Callable[..., subprocess.Popen[str]],
+        sandbox: Sandbox,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        extra: bool,
+    ) -> None:
+        if not extra:
+            Path("watchfiles.py").write_text("raise ImportError('not installed')")
+            monkeypatch.setenv("PYTHONPATH", str(folder))
+        watch = watching("--rescan", "0.2")
+        self.wait_for(watch, "invoices/FT_1.pdf", "invoices/FT_2.pdf")
+        shutil.copy(INVOICE, "invoices/FT_3.pdf")
+        self.wait_for(watch, "invoices/FT_3.pdf")
+
+        watch.send_signal(signal.SIGTERM)
+        _, err = watch.communicate(timeout=30)
+
+        assert (watch.returncode, "Traceback" in err) == (0, False)
+        assert is_signed("signed/FT_3.pdf")
+
+    def test_a_second_signal_ends_it_at_once(
+        self, watching: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/signstash")
+            watch = watching()
+            connection, _ = silent.accept()
+            connection.recv(1)
+            watch.send_signal(signal.SIGTERM)
+            assert watch.stderr is not None
+            while "Finishing what is in flight" not in (line := watch.stderr.readline()):
+                assert line
+            watch.send_signal(signal.SIGTERM)
+            watch.communicate(timeout=30)
+            connection.close()
+
+        assert watch.returncode == 130
+        with Journal("j") as journal:
+            assert {entry.state for entry in journal.entries()} == {"sent"}
