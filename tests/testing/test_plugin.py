@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import signstash.testing
 from signstash.testing import MockSignStash
 
-README = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
-(EXAMPLE,) = re.findall(r"^## Testing your application.*?```python\n(.*?)```", README, re.DOTALL | re.MULTILINE)
+GUIDE = Path(signstash.testing.__file__).with_name("guide.md").read_text("utf-8")
+EXAMPLE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[0]
 (PLUGIN,) = [point.value for point in entry_points(group="pytest11") if point.name == "signstash"]
 
 
@@ -141,8 +142,8 @@ def test_an_assertion_names_the_plugin_that_took_the_requests(tmp_path: Path) ->
     assert "1 failed, 1 passed" in output
 
 
-def test_the_readme_lists_every_scenario() -> None:
-    section = README.partition("## Testing your application")[2].partition("\n## ")[0]
+def test_the_guide_lists_every_scenario() -> None:
+    section = GUIDE.partition("## The mock")[2].partition("\n## ")[0]
     listed = set(re.findall(r"`(\w+)\(", section)) - {"MockSignStash"}
     scenarios = {name for name in dir(MockSignStash.__mro__[1]) if not name.startswith("_")}
 

@@ -4,6 +4,8 @@
         client = SignStash(**sandbox.credentials)
 
 From a shell: `python -m signstash.sandbox`. Requires `pip install signstash[sandbox]`.
+
+.. include:: guide.md
 """
 
 try:

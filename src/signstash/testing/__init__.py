@@ -5,6 +5,8 @@
         mock.assert_signed("invoice.pdf")
 
 In pytest, the fixture `signstash_mock` is such a mock. Requires `pip install signstash[testing]`.
+
+.. include:: guide.md
 """
 
 from importlib import import_module
