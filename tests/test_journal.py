@@ -325,6 +325,8 @@ class TestGoingOn:
         assert found["0.pdf"].signed_before is is_there
         assert states(journal) == {"0.pdf": "signed" if is_there else "held"}
         assert service.sign.call_count == 1
+        if not is_there:
+            assert "is signed, but an earlier run ended before" in str(found["0.pdf"].error)
 
     async def test_a_file_that_is_being_replaced_is_no_proof_of_a_signature(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
