@@ -148,6 +148,23 @@ def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeU
     return error
 
 
+def signed_but_lost(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
+    """A response said that the document is signed, and the run ended before its signed bytes were saved.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        cause: Why it cannot be had now.
+    """
+    error = OutcomeUnknownError(
+        f"Document {name} ({reference}) is signed, but an earlier run ended before its signed bytes were saved.",
+        "Fetch it from the Integration Service by its reference; a proxy returns its contents only once.",
+        external_references=(reference,),
+    )
+    error.__cause__ = cause
+    return error
+
+
 def reference_used_by_failure(name: str, reference: str, error: DuplicateReferenceError) -> DuplicateReferenceError:
     """The reference is the caller's own, and an earlier attempt under it failed.
 
