@@ -16,7 +16,8 @@ FLOORS = """
     _signing auth
     results settings
     documents journal _transport verification
-    options _content
+    options
+    _content
     _errors retries
     errors models
     _generated

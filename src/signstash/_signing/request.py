@@ -127,23 +127,23 @@ async def signing_call(
 
 def _inserts(documents: Sequence[Document], encoding: Literal["base64", "binary"]) -> list[ContentSlot]:
     inserts: list[ContentSlot] = []
-    refused: list[InvalidDocumentError] = []
+    errors: list[InvalidDocumentError] = []
     room = SMALL
     for document in documents:
         try:
             reading = document._read_with(partial(prepare, content_type=document.content_type, keep=room))
         except InvalidDocumentError as error:
-            refused.append(error)
+            errors.append(error)
         else:
             room -= reading.size if reading.in_memory else 0
             inserts.append(ContentSlot(reading, document.name, encoding))
-    if len(refused) == 1:
-        raise refused[0]
-    if refused:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
         raise InvalidDocumentError(
-            f"{len(refused)} of {len(documents)} documents cannot be used: {' '.join(map(str, refused[:3]))}",
+            f"{len(errors)} of {len(documents)} documents cannot be used: {' '.join(map(str, errors[:3]))}",
             "Fix or leave out each one that `__cause__` lists; nothing was sent.",
-        ) from ExceptionGroup("documents that cannot be used", refused)
+        ) from ExceptionGroup("documents that cannot be used", errors)
     return inserts
 
 
