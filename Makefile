@@ -10,7 +10,7 @@ FAULTS := tests/test_faults.py tests/test_connections.py tests/sandbox/test_inte
 DOCUMENTED := signstash $(addprefix signstash.,integration errors options settings results journal retries \
 	testing testing.scenarios sandbox verification)
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults soak fuzz fuzz-sandbox bench audit docs lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults prove-cancellation soak fuzz fuzz-sandbox bench audit docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -66,6 +66,10 @@ prove-watch: $(INSTALLED)
 # Slow: signs 2,000 documents against a service that fails in every way, and balances the books.
 prove-faults: $(INSTALLED)
 	SIGNSTASH_FAULT_DOCUMENTS=2000 $(BIN)/python -m pytest -q tests/test_fault_run.py
+
+# Slow: cuts off 20,000 calls on asyncio and on uvloop, and uses every connection afterwards.
+prove-cancellation: $(INSTALLED)
+	$(BIN)/python -m tests.proofs.cancellation
 
 # Slow: three minutes against a sandbox that fails, or SIGNSTASH_SOAK_SECONDS; memory stays flat and the books balance.
 soak: $(INSTALLED)

@@ -426,7 +426,8 @@ class TestPreservation:
             ({"deliver_to": ["a@x.test\n"]}, "deliver_to"),
             ({"deliver_to": [""]}, "deliver_to"),
             ({"deliver_to": [5]}, "deliver_to.*5"),
-            ({"deliver_to": "a@x.test"}, "deliver_to is a single text"),
+            ({"deliver_to": "a@x.test"}, "deliver_to is not a list"),
+            ({"deliver_to": 3}, "deliver_to is not a list"),
             ({"attach_documents": True}, "attach_documents.*deliver_to"),
         ],
     )

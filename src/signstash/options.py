@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import UnionType
 from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
@@ -359,8 +359,8 @@ def refuse_addresses(name: str, addresses: Sequence[str]) -> None:
     Raises:
         InvalidDocumentError: If there is such a text; it is quoted.
     """
-    if isinstance(addresses, str):
-        raise InvalidDocumentError(f"{name} is a single text.", "Give a list of e-mail addresses.")
+    if isinstance(addresses, str) or not isinstance(addresses, Iterable):
+        raise InvalidDocumentError(f"{name} is not a list.", "Give a list of e-mail addresses.")
     for address in addresses:
         if not isinstance(address, str) or not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
             raise InvalidDocumentError(f"{name} holds {address!r}.", "Give e-mail addresses, such as ana@example.pt.")
