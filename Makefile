@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 # What is tested with clients of httpx2, too.
 FAULTS := tests/test_faults.py tests/test_connections.py tests/sandbox/test_integration_service.py
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults soak fuzz fuzz-sandbox bench audit docs lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults prove-cancellation soak fuzz fuzz-sandbox bench audit docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -62,6 +62,10 @@ prove-watch: $(INSTALLED)
 # Slow: signs 2,000 documents with a service that fails in every way; none is lost or signed twice.
 prove-faults: $(INSTALLED)
 	SIGNSTASH_FAULT_DOCUMENTS=2000 $(BIN)/python -m pytest -q tests/test_fault_run.py
+
+# Slow: cuts off 20,000 calls on asyncio and on uvloop, and uses every connection afterwards.
+prove-cancellation: $(INSTALLED)
+	$(BIN)/python -m tests.proofs.cancellation
 
 # Slow: signs for three minutes (SIGNSTASH_SOAK_SECONDS) with a sandbox that fails; memory stays flat, and no document is lost.
 soak: $(INSTALLED)

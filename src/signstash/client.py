@@ -17,6 +17,7 @@ import attrs
 import httpx
 
 from ._errors.redaction import Secret
+from ._errors.unknown import noted
 from ._runs.batching import Batching
 from ._runs.concurrency import ConcurrencyLimiter
 from ._runs.settings import RunSettings
@@ -329,9 +330,10 @@ class SignStash(IntegrationQueries):
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
         deadline = Deadline.after(self._exchange.deadline)
         with call_span("sign", sent):
-            call = await self._signer.prepare(sent, options, files=files, deadline=deadline)
             try:
-                response = await self._send(call, deadline)
+                with noted(sent):
+                    call = await self._signer.prepare(sent, options, files=files, deadline=deadline)
+                    response = await self._send(call, deadline)
             except DuplicateReferenceError as error:
                 raise self._signer.explained(error, sent) from error.__cause__
             batch = await self._signer.read(response, sent)

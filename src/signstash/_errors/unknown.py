@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import ConnectionFailedError, DuplicateReferenceError, OutcomeUnknownError, SignStashError
 from .mapping import ErrorContext
@@ -51,6 +53,17 @@ def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUn
         "Its outcome will be logged. Look it up by its external reference before you send it again.",
         external_references=(reference,),
     )
+
+
+@contextlib.contextmanager
+def noted(references: Iterable[str]) -> Iterator[None]:
+    """Put a note on a cancellation before anything was processed, as in a pause between two attempts."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if not hasattr(error, "__notes__"):
+            error.add_note(cancelled(ErrorContext(external_references=tuple(references)), maybe_processed=False))
+        raise
 
 
 def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
