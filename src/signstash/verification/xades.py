@@ -233,7 +233,7 @@ def _judge_references(references: list[Reference], which: str, findings: Finding
 def _part(reference: Reference) -> str:
     element = reference.target()
     if reference.is_external:
-        return f"the content ({reference.uri})" if reference.uri else "the content"
+        return "the original is another file, or"
     if element is None or element is reference.document.root:
         return "the document"
     name = etree.QName(element).localname
@@ -313,13 +313,16 @@ def _judge_coverage(document: XmlDocument, signatures: list[Any], covered: list[
         start = document.index[signature]
         signed.included[start] |= not _has_text(signature)
         for number in range(start + 1, document.ends[start]):
-            signed.included[number] |= _is_structure(signature, document.elements[number])
+            element = document.elements[number]
+            signed.included[number] |= _is_structure(signature, element) or (
+                element.tag == f"{DS}Object" and _holds_only_signed(document, element, signed)
+            )
     unsigned = [
         document.elements[number]
         for number, here in enumerate(signed.included)
         if not here and not (document.parents[number] >= 0 and not signed.included[document.parents[number]])
     ]
-    wrappers = [element for element in unsigned if _is_wrapper(document, element, signed)]
+    wrappers = [item for item in unsigned if not item.attrib and _holds_only_signed(document, item, signed)]
     if len(unsigned) > len(wrappers):
         findings.invalid(f"not all of it is signed: {_listed(item for item in unsigned if item not in wrappers)}")
     elif wrappers:
@@ -349,14 +352,10 @@ def _has_text(element: Any) -> bool:
     return any((text or "").strip() for text in (element.text, *(child.tail for child in element)))
 
 
-def _is_wrapper(document: XmlDocument, element: Any, signed: NodeSet) -> bool:
-    """Whether an element holds nothing of its own: no attribute, no text, and else only what is signed."""
-    return (
-        not element.attrib
-        and not _has_text(element)
-        and len(element) > 0
-        and all(signed.included[document.index[child]] for child in element if child in document.index)
-    )
+def _holds_only_signed(document: XmlDocument, element: Any, signed: NodeSet) -> bool:
+    """Whether an element holds nothing of its own but elements that are signed."""
+    children = list(element.iterchildren("*"))
+    return bool(children) and not _has_text(element) and all(signed.included[document.index[item]] for item in children)
 
 
 def _listed(elements: Iterable[Any]) -> str:

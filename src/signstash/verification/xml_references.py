@@ -95,13 +95,13 @@ class Reference:
         """
         if self.is_external:
             return None
-        value: NodeSet | bytes = self._target()
+        value: Any = self._target()
         for transform in self._transforms():
-            if isinstance(value, NodeSet):
-                nodes, value = value, self._transformed(value, transform)
-                if not isinstance(value, NodeSet):
-                    return nodes
-        return value if isinstance(value, NodeSet) else None
+            nodes, value = value, self._transformed(value, transform)
+            if not isinstance(value, NodeSet):
+                method = Canonicalization.of(transform)
+                return attrs.evolve(nodes, comments=nodes.comments and method is not None and method.comments)
+        return attrs.evolve(value, comments=False)
 
     def target(self) -> Any:
         """The element that the URI refers to, or None if it is the document or outside of it."""
@@ -233,20 +233,17 @@ def _filtered(nodes: NodeSet, expression: Any) -> NodeSet:
 def _step(kept: NodeSet, expression: Any) -> NodeSet:
     """Apply one step of an XPath filter (XML-Signature XPath Filter 2.0, 3.3)."""
     document, text = kept.document, (expression.text or "").strip()
-    if text == "/":
-        selected = document.whole(comments=True)
-    else:
-        if not all(re.match(r"\(*\s*(?:/|here\s*\()", part.strip()) for part in text.split("|")):
-            raise NotJudgedError("its XPath is relative, which is not supported")
-        found = _compiled(expression, "EXPRESSION", document, per_node=0)
-        if not isinstance(found, list) or not all(item in document.index for item in found):
-            raise NotJudgedError("its XPath selects something else than elements, which is not supported")
-        selected = document.subtrees(found, comments=True)
+    if not all(re.match(r"\(*\s*(?:/|here\s*\()", part.strip()) for part in text.split("|")):
+        raise NotJudgedError("its XPath is relative, which is not supported")
+    found = _compiled(expression, "EXPRESSION", document, per_node=0)
+    if text == "/" or not isinstance(found, list) or not all(item in document.index for item in found):
+        raise NotJudgedError("its XPath selects something else than elements, which is not supported")
+    selected = document.subtrees(found, comments=True)
     operation = expression.get("Filter")
     if operation == "intersect":
         return kept.intersection(selected)
     if operation == "subtract":
-        return attrs.evolve(kept.intersection(selected.complement()), outer=kept.outer and text != "/")
+        return kept.intersection(selected.complement())
     if operation == "union":
         return kept.union(selected)
     raise NotJudgedError(f"the XPath filter {operation} is not supported")
