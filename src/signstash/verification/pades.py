@@ -10,9 +10,9 @@ import attrs
 from asn1crypto import core, x509
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.crypt import AuthStatus, StandardSecurityHandler
-from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.diff_analysis import DEFAULT_DIFF_POLICY, DiffResult
-from pyhanko.sign.fields import enumerate_sig_fields
+from pyhanko.pdf_utils.reader import HistoricalResolver, PdfFileReader
+from pyhanko.sign.diff_analysis import DEFAULT_DIFF_POLICY, SuspiciousModification
+from pyhanko.sign.fields import MDPPerm, enumerate_sig_fields
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature, extract_contents
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 
@@ -20,7 +20,7 @@ from .._content.contents import Contents
 from .algorithms import SignatureAlgorithm, matches, new_digest, unreliable
 from .cms import Content, judge_signers, judge_timestamp, parse
 from .report import Findings, NotJudgedError
-from .revisions import Change, changes_since
+from .revisions import Change, changes_between
 from .trust import judge_trust
 
 MAX_BYTES: Final = 1024 * 1024 * 1024
@@ -29,6 +29,7 @@ MAX_BYTES: Final = 1024 * 1024 * 1024
 _BLOCK: Final = 1024 * 1024
 _TAIL: Final = 2048
 """Bytes at the end in which the last `%%EOF` must be; PDF readers look into the last 1,024 (ISO 32000-1, annex H.3)."""
+_END: Final = re.compile(rb"startxref\s+\d+\s+%%EOF")
 _TIMESTAMP: Final = "/ETSI.RFC3161"
 _HEXADECIMAL: Final = re.compile(rb"<[0-9A-Fa-f\s]*>")
 
@@ -112,8 +113,8 @@ def _length_if_extended(file: BinaryIO, original: Contents) -> int | None:
 
 def _reader(file: BinaryIO, size: int) -> PdfFileReader:
     file.seek(max(0, size - _TAIL))
-    if b"%%EOF" not in file.read():
-        raise NotJudgedError("it is not a whole PDF: it does not end with %%EOF")
+    if not _END.search(file.read()):
+        raise NotJudgedError("it is not a whole PDF: it does not end with startxref and %%EOF")
     file.seek(0)
     reader = PdfFileReader(file, strict=False)
     if reader.encrypted:
@@ -274,34 +275,42 @@ def _take_time(signature: _Signature, findings: Findings) -> None:
 
 
 def _judge_revisions(reader: PdfFileReader, signature: _Signature, findings: Findings) -> None:
-    """Judge what was added after a signature, by pyHanko's difference analysis and what it knows nothing about."""
+    """Judge each revision that was added after a signature."""
     embedded = EmbeddedPdfSignature(reader, signature.field, signature.name)
-    coverage = embedded.evaluate_signature_coverage()
-    embedded.coverage = coverage  # type: ignore[assignment]
-    if coverage < SignatureCoverageLevel.ENTIRE_REVISION:
+    if embedded.evaluate_signature_coverage() < SignatureCoverageLevel.ENTIRE_REVISION:
         findings.indeterminate(f"{signature.which} does not cover a whole revision of the file")
         return
-    if embedded.signed_revision + 1 >= reader.xrefs.total_revisions:
-        return
+    old = reader.get_historical_resolver(embedded.signed_revision)
+    for number in range(embedded.signed_revision + 1, reader.xrefs.total_revisions):
+        new = reader.get_historical_resolver(number)
+        _judge_revision(old, new, embedded, signature.which, findings)
+        old = new
+
+
+def _judge_revision(
+    old: HistoricalResolver, new: HistoricalResolver, embedded: EmbeddedPdfSignature, which: str, findings: Findings
+) -> None:
+    """Judge a revision by pyHanko's difference analysis, and what that does not clear by what it changes."""
     permitted = embedded.docmdp_level
-    result = embedded.evaluate_modifications(DEFAULT_DIFF_POLICY)
-    if isinstance(result, DiffResult) and (permitted is None or result.modification_level.value <= permitted.value):
-        return
-    changes = changes_since(reader, embedded.signed_revision)
-    if changes <= {Change.VALIDATION_DATA}:
-        return
-    level = 3 if permitted is None else permitted.value
+    level = MDPPerm.ANNOTATE.value if permitted is None else permitted.value
+    try:
+        result = DEFAULT_DIFF_POLICY.apply(old, new, embedded.fieldmdp, permitted)
+        if result.modification_level.value <= level:
+            return
+        reason = f"it is of level {result.modification_level.name}"
+    except SuspiciousModification as error:
+        reason = str(error).splitlines()[0]
+    changes = changes_between(old, new)
     if Change.CONTENT in changes:
-        findings.invalid(f"{signature.which} does not allow what was added later: the pages' content differs")
-    elif Change.ANNOTATION in changes and level < 3:
-        findings.invalid(f"{signature.which} does not allow what was added later: annotations differ")
-    elif changes & {Change.FORM, Change.SIGNATURE} and level < 2:
-        findings.invalid(f"{signature.which} does not allow what was added later: form fields differ")
+        findings.invalid(f"{which} does not allow what was added later: the pages' content differs")
+    elif Change.ANNOTATION in changes and level < MDPPerm.ANNOTATE.value:
+        findings.invalid(f"{which} does not allow what was added later: annotations differ")
+    elif (changes & {Change.FORM, Change.SIGNATURE} and level < MDPPerm.FILL_FORMS.value) or "locked" in reason:
+        findings.invalid(f"{which} does not allow what was added later: form fields differ")
     elif Change.ANNOTATION in changes:
-        findings.indeterminate(f"annotations were added or changed after {signature.which}; they can hide its content")
-    else:
-        reason = "it changes form fields" if isinstance(result, DiffResult) else str(result).splitlines()[0]
-        findings.indeterminate(f"a revision after {signature.which} makes changes that cannot be judged ({reason})")
+        findings.indeterminate(f"annotations were added or changed after {which} was made; they can hide its content")
+    elif changes - {Change.VALIDATION_DATA, *({Change.SIGNATURE} if permitted is None else ())}:
+        findings.indeterminate(f"a revision after {which} makes changes that cannot be judged ({reason})")
 
 
 def _judge_end(file: BinaryIO, size: int, signatures: list[_Signature], findings: Findings) -> None:

@@ -1,4 +1,4 @@
-"""What the revisions of a PDF change that follow a signature, where pyHanko's difference analysis cannot clear them."""
+"""What a revision of a PDF changes, where pyHanko's difference analysis cannot clear it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from pyhanko.pdf_utils import generic
-from pyhanko.pdf_utils.reader import HistoricalResolver, PdfFileReader
+from pyhanko.pdf_utils.reader import HistoricalResolver
 
 from .report import NotJudgedError
 
@@ -36,22 +36,14 @@ _FIELD_VALUES: Final = ("/V", "/AS", "/AP", "/I", "/MK", "/DA", "/M")
 _MAX_OBJECTS: Final = 200_000
 
 
-def changes_since(reader: PdfFileReader, revision: int) -> set[Change]:
-    """The kinds of changes in all revisions after one.
-
-    Args:
-        reader: The document.
-        revision: The revision that is signed.
+def changes_between(old: HistoricalResolver, new: HistoricalResolver) -> set[Change]:
+    """The kinds of changes from one revision to another.
 
     Raises:
         NotJudgedError: If the document has too many objects.
     """
     found: set[Change] = set()
-    old = reader.get_historical_resolver(revision)
-    for number in range(revision + 1, reader.xrefs.total_revisions):
-        new = reader.get_historical_resolver(number)
-        _Comparison(old, new, found).catalogs()
-        old = new
+    _Comparison(old, new, found).catalogs()
     return found
 
 
@@ -105,20 +97,20 @@ class _Comparison:
     def _annotation(self, old: Any, new: Any) -> None:
         """Compare an annotation, or a form field."""
         is_field = any(key in old for key in ("/FT", "/Kids", "/T", "/Parent"))
+        is_unsigned = _inherited(old, "/FT") == "/Sig" and _inherited(old, "/V") is None
         for key in (old.keys() | new.keys()) - {"/P", "/Parent", "/Kids"}:
             if self._same(_raw(old, key), _raw(new, key)):
                 continue
-            if key == "/V" and key not in old and _is_timestamp(new):
-                self._found.add(Change.VALIDATION_DATA)
-            elif key == "/V" and key not in old and _entry(new, "/FT") == "/Sig":
-                self._found.add(Change.SIGNATURE)
+            if is_unsigned:
+                self._found.add(Change.VALIDATION_DATA if _is_timestamp(new) else Change.SIGNATURE)
             else:
                 self._found.add(Change.FORM if is_field and key in _FIELD_VALUES else Change.ANNOTATION)
 
     def _form(self, old: Any, new: Any) -> None:
+        is_new = not old
         old, new = old or generic.DictionaryObject(), new or generic.DictionaryObject()
         for key in (old.keys() | new.keys()) - {"/SigFlags", "/Fields"}:
-            if not self._same(_raw(old, key), _raw(new, key)):
+            if key == "/XFA" if is_new else not self._same(_raw(old, key), _raw(new, key)):
                 self._found.add(Change.OTHER if key == "/XFA" else Change.FORM)
         self._fields(_entry(old, "/Fields") or [], _entry(new, "/Fields") or [], 0)
 
@@ -150,7 +142,7 @@ class _Comparison:
                 self._seen.add(pair)
             old, new = _resolve(old, self._old), _resolve(new, self._new)
             if isinstance(old, generic.DictionaryObject) and isinstance(new, generic.DictionaryObject):
-                if getattr(old, "encoded_data", None) != getattr(new, "encoded_data", None):
+                if not _same_data(old, new):
                     return False
                 keys = {key for key in old.keys() | new.keys() if key not in ("/Parent", "/P", "/Length")}
                 pending += [(_raw(old, key), _raw(new, key)) for key in keys]
@@ -200,7 +192,15 @@ def _inherited(field: Any, key: str) -> Any:
 
 
 def _raw(holder: Any, key: str) -> Any:
+    if key == "/Contents" and "/ByteRange" in holder:  # never encrypted (ISO 32000-1, 7.6.1)
+        return holder.raw_get(key, decrypt=generic.EncryptedObjAccess.RAW)
     return holder.raw_get(key) if key in holder else None
+
+
+def _same_data(old: Any, new: Any) -> bool:
+    """Whether two dictionaries are no streams, or have the same data; encryption can make it look different."""
+    before, after = getattr(old, "encoded_data", None), getattr(new, "encoded_data", None)
+    return before == after or (before is not None and after is not None and bool(old.data == new.data))
 
 
 def _entry(holder: Any, key: str) -> Any:

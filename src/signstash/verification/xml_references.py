@@ -95,13 +95,15 @@ class Reference:
         """
         if self.is_external:
             return None
-        value: Any = self._target()
+        nodes, method = self._target(), None
         for transform in self._transforms():
-            nodes, value = value, self._transformed(value, transform)
+            value = self._transformed(nodes, transform)
             if not isinstance(value, NodeSet):
                 method = Canonicalization.of(transform)
-                return attrs.evolve(nodes, comments=nodes.comments and method is not None and method.comments)
-        return attrs.evolve(value, comments=False)
+                break
+            nodes = value
+        comments = nodes.comments and method is not None and method.comments
+        return NodeSet(nodes.document, nodes.included, nodes.outer, comments)
 
     def target(self) -> Any:
         """The element that the URI refers to, or None if it is the document or outside of it."""
