@@ -29,7 +29,8 @@ MAX_BYTES: Final = 1024 * 1024 * 1024
 _BLOCK: Final = 1024 * 1024
 _TAIL: Final = 2048
 """Bytes at the end in which the last `%%EOF` must be; PDF readers look into the last 1,024 (ISO 32000-1, annex H.3)."""
-_END: Final = re.compile(rb"startxref\s+\d+\s+%%EOF")
+_END: Final = re.compile(rb"startxref\s+(\d{1,10})\s+%%EOF")
+_TABLE: Final = re.compile(rb"\s*(?:xref|\d+\s+\d+\s+obj)")
 _TIMESTAMP: Final = "/ETSI.RFC3161"
 _HEXADECIMAL: Final = re.compile(rb"<[0-9A-Fa-f\s]*>")
 
@@ -113,8 +114,10 @@ def _length_if_extended(file: BinaryIO, original: Contents) -> int | None:
 
 def _reader(file: BinaryIO, size: int) -> PdfFileReader:
     file.seek(max(0, size - _TAIL))
-    if not _END.search(file.read()):
-        raise NotJudgedError("it is not a whole PDF: it does not end with startxref and %%EOF")
+    end = _END.findall(file.read())
+    file.seek(int(end[-1]) if end and int(end[-1]) < size else size)
+    if not _TABLE.match(file.read(64)):  # pyHanko would look for it in the whole file
+        raise NotJudgedError("it is not a whole PDF: it does not end with the place of a cross-reference table")
     file.seek(0)
     reader = PdfFileReader(file, strict=False)
     if reader.encrypted:

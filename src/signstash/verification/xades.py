@@ -38,7 +38,7 @@ _HASHES: Final = {
     **{name: name for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")},
     **{f"sha3-{size}": f"sha3_{size}" for size in (224, 256, 384, 512)},
 }
-_MAX_OCTETS: Final = 2 * 1024**3
+_MAX_OCTETS: Final = 512 * 1024**2
 """Bound of the work for all references: their number times the document's bytes."""
 
 
@@ -320,7 +320,7 @@ def _judge_coverage(document: XmlDocument, signatures: list[Any], covered: list[
     unsigned = [
         document.elements[number]
         for number, here in enumerate(signed.included)
-        if not here and not (document.parents[number] >= 0 and not signed.included[document.parents[number]])
+        if not here and (number == 0 or signed.included[document.parents[number]])
     ]
     wrappers = [item for item in unsigned if not item.attrib and _holds_only_signed(document, item, signed)]
     if len(unsigned) > len(wrappers):

@@ -13,10 +13,12 @@ from .report import NotJudgedError
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes that an XML document may have; it is held in memory."""
-MAX_WORK: Final = 500_000_000
-"""Bound of the work that canonicalization takes: for each element the squares of its attributes and namespaces."""
+MAX_WORK: Final = 100_000_000
+"""Bound of the work that an XML document may take: some 300,000 elements, or 10,000 attributes in one element."""
 
 _BLOCK: Final = 64 * 1024
+_PROLOG_BLOCK: Final = 256
+_ELEMENT_WORK: Final = 320
 _XML: Final = "{http://www.w3.org/XML/1998/namespace}"
 _EXCLUSIVE: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
 _INCLUSIVE: Final = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
@@ -118,8 +120,8 @@ class XmlDocument:
 def _reject_doctype(content: bytes) -> None:
     """Refuse a DOCTYPE before anything is expanded without the parser's own bounds."""
     parser = etree.XMLPullParser(events=("start",), resolve_entities=False, no_network=True)
-    for start in range(0, len(content), _BLOCK):
-        parser.feed(content[start : start + _BLOCK])
+    for start in range(0, len(content), _PROLOG_BLOCK):
+        parser.feed(content[start : start + _PROLOG_BLOCK])
         element: Any
         for _, element in parser.read_events():
             if element.getroottree().docinfo.internalDTD is not None:
@@ -138,7 +140,7 @@ def _parse(content: bytes, *, checked: bool = False) -> Any:
         parser.feed(content[start : start + _BLOCK])
         for event, element in parser.read_events():
             if event == "start":
-                work += 100 + len(element.attrib) ** 2 + namespaces**2
+                work += _ELEMENT_WORK + len(element.attrib) ** 2 + namespaces**2
             else:
                 namespaces += 1 if event == "start-ns" else -1
         if work > MAX_WORK:
@@ -208,23 +210,42 @@ class NodeSet:
 
     def _standalone(self, method: Canonicalization | None) -> list[Any]:
         """Documents of their own for the topmost elements of the set, without what is not in the set."""
-        document = self.document
-        if self.outer and all(self.included):
+        document, included = self.document, self.included
+        if self.outer and 0 not in included:
             return [document.tree]
-        parents, included = document.parents, self.included
-        tops = [number for number, here in enumerate(included) if here and not _in(included, parents[number])]
-        if any(_below_included(number, parents, included) for number in tops):
-            raise NotJudgedError("its XPath selects parts of what it leaves out")
+        tops = self._tops()
+        excluded = self._excluded(tops)
+        if not excluded and not self.outer:
+            return [_cut_out(document.elements[number], method) for number in tops]
+        if self.outer and tops != [0]:
+            raise NotJudgedError("its XPath leaves out the root element")
         root = document.copy()
-        elements = list(root.iter("*"))
-        for number, here in enumerate(included):
-            if not here and _in(included, parents[number]):
-                remove(elements[number])
-        if self.outer:
-            if tops != [0]:
-                raise NotJudgedError("its XPath leaves out the root element")
-            return [root.getroottree()]
-        return [_cut_out(elements[number], method) for number in tops]
+        copies = {number: item for number, item in enumerate(root.iter("*")) if number in excluded or number in tops}
+        for number in excluded:
+            remove(copies[number])
+        return [root.getroottree()] if self.outer else [_cut_out(copies[number], method) for number in tops]
+
+    def _tops(self) -> list[int]:
+        """The elements of the set whose parents are not in it."""
+        tops = []
+        number = self.included.find(1)
+        while number >= 0:
+            tops.append(number)
+            number = self.included.find(1, self.document.ends[number])
+        return tops
+
+    def _excluded(self, tops: list[int]) -> set[int]:
+        """The topmost elements below some of the set that are not in it."""
+        excluded = set()
+        for top in tops:
+            number = self.included.find(0, top, self.document.ends[top])
+            while number >= 0:
+                after = self.document.ends[number]
+                if self.included.find(1, number, after) >= 0:
+                    raise NotJudgedError("its XPath selects parts of what it leaves out")
+                excluded.add(number)
+                number = self.included.find(0, after, self.document.ends[top])
+        return excluded
 
 
 _SWAPPED: Final = bytes([1, 0]) + bytes(range(2, 256))
@@ -234,19 +255,6 @@ def _combined(one: bytearray, other: bytearray, operation: Any) -> bytearray:
     length = len(one)
     made = operation(int.from_bytes(one, "big"), int.from_bytes(other, "big"))
     return bytearray(made.to_bytes(length, "big"))
-
-
-def _in(included: bytearray, number: int) -> bool:
-    return number >= 0 and bool(included[number])
-
-
-def _below_included(number: int, parents: list[int], included: bytearray) -> bool:
-    number = parents[number]
-    while number >= 0:
-        if included[number]:
-            return True
-        number = parents[number]
-    return False
 
 
 def remove(element: Any) -> None:

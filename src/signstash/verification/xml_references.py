@@ -37,7 +37,11 @@ _IDS: Final = (
     "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd}Id",
 )
 _POINTER: Final = re.compile(r"""#xpointer\(\s*id\(\s*(['"])(.*?)\1\s*\)\s*\)""")
-_WIDE: Final = re.compile(r"//|\b(?:descendant|descendant-or-self|following|preceding)::|\b(?:following|preceding)-s")
+_WIDE: Final = re.compile(
+    r"//|\b(?:descendant|descendant-or-self|following|preceding)\s*::|\b(?:following|preceding)-s"
+    r"|/(?!\s*(?:/|(?:ancestor|ancestor-or-self|parent|self|attribute)\s*::|@|\.\.))"
+)
+"""What makes an XPath visit many nodes from each node."""
 _MAX_STEPS: Final = 20_000_000
 """Bound of the nodes that an XPath may visit, estimated."""
 
@@ -203,7 +207,7 @@ def _compiled(expression: Any, template: str, document: XmlDocument, *, per_node
 
 def _width(text: str) -> int:
     """How many axes that visit many nodes are nested in the widest alternative of an expression."""
-    return max(len(_WIDE.findall(part)) for part in text.split("|"))
+    return max(len(_WIDE.findall(part)) for part in text.split("|"))  # "//" of the document itself counts, too
 
 
 _LEAVES: Final = "(//@*|//namespace::*|//text()|//processing-instruction()|//comment())"
