@@ -53,7 +53,7 @@ _PSS: Final = "1.2.840.113549.1.1.10"
 class _SignedData(core.Sequence):  # type: ignore[misc]
     _fields = [  # noqa: RUF012
         ("version", core.Integer),
-        ("digest_algorithms", core.Any),
+        ("digest_algorithms", cms.DigestAlgorithms),
         ("encap_content_info", core.Any),
         ("certificates", cms.CertificateSet, {"implicit": 0, "optional": True}),
         ("crls", cms.RevocationInfoChoices, {"implicit": 1, "optional": True}),
@@ -88,6 +88,7 @@ class SignedData:
     Attributes:
         signers: Its signer infos.
         certificates: Its certificates.
+        digests: The digest algorithms that it lists.
         content_type: OID of its content.
         content: The content, or None if it is detached.
         length: Bytes of its encoding.
@@ -95,6 +96,7 @@ class SignedData:
 
     signers: list[Any]
     certificates: list[x509.Certificate]
+    digests: list[str]
     content_type: str
     content: bytes | None
     length: int
@@ -116,6 +118,7 @@ def parse(encoded: bytes) -> SignedData:
     return SignedData(
         signers=list(signed["signer_infos"]),
         certificates=[item.chosen for item in signed["certificates"] or () if item.name == "certificate"],
+        digests=[item["algorithm"].native for item in signed["digest_algorithms"]],
         content_type=content_type,
         content=None if content is None else _octets(content),
         length=length,
@@ -172,6 +175,8 @@ def _judge_signer(
     found.signed_at = next(_values(signed, "signing time"), None)
     hash_name = signer["digest_algorithm"]["algorithm"].native
     weak = unreliable(hash_name)
+    if hash_name not in data.digests:  # software may refuse it then (RFC 5652, 5.1)
+        found.indeterminate(f"{which} does not list its digest algorithm")
     made = content.digest(hash_name)
     if signed.native is not None:
         if next(_values(signed, "message digest"), None) != made:

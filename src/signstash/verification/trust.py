@@ -80,5 +80,7 @@ def _untrusted(
     except NotYetValidError as error:
         return f"has no valid path to a trusted root now: a certificate is valid from {error.valid_from:%Y-%m-%d}"
     except (PathError, ValidationError) as error:
+        if certificate.issuer == certificate.subject:
+            return "leads to none of the trusted roots"
         return f"has no valid path to a trusted root: {error}"
     return None
