@@ -19,6 +19,7 @@ from tests.conftest import INVOICE
 from tests.verification.conftest import Judges
 
 SEAL = Seal(Root(new_root()))
+CERTIFICATE: Any = SEAL.signer.signing_cert
 Revision = Callable[[IncrementalPdfFileWriter], None]
 
 
@@ -44,9 +45,9 @@ def _writer(pdf: bytes) -> IncrementalPdfFileWriter:
 def sign(pdf: bytes, judges: Judges, field: str = "S", *, key: str = "rsa", box: Any = None, **options: Any) -> bytes:
     """Sign with pyHanko."""
     signer: Any = signers.SimpleSigner.load(str(judges.folder / f"{key}.key"), str(judges.folder / f"{key}.crt"))
-    options = {"md_algorithm": "sha256", "subfilter": SigSeedSubFilter.PADES} | options
+    chosen: dict[str, Any] = {"md_algorithm": "sha256", "subfilter": SigSeedSubFilter.PADES} | options
     making = signers.PdfSigner(
-        signers.PdfSignatureMetadata(field_name=field, **options),
+        signers.PdfSignatureMetadata(field_name=field, **chosen),
         signer,
         new_field_spec=fields.SigFieldSpec(field, box=box) if box else None,
     )
@@ -134,7 +135,7 @@ def font(writer: Any) -> None:
 
 def validation_data(writer: Any) -> None:
     """As iText and Adobe write it: extensions, VRI with dates, and entries of their own."""
-    stream = writer.add_object(generic.StreamObject(stream_data=SEAL.signer.signing_cert.dump()))
+    stream = writer.add_object(generic.StreamObject(stream_data=CERTIFICATE.dump()))
     one = dictionary(Cert=generic.ArrayObject([stream]), TU=generic.pdf_string("D:20260101000000Z"), CRL=numbers())
     store = dictionary(
         Type=name("DSS"), VRI=writer.add_object(generic.DictionaryObject({name("A" * 40): writer.add_object(one)})),
@@ -148,7 +149,7 @@ def validation_data(writer: Any) -> None:
 
 
 def direct_validation_data(writer: Any) -> None:
-    stream = writer.add_object(generic.StreamObject(stream_data=SEAL.signer.signing_cert.dump()))
+    stream = writer.add_object(generic.StreamObject(stream_data=CERTIFICATE.dump()))
     writer.root[name("DSS")] = dictionary(Certs=generic.ArrayObject([stream]))
     writer.update_root()
 

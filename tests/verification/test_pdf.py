@@ -190,7 +190,7 @@ def test_more_is_left_out_than_the_signature(judges: Judges) -> None:
 
 
 def test_a_document_timestamp_of_type_sig(signed: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = DocumentTimestamp.__init__
+    made: Any = DocumentTimestamp.__init__
 
     def make(self: Any, *arguments: Any, **options: Any) -> None:
         made(self, *arguments, **options)

@@ -163,6 +163,8 @@ def judge_signers(
             _judge_signer(data, signer, content, roots, name, found)
         except NotJudgedError as error:
             found.indeterminate(f"{name} cannot be judged: {error}")
+        except (ValueError, TypeError, KeyError) as error:
+            found.indeterminate(f"{name} cannot be read ({str(error).splitlines()[0]})")
         findings.include(found)
 
 
@@ -170,7 +172,7 @@ def _judge_signer(
     data: SignedData, signer: Any, content: Content, roots: list[x509.Certificate], which: str, found: Findings
 ) -> None:
     certificate = _certificate(data, signer)
-    found.signer = certificate
+    found.signed_by(certificate)
     signed = signer["signed_attrs"]
     found.signed_at = next(_values(signed, "signing time"), None)
     hash_name = signer["digest_algorithm"]["algorithm"].native

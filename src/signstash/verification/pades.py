@@ -234,7 +234,7 @@ def _judge_rsa(
     held = signature.value["/Cert"]
     encoded = [held] if not isinstance(held, generic.ArrayObject) else list(held)
     certificates = [x509.Certificate.load(item.original_bytes) for item in encoded]
-    findings.signer = certificates[0]
+    findings.signed_by(certificates[0])
     value = core.OctetString.load(signature.contents).native
     algorithm = SignatureAlgorithm(kind="rsa", hash_name="sha1")
     if not matches(certificates[0].public_key.dump(), algorithm, value, None, digest_of("sha1")):

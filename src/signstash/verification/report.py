@@ -87,6 +87,16 @@ class Findings:
     _indeterminate: list[str] = attrs.field(factory=list, init=False)
     _notes: list[str] = attrs.field(factory=list, init=False)
 
+    def signed_by(self, certificate: x509.Certificate) -> None:
+        """Record the signer.
+
+        Raises:
+            ValueError: If the names in the certificate are broken; asn1crypto parses them only now.
+        """
+        for name in (certificate.subject, certificate.issuer):
+            name_of(name)
+        self.signer = certificate
+
     def invalid(self, problem: str) -> None:
         """Record why the document is invalid."""
         self._invalid.append(problem)

@@ -65,7 +65,7 @@ def verify_xml(
         findings.invalid("it holds no signature")
         return
     sent = None if original is None else read(original)
-    before = None if sent is None else _document_or_none(sent)
+    before = None if sent is None else _document_or_none(sent, findings)
     present = set() if before is None else {_form(item) for item in before.root.iter(f"{DS}Signature")}
     new = [signature for signature in signatures if _form(signature) not in present]
     if not new:
@@ -90,6 +90,8 @@ def verify_xml(
     if new and complete:
         _judge_coverage(document, signatures, covered, findings)
     if new and sent is not None and not _is_detached(document, new) and not _holds(document, new, before, sent):
+        if before is None and findings.problems:
+            return  # it could not be compared
         findings.invalid("it is not what was sent")
 
 
@@ -97,10 +99,13 @@ def _is_countersignature(element: Any) -> bool:
     return any(etree.QName(item).localname == "UnsignedProperties" for item in element.iterancestors())
 
 
-def _document_or_none(content: bytes) -> XmlDocument | None:
+def _document_or_none(content: bytes, findings: Findings) -> XmlDocument | None:
     try:
         return XmlDocument(content)
-    except (etree.XMLSyntaxError, NotJudgedError):
+    except etree.XMLSyntaxError:
+        return None
+    except NotJudgedError as error:
+        findings.indeterminate(f"what was sent cannot be compared: {error}")
         return None
 
 
@@ -193,8 +198,9 @@ def _judge_value(
     named = [item for item in fitting if _is_named(signature, item)]
     if not named:
         findings.indeterminate(f"{which} names another certificate than the one that it holds")
-    findings.signer = (named or fitting)[0]
-    return findings.signer
+    signer = (named or fitting)[0]
+    findings.signed_by(signer)
+    return signer
 
 
 def _is_named(signature: Any, certificate: x509.Certificate) -> bool:
