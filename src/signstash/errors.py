@@ -261,8 +261,8 @@ class SignatureInvalidError(SignStashError):
     Attributes:
         signed: What was returned, a `SignedDocument`.
         problems: The reasons.
-        verdict: "invalid" if it is not the document that was sent or its signature is not valid, "indeterminate" if that
-            cannot be judged here: see `signstash.verification.Verdict`.
+        verdict: "invalid" if it is not the document that was sent or its signature is not valid, "indeterminate" if
+            that cannot be judged here: see `signstash.verification.Verdict`.
     """
 
     signed: SignedContent = attrs.field(kw_only=True)

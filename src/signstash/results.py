@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -96,6 +96,9 @@ class SignedDocument:
             original: The document that was sent; only with it can the result say whether this is what came back.
             trusted_roots: Certificates of trusted authorities: files or their contents, in PEM or DER. Without them
                 the result says nothing about who signed it.
+
+        Returns:
+            The verdict with its reasons; see `signstash.verification`.
 
         Raises:
             InvalidDocumentError: If the original, or the file that this was saved to, cannot be read.

@@ -522,14 +522,13 @@ class TestInTheClient:
 
     async def test_the_event_loop_is_not_held(self, sandbox_client: SignStash) -> None:
         signed = await sandbox_client.sign(Document.xml(b"<a>" + b"<b>c</b>" * 20_000 + b"</a>", name="a.xml"))
-        longest, running = 0.0, True
+        ticks, running = 0, True
 
         async def probe() -> None:
-            nonlocal longest
+            nonlocal ticks
             while running:
-                began = time.perf_counter()
                 await asyncio.sleep(0.001)
-                longest = max(longest, time.perf_counter() - began)
+                ticks += 1
 
         task = asyncio.create_task(probe())
         found = await signed.verify()
@@ -537,7 +536,7 @@ class TestInTheClient:
         await task
 
         assert found.ok
-        assert longest < 0.5
+        assert ticks > 5  # one or two if it were held
 
     def test_what_is_wrong_with_the_setting(self, sandbox: Sandbox) -> None:
         with pytest.raises(ConfigurationError, match="verify_signatures is 'yes', not True or False"):
