@@ -174,16 +174,23 @@ def _judge_signer(
     certificate = _certificate(data, signer)
     found.signed_by(certificate)
     signed = signer["signed_attrs"]
-    found.signed_at = next(_values(signed, "signing time"), None)
+    try:
+        found.signed_at = next(_values(signed, "signing time"), None)
+    except ValueError:
+        found.note(f"the claimed time of {which} cannot be read")
     hash_name = signer["digest_algorithm"]["algorithm"].native
     weak = unreliable(hash_name)
     if hash_name not in data.digests:  # software may refuse it then (RFC 5652, 5.1)
         found.indeterminate(f"{which} does not list its digest algorithm")
     made = content.digest(hash_name)
-    if signed.native is not None:
-        if next(_values(signed, "message digest"), None) != made:
+    if len(signed):
+        stated = next(_values(signed, "message digest"), None)
+        stated_type = next(_values(signed, "content type", native=False), None)
+        if stated is None or stated_type is None:
+            raise NotJudgedError("its signed attributes lack the content type or the message digest")
+        if stated != made:
             found.invalid(f"{content.name} was changed after {which} was made: its digest differs")
-        if next(_values(signed, "content type", native=False), None) != data.content_type:
+        if stated_type != data.content_type:
             found.invalid(f"the content is not of the type that {which} states")
     algorithm = _algorithm(signer["signature_algorithm"], hash_name)
     weak = weak or unreliable(algorithm.hash_name)
@@ -253,7 +260,7 @@ def _certificate(data: SignedData, signer: Any) -> x509.Certificate:
 
 
 def _values(attributes: Any, name: str, *, native: bool = True) -> Iterator[Any]:
-    for attribute in attributes if attributes.native is not None else ():
+    for attribute in attributes:
         if attribute["type"].dotted != _ATTRIBUTES[name]:
             continue
         for value in attribute["values"]:
@@ -285,7 +292,7 @@ def _algorithm(algorithm: Any, hash_name: str) -> SignatureAlgorithm:
 def _fits(signer: Any, certificate: x509.Certificate, algorithm: SignatureAlgorithm, content: Content) -> bool:
     key, value = certificate.public_key.dump(), signer["signature"].native
     signed = signer["signed_attrs"]
-    if signed.native is None:
+    if not len(signed):
         made = content.digest(algorithm.hash_name) if algorithm.hash_name else b""
         return matches(key, algorithm, value, content.octets, made)
     # Signed is the DER encoding (RFC 5652, 5.4); not all software orders the attributes as it asks for.

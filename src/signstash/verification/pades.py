@@ -18,7 +18,7 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel
 
 from .._content.contents import Contents
 from .algorithms import SignatureAlgorithm, matches, new_digest, unreliable
-from .cms import Content, judge_signers, judge_timestamp, parse
+from .cms import Content, SignedData, judge_signers, judge_timestamp, parse
 from .report import Findings, NotJudgedError
 from .revisions import Change, changes_between
 from .trust import judge_trust
@@ -44,6 +44,7 @@ class _Signature:
     value: Any
     contents: bytes
     byte_range: tuple[int, int, int, int]
+    certificates: list[x509.Certificate]
 
     @property
     def end(self) -> int:
@@ -130,15 +131,27 @@ def _reader(file: BinaryIO, size: int) -> PdfFileReader:
 def _signatures(reader: PdfFileReader, findings: Findings) -> list[_Signature]:
     """The signatures, those that cover the least first."""
     found = []
+    certificates = _certificates(reader)
     fields: Any = enumerate_sig_fields(reader, filled_status=True)
     for name, value, field in fields:
-        signature = _signature(name, value.get_object(), field.get_object(), findings)
+        signature = _signature(name, value.get_object(), field.get_object(), certificates, findings)
         if signature is not None:
             found.append(signature)
     return sorted(found, key=lambda signature: signature.end)
 
 
-def _signature(name: str, value: Any, field: Any, findings: Findings) -> _Signature | None:
+def _certificates(reader: PdfFileReader) -> list[x509.Certificate]:
+    """The certificates in the document security store (ISO 32000-2, 12.8.4.3), which paths may need."""
+    try:
+        held: Any = reader.root["/DSS"]["/Certs"]
+        return [x509.Certificate.load(held[number].data, strict=True) for number in range(min(len(held), 100))]
+    except Exception:  # noqa: BLE001 - without it, or if it is broken, paths are built without it
+        return []
+
+
+def _signature(
+    name: str, value: Any, field: Any, certificates: list[x509.Certificate], findings: Findings
+) -> _Signature | None:
     if not isinstance(value, generic.DictionaryObject):
         findings.indeterminate(f"the value of the signature field {name} is not a dictionary")
         return None
@@ -147,7 +160,7 @@ def _signature(name: str, value: Any, field: Any, findings: Findings) -> _Signat
         findings.indeterminate(f"signature {name} cannot be judged: its ByteRange has {len(numbers)} numbers, not 4")
         return None
     first, length, second, rest = numbers
-    return _Signature(name, field, value, extract_contents(value), (first, length, second, rest))
+    return _Signature(name, field, value, extract_contents(value), (first, length, second, rest), certificates)
 
 
 def _judge_guarded(
@@ -205,10 +218,15 @@ def _judge_value(file: BinaryIO, signature: _Signature, roots: list[x509.Certifi
 _Judge = Callable[[_Signature, Callable[[str], bytes], list[x509.Certificate], Findings], None]
 
 
+def _parsed(signature: _Signature) -> SignedData:
+    data = parse(signature.contents)
+    return attrs.evolve(data, certificates=[*data.certificates, *signature.certificates])
+
+
 def _judge_cms(
     signature: _Signature, digest_of: Callable[[str], bytes], roots: list[x509.Certificate], findings: Findings
 ) -> None:
-    data = parse(signature.contents)
+    data = _parsed(signature)
     if not data.signers:
         findings.invalid(f"{signature.which} is not signed by anybody")
     judge_signers(data, Content(digest_of, name="the document"), roots, signature.which, findings)
@@ -219,7 +237,7 @@ def _judge_cms_of_digest(
     signature: _Signature, digest_of: Callable[[str], bytes], roots: list[x509.Certificate], findings: Findings
 ) -> None:
     """A CMS message that holds the SHA-1 digest of the document (ISO 32000-1, 12.8.3.3.1)."""
-    data = parse(signature.contents)
+    data = _parsed(signature)
     if data.content != digest_of("sha1"):
         findings.invalid(f"the document was changed after {signature.which} was made: its digest differs")
     judge_signers(data, Content.of(data.content or b""), roots, signature.which, findings)

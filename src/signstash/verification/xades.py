@@ -289,7 +289,11 @@ def _judge_properties(signature: Any, which: str, findings: Findings) -> None:
         return
     text = properties.findtext("{*}SignedSignatureProperties/{*}SigningTime")
     if text is not None:
-        time = dt.datetime.fromisoformat(text.strip())
+        try:
+            time = dt.datetime.fromisoformat(text.strip())
+        except ValueError:
+            findings.note(f"the claimed time of {which} cannot be read")
+            return
         findings.signed_at = time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
 
 
