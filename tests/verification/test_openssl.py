@@ -79,6 +79,13 @@ def test_every_option_holds_and_what_is_changed_does_not(judges: Judges, option:
         assert_agrees(verify_file(broken), accepted=judges.openssl_accepts(broken))
 
 
+def test_many_chunks(judges: Judges) -> None:
+    content = bytes(range(256)) * 40_000
+
+    assert verify_file(sign(judges, content, "-stream"), original=content).ok
+    assert verify_file(sign(judges, content, "-stream"), original=content[1:]).verdict is Verdict.INVALID
+
+
 def test_elliptic_curves_and_pkcs7(judges: Judges) -> None:
     assert verify_file(sign(judges, b"hello", key="ec")).ok
     assert verify_file(sign(judges, b"hello", command="smime")).ok

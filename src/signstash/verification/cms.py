@@ -140,8 +140,25 @@ def _content_info(encoded: bytes) -> tuple[str, bytes | None]:
 
 def _octets(encoded: bytes) -> bytes:
     """The octets that are digested: those of an octet string, or in PKCS #7 of any type, without tag and length."""
-    class_, _, tag, _, contents, _ = _parse(encoded)
-    return bytes(core.OctetString.load(encoded).native) if (class_, tag) == (0, 4) else bytes(contents)
+    class_, method, tag, _, contents, _ = _parse(encoded)
+    if (class_, method, tag) == (0, 1, 4):
+        return b"".join(_chunks(memoryview(contents)))
+    return bytes(contents)
+
+
+def _chunks(contents: memoryview) -> Iterator[memoryview]:
+    """The chunks of a constructed octet string (X.690, 8.7.3); asn1crypto takes quadratic time for many."""
+    place = 0
+    while place < len(contents):
+        tag, length = contents[place], contents[place + 1]
+        start = place + 2
+        if tag != 4 or length == 0x80:
+            raise NotJudgedError("its content consists of nested chunks, which are not supported")
+        if length > 0x80:
+            start += length - 0x80
+            length = int.from_bytes(contents[place + 2 : start], "big")
+        place = start + length
+        yield contents[start:place]
 
 
 def judge_signers(
