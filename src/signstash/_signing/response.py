@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import attrs
 
@@ -148,23 +148,30 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], con
 
 
 def verified(outcome: Outcome) -> Outcome:
-    """The same outcome, or an error if the signed document cannot be verified. Blocks: call it in a thread."""
+    """The same outcome if the signed document is valid, or an error. Blocks: call it in a thread."""
     signed = outcome.signed
     if signed is None:
         return outcome
+    verdict: Literal["invalid", "indeterminate"] = "indeterminate"
     try:
-        problems = signed._verify(outcome.document).problems
+        found = signed._verify(outcome.document)
+        if found.ok:
+            return outcome
+        problems = found.problems
+        verdict = "invalid" if found.verdict == "invalid" else "indeterminate"
     except SignStashError as error:  # the original was removed meanwhile
         problems = (error.problem,)
-    if not problems:
-        return outcome
+    name = f"Document {signed.name} ({signed.external_reference})"
+    was = "was returned, but" if verdict == "invalid" else "was returned, and its signature cannot be judged:"
+    hint = (
+        "Do not use it. Inspect it (it is this error's `signed`), and contact the vendor's support."
+        if verdict == "invalid"
+        else "Check it (it is this error's `signed`) with a validation service before you use it."
+    )
     return Outcome(
         outcome.document,
         SignatureInvalidError(
-            f"Document {signed.name} ({signed.external_reference}) was returned, but {'; '.join(problems)}.",
-            "Do not use it. Inspect it (it is this error's `signed`), and contact the vendor's support.",
-            signed=signed,
-            problems=problems,
+            f"{name} {was} {'; '.join(problems)}.", hint, signed=signed, problems=problems, verdict=verdict
         ),
     )
 
