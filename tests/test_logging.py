@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from signstash import Document, OutcomeUnknownError, RetryPolicy, SignStash, TokenAuth
-from signstash._generated.api.operation_management import get_status
+from signstash.api import get_status
 from tests.conftest import (
     BASE_URL,
     CLIENT_ID,

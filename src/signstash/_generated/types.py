@@ -114,7 +114,7 @@ class Response(Generic[T]):
     status_code: int
     content: bytes
     headers: MutableMapping[str, str]
-    parsed: T | None
+    parsed: T
 
 
 __all__ = [
