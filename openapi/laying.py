@@ -19,7 +19,7 @@ import attrs
 # Appended, and without the package itself: `_generated` may be what is broken.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "src" / "signstash" / "command_line"))
 
-from definition.comparison import Comparison, compare, relative_path
+from definition.comparison import Comparison, compare, relative_path, shape_of
 from definition.normalisation import BINARY, SCHEMAS, TEXT, Operation, Schema
 from definition.reading import DefinitionError, parse_definition
 
@@ -106,12 +106,31 @@ def lay(contract: Definition, flawed_contract: Definition, download: Definition,
         return Laid(contract, list(found.report()), found.problems, found.notes, found.missing)
     definition = _Layer(contract, found).laid(found.additional)
     if faults(definition):
-        for operation in list(found.additional):
-            if reasons := faults(_Layer(contract, found).laid([operation])):
-                found.additional.remove(operation)
-                found.note(f"{operation.name}, {operation}: left out, it cannot be generated: {reasons[0]}")
+        _leave_out(contract, found, faults)
         definition = _Layer(contract, found).laid(found.additional)
     return Laid(definition, list(found.report()), [], found.notes, found.missing)
+
+
+def _leave_out(contract: Definition, found: Comparison, faults: Faults) -> None:
+    """Leave out the fields and operations that the generator cannot do: each is tried alone."""
+    kept: list[tuple[str, str, Schema]] = []
+    for field in found.new_fields:
+        alone = attrs.evolve(found, new_fields=[field])
+        if reasons := faults(_Layer(contract, alone).laid([])):
+            found.published.unreadable.append(f"{field[0]}.{field[1]}: cannot be generated ({_in_short(reasons)})")
+        else:
+            kept.append(field)
+    found.new_fields = kept
+    for operation in list(found.additional):
+        if reasons := faults(_Layer(contract, found).laid([operation])):
+            found.additional.remove(operation)
+            place = f"{operation.method} {relative_path(operation.path)}"
+            found.published.unreadable.append(f"{operation.name}: {place}: cannot be generated ({_in_short(reasons)})")
+
+
+def _in_short(reasons: list[str]) -> str:
+    text = " ".join(reasons[0].split())
+    return text if len(text) < 120 else f"{text[:120]} …"
 
 
 def _name_operations(found: Comparison, contract: Definition) -> None:
@@ -216,6 +235,9 @@ class _Layer:
     def _adopted(self, schema: Schema) -> Schema:
         """A schema of the download whose references lead to the contract's schemas, or to copies beside them."""
         adopted: Schema = {}
+        if "allOf" in schema and (shape := shape_of(self._found.published.schemas, schema)).fields:
+            # Merged here: the generator gives up where parts of one schema contradict each other.
+            schema = {"type": "object", "properties": shape.fields, "required": sorted(shape.required)}
         for keyword, value in schema.items():
             if keyword == "$ref":
                 adopted["$ref"] = SCHEMAS + self._named(value.removeprefix(SCHEMAS))

@@ -235,10 +235,10 @@ class TestAgainstAMock:
     @pytest.mark.parametrize(
         ("name", "status", "said"),
         [
-            ("01", "ok", "1 of 7 known operations are offered, and nothing else; described otherwise"),
-            ("02", "ok", "2 of 7 known operations are offered, and nothing else"),
-            ("03", "ok", "7 of 7 known operations are offered, and nothing else"),
-            ("06", "ok", "2 of 7 known operations are offered, and 3 more than this package knows: startSign, result"),
+            ("01", "ok", "1 operation is offered, all known to this package; described otherwise"),
+            ("02", "ok", "2 operations are offered, all known to this package"),
+            ("03", "ok", "7 operations are offered, all known to this package"),
+            ("06", "ok", "5 operations are offered, 3 not known to this package: startSign, result"),
             ("10", "warning", "The definition offers nothing that signs. It offers: send the delivery e-mails again"),
         ],
     )

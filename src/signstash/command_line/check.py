@@ -260,17 +260,18 @@ def _compared(document: Mapping[str, Any]) -> Finding:
         found = compare_with_known(document)
     except DefinitionError as error:
         return Finding("operations", f"{str(error)[0].upper()}{str(error)[1:]} Check the base URL.", "warning")
-    offered = f"{len(found.offered)} of {len(found.labels)} known operations are offered"
+    count = len(found.offered) + len(found.additional)
+    offered = f"{count} operation{' is' if count == 1 else 's are'} offered"
     if found.problems:
         problems = f"{'; '.join(found.problems[:3])}{' …' if len(found.problems) > 3 else ''}"
         text = f"{offered}, but not as this package knows them: {problems}. Install a newer signstash, or regenerate."
         return Finding("operations", text, "warning")
     differing = f"; described otherwise, which does no harm: {'; '.join(found.notes[:3])}" if found.notes else ""
     if not found.additional:
-        return Finding("operations", f"{offered}, and nothing else{differing}")
+        return Finding("operations", f"{offered}, all known to this package{differing}")
     names = ", ".join(operation.name or str(operation) for operation in found.additional[:5])
-    more = f"{len(found.additional)} more than this package knows: {names}; regenerate the client to call them"
-    return Finding("operations", f"{offered}, and {more}{differing}")
+    unknown = f"{len(found.additional)} not known to this package: {names}; regenerate the client to call them"
+    return Finding("operations", f"{offered}, {unknown}{differing}")
 
 
 def _certificate(subject: str, tls: ssl.SSLObject) -> Finding:

@@ -160,7 +160,7 @@ class Comparison:
             count = f"{len(self.left_out)} operation{'s' if len(self.left_out) > 1 else ''}"
             yield "left out", f"{count} below {_listed(below)}"
         for text in self.published.unreadable:
-            yield "left out", f"{text}: not as OpenAPI has it"
+            yield "left out", text
         for schema, field, _ in self.new_fields:
             yield "new", f"{schema}.{field}"
         for schema, value in self.new_values:

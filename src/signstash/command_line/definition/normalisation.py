@@ -103,13 +103,15 @@ class _Normaliser:
         for path, reference in self._document["paths"].items():
             item = self._found(reference)
             if not isinstance(item, Mapping):
-                unreadable.append(f"{path} (not an object)")
+                unreadable.append(f"{path}: not as OpenAPI has it (not an object)")
                 continue
             for method, described in ((method, item[method]) for method in METHODS if method in item):
                 try:
                     operations.append(self._operation(str(path), method, described, item.get("parameters") or []))
                 except _UNREADABLE as error:
-                    unreadable.append(f"{method.upper()} {path} ({type(error).__name__}: {error})")
+                    unreadable.append(
+                        f"{method.upper()} {path}: not as OpenAPI has it ({type(error).__name__}: {error})"
+                    )
         return Published(
             self._server,
             operations,
