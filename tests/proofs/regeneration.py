@@ -23,7 +23,7 @@ from signstash.sandbox import Sandbox
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEFINITIONS = sorted(PROJECT.joinpath("tests", "data", "definitions").glob("0[1-8]*"))
-SIGNING = {"01": ["base64"], "02": ["base64", "multipart"], "06": ["base64", "multipart"]}
+SIGNING = {"01": ["base64"], "02": ["base64", "multipart"], "06": ["base64", "multipart", "asynchronous"]}
 """Definitions whose clients sign, and how."""
 WITH_THE_WHOLE_SUITE = ("03", "05", "08")
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis")
@@ -74,7 +74,7 @@ def prove_regeneration(definition: Path) -> None:
 
 def main() -> None:
     """Prove it."""
-    with Sandbox() as sandbox:
+    with Sandbox(asynchronous=True) as sandbox:
         for definition in DEFINITIONS:
             if definition.name[:2] in SIGNING:
                 prove_signing(definition, sandbox)
