@@ -510,7 +510,7 @@ class TestWhatIsNew:
         found = laid(definition)
 
         assert said(found, "additional") == ["version: GET /api/v0/version"]
-        cannot, unreadable = said(found, "left out")
+        unreadable, cannot = said(found, "left out")
         assert unreadable.startswith("PUT /api/v0/version: not as OpenAPI has it")
         assert cannot.startswith("setVersion: POST /api/v0/version: cannot be generated")
         assert scripts["generate"].faults(found.definition) == []

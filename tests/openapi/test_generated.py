@@ -403,9 +403,9 @@ class TestStatus:
             (201, {"json": {"id": 7}}, "has a status that the definition does not name"),
             (204, {}, "has a status that the definition does not name"),
             (200, {"html": "<html>Login</html>"}, "is not JSON"),
-            (200, {"json": ["FT 2026/31"]}, "does not fit the definition (AttributeError)"),
-            (200, {"json": {"creationDate": "FT 2026/31"}}, "does not fit the definition (ValueError)"),
-            (200, {"json": {"issuerCompany": "FT 2026/31"}}, "does not fit the definition (AttributeError)"),
+            (200, {"json": ["FT 2026/31"]}, "does not match the definition (AttributeError)"),
+            (200, {"json": {"creationDate": "FT 2026/31"}}, "does not match the definition (ValueError)"),
+            (200, {"json": {"issuerCompany": "FT 2026/31"}}, "does not match the definition (AttributeError)"),
         ],
     )
     async def test_a_success_that_the_generated_parser_cannot_read_is_an_error_of_ours(
