@@ -96,7 +96,7 @@ class SandboxApplication:
         state: SQLite file that keeps operations and the root certificate for the next sandbox. None: in memory only.
         reuse_failed_references: Whether the external reference of a document that was not signed can be used again.
             How the service behaves is not published.
-        asynchronous: Whether proxies also sign asynchronously, at paths that are made up: the vendor's are not published.
+        asynchronous: Whether proxies also sign asynchronously, at made-up paths: the vendor's are not published.
         origin: Scheme, host, and port of the URLs.
         clock: Returns the time in seconds since 1970, for tokens.
 

@@ -23,8 +23,7 @@ _GENERICS: Final = {
 
 def load_definition() -> dict[str, Any]:
     """Load the contract as OpenAPI 3, as a proxy publishes it, with the vendor's errors."""
-    definition = _load("contract.json")
-    return definition
+    return _load("contract.json")
 
 
 def load_maintained_definition() -> dict[str, Any]:
