@@ -43,9 +43,9 @@ regenerate: $(INSTALLED)
 public-names: $(INSTALLED)
 	@$(BIN)/python -m tests.public_names
 
-# Slow: regenerates from both forms of the definition, each time with the whole test suite.
+# Slow: clients from other definitions sign, and the whole suite runs after three of them; with --short only the former.
 prove-regeneration: $(INSTALLED)
-	$(BIN)/python tests/prove_regeneration.py
+	$(BIN)/python -m tests.proofs.regeneration
 
 # Slow: installs wheel and sdist on every Python of the path, with each extra alone, and runs the tests there and with the lowest versions.
 prove-package: $(INSTALLED)

@@ -35,8 +35,10 @@ from tests.conftest import (
     BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
+    FILES_PART,
     MULTIPART_PATH,
     PDF,
+    REQUEST_PART,
     TOKEN,
     TOKEN_URL,
     MockedService,
@@ -212,8 +214,8 @@ class TestMultipart:
         assert b'"returnSignedContent":true' in request.content.replace(b" ", b"")
         assert signed.content == b"signed"
         assert PDF in request.content
-        assert f'name="files"; filename="{expected}"'.encode() in request.content
-        assert b'name="signRequest"' in request.content
+        assert f'name="{FILES_PART}"; filename="{expected}"'.encode() in request.content
+        assert f'name="{REQUEST_PART}"'.encode() in request.content
 
     async def test_documents_of_the_same_name_are_refused(self, multipart: respx.Route) -> None:
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload="multipart") as client:

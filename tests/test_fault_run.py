@@ -27,6 +27,7 @@ from signstash import (
     TokenAuth,
 )
 from signstash.sandbox import Fault, Sandbox
+from tests.conftest import BASE64_PATH
 from tests.proofs.kills import Proof
 
 pytestmark = pytest.mark.sandbox
@@ -50,7 +51,7 @@ class Faulty:
         self.uses[token] += 1
         if fault == "token refused" and self.uses[token] < 10:
             fault = ""  # whatever was refused with an older token comes again at once, and must not be refused again
-        if scope["type"] != "http" or not scope["path"].endswith("/base64/") or not fault:
+        if scope["type"] != "http" or not scope["path"].endswith(BASE64_PATH) or not fault:
             return await self.application(scope, receive, send)
         self.injected[fault] += 1
         if fault == "slow":
@@ -75,7 +76,7 @@ class LostAfter(Faulty):
     """Lets one in ten be processed and loses the answer; the rest is done by the class that it wraps."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lose = scope["type"] == "http" and scope["path"].endswith("/base64/") and self.chance.random() < 0.1
+        lose = scope["type"] == "http" and scope["path"].endswith(BASE64_PATH) and self.chance.random() < 0.1
 
         async def lossy(message: Message) -> None:
             if lose and message["type"] == "http.response.start":

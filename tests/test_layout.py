@@ -19,12 +19,12 @@ FLOORS = """
     options
     _content
     _errors retries
-    errors models
+    errors models api
     _generated
 """
 """From the top. A room is a module or a package of `signstash`."""
 SANDBOX_SEES = {"models", "settings"}
-SEE_GENERATED = {"models", "_transport.endpoints", "_transport.generated_client"}
+SEE_GENERATED = {"api", "models", "_transport.endpoints", "_transport.generated_client"}
 DO_HTTP = {"client", "auth", "settings", "_transport", "_errors", "testing", "command_line", "sandbox"}
 NOT_CORE = {"blocking", "command_line", "testing", "sandbox", "verification", "_generated"}
 THIN_LAYER = {
@@ -66,7 +66,6 @@ IMPORTS = {name: set(imported(name)) - {name, ""} for name in MODULES}
 
 
 LEFT = {
-    "command_line.check imports _generated",
     "_runs.run is too long",
     "the thin layer is too long",
     "client is too long",

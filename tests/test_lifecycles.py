@@ -26,7 +26,7 @@ from signstash import (
     SignStashError,
     TokenAuth,
 )
-from signstash._generated.api.operation_management import get_status
+from signstash.api import get_status
 from signstash.sandbox import Fault, Sandbox
 from tests.conftest import CLIENT_ID
 from tests.fault_server import Connection, FaultServer

@@ -115,7 +115,7 @@ class TestWheel:
 
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
-        assert packed == files | {"signstash/sandbox/signstash.json", "signstash/sandbox/upstream.json"}
+        assert packed == files | {"signstash/sandbox/signstash.json", "signstash/sandbox/contract.json"}
         assert "signstash/py.typed" in packed
 
     def test_the_wheel_holds_both_licences(self, wheel: zipfile.ZipFile) -> None:

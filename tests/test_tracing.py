@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from signstash import OutcomeUnknownError, RetryPolicy, SignStash, SignStashError
-from signstash._generated.api.operation_management import get_status
 from signstash._transport.tracing import note
+from signstash.api import get_status
 from tests.conftest import (
     BASE_URL,
     CLIENT_ID,

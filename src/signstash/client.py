@@ -27,7 +27,7 @@ from ._signing.signer import RequestOptions, Signer
 from ._transport.endpoints import Call
 from ._transport.exchange import Exchange, ServiceResponse
 from ._transport.generated_client import GeneratedClient, Requests
-from ._transport.http_client import HttpClients
+from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
 from .auth import TokenAuth
@@ -53,6 +53,7 @@ from .settings import (
     option_problems,
     raise_for_problems,
     service_problems,
+    url_problems,
     warn_of_plain_http,
 )
 
@@ -94,6 +95,8 @@ class SignStash(IntegrationQueries):
             becomes a `SignatureInvalidError`. Needs `pip install 'signstash[verify]'`. Trust is not checked: see
             `SignedDocument.verify`.
 
+        instance_urls: URLs of the service's instances, for `at`. Their origins may see the token and the documents.
+
     Raises:
         ConfigurationError: If an argument is missing or cannot work. The message lists all problems.
     """
@@ -116,11 +119,14 @@ class SignStash(IntegrationQueries):
         error_classes: ErrorClasses | None = None,
         retries: RetryPolicy | None = None,
         verify_signatures: bool = False,
+        instance_urls: Iterable[str] = (),
     ) -> None:
+        instance_urls = [instance_urls] if isinstance(instance_urls, str) else list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         raise_for_problems(
             [
                 *service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
+                *(problem for url in instance_urls for problem in url_problems("instance_urls", url)),
                 *limit_problems(timeout, deadline, retries),
                 *option_problems(
                     upload=upload,
@@ -140,7 +146,7 @@ class SignStash(IntegrationQueries):
                 token_url or TOKEN_URLS[str(environment)],
                 str(client_id),
                 client_secret,
-                base_urls=[base_url],
+                base_urls=[base_url, *instance_urls],
                 http_client=token_http_client or http_client,
                 client_settings=token_http_client is not None,
             )
@@ -162,6 +168,7 @@ class SignStash(IntegrationQueries):
         )
         self._retries = retries
         self._retries_of_calls = Retries(policy=retries or RetryPolicy.none())
+        self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instance_urls))
         self._is_view = False
 
     @classmethod
@@ -241,13 +248,39 @@ class SignStash(IntegrationQueries):
         deadline = self._exchange.deadline if deadline is None else deadline
         timeout = self._exchange.timeout if timeout is None else timeout
         raise_for_problems(limit_problems(timeout, deadline, retries))
-        view = copy.copy(self)
         exchange = self._exchange.with_limits(timeout=as_timeout(timeout), deadline=deadline)
+        if retries is None:
+            return self._view(exchange)
+        return self._view(exchange, _retries=retries, _retries_of_calls=Retries(policy=retries))
+
+    def at(self, base_url: str) -> Self:
+        """This client at another address of the same service, which shares its token, connections, limits and calls.
+
+            instance = client.at(f"http://{started.host}:{started.port}/signstash/einvoice-integration-client-ws")
+
+        For services behind a load balancer whose responses name the instance that later calls must go to, as the
+        asynchronous mode of newer proxies does. Closing this client ends the calls of the view too.
+
+        Args:
+            base_url: The instance's full base. It must have the origin of the client's own `base_url`, or of one of its
+                `instance_urls`: a response does not decide who sees the token.
+
+        Raises:
+            ConfigurationError: If it is not a URL, or its origin is not named.
+        """
+        raise_for_problems(url_problems("base_url", base_url))
+        url = httpx.URL(base_url)
+        if origin(url) not in self._origins:
+            raise ConfigurationError(
+                f"{url.scheme}://{url.netloc.decode()} is not one of this client's addresses.",
+                "Name it in `instance_urls` if it may see the token and the documents.",
+            )
+        return self._view(attrs.evolve(self._exchange, base_url=base_url.rstrip("/")))
+
+    def _view(self, exchange: Exchange, **changes: Any) -> Self:
+        view = copy.copy(self)
         signer = attrs.evolve(self._signer, exchange=exchange)
-        changes: dict[str, Any] = {"_is_view": True, "_exchange": exchange, "_signer": signer}
-        if retries is not None:
-            changes |= {"_retries": retries, "_retries_of_calls": Retries(policy=retries)}
-        vars(view).update(changes)
+        vars(view).update(changes, _is_view=True, _exchange=exchange, _signer=signer)
         return view
 
     async def sign(

@@ -69,6 +69,7 @@ class ClientOptions(TypedDict, total=False):
     error_classes: ErrorClasses
     retries: RetryPolicy
     verify_signatures: bool
+    instance_urls: Iterable[str]
 
 
 class Credentials(TypedDict):

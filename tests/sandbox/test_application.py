@@ -30,7 +30,7 @@ from signstash import (
 from signstash.sandbox import Fault, Sandbox, SandboxApplication, application, signing_endpoints
 from signstash.sandbox.signatures import SignatureMaker
 from signstash.settings import Credentials
-from tests.conftest import BASE64_PATH, INVOICE, MULTIPART_PATH
+from tests.conftest import BASE64_PATH, FILES_PART, INVOICE, MULTIPART_PATH, REQUEST_PART
 
 pytestmark = pytest.mark.sandbox
 
@@ -205,11 +205,11 @@ class TestRawRequests:
 
     def test_multipart_needs_its_parts_and_matches_them_by_name(self, http: httpx.Client) -> None:
         fields = self.fields("a.bin", "b.bin")
-        described = {"signRequest": (None, json.dumps(fields).encode(), "application/json")}
-        files = [("files", ("b.bin", b"B")), ("files", ("a.bin", b"A"))]
+        described = {REQUEST_PART: (None, json.dumps(fields).encode(), "application/json")}
+        files = [(FILES_PART, ("b.bin", b"B")), (FILES_PART, ("a.bin", b"A"))]
 
-        self.assert_refused(http.post(MULTIPART_PATH, files=files), "signRequest")
-        self.assert_refused(http.post(MULTIPART_PATH, files=[*described.items(), files[0]]), "files")
+        self.assert_refused(http.post(MULTIPART_PATH, files=files), REQUEST_PART)
+        self.assert_refused(http.post(MULTIPART_PATH, files=[*described.items(), files[0]]), FILES_PART)
         answer = http.post(MULTIPART_PATH, files=[*files, *described.items()])
         held = [base64.b64decode(item["signedContent"]) for item in answer.json()["documentList"]]
         contents = [cms.ContentInfo.load(item)["content"]["encap_content_info"]["content"].native for item in held]
@@ -217,8 +217,8 @@ class TestRawRequests:
 
     def test_multipart_files_whose_names_do_not_tell_go_by_their_order(self, http: httpx.Client) -> None:
         fields = self.fields("b.bin", "c.bin")
-        described = {"signRequest": (None, json.dumps(fields).encode(), "application/json")}
-        files = [("files", ("a.bin", b"A")), ("files", ("b.bin", b"B"))]
+        described = {REQUEST_PART: (None, json.dumps(fields).encode(), "application/json")}
+        files = [(FILES_PART, ("a.bin", b"A")), (FILES_PART, ("b.bin", b"B"))]
 
         answer = http.post(MULTIPART_PATH, files=[*files, *described.items()])
 

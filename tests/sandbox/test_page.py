@@ -14,7 +14,7 @@ from PIL import Image
 
 from signstash import Document, SignStash, SignStashError
 from signstash.sandbox import Fault, Sandbox
-from tests.conftest import INVOICE
+from tests.conftest import BASE64_PATH, INVOICE
 from tests.sandbox.browser import Browser, browser
 
 pytestmark = pytest.mark.sandbox
@@ -59,7 +59,7 @@ def test_the_json_tells_what_arrived_and_what_was_signed(http: httpx.Client) -> 
 
     assert shown["signed"] == {"FT_1": 1, f"FT_2 {HOSTILE}": 1}
     told = [(item["path"].rpartition("/api/")[2], item["status"], item["fault"]) for item in shown["requests"]]
-    sign = "v0/document/sign/base64/"
+    sign = BASE64_PATH.removeprefix("/api/")
     assert told == [
         ("/oauth2/authorization-server/oauth/token", 200, ""),
         (sign, 429, "too_many_requests"),

@@ -35,7 +35,7 @@ from signstash._errors.codes import ERROR_CODES
 from signstash.models import SigningError
 from signstash.settings import Upload
 from signstash.testing import MOCK_SIGNATURE, MockSignStash
-from tests.conftest import DEFINITION, INVOICE, PDF, TOKEN_URL, url_of
+from tests.conftest import BASE64_PATH, DEFINITION, INVOICE, MULTIPART_PATH, PDF, REQUEST_PART, TOKEN_URL, url_of
 
 DOCUMENTS = [
     Document.pdf(PDF, name="invoice.pdf"),
@@ -393,11 +393,11 @@ async def test_a_malformed_request_is_refused_as_by_the_service(mock: MockSignSt
         no_base64["documents"][0]["documentRequest"]["base64Content"] = "JVBERi0x!"
         unfit = [*UNFIT, sent | {"documents": []}, no_base64]
         answers = [await http_client.post(url, json=body) for body in unfit]
-        multipart = url.replace("base64/", "")
+        multipart = url.replace(BASE64_PATH, MULTIPART_PATH)
         answers.append(await http_client.post(multipart, content=b"no multipart"))
-        described = {"signRequest": (None, "{}")}
+        described = {REQUEST_PART: (None, "{}")}
         answers.append(await http_client.post(multipart, files=described))
-        described = {"signRequest": (None, json.dumps(mock.sign_requests[0].model.to_dict()))}
+        described = {REQUEST_PART: (None, json.dumps(mock.sign_requests[0].model.to_dict()))}
         answers.append(await http_client.post(multipart, files=described))
 
     assert {answer.json()["errorCode"] for answer in answers} == {"0.0.2"}

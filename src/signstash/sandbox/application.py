@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..settings import Credentials
 from .administration import Administration
+from .asynchronous import AsynchronousMode
 from .authorized_call import AuthorizedCall, Endpoints, Handler
 from .certificate import Root, new_root, pem
 from .definition import as_page, as_swagger2, load_definition
@@ -61,6 +62,7 @@ class Options(TypedDict, total=False):
     token_lifetime: int
     state: Path | None
     reuse_failed_references: bool
+    asynchronous: bool
     clock: Callable[[], float]
 
 
@@ -94,6 +96,7 @@ class SandboxApplication:
         state: SQLite file that keeps operations and the root certificate for the next sandbox. None: in memory only.
         reuse_failed_references: Whether the external reference of a document that was not signed can be used again.
             How the service behaves is not published.
+        asynchronous: Whether proxies also sign asynchronously, at made-up paths: the vendor's are not published.
         origin: Scheme, host, and port of the URLs.
         clock: Returns the time in seconds since 1970, for tokens.
 
@@ -110,6 +113,7 @@ class SandboxApplication:
         token_lifetime: int = 86399,
         state: Path | None = None,
         reuse_failed_references: bool = False,
+        asynchronous: bool = False,
         origin: str = "http://sandbox.test",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -142,6 +146,9 @@ class SandboxApplication:
             "proxy": signing.endpoints(),
             "integration": signing.endpoints() | integration,
         }
+        if asynchronous:
+            _, sign = signing.endpoints()["POST", "/api/v0/document/sign/base64"]
+            self._endpoints["proxy"] |= AsynchronousMode(sign).endpoints()
         self._administration = Administration(
             store=self._store,
             faults=self.faults,

@@ -22,11 +22,8 @@ _GENERICS: Final = {
 
 
 def load_definition() -> dict[str, Any]:
-    """Load the definition as OpenAPI 3, as a proxy publishes it, with the vendor's errors."""
-    definition = _load("upstream.json")
-    if "swagger" in definition:  # downloaded from a proxy that publishes Swagger 2.0
-        return load_maintained_definition()
-    return definition
+    """Load the contract as OpenAPI 3, as a proxy publishes it, with the vendor's errors."""
+    return _load("contract.json")
 
 
 def load_maintained_definition() -> dict[str, Any]:

@@ -33,10 +33,17 @@ _MAX_ERRORS: Final = 100
 
 
 class Validation:
-    """Validates against the schemas of `openapi/signstash.json`."""
+    """Validates against the schemas of `openapi/signstash.json`.
+
+    Attributes:
+        files_part: Name of the files in a multipart body.
+        request_part: Name of the request in it.
+    """
 
     def __init__(self) -> None:
-        self._components = load_maintained_definition()["components"]
+        definition = load_maintained_definition()
+        self._components = definition["components"]
+        self.files_part, self.request_part = _part_names(definition)
         self._validators: dict[str, Draft202012Validator] = {}
 
     def sign_request(self, fields: Any, schema: str) -> dict[str, Any]:
@@ -88,6 +95,12 @@ class Validation:
         if errors:
             raise rejected("0.0.6", _wrong(best_match(errors) or errors[0], where))
         return given
+
+
+def _part_names(definition: Mapping[str, Any]) -> list[str]:
+    operations = (operation for item in definition["paths"].values() for operation in item.values())
+    multipart = next(item for item in operations if item["operationId"] == "signDocumentBatchBinary")
+    return list(multipart["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"])
 
 
 def _path(error: ValidationError, *names: str) -> str:

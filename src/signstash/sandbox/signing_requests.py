@@ -80,14 +80,15 @@ async def read_multipart(request: Request, validation: Validation) -> SignReques
     """
     try:
         async with request.form(max_files=MAX_DOCUMENTS, max_part_size=MAX_PART_SIZE) as form:
-            described = form.get("signRequest")
+            described = form.get(validation.request_part)
             if described is None:
-                raise rejected("0.0.2", "missing signRequest")
+                raise rejected("0.0.2", f"missing {validation.request_part}")
             text = described.encode() if isinstance(described, str) else await described.read()
             fields = await asyncio.to_thread(validation.sign_request, parse_json(text), "SignRequestDocument")
-            files = [item for item in form.getlist("files") if isinstance(item, UploadFile)]
+            files = [item for item in form.getlist(validation.files_part) if isinstance(item, UploadFile)]
             if len(files) != len(fields["documents"]):
-                raise rejected("0.0.2", f"missing files: {len(files)} for {len(fields['documents'])} documents")
+                found = f"{len(files)} for {len(fields['documents'])} documents"
+                raise rejected("0.0.2", f"missing {validation.files_part}: {found}")
             documents = [item["documentRequest"] for item in fields["documents"]]
             contents = [await file.read() for file in _in_order(files, documents)]
     except HTTPException as error:  # Starlette raises it for a malformed body

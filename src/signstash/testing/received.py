@@ -114,9 +114,10 @@ def _base64_request(request: httpx.Request) -> SignRequest:
 
 def _multipart_request(request: httpx.Request) -> SignRequest:
     parts = _parts(request)
-    model = SignRequestDocument.from_dict(json.loads(next(content for name, content in parts if name != "files")))
+    (described,) = (content for is_file, content in parts if not is_file)
+    model = SignRequestDocument.from_dict(json.loads(described))
     # How the service matches files with documents is not published; here it is by their order.
-    contents = [content for name, content in parts if name == "files"]
+    contents = [content for is_file, content in parts if is_file]
     return _sign_request(model, contents, "multipart")
 
 
@@ -146,14 +147,13 @@ def _sign_request(
     )
 
 
-def _parts(request: httpx.Request) -> list[tuple[str, bytes]]:
-    """Names and contents of the parts of a multipart body (RFC 7578)."""
+def _parts(request: httpx.Request) -> list[tuple[bool, bytes]]:
+    """The parts of a multipart body (RFC 7578): whether each is a file, and its contents."""
     boundary = re.search('boundary="?([^";]+)', request.headers.get("Content-Type", ""))
     if boundary is None:
         raise ValueError("no multipart boundary")
     parts = []
     for piece in (b"\r\n" + request.content).split(b"\r\n--" + boundary[1].encode())[1:-1]:
         headers, _, content = piece.partition(b"\r\n\r\n")
-        name = re.search(b'[ ;]name="([^"]*)"', headers)
-        parts.append(("" if name is None else name[1].decode(), content))
+        parts.append((re.search(rb"[ ;]filename\*?=", headers) is not None, content))
     return parts

@@ -1,4 +1,4 @@
-"""The API definition holds every known fact, its corrections say why, and the client is what both of them give."""
+"""The contract holds every known fact, its corrections say why, and the client is what both of them give."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 
 pytestmark = pytest.mark.own_definition
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 Definition = dict[str, Any]
-UPSTREAM: Definition = json.loads((PROJECT / "openapi" / "upstream.json").read_text("utf-8"))
+CONTRACT: Definition = json.loads((PROJECT / "openapi" / "contract.json").read_text("utf-8"))
 CORRECTED: Definition = json.loads((PROJECT / "openapi" / "signstash.json").read_text("utf-8"))
 OVERLAY: dict[str, Any] = yaml.safe_load((PROJECT / "openapi" / "overlay.yaml").read_text("utf-8"))
 
@@ -177,42 +177,42 @@ def changed(definition: Definition, change: Callable[[Definition], object]) -> D
     return copied
 
 
-class TestUpstream:
+class TestContract:
     def test_operations(self) -> None:
-        found = {item[-1]["operationId"]: shown_operation(*item) for item in operations(UPSTREAM)}
+        found = {item[-1]["operationId"]: shown_operation(*item) for item in operations(CONTRACT)}
 
         assert found == facts(OPERATIONS)
 
     def test_schemas_and_enums(self) -> None:
-        schemas = UPSTREAM["components"]["schemas"]
+        schemas = CONTRACT["components"]["schemas"]
 
         assert schemas.keys() == facts(ENUMS).keys() | facts(FIELDS).keys()
         assert {name: schema["enum"] for name, schema in schemas.items() if "enum" in schema} == facts(ENUMS)
 
     @pytest.mark.parametrize("name", facts(FIELDS))
     def test_fields(self, name: str) -> None:
-        schema = UPSTREAM["components"]["schemas"][name]
+        schema = CONTRACT["components"]["schemas"][name]
         assert [shown_field(schema, field) for field in schema["properties"]] == facts(FIELDS)[name]
 
     def test_every_operation_takes_the_bearer_token(self) -> None:
-        ((name, scheme),) = UPSTREAM["components"]["securitySchemes"].items()
+        ((name, scheme),) = CONTRACT["components"]["securitySchemes"].items()
 
         assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
-        for *_, operation in operations(UPSTREAM):
-            assert operation.get("security", UPSTREAM["security"]) == [{name: []}]
+        for *_, operation in operations(CONTRACT):
+            assert operation.get("security", CONTRACT["security"]) == [{name: []}]
 
     def test_its_name_and_place(self) -> None:
-        named = (UPSTREAM["openapi"][:4], UPSTREAM["info"]["title"], UPSTREAM["info"]["version"])
+        named = (CONTRACT["openapi"][:4], CONTRACT["info"]["title"], CONTRACT["info"]["version"])
         assert named == ("3.0.", "SignStash Integration REST API", "v0")
-        assert UPSTREAM["servers"][0]["url"] == "/signstash/einvoice-integration-ws"
+        assert CONTRACT["servers"][0]["url"] == "/signstash/einvoice-integration-ws"
 
     def test_its_flaw_is_kept(self) -> None:
         for name in ("Document", "DocumentResponse"):
-            field = UPSTREAM["components"]["schemas"][name]["properties"]["contentType"]
+            field = CONTRACT["components"]["schemas"][name]["properties"]["contentType"]
             assert field["enum"] == ["application/pdf, text/xml, application/xml"]
 
 
-@pytest.mark.parametrize("definition", [UPSTREAM, CORRECTED], ids=["upstream", "corrected"])
+@pytest.mark.parametrize("definition", [CONTRACT, CORRECTED], ids=["contract", "corrected"])
 def test_everything_is_described(definition: Definition) -> None:
     described: dict[str, Definition] = {}
     for *_, operation in operations(definition):
@@ -252,7 +252,7 @@ class TestCorrections:
 
     def test_nothing_but_the_flaws_is_changed(self) -> None:
         answers_alone = {"Company", "SignatureQueuePriority", "DocumentResponse", "BaseOperation", "SignOperation"}
-        for name, before in UPSTREAM["components"]["schemas"].items():
+        for name, before in CONTRACT["components"]["schemas"].items():
             after = CORRECTED["components"]["schemas"][name]
             old, new = before.get("properties", {}), after.get("properties", {})
             assert after.get("enum") == before.get("enum")
@@ -264,7 +264,7 @@ class TestCorrections:
 @pytest.fixture
 def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The script generate.py, working on a copy of the project."""
-    names = ("failure", "conversion", "generate")
+    names = ("failure", "laying", "generate")
     monkeypatch.syspath_prepend(str(PROJECT / "openapi"))
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -273,7 +273,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for folder in ("openapi", "src"):
         shutil.copytree(PROJECT / folder, root / folder, ignore=not_copied)
     shutil.copy(PROJECT / "generator-config.yaml", root)
-    for name in ("UPSTREAM", "DEFINITION", "OVERLAY", "GENERATED", "SOURCES", "CONFIG", "TEMPLATE_DIFFS"):
+    for name in ("CONTRACT", "UPSTREAM", "DEFINITION", "OVERLAY", "GENERATED", "CONFIG", "TEMPLATE_DIFFS"):
         monkeypatch.setattr(module, name, root / getattr(module, name).relative_to(PROJECT))
     monkeypatch.setattr(module, "ROOT", root)
     yield module
@@ -331,31 +331,29 @@ class TestGeneration:
 
     @pytest.mark.parametrize("target", dict.fromkeys(action["target"] for action in OVERLAY["actions"]))
     def test_a_correction_without_its_target_is_named(self, generate: Any, target: str) -> None:
-        gone = changed(UPSTREAM, lambda it: parse_json_path(target.replace("*.*.responses", "*")).filter(bool, it))
-        reasons = [item["description"].strip() for item in OVERLAY["actions"] if item["target"].startswith(target)]
+        gone = changed(CONTRACT, lambda it: parse_json_path(target.replace("*.*.responses", "*")).filter(bool, it))
 
         with pytest.raises(generate.GenerationError) as failed:
-            generate.definition_from(gone)
+            generate.overlaid(gone, OVERLAY)
 
         assert f"nothing is at {target}" in str(failed.value)
-        assert any(reason in str(failed.value) for reason in reasons)
 
     def test_a_failure_is_told_and_changes_nothing(
         self, generate: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        mended = changed(UPSTREAM, lambda it: it["components"]["schemas"]["Company"].pop("required"))
-        generate.UPSTREAM.write_text(json.dumps(mended), "utf-8")
+        unfit = changed(CONTRACT, lambda it: it["components"]["schemas"]["SigningStatus"].update(enum=["DONE"]))
+        generate.UPSTREAM.write_text(json.dumps(unfit), "utf-8")
         before = contents(generate.ROOT)
 
         assert run(generate, monkeypatch) == 1
         assert contents(generate.ROOT) == before
-        assert "$.components.schemas.Company.required" in capsys.readouterr().err
+        assert "DocumentResponse.signStatus has none of the known values" in capsys.readouterr().err
 
     def test_corrections_that_are_no_overlay_are_refused(self, generate: Any) -> None:
         generate.OVERLAY.write_text("overlay: 1.0.0\ninfo: {title: t, version: v}\nactions: [{remove: true}]\n")
 
         with pytest.raises(generate.GenerationError, match=r"overlay\.yaml is not an OpenAPI Overlay.*target"):
-            generate.definition_from(UPSTREAM)
+            generate.contract()
 
     @pytest.mark.parametrize(
         "spoil",
@@ -367,13 +365,12 @@ class TestGeneration:
         ],
         ids=["answer not described", "no answers", "parameter of no place", "parameter missing"],
     )
-    def test_an_invalid_definition_is_refused(self, generate: Any, spoil: Callable[[Definition], object]) -> None:
+    def test_an_invalid_definition_has_faults(self, generate: Any, spoil: Callable[[Definition], object]) -> None:
         path = "/api/v0/operation/status/{operationId}"
 
-        with pytest.raises(generate.GenerationError, match="not be valid OpenAPI"):
-            generate.definition_from(changed(UPSTREAM, lambda it: spoil(it["paths"][path]["get"])))
+        assert generate.faults(changed(CORRECTED, lambda it: spoil(it["paths"][path]["get"]))) != []
 
-    @pytest.mark.parametrize("template", ["endpoint_module", "model", "str_enum", "types"])
+    @pytest.mark.parametrize("template", ["api_init", "endpoint_module", "model", "str_enum", "types"])
     def test_a_template_of_another_generator_is_named(
         self, generate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str
     ) -> None:
