@@ -365,11 +365,7 @@ def require_addresses(name: str, addresses: Sequence[str]) -> None:
         InvalidDocumentError: If one cannot be an address. The error quotes it.
     """
     if isinstance(addresses, str) or not isinstance(addresses, Iterable):
-<<<<<<< HEAD
-        raise InvalidDocumentError(f"{name} is {addresses!r}.", "Give a list of e-mail addresses.")
-=======
         raise InvalidDocumentError(f"{name} is not a list.", "Give a list of e-mail addresses.")
->>>>>>> transport
     for address in addresses:
         if not isinstance(address, str) or not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
             raise InvalidDocumentError(f"{name} holds {address!r}.", "Give e-mail addresses, such as ana@example.pt.")
