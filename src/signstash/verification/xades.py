@@ -17,6 +17,7 @@ from .algorithms import SignatureAlgorithm, digest, matches, unreliable
 from .cms import Content, judge_timestamp
 from .report import Findings, NotJudgedError
 from .trust import judge_trust
+from .xml_algorithms import signature_algorithm
 from .xml_document import MAX_BYTES, Canonicalization, NodeSet, XmlDocument, remove
 from .xml_references import DS, Reference, hash_of
 
@@ -24,20 +25,6 @@ _ETSI: Final = "http://uri.etsi.org/01903/"
 _STRUCTURE: Final = (f"{{{_ETSI}", DS, "{http://www.w3.org/2009/xmldsig11#}")
 """Namespaces of what a signature itself consists of."""
 _MANIFEST: Final = "http://www.w3.org/2000/09/xmldsig#Manifest"
-_MORE: Final = "http://www.w3.org/2001/04/xmldsig-more#"
-_MORE_2007: Final = "http://www.w3.org/2007/05/xmldsig-more#"
-_PSS: Final = f"{{{_MORE_2007}}}"
-_OTHERS: Final = {
-    "http://www.w3.org/2000/09/xmldsig#rsa-sha1": ("rsa", "sha1"),
-    "http://www.w3.org/2000/09/xmldsig#dsa-sha1": ("dsa", "sha1"),
-    "http://www.w3.org/2009/xmldsig11#dsa-sha256": ("dsa", "sha256"),
-    "http://www.w3.org/2021/04/xmldsig-more#eddsa-ed25519": ("eddsa", ""),
-    "http://www.w3.org/2021/04/xmldsig-more#eddsa-ed448": ("eddsa", ""),
-}
-_HASHES: Final = {
-    **{name: name for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")},
-    **{f"sha3-{size}": f"sha3_{size}" for size in (224, 256, 384, 512)},
-}
 _MAX_OCTETS: Final = 512 * 1024**2
 """Bound of the work for all references: their number times the document's bytes."""
 
@@ -145,7 +132,7 @@ def _judge(
     if canonicalization is None:
         raise NotJudgedError(f"the canonicalization {method.get('Algorithm')} is not supported")
     octets = document.subtree(signed_info, comments=True).canonical(canonicalization)
-    algorithm = _algorithm(signed_info.find(f"{DS}SignatureMethod"))
+    algorithm = signature_algorithm(signed_info.find(f"{DS}SignatureMethod"))
     certificates = [x509.Certificate.load(item) for item in _certificates(signature)]
     if not certificates:
         raise NotJudgedError("it does not hold the signer's certificate")
@@ -246,40 +233,6 @@ def _part(reference: Reference) -> str:
     return {"SignedProperties": "the signature's SignedProperties", "KeyInfo": "the signature's KeyInfo"}.get(
         name, f"the element {name} ({reference.uri})"
     )
-
-
-def _algorithm(method: Any) -> SignatureAlgorithm:
-    name = method.get("Algorithm", "")
-    if name == f"{_MORE_2007}rsa-pss":
-        return _pss_algorithm(method)
-    plain = name.removeprefix(_MORE).removeprefix(_MORE_2007)
-    kind, hash_name = _OTHERS.get(name, ("", ""))
-    if name != plain and plain.endswith("-rsa-MGF1"):
-        hash_name = _HASHES.get(plain.removesuffix("-rsa-MGF1"), "")
-        if hash_name:  # RFC 9231, 2.3.10: salt and mask of the same digest
-            length = len(digest(hash_name, b""))
-            return SignatureAlgorithm(kind="pss", hash_name=hash_name, mgf_hash=hash_name, salt_length=length)
-    elif name != plain and plain.partition("-")[0] in ("rsa", "ecdsa"):
-        kind, _, hash_name = plain.partition("-")
-        hash_name = _HASHES.get(hash_name, "")
-    if not kind or not (hash_name or kind == "eddsa"):
-        raise NotJudgedError(f"the signature algorithm {name} is not supported")
-    return SignatureAlgorithm(kind=kind, hash_name=hash_name, raw=True)  # type: ignore[arg-type]
-
-
-def _pss_algorithm(method: Any) -> SignatureAlgorithm:
-    """RSA-PSS with its parameters; the defaults are of RFC 9231, 2.3.9."""
-    parameters = method.find(f"{_PSS}RSAPSSParams")
-    hash_name = mask = "sha256"
-    salt = None
-    if parameters is not None:
-        own = parameters.find(f"{DS}DigestMethod")
-        hash_name = mask = "sha256" if own is None else hash_of(own)
-        generation = parameters.find(f"{_PSS}MaskGenerationFunction/{DS}DigestMethod")
-        mask = mask if generation is None else hash_of(generation)
-        salt = parameters.findtext(f"{_PSS}SaltLength")
-    length = len(digest(hash_name, b"")) if salt is None else int(salt)
-    return SignatureAlgorithm(kind="pss", hash_name=hash_name, mgf_hash=mask, salt_length=length)
 
 
 def _judge_properties(signature: Any, which: str, findings: Findings) -> None:
