@@ -4,13 +4,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 # What is tested with clients of httpx2, too.
-FAULTS := tests/test_faults.py tests/test_connections.py tests/test_sandbox_integration.py
+FAULTS := tests/test_faults.py tests/test_connections.py tests/sandbox/test_integration_service.py
 
-# The modules with what users meet: what is exported, what that mentions, and from where it has its methods.
-DOCUMENTED := signstash $(addprefix signstash.,integration errors options settings results journal retries \
-	testing testing.scenarios sandbox verification)
-
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults soak fuzz fuzz-sandbox bench audit docs lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults prove-cancellation soak fuzz fuzz-sandbox bench audit docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -43,19 +39,19 @@ spec-diff: $(INSTALLED)
 regenerate: $(INSTALLED)
 	@$(BIN)/python openapi/regenerate.py '$(or $(SPEC),$(error Name the definition: make regenerate SPEC=<file or URL>))'
 
-# Records the public names and signatures, once CHANGELOG.md tells of what changed.
+# Records the public names and signatures, once CHANGELOG.md lists what changed.
 public-names: $(INSTALLED)
 	@$(BIN)/python -m tests.public_names
 
-# Slow: regenerates from both forms of the definition, each time with the whole test suite.
+# Slow: clients from other definitions sign, and the whole suite runs after three of them; with --short only the former.
 prove-regeneration: $(INSTALLED)
-	$(BIN)/python tests/prove_regeneration.py
+	$(BIN)/python -m tests.proofs.regeneration
 
-# Slow: installs what is published on every Python of the path, with each extra alone, and runs its tests there and with the lowest versions.
+# Slow: installs wheel and sdist on every Python of the path, with each extra alone, and runs the tests there and with the lowest versions.
 prove-package: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.package
 
-# Slow: kills a run of 500 documents twenty times, goes on with it each time, and balances the books.
+# Slow: kills and resumes a run of 500 documents twenty times; none is lost or signed twice.
 prove-kills: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.kills
 
@@ -63,25 +59,30 @@ prove-kills: $(INSTALLED)
 prove-watch: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.watch_kills
 
-# Slow: signs 2,000 documents against a service that fails in every way, and balances the books.
+# Slow: signs 2,000 documents with a service that fails in every way; none is lost or signed twice.
 prove-faults: $(INSTALLED)
 	SIGNSTASH_FAULT_DOCUMENTS=2000 $(BIN)/python -m pytest -q tests/test_fault_run.py
 
-# Slow: three minutes against a sandbox that fails, or SIGNSTASH_SOAK_SECONDS; memory stays flat and the books balance.
+# Slow: cuts off 20,000 calls on asyncio and on uvloop, and uses every connection afterwards.
+prove-cancellation: $(INSTALLED)
+	$(BIN)/python -m tests.proofs.cancellation
+
+# Slow: signs for three minutes (SIGNSTASH_SOAK_SECONDS) with a sandbox that fails; memory stays flat, and no document is lost.
 soak: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.soak
 
-# Slow: the fuzz tests with a hundred times as many answers.
+# Slow: the fuzz tests with a hundred times as many responses.
 fuzz: $(INSTALLED)
 	SIGNSTASH_FUZZ_EXAMPLES=30000 $(BIN)/python -m pytest -q --timeout 3600 tests/test_fuzz.py
 
-# Slow: two thousand made-up requests for each of the sandbox's operations.
+# Slow: two thousand generated requests for each of the sandbox's operations.
 fuzz-sandbox: $(INSTALLED)
-	SIGNSTASH_SANDBOX_EXAMPLES=2000 $(BIN)/python -m pytest -q --timeout 3600 tests/test_sandbox_fuzz.py
+	SIGNSTASH_SANDBOX_EXAMPLES=2000 $(BIN)/python -m pytest -q --timeout 3600 tests/sandbox/test_fuzz.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.auth
 	$(BIN)/python -m tests.benchmarks.runs
+	$(BIN)/python -m tests.benchmarks.batching
 	$(BIN)/python -m tests.benchmarks.payloads
 	$(BIN)/python -m tests.benchmarks.sandbox
 
@@ -93,9 +94,9 @@ audit: $(INSTALLED)
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json build/installed
 	$(BIN)/python .ci/audit.py
 
-# The API reference, from the docstrings; what pdoc warns of fails.
+# README, guides and API reference as pages and as text in build/docs; a warning fails.
 docs: $(INSTALLED)
-	$(BIN)/python -W error -m pdoc --docformat google --no-show-source --output-directory build/docs $(DOCUMENTED)
+	$(BIN)/python -W error .ci/docs.py
 
 # Takes the newest versions that pyproject.toml allows, for every platform and Python that is supported.
 lock: $(INSTALLED)

@@ -3,17 +3,18 @@
     python openapi/generate.py            write both
     python openapi/generate.py --check    write nothing; fail and show the difference if either is stale
 
-Inputs: `upstream.json` (as downloaded), `overlay.yaml` (corrections), `templates/*.diff` (changes to the
-generator's own templates) and `generator-config.yaml`. It needs no network, and the same inputs give the same bytes.
+Inputs: `contract.json` and its corrections in `overlay.yaml`, `upstream.json` (as downloaded), `templates/*.diff`
+(changes to the generator's own templates) and `generator-config.yaml`. It needs no network, and the same inputs give
+the same bytes.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import difflib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,41 +29,37 @@ from jsonpath_ng.ext import parse as parse_json_path
 from jsonschema import Draft202012Validator
 from oas_patch import apply_overlay
 from oas_patch.validator import load_schema
+from openapi_python_client.config import Config, ConfigFile, MetaType
+from openapi_python_client.parser.errors import GeneratorError
+from openapi_python_client.parser.openapi import GeneratorData
+from openapi_python_client.strings import PythonIdentifier
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from conversion import as_openapi3, operations
 from failure import GenerationError
+from laying import PYTHON_NAME, DefinitionError, Laid, lay
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+CONTRACT = HERE / "contract.json"
 UPSTREAM = HERE / "upstream.json"
 OVERLAY = HERE / "overlay.yaml"
 TEMPLATE_DIFFS = HERE / "templates"
 DEFINITION = HERE / "signstash.json"
-CONVERTER_MODULES = HERE / "node_modules"
 CONFIG = ROOT / "generator-config.yaml"
-SOURCES = ROOT / "src" / "signstash"
-GENERATED = SOURCES / "_generated"
+GENERATED = ROOT / "src" / "signstash" / "_generated"
 
 
-def overlaid(upstream: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """Apply the overlay, refusing actions that hit nothing.
-
-    oas-patch applies overlays well but passes over an action whose target is gone, and then a correction
-    would be lost without a word.
-    """
-    faults = [
+def overlaid(contract: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """Apply the overlay, refusing actions that hit nothing: oas-patch passes over them."""
+    invalid = [
         error.message for error in Draft202012Validator(load_schema("overlay_schema_1.0.0.yml")).iter_errors(overlay)
     ]
-    if faults:
-        raise GenerationError(f"{OVERLAY.name} is not an OpenAPI Overlay 1.0 document: {'; '.join(faults)}")
-    definition = json.loads(json.dumps(upstream))
+    if invalid:
+        raise GenerationError(f"{OVERLAY.name} is not an OpenAPI Overlay 1.0 document: {'; '.join(invalid)}")
+    definition = json.loads(json.dumps(contract))
     for action in overlay["actions"]:
         if not parse_json_path(action["target"]).find(definition):
-            raise GenerationError(
-                f"{OVERLAY.name}: nothing is at {action['target']} any more. The vendor may have mended this: "
-                f"{action['description'].strip()} Look at {UPSTREAM.name} there, then change or delete the action."
-            )
+            raise GenerationError(f"{OVERLAY.name}: nothing is at {action['target']}: change or delete the action.")
         definition = apply_overlay(definition, {**overlay, "actions": [action]})
     # YAML anchors make one object stand in several places; a round trip gives each place its own.
     return json.loads(json.dumps(definition))  # type: ignore[no-any-return]
@@ -89,7 +86,14 @@ def write_templates(target: Path) -> None:
 
 def generate_package(definition: Path, target: Path) -> None:
     """Run the generator, with every warning an error: it drops what it warns about."""
+    described = json.loads(definition.read_text("utf-8"))
+    renamed = _with_python_names(described)
+    for operation in (operation for item in described["paths"].values() for operation in item.values()):
+        # Failures are raised: a function that is not told of them returns nothing but what it is asked for.
+        operation["responses"] = {status: item for status, item in operation["responses"].items() if status < "3"}
     with tempfile.TemporaryDirectory() as templates:
+        definition = Path(templates) / definition.name
+        definition.write_text(json.dumps(described), "utf-8")
         write_templates(Path(templates))
         tools = str(Path(sys.executable).parent)
         command = [
@@ -101,79 +105,72 @@ def generate_package(definition: Path, target: Path) -> None:
         generated = subprocess.run(command, env=environment, capture_output=True, text=True)
     if generated.returncode:
         raise GenerationError(f"openapi-python-client failed:\n{generated.stdout}{generated.stderr}")
+    for operation, names in renamed.items():  # the generator has no names for Python alone
+        module = target / "models" / f"{PythonIdentifier(operation + 'Body', '')}.py"
+        parts = re.compile("|".join(f'"{name}"' for name in names))
+        module.write_text(
+            parts.sub(lambda found, names=names: f'"{names[found[0][1:-1]]}"', module.read_text("utf-8")), "utf-8"
+        )
+
+
+def _with_python_names(definition: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Call parts of multipart bodies as Python does; returns their names on the wire, by operation and Python name."""
+    renamed = {}
+    for operation in (operation for item in definition["paths"].values() for operation in item.values()):
+        form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data", {}).get("schema", {})
+        names = {name: field.get(PYTHON_NAME, name) for name, field in form.get("properties", {}).items()}
+        if any(name != python_name for name, python_name in names.items()):
+            renamed[operation["operationId"]] = {python_name: name for name, python_name in names.items()}
+            form["properties"] = {names[name]: field for name, field in form["properties"].items()}
+            form["required"] = [names[name] for name in form["required"]]
+    return renamed
+
+
+def contract() -> dict[str, Any]:
+    """The contract with its corrections."""
+    return overlaid(json.loads(CONTRACT.read_text("utf-8")), yaml.safe_load(OVERLAY.read_text("utf-8")))
+
+
+def laid(upstream: dict[str, Any]) -> Laid:
+    """A download beside the contract.
+
+    Raises:
+        DefinitionError: If it is no definition of a service that signs.
+    """
+    return lay(contract(), json.loads(CONTRACT.read_text("utf-8")), upstream, faults)
 
 
 def definition_from(upstream: dict[str, Any]) -> dict[str, Any]:
-    """The definition that the client is generated from: OpenAPI 3, corrected, and valid."""
-    definition = overlaid(as_openapi3(upstream), yaml.safe_load(OVERLAY.read_text("utf-8")))
+    """The definition that the client is generated from."""
+    made = laid(upstream)
+    found = made.problems or faults(made.definition)
+    if found:
+        raise GenerationError("no client can be made of this definition:\n  " + "\n  ".join(found))
+    return made.definition
+
+
+def faults(definition: dict[str, Any]) -> list[str]:
+    """Why a definition is not valid, or what the generator would leave out of it."""
     try:
-        faults = [error.message for error in OpenAPIV30SpecValidator(definition).iter_errors()]
-    except KeyError as missing:  # the validator needs it itself
-        faults = [f"{missing} is missing"]
-    if faults:
-        raise GenerationError(f"{DEFINITION.name} would not be valid OpenAPI 3.0: {'; '.join(faults)}")
-    return definition
+        return [error.message for error in OpenAPIV30SpecValidator(definition).iter_errors()] or _left_out(definition)
+    except Exception as error:  # noqa: BLE001 - whatever both of them stumble over
+        return [f"{type(error).__name__}: {error}"]
 
 
-def check_bindings(definition: dict[str, Any]) -> None:
-    """Refuse a definition that lacks an operation or a schema which the handwritten code is bound to."""
-    previous = json.loads(DEFINITION.read_text("utf-8")) if DEFINITION.exists() else definition
-    complaints = []
-    ids = {operation["operationId"]: (path, method) for path, method, operation in operations(definition)}
-    old_places = {operation["operationId"]: (path, method) for path, method, operation in operations(previous)}
-    for name in sorted(_bound_operations() - ids.keys()):
-        same_place = [other for other, place in ids.items() if place == old_places.get(name)]
-        candidates = same_place or difflib.get_close_matches(name, ids) or ["none"]
-        complaints.append(f"operation {name} is gone; candidates: {', '.join(candidates)} (bound in endpoints.py)")
-    schemas, old_schemas = (each["components"]["schemas"] for each in (definition, previous))
-    for name in sorted((_bound_models() & old_schemas.keys()) - schemas.keys()):
-        same_fields = [other for other, schema in schemas.items() if _fields(schema) == _fields(old_schemas[name])]
-        candidates = same_fields or difflib.get_close_matches(name, schemas) or ["none"]
-        complaints.append(f"schema {name} is gone; candidates: {', '.join(candidates)} (bound in models.py)")
-    if complaints:
-        raise GenerationError("the handwritten code needs what the definition lacks:\n  " + "\n  ".join(complaints))
-
-
-def _fields(schema: dict[str, Any]) -> object:
-    return sorted(schema.get("properties", {})) or schema.get("enum")
-
-
-def _bound_operations() -> set[str]:
-    """The operation ids that endpoints.py names."""
-    return {
-        node.args[0].value
-        for node in ast.walk(ast.parse((SOURCES / "_transport" / "endpoints.py").read_text("utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "_call"
-        and isinstance(node.args[0], ast.Constant)
-    }
-
-
-def _bound_models() -> set[str]:
-    """The models that handwritten modules import, less those that models.py gives another name."""
-    renamed = {
-        target.id
-        for node in ast.walk(ast.parse((SOURCES / "models.py").read_text("utf-8")))
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    imported = {
-        alias.name
-        for path in SOURCES.rglob("*.py")
-        if GENERATED not in path.parents
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module == "models"
-        for alias in node.names
-    }
-    return imported - renamed
+def _left_out(definition: dict[str, Any]) -> list[str]:
+    settings = Config.from_sources(
+        ConfigFile.load_from_path(CONFIG), MetaType.NONE, DEFINITION, "utf-8", overwrite=True, output_path=None
+    )
+    data = GeneratorData.from_dict(json.loads(json.dumps(definition)), config=settings)
+    if isinstance(data, GeneratorError):
+        return [f"{data.header}: {data.detail}"]
+    errors = [*data.errors, *(item for tag in data.endpoint_collections_by_tag.values() for item in tag.parse_errors)]
+    return [f"{error.header}: {error.detail}" for error in errors]
 
 
 def build(target: Path) -> None:
     """Make `signstash.json` and `_generated` in the folder `target`."""
     definition = definition_from(json.loads(UPSTREAM.read_text("utf-8")))
-    check_bindings(definition)
     (target / DEFINITION.name).write_text(json.dumps(definition, indent=2, ensure_ascii=False) + "\n", "utf-8")
     generate_package(target / DEFINITION.name, target / GENERATED.name)
 
@@ -248,7 +245,7 @@ def main() -> int:
         target = Path(folder)
         try:
             build(target)
-        except GenerationError as error:
+        except (GenerationError, DefinitionError) as error:
             print(f"Generation failed: {error}", file=sys.stderr)
             return 1
         if arguments.check:

@@ -17,9 +17,11 @@ from typing import Any
 import httpx
 import pytest
 import respx
+import trustme
 
-from signstash import SignStash
+from signstash import Document, SignStash, SignStashError
 from signstash.sandbox import Sandbox
+from signstash.settings import ENVIRONMENT_VARIABLES
 
 http_library: Any = import_module(os.environ.get("SIGNSTASH_HTTP", "httpx"))
 """Whose clients the facade is given: `SIGNSTASH_HTTP=httpx2` makes them those of the fork, which users may have."""
@@ -32,17 +34,22 @@ TOKEN = "never-shown-token"
 PDF = b"%PDF-1.7\n% a small one\n%%EOF\n"
 INVOICE = Path(__file__).parent / "data" / "invoice.pdf"
 
-DEFINITION = json.loads(Path(__file__).parents[1].joinpath("openapi", "signstash.json").read_text("utf-8"))
+UPSTREAM = Path(__file__).parents[1] / "openapi" / "upstream.json"
+DEFINITION = json.loads(UPSTREAM.with_name("signstash.json").read_text("utf-8"))
 PATHS = {operation["operationId"]: path for path, item in DEFINITION["paths"].items() for operation in item.values()}
 """Paths by operation: another definition may have others."""
 
 BASE64_PATH = PATHS["signDocumentBatchBase64"]
 MULTIPART_PATH = PATHS["signDocumentBatchBinary"]
+FILES_PART, REQUEST_PART = DEFINITION["paths"][MULTIPART_PATH]["post"]["requestBody"]["content"]["multipart/form-data"][
+    "schema"
+]["properties"]
+"""What the parts of a multipart body are called."""
+IS_OWN_DEFINITION = UPSTREAM.read_bytes() == UPSTREAM.with_name("contract.json").read_bytes()
+"""Whether the client is generated from the contract, and not from a definition that was downloaded."""
 
 DEBIAN_PACKAGES = {
     "chromium": "chromium",
-    "node": "nodejs",
-    "npm": "npm",
     "openssl": "openssl",
     "pdfsig": "poppler-utils",
     "qpdf": "qpdf",
@@ -50,6 +57,9 @@ DEBIAN_PACKAGES = {
     "xmlsec1": "xmlsec1",
 }
 """The programs that tests run, and the packages that `.ci/run` installs them from."""
+
+OUTBOUND_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+COLOURS = ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "PYTHON_COLORS", "CLICOLOR_FORCE")
 
 ChangeDocument = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
@@ -108,6 +118,20 @@ def signed_answer(request: httpx.Request, change: ChangeDocument = lambda docume
     return httpx.Response(200, json={"id": 4711, "type": "SIGN", "status": "EXECUTED", "documentList": documents})
 
 
+def pdf(
+    external_reference: str | None = None, *, name: str = "invoice.pdf", content: bytes = PDF, **options: Any
+) -> Document:
+    """A PDF that can be signed."""
+    return Document.pdf(content, name=name, external_reference=external_reference, **options)
+
+
+async def failure_of(client: SignStash, document: Document | None = None) -> Any:
+    """The error that signing a document raises."""
+    with pytest.raises(SignStashError) as failed:
+        await client.sign(document or pdf("FT_31"))
+    return failed.value
+
+
 def zipped(files: Mapping[str, bytes]) -> bytes:
     """A ZIP file."""
     archive = io.BytesIO()
@@ -143,8 +167,10 @@ class MockedService:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "signstash_sandbox" in getattr(item, "fixturenames", ()):
+        if "signstash_sandbox_server" in getattr(item, "fixturenames", ()):
             item.add_marker("sandbox")
+        if not IS_OWN_DEFINITION and item.get_closest_marker("own_definition"):
+            item.add_marker(pytest.mark.skip(reason="the client is generated from another definition"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -158,6 +184,22 @@ def interruptible_processes() -> Iterator[None]:
     signal.signal(signal.SIGINT, inherited)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the tests, and the processes that they start, the same environment on every machine.
+
+    One certificate is trusted, instead of those of the machine, which take longer to load than most tests take.
+    """
+    certificates = tmp_path_factory.mktemp("certificates") / "trusted.pem"
+    trustme.CA().cert_pem.write_to_path(str(certificates))
+    with pytest.MonkeyPatch.context() as environment:
+        for name in (*ENVIRONMENT_VARIABLES.values(), "SSL_CERT_DIR", *OUTBOUND_PROXIES, *COLOURS):
+            environment.delenv(name, raising=False)
+            environment.delenv(name.lower(), raising=False)
+        environment.setenv("SSL_CERT_FILE", str(certificates))
+        yield
+
+
 @pytest.fixture
 def service() -> Iterator[MockedService]:
     with respx.mock(assert_all_called=False) as router:
@@ -165,14 +207,21 @@ def service() -> Iterator[MockedService]:
 
 
 @pytest.fixture
-async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+def client_options() -> dict[str, Any]:
+    """The options of `client`; a module with other ones overrides this fixture."""
+    return {}
+
+
+@pytest.fixture
+async def client(service: MockedService, client_options: dict[str, Any]) -> AsyncIterator[SignStash]:
+    """A client of the mocked service."""
+    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, **client_options) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def sandbox(signstash_sandbox: Sandbox) -> Sandbox:
-    return signstash_sandbox
+def sandbox(signstash_sandbox_server: Sandbox) -> Sandbox:
+    return signstash_sandbox_server
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""What the package promises: its public names and signatures, as griffe reads them from the source.
+"""The public names and signatures of the package, as griffe reads them from the source.
 
-`make public-names` records them in `tests/data/`, once the changelog tells of what changed.
+`make public-names` records them in `tests/data/`, once the changelog lists what changed.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def as_record(names: Names) -> str:
     return "\n".join(f"# {path}\n{declaration}" for path, declaration in names.items())
 
 
-def untold(before: Names, after: Names, changelog: str) -> list[str]:
-    """What the changelog's unreleased section has to tell, and does not.
+def missing_from_changelog(before: Names, after: Names, changelog: str) -> list[str]:
+    """The changes that the changelog's unreleased section does not list.
 
-    It has to name what changed, and under a heading "Breaking" what griffe finds to break programs.
+    It has to name what changed, and what griffe considers breaking under a heading "Breaking".
     """
     section = next(iter(re.findall(r"^## (?:.* )?unreleased$(.*?)(?=^## |\Z)", changelog, re.M | re.S | re.I)), "")
     breaking = "".join(re.findall(r"^### Breaking$(.*?)(?=^### |\Z)", section, re.MULTILINE | re.DOTALL))
@@ -162,7 +162,7 @@ def _signature(item: griffe.Function) -> str:
 
 
 def main() -> int:
-    """Record the public names, if the changelog tells of what changed."""
+    """Record the public names, if the changelog lists what changed."""
     source = read_source()
     changelog = ROOT.joinpath("CHANGELOG.md").read_text("utf-8")
     missing = []
@@ -170,7 +170,7 @@ def main() -> int:
         record = DATA / name
         before, after = recorded_names(record.read_text("utf-8")), public_names(source, packages)
         if re.search(r"^## .*\d{4}-\d{2}-\d{2}$", changelog, re.MULTILINE):  # before the first release nothing breaks
-            missing += untold(before, after, changelog)
+            missing += missing_from_changelog(before, after, changelog)
         sys.stdout.writelines(
             difflib.unified_diff(
                 as_record(before).splitlines(keepends=True), as_record(after).splitlines(keepends=True), "before", "now"
@@ -179,7 +179,7 @@ def main() -> int:
         if not missing:
             record.write_text(as_record(after), "utf-8")
     if missing:
-        advice = "CHANGELOG.md does not tell of these under what is unreleased; name them there, in backticks"
+        advice = "The unreleased section of CHANGELOG.md does not list these; name them there, in backticks"
         sys.stdout.write("\n".join([f"{advice}:", *missing, ""]))
     return bool(missing)
 

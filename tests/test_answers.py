@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -20,35 +20,14 @@ from signstash import (
     RateLimitedError,
     ServiceError,
     SignStash,
-    SignStashError,
     TokenRejectedError,
     UnexpectedAnswerError,
 )
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+from tests.conftest import PDF, MockedService, failure_of, pdf, signed_answer
 from tests.fault_server import little_memory
 
 PAGE = "<html><head><title>Gateway</title></head><body>Gateway</body></html>"
 SIGNED = b"signed:" + PDF
-
-
-@pytest.fixture
-async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    # Without the system's certificates, which take longer to load than a test takes to run.
-    async with (
-        httpx.AsyncClient(verify=False) as http_client,
-        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
-    ):
-        yield client
-
-
-def pdf(reference: str = "FT_31") -> Document:
-    return Document.pdf(PDF, name="invoice.pdf", external_reference=reference)
-
-
-async def failure_of(client: SignStash) -> Any:
-    with pytest.raises(SignStashError) as failed:
-        await client.sign(pdf())
-    return failed.value
 
 
 def change_answer(service: MockedService, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -246,7 +225,7 @@ class TestEncodings:
 
         service.sign.mock(side_effect=answer)
 
-        batch = await client.sign_batch([pdf()])
+        batch = await client.sign_batch([pdf("FT_31")])
 
         assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [SIGNED]
         assert batch.operation.issuer_client_service_alias == "Serviço nº 1"
@@ -281,7 +260,7 @@ class TestEncodings:
 
         service.sign.mock(side_effect=answer)
 
-        assert (await client.sign(pdf())).content == SIGNED
+        assert (await client.sign(pdf("FT_31"))).content == SIGNED
 
     async def test_an_odd_content_type_does_not_flood_the_text(self, client: SignStash, service: MockedService) -> None:
         service.sign.respond(502, text="no", headers={"Content-Type": "x" * 50_000})
@@ -394,7 +373,7 @@ class TestSigned:
     async def test_a_content_written_otherwise(self, client: SignStash, service: MockedService, written: str) -> None:
         change_documents(service, signedContent=written)
 
-        assert (await client.sign(pdf())).content == b"abcdefg"
+        assert (await client.sign(pdf("FT_31"))).content == b"abcdefg"
 
     async def test_escaped_slashes(self, client: SignStash, service: MockedService) -> None:
         content = bytes(range(256)) * 3
@@ -405,7 +384,7 @@ class TestSigned:
         ).replace("/", "\\/")
         service.sign.respond(content=body.encode())
 
-        assert (await client.sign(pdf())).content == content
+        assert (await client.sign(pdf("FT_31"))).content == content
 
     @pytest.mark.parametrize("sign_error", ["TIMESTAMP_SIGN_ERROR", 7, ["x"], {"code": "x"}])
     async def test_signed_with_an_error_is_not_signed(
@@ -424,4 +403,4 @@ class TestSigned:
     ) -> None:
         change_documents(service, signError=sign_error)
 
-        assert (await client.sign(pdf())).content == SIGNED
+        assert (await client.sign(pdf("FT_31"))).content == SIGNED

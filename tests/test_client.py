@@ -35,19 +35,18 @@ from tests.conftest import (
     BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
+    FILES_PART,
     MULTIPART_PATH,
     PDF,
+    REQUEST_PART,
     TOKEN,
     TOKEN_URL,
     MockedService,
+    pdf,
     signed_answer,
     token_answer,
     url_of,
 )
-
-
-def pdf(name: str = "invoice.pdf", **options: Any) -> Document:
-    return Document.pdf(PDF, name=name, **options)
 
 
 async def test_sign_returns_the_signed_document(client: SignStash, service: MockedService) -> None:
@@ -87,8 +86,8 @@ async def test_what_a_request_says_beside_its_documents(client: SignStash, servi
 
 
 async def test_what_is_not_said_is_made_up_readably(client: SignStash, service: MockedService) -> None:
-    await client.sign_batch([pdf("a.pdf"), pdf("b.pdf"), pdf("c.pdf")])
-    await client.sign(pdf("d.pdf"))
+    await client.sign_batch([pdf(name="a.pdf"), pdf(name="b.pdf"), pdf(name="c.pdf")])
+    await client.sign(pdf(name="d.pdf"))
 
     first, second = service.sent(0), service.sent(1)
     assert first["description"] == "a.pdf and 2 more"
@@ -122,7 +121,7 @@ async def test_environment_picks_the_token_server(service: MockedService, enviro
 
 
 async def test_a_batch_is_one_request_and_keeps_the_order(client: SignStash, service: MockedService) -> None:
-    documents = [pdf(f"{number}.pdf") for number in range(5)]
+    documents = [pdf(name=f"{number}.pdf") for number in range(5)]
 
     def backwards(request: httpx.Request) -> httpx.Response:
         fields = json.loads(signed_answer(request).content)
@@ -145,7 +144,7 @@ async def test_a_document_that_fails_does_not_cost_the_others(client: SignStash,
         return document | {"signStatus": "ERROR_SIGNING", "signError": "TIMESTAMP_SIGN_ERROR", "signedContent": None}
 
     service.sign.mock(side_effect=lambda request: signed_answer(request, second_fails))
-    batch = await client.sign_batch([pdf("1.pdf"), pdf("2.pdf"), pdf("3.pdf")])
+    batch = await client.sign_batch([pdf(name="1.pdf"), pdf(name="2.pdf"), pdf(name="3.pdf")])
 
     assert [outcome.ok for outcome in batch.outcomes] == [True, False, True]
     assert batch.outcomes[1].signed is None
@@ -215,8 +214,8 @@ class TestMultipart:
         assert b'"returnSignedContent":true' in request.content.replace(b" ", b"")
         assert signed.content == b"signed"
         assert PDF in request.content
-        assert f'name="files"; filename="{expected}"'.encode() in request.content
-        assert b'name="signRequest"' in request.content
+        assert f'name="{FILES_PART}"; filename="{expected}"'.encode() in request.content
+        assert f'name="{REQUEST_PART}"'.encode() in request.content
 
     async def test_documents_of_the_same_name_are_refused(self, multipart: respx.Route) -> None:
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload="multipart") as client:
@@ -497,7 +496,7 @@ class TestLifetime:
         client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
 
         for name in ("first.pdf", "second.pdf"):
-            assert asyncio.run(client.sign(pdf(name))).name == name
+            assert asyncio.run(client.sign(pdf(name=name))).name == name
 
         asyncio.run(client.aclose())
         assert service.token.call_count == 1

@@ -1,4 +1,4 @@
-"""What a newcomer runs: the import with nothing else installed, the sandbox from a shell, and the demonstration."""
+"""What a newcomer runs: the import with nothing else installed, the sandbox from a shell, the demonstration."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ sys.meta_path.insert(0, NothingElse())
 
 def python(program: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", "-c", program, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 class TestImport:
-    def test_with_httpx_and_attrs_alone(self) -> None:
+    def test_the_core_imports_with_httpx_and_attrs_alone(self) -> None:
         program = """
 import signstash
 names = {name: getattr(signstash, name) for name in signstash.__all__}
@@ -53,13 +53,13 @@ print(len(names) > 20)
 
         assert (ended.stdout, ended.stderr, ended.returncode) == ("True\n", "", 0)
 
-    def test_the_sandbox_says_what_it_needs(self) -> None:
+    def test_the_sandbox_names_its_extra(self) -> None:
         ended = python(BARE + "import signstash.sandbox")
 
         assert ended.returncode == 1
         assert re.search(r"ImportError: .*pip install 'signstash\[sandbox\]'", ended.stderr)
 
-    def test_what_is_not_needed_is_not_imported(self) -> None:
+    def test_packages_of_extras_are_not_imported(self) -> None:
         extra = "{'starlette', 'uvicorn', 'pyhanko', 'cryptography', 'lxml', 'PIL', 'signxml', 'respx', 'pytest'}"
 
         ended = python(f"import sys, signstash; print(sorted({extra} & sys.modules.keys()))")
@@ -69,23 +69,22 @@ print(len(names) > 20)
 
 @pytest.mark.sandbox
 class TestSandboxCommand:
-    async def test_it_prints_settings_that_work_and_ends_on_ctrl_c(self) -> None:
+    async def test_the_sandbox_prints_working_settings_and_ends_on_ctrl_c(self) -> None:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "signstash.sandbox", "--port", "0",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert process.stdout
         try:
-            async with asyncio.timeout(30):
-                settings: dict[str, str] = {}
-                while len(settings) < 4:
-                    line = (await process.stdout.readline()).decode()
-                    assert line, "it ended"
-                    settings |= re.findall(r"^ *export (\w+)='(.*)'$", line)
-                async with SignStash.from_env(settings) as client:
-                    signed = await client.sign(Document.pdf(INVOICE))
-                process.send_signal(signal.SIGINT)
-                printed, complaints = await process.communicate()
+            settings: dict[str, str] = {}
+            while len(settings) < 4:
+                line = (await process.stdout.readline()).decode()
+                assert line, "it ended"
+                settings |= re.findall(r"^ *export (\w+)='(.*)'$", line)
+            async with SignStash.from_env(settings) as client:
+                signed = await client.sign(Document.pdf(INVOICE))
+            process.send_signal(signal.SIGINT)
+            printed, complaints = await process.communicate()
         finally:
             if process.returncode is None:
                 process.kill()
@@ -95,11 +94,11 @@ class TestSandboxCommand:
         assert settings["SIGNSTASH_BASE_URL"].startswith("http://127.0.0.1:")
         assert (process.returncode, printed, complaints) == (0, b"", b"")
 
-    def test_a_port_that_is_taken(self) -> None:
+    def test_a_used_port_is_reported(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             command = [sys.executable, "-m", "signstash.sandbox", "--port", str(port)]
-            ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            ended = subprocess.run(command, capture_output=True, text=True, check=False)
 
         assert ended.returncode == 2
         assert ended.stderr.startswith(f"The sandbox cannot listen on 127.0.0.1:{port}: Address already in use")
@@ -111,32 +110,32 @@ class TestCommand:
     COMMAND = str(Path(sys.executable).with_name("signstash"))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([self.COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run([self.COMMAND, *arguments], capture_output=True, text=True, check=False)
 
-    def test_it_tells_what_it_can_do(self) -> None:
+    def test_help_lists_the_commands(self) -> None:
         ended = self.run("--help")
 
         assert ended.returncode == 0
         assert re.search(r"sandbox +serve a Sign'Stash on this machine", ended.stdout)
 
-    def test_it_passes_options_on_to_the_sandbox(self) -> None:
+    def test_options_are_passed_on_to_the_sandbox(self) -> None:
         assert self.run("sandbox", "--help").stdout.startswith("usage: signstash sandbox [-h] [--host HOST]")
         refused = self.run("sandbox", "--host", "192.0.2.1")
         assert refused.returncode == 2
         assert "--allow-remote" in refused.stderr
         refused = self.run("sandbox", "--port", "99999")
         assert (refused.returncode, refused.stderr) == (
-            2, "The sandbox cannot listen on 127.0.0.1:99999: there is no such port.\n",
+            2, "The sandbox cannot listen on 127.0.0.1:99999: the port is out of range.\n",
         )  # fmt: skip
 
     @pytest.mark.parametrize("arguments", [[], ["sing"]])
-    def test_what_it_cannot_do_is_a_mistake_of_usage(self, arguments: list[str]) -> None:
+    def test_an_unknown_command_is_a_usage_error(self, arguments: list[str]) -> None:
         ended = self.run(*arguments)
 
         assert ended.returncode == 2
         assert ended.stderr.startswith("usage: signstash")
 
-    def test_without_its_packages_the_sandbox_says_what_it_needs(self) -> None:
+    def test_the_sandbox_command_names_its_extra(self) -> None:
         ended = python(BARE + "from signstash.command_line import main; sys.exit(main(['sandbox']))")
 
         assert ended.returncode == 2
@@ -146,13 +145,13 @@ class TestCommand:
 
 @pytest.mark.sandbox
 class TestDemonstration:
-    def test_what_it_leaves_is_a_valid_signature(self, tmp_path: Path) -> None:
+    def test_the_demonstration_leaves_a_valid_signature(self, tmp_path: Path) -> None:
         (tmp_path / "tests" / "data").mkdir(parents=True)
         shutil.copy(TESTS / "demo.py", tmp_path / "tests")
         shutil.copy(INVOICE, tmp_path / "tests" / "data")
 
         ended = subprocess.run(
-            [sys.executable, "tests/demo.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "tests/demo.py"], cwd=tmp_path, capture_output=True, text=True, check=False
         )
 
         assert (ended.returncode, ended.stderr) == (0, "")
@@ -166,10 +165,10 @@ class TestDemonstration:
         assert self.verdict(changed, tmp_path) == (1, "INVALID")
 
     def verdict(self, signed: Path, folder: Path) -> tuple[int, str]:
-        """The judgement of pyHanko's own command."""
+        """The exit status and verdict of pyHanko's own command."""
         root = folder / "build" / "sandbox-root.pem"
         command = ["sign", "validate", "--pretty-print", "--trust-replace", "--trust", str(root), str(signed)]
         pyhanko = Path(sys.executable).with_name("pyhanko")
-        ended = subprocess.run([pyhanko, *command], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run([pyhanko, *command], cwd=folder, capture_output=True, text=True, check=False)
         (judged,) = re.findall(r"The signature is judged (\w+)\.", ended.stdout)
         return ended.returncode, judged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 import trustme
@@ -26,17 +28,20 @@ from signstash import (
     TokenAuth,
     UnexpectedAnswerError,
 )
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library
-from tests.fault_server import LARGE, Connection, FaultServer, Script, at_once, client_of, failure_of
-
-
-def pdf(content: bytes = PDF) -> Document:
-    return Document.pdf(content, name="invoice.pdf")
+from signstash._transport.http_client import is_excluded
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, failure_of, http_library, pdf
+from tests.fault_server import LARGE, Connection, FaultServer, Script, at_once, client_of
 
 
 async def signs_for_ever(connection: Connection) -> None:
     while True:
         await connection.sign()
+
+
+async def answers_for_ever(connection: Connection) -> None:
+    while True:
+        await connection.head()
+        await connection.answer(b'{"id": 7, "status": "EXECUTED"}')
 
 
 def expect_nothing_processed(error: Any, *words: str) -> None:
@@ -233,6 +238,30 @@ class TestTls:
         assert re.search(r"\bCA\b", error.hint)
         assert (tokens.connections, server.connections) == (0, 0)
 
+    async def test_a_client_certificate_that_the_server_requires(self, ca: trustme.CA) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.verify_mode = ssl.CERT_REQUIRED
+        ca.issue_cert("127.0.0.1").configure_cert(context)
+        ca.configure_trust(context)
+
+        def refuse(listener: socket.socket) -> None:  # asyncio's TLS would drop the alert
+            raw, _ = listener.accept()
+            with context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False) as connection:
+                with contextlib.suppress(ssl.SSLError):
+                    connection.do_handshake()
+                socket.socket.shutdown(connection, socket.SHUT_WR)
+                while socket.socket.recv(connection, 65536):  # unread, it would become a reset
+                    pass
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            serving = asyncio.create_task(asyncio.to_thread(refuse, listener))
+            url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+            async with client_of(url, http_client=self.trusting(ca)) as client:
+                error = await failure_of(client)
+            await serving
+
+        expect_nothing_processed(error, "client certificate")
+
 
 async def wait_for_ever(*_: Any, **__: Any) -> Any:
     await asyncio.Event().wait()
@@ -240,7 +269,7 @@ async def wait_for_ever(*_: Any, **__: Any) -> Any:
 
 class TestCancellation:
     async def cancel(self, client: SignStash, reached: asyncio.Event, content: bytes = PDF) -> None:
-        task = asyncio.create_task(client.sign(pdf(content)))
+        task = asyncio.create_task(client.sign(pdf(content=content)))
         await reached.wait()
         task.cancel("enough")
 
@@ -303,6 +332,45 @@ class TestCancellation:
             assert (await other).content == b"signed:" + PDF
             assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
 
+    async def test_calls_that_are_cancelled_as_they_connect_do_not_use_up_the_pool(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect = anyio.connect_tcp
+
+        async def cancelled_meanwhile(*arguments: Any, **options: Any) -> Any:
+            stream = await connect(*arguments, **options)
+            calling = asyncio.current_task()
+            assert calling is not None
+            calling.cancel()
+            return stream
+
+        async with FaultServer(answers_for_ever) as server, client_of(server.url) as given:
+            options: Any = {"auth": given._exchange.auth, "timeout": httpx.Timeout(5.0, pool=0.5)}
+            async with SignStash(server.url, CLIENT_ID, **options) as client:
+                with monkeypatch.context() as patched:
+                    patched.setattr(anyio, "connect_tcp", cancelled_meanwhile)
+                    for _ in range(120):  # more than the 100 connections of a pool
+                        with pytest.raises(asyncio.CancelledError):
+                            await asyncio.create_task(client.get_status(7))
+
+                assert (await client.get_status(7)).status == "EXECUTED"
+
+    async def test_a_note_names_the_documents(self) -> None:
+        async def never_responds(connection: Connection) -> None:
+            await connection.request()
+            await connection.stay()
+
+        async with FaultServer(never_responds) as server, client_of(server.url) as client:
+            call = asyncio.create_task(client.sign(Document.pdf(PDF, name="a.pdf", external_reference="FT_31")))
+            await server.reached.wait()
+            with pytest.raises(TimeoutError) as timed_out:
+                async with asyncio.timeout(0):
+                    await call
+
+        (note,) = timed_out.value.__cause__.__notes__  # type: ignore[union-attr]
+        assert "FT_31" in note
+        assert "after its request was sent" in note
+
     async def test_a_timeout_of_the_callers_own_is_theirs(self) -> None:
         async def never_answers(connection: Connection) -> None:
             await connection.request()
@@ -354,6 +422,37 @@ class TestSetUp:
         monkeypatch.setenv("HTTPS_PROXY", value)
 
         assert "HTTPS_PROXY" in str(await self.failure())
+
+    async def test_a_key_log_that_cannot_be_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys.log")
+
+        assert "SSLKEYLOGFILE" in (await self.failure()).problem
+
+    @pytest.mark.parametrize(
+        ("no_proxy", "url", "excluded"),
+        [
+            ("fd00::/8", "http://[fd00::1]:8081/x", True),
+            ("fd00::/8", "http://[2606::1]/x", False),
+            ("[::1]", "http://[::1]:8081/x", True),
+            ("10.0.0.0/8,proxy.test", "http://10.1.2.3/x", True),
+            ("10.0.0.0/8,proxy.test", "http://proxy.test:8081/x", True),
+            (".example.pt", "https://a.example.pt", True),
+            ("example.pt", "https://an-example.pt", False),
+            ("proxy.test:8081", "http://proxy.test:8081/x", True),
+            ("proxy.test:8081", "http://proxy.test/x", False),
+            ("a.test,*", "https://anything.test", True),
+            ("", "https://anything.test", False),
+        ],
+    )
+    def test_no_proxy_means_what_it_means_for_curl(self, no_proxy: str, url: str, excluded: bool) -> None:
+        assert is_excluded(httpx.URL(url), no_proxy) is excluded
+
+    async def test_an_address_in_no_proxy_goes_past_the_outbound_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with FaultServer(signs_for_ever) as server, client_of(server.url) as given:
+            monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+            monkeypatch.setenv("NO_PROXY", "fd00::/8,[::1],127.0.0.0/8")
+            async with SignStash(server.url, CLIENT_ID, auth=given._exchange.auth) as client:
+                assert (await client.sign(pdf())).content == b"signed:" + PDF
 
     async def test_an_outbound_proxy_that_is_none_for_the_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "ftp://outbound.test")

@@ -48,6 +48,8 @@ from tests.conftest import (
     PDF,
     TOKEN_URL,
     MockedService,
+    failure_of,
+    pdf,
     signed_answer,
     token_answer,
 )
@@ -76,12 +78,6 @@ async def client(service: MockedService) -> AsyncIterator[SignStash]:
         async with SignStash(BASE_URL, auth=auth, http_client=http_client) as client:
             yield client
         await auth.aclose()
-
-
-async def failure_of(client: SignStash) -> Any:
-    with pytest.raises(SignStashError) as failed:
-        await client.sign(Document.pdf(CONTENT, name="invoice.pdf", external_reference="FT_31"))
-    return failed.value
 
 
 def document_is(**changes: Any) -> Arrange:
@@ -151,7 +147,7 @@ class TestTexts:
     async def test_it_says_what_and_what_to_do(self, client: SignStash, service: MockedService, failure: str) -> None:
         FAILURES[failure][0](service)
 
-        error = await failure_of(client)
+        error = await failure_of(client, pdf("FT_31", content=CONTENT))
 
         assert str(error) == f"{error.problem} {error.hint}"
         for sentence in (error.problem, error.hint):
@@ -163,19 +159,19 @@ class TestTexts:
         arrange, named = FAILURES[failure]
         arrange(service)
 
-        text = str(await failure_of(client))
+        text = str(await failure_of(client, pdf("FT_31", content=CONTENT)))
 
         assert {name for name in named if name not in text} == set()
 
     async def test_it_names_the_client_service(self, client: SignStash, service: MockedService, failure: str) -> None:
         FAILURES[failure][0](service)
 
-        assert CLIENT_ID in str(await failure_of(client))
+        assert CLIENT_ID in str(await failure_of(client, pdf("FT_31", content=CONTENT)))
 
     async def test_it_carries_the_references(self, client: SignStash, service: MockedService, failure: str) -> None:
         FAILURES[failure][0](service)
 
-        error = await failure_of(client)
+        error = await failure_of(client, pdf("FT_31", content=CONTENT))
 
         assert getattr(error, "external_references", ("FT_31",)) == ("FT_31",)
 
@@ -184,7 +180,7 @@ class TestTexts:
 async def test_it_holds_no_secret(client: SignStash, service: MockedService, echo: str) -> None:
     (ECHOES[echo] if echo in ECHOES else FAILURES[echo][0])(service)
 
-    error = await failure_of(client)
+    error = await failure_of(client, pdf("FT_31", content=CONTENT))
 
     said = f"{error} {error!r} {getattr(error, 'description', '')} {getattr(error, 'excerpt', '')}"
     for secret in (TOKEN[:60], ENCODED[:60], CLIENT_SECRET, CONTENT.decode()[:20]):
@@ -195,7 +191,7 @@ async def test_a_token_of_any_form_is_not_shown(client: SignStash, service: Mock
     service.token.mock(return_value=token_answer("0pen-sesame-0pen-sesame"))
     service.sign.respond(401, json={"error": "invalid_token", "error_description": "Bad: 0pen-sesame-0pen-sesame"})
 
-    error = await failure_of(client)
+    error = await failure_of(client, pdf("FT_31", content=CONTENT))
 
     assert "sesame" not in f"{error} {error.description}"
 
@@ -204,13 +200,13 @@ async def test_a_token_that_is_a_usual_word_costs_no_words(client: SignStash, se
     service.token.mock(return_value=token_answer("token"))
     service.sign.respond(401, json={"error": "invalid_token"})
 
-    assert (await failure_of(client)).error_code == "invalid_token"
+    assert (await failure_of(client, pdf("FT_31", content=CONTENT))).error_code == "invalid_token"
 
 
 async def test_a_word_that_begins_no_token_is_shown(client: SignStash, service: MockedService) -> None:
     service.sign.respond(500, json={"errorCode": "0.0.6", "causeMessage": "field keyJournal of turkeyJar.pdf"})
 
-    assert "field keyJournal of turkeyJar.pdf" in str(await failure_of(client))
+    assert "field keyJournal of turkeyJar.pdf" in str(await failure_of(client, pdf("FT_31", content=CONTENT)))
 
 
 @pytest.mark.parametrize("call", ["get_status", "get_operation", "download_documents"])
@@ -249,7 +245,7 @@ async def test_an_error_being_handled_is_not_taken_for_the_cause(client: SignSta
     try:
         raise ValueError("something else")
     except ValueError:
-        error = await failure_of(client)
+        error = await failure_of(client, pdf("FT_31", content=CONTENT))
 
     assert "no route" in str(error)
     assert "something else" not in str(error)
@@ -259,7 +255,7 @@ async def test_the_body_is_kept_up_to_a_bound_and_not_in_the_text(client: SignSt
     body = b'{"errorCode": "0.0.6", "other": "' + b"x" * 10_000 + b'"}'
     service.sign.respond(500, content=body)
 
-    error = await failure_of(client)
+    error = await failure_of(client, pdf("FT_31", content=CONTENT))
 
     assert type(error) is InvalidRequestError
     assert error.body == body[:4096]
@@ -269,7 +265,7 @@ async def test_the_body_is_kept_up_to_a_bound_and_not_in_the_text(client: SignSt
 async def test_what_the_service_says_is_shortened_to_one_line(client: SignStash, service: MockedService) -> None:
     service.sign.respond(500, json={"errorCode": "0.0.6", "causeMessage": "one\r\n\x1b[31mtwo " + "three " * 500})
 
-    error = await failure_of(client)
+    error = await failure_of(client, pdf("FT_31", content=CONTENT))
 
     assert error.cause_message.startswith("one [31mtwo three")
     assert error.cause_message.endswith("…")
@@ -417,7 +413,7 @@ def test_a_subclass_with_other_arguments_travels(travel: Callable[[Any], Any]) -
 async def test_an_error_of_the_network_travels_from_the_client(client: SignStash, service: MockedService) -> None:
     service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
 
-    error = await failure_of(client)
+    error = await failure_of(client, pdf("FT_31", content=CONTENT))
 
     packed = pickle.dumps(error)
     arrived = pickle.loads(packed)

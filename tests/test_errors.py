@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,6 +44,8 @@ from tests.conftest import (
     PDF,
     TOKEN_URL,
     MockedService,
+    failure_of,
+    pdf,
     signed_answer,
     url_of,
 )
@@ -103,26 +105,6 @@ SIGN_ERRORS: list[tuple[str, type[DocumentNotSignedError], bool]] = [
     ("SIGN_OPERATION_INTERNAL_ERROR", DocumentNotSignedError, True),
     ("MOON_PHASE_SIGN_ERROR", DocumentNotSignedError, False),
 ]
-
-
-@pytest.fixture
-async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    # Without the system's certificates, which take longer to load than a test takes to run.
-    async with (
-        httpx.AsyncClient(verify=False) as http_client,
-        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
-    ):
-        yield client
-
-
-def invoice() -> Document:
-    return Document.pdf(PDF, name="invoice.pdf", external_reference="FT_31")
-
-
-async def failure_of(client: SignStash, document: Document | None = None) -> Any:
-    with pytest.raises(SignStashError) as failed:
-        await client.sign(document or invoice())
-    return failed.value
 
 
 def refuse(service: MockedService, status: int, code: str | None = None, **fields: Any) -> None:
@@ -242,7 +224,7 @@ class TestDocuments:
         service.sign.mock(side_effect=not_signed("INVALID_CERT_SERVICE_CREDS"))
 
         with pytest.raises(caught) as failed:
-            await client.sign(invoice())
+            await client.sign(pdf("FT_31"))
 
         error: Any = failed.value
         assert (error.status_code, error.error_code, error.description) == (200, None, None)

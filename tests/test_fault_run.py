@@ -18,13 +18,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from signstash import (
     Document,
     DuplicateReferenceError,
+    Journal,
+    Outcome,
     OutcomeUnknownError,
     RetryPolicy,
     SignStash,
     SignStashError,
     TokenAuth,
 )
-from signstash.sandbox import Sandbox
+from signstash.sandbox import Fault, Sandbox
+from tests.conftest import BASE64_PATH
 from tests.proofs.kills import Proof
 
 pytestmark = pytest.mark.sandbox
@@ -48,7 +51,7 @@ class Faulty:
         self.uses[token] += 1
         if fault == "token refused" and self.uses[token] < 10:
             fault = ""  # whatever was refused with an older token comes again at once, and must not be refused again
-        if scope["type"] != "http" or not scope["path"].endswith("/base64/") or not fault:
+        if scope["type"] != "http" or not scope["path"].endswith(BASE64_PATH) or not fault:
             return await self.application(scope, receive, send)
         self.injected[fault] += 1
         if fault == "slow":
@@ -73,7 +76,7 @@ class LostAfter(Faulty):
     """Lets one in ten be processed and loses the answer; the rest is done by the class that it wraps."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lose = scope["type"] == "http" and scope["path"].endswith("/base64/") and self.chance.random() < 0.1
+        lose = scope["type"] == "http" and scope["path"].endswith(BASE64_PATH) and self.chance.random() < 0.1
 
         async def lossy(message: Message) -> None:
             if lose and message["type"] == "http.response.start":
@@ -130,6 +133,73 @@ async def test_the_books_balance_whatever_fails(faulty: tuple[Sandbox, Counter[s
             assert isinstance(outcome.error.__cause__, DuplicateReferenceError)
             assert sandbox.signatures[name] == 1
     assert sum(outcome.ok for outcome in outcomes.values()) > DOCUMENTS / 2
+
+
+async def test_the_books_balance_when_runs_are_cancelled(faulty: tuple[Sandbox, Counter[str]], tmp_path: Path) -> None:
+    sandbox, _ = faulty
+    chance = random.Random(20261127)
+    names = [f"{number}.bin" for number in range(DOCUMENTS // 2)]
+    retries = RetryPolicy(attempts=6, first_bound=0.001, longest_bound=0.001, deadline=30)
+    outcomes: dict[str, Outcome] = {}
+    cancelled = 0
+
+    async def take(client: SignStash, journal: Journal) -> None:
+        documents = [Document.binary(name.encode(), name=name) for name in names if name not in outcomes]
+        async for outcome in client.sign_all(
+            documents, journal=journal, save_to=tmp_path / "signed", batch_documents=4, unknown_outcomes="send_again"
+        ):
+            outcomes[outcome.document.name] = outcome
+
+    async with SignStash(**sandbox.credentials, retries=retries) as client:
+        with Journal(tmp_path / "run.journal") as journal:
+            while len(outcomes) < len(names):
+                taking = asyncio.create_task(take(client, journal))
+                await asyncio.wait([taking], timeout=chance.random() * 0.3 if chance.random() < 0.5 else None)
+                cancelled += taking.cancel()
+                with contextlib.suppress(asyncio.CancelledError, SignStashError):
+                    await taking
+            states = {entry.name: entry.state for entry in journal.entries()}
+
+    assert cancelled
+    assert sorted(states) == sorted(names)
+    assert max(sandbox.signatures.values()) == 1, "none is signed twice"
+    for name, outcome in outcomes.items():
+        assert (states[name] == "signed") is outcome.ok
+        if outcome.ok:
+            assert name.encode() in (tmp_path / "signed" / name).read_bytes()
+            assert sandbox.signatures[name] == 1
+        elif states[name] == "failed":
+            assert sandbox.signatures[name] == 0
+    assert any(outcome.ok for outcome in outcomes.values())
+
+
+async def test_documents_that_fail_are_signed_by_a_later_run_unless_their_reference_is_their_own(
+    tmp_path: Path,
+) -> None:
+    """The sandbox uses up the references of documents that it does not sign."""
+    names = [f"{number}.bin" for number in range(40)]
+    own = {name: f"own_{name}" for name in names[::4]}
+    outcomes: dict[str, Outcome] = {}
+    runs = 0
+    with Sandbox() as sandbox, Journal(tmp_path / "run.journal") as journal:
+        sandbox.faults.add(Fault("TIMESTAMP_SIGN_ERROR", share=0.4))
+        async with SignStash(**sandbox.credentials, retries=RetryPolicy.none()) as client:
+            while not all(outcomes[name].ok for name in names if name not in own) if outcomes else True:
+                documents = [
+                    Document.binary(name.encode(), name=name, external_reference=own.get(name)) for name in names
+                ]
+                async for outcome in client.sign_all(documents, journal=journal, save_to=tmp_path / "signed"):
+                    outcomes[outcome.document.name] = outcome
+                runs += 1
+        signatures = dict(sandbox.signatures)
+
+    assert runs > 1
+    assert set(signatures.values()) == {1}
+    failed = {name: outcome.error for name, outcome in outcomes.items() if not outcome.ok}
+    assert failed.keys() == own.keys() - signatures.keys()
+    for error in failed.values():
+        assert isinstance(error, DuplicateReferenceError)
+        assert "by the earlier attempt that failed" in str(error)
 
 
 def test_a_run_that_is_killed_loses_nothing_and_signs_nothing_twice(tmp_path: Path) -> None:

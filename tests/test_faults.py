@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import httpx_aiohttp
 import pytest
 
 from signstash import (
@@ -24,16 +25,27 @@ from signstash import (
     OutcomeUnknownError,
     RateLimitedError,
     ServiceError,
+    TokenAuth,
     UnexpectedAnswerError,
 )
-from tests.conftest import PDF, http_library, signed_answer
-from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, failure_of, little_memory
+from tests.conftest import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    failure_of,
+    http_library,
+    pdf,
+    signed_answer,
+    token_answer,
+)
+from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, little_memory
 
 
 async def failure_at(script: Script, content: bytes = PDF, **options: Any) -> Any:
     """What becomes of a request to a server that follows the script."""
     async with FaultServer(script) as server, client_of(server.url, **options) as client:
-        error = await failure_of(client, content)
+        error = await failure_of(client, pdf("FT_31", content=content))
         assert server.connections <= 2
     return error
 
@@ -120,7 +132,7 @@ async def test_a_last_piece_on_its_way_may_have_arrived(lost: Exception, upload:
     async with client_of(
         "http://proxy.test", http_client=http_library.AsyncClient(transport=Transport()), upload=upload
     ) as client:
-        error = await failure_of(client, LARGE)
+        error = await failure_of(client, pdf("FT_31", content=LARGE))
 
     assert type(error) is OutcomeUnknownError
     assert error.maybe_processed is True
@@ -154,7 +166,7 @@ async def test_what_the_server_got_whole_may_be_processed_however_late_the_event
     server.start()
     async with client_of(f"http://127.0.0.1:{listener.getsockname()[1]}", deadline=0.1) as client:
         holding = asyncio.create_task(hold_the_loop_up())
-        error = await failure_of(client, LARGE[: 3 * 1024 * 1024])
+        error = await failure_of(client, pdf("FT_31", content=LARGE[: 3 * 1024 * 1024]))
         await holding
     server.join()
     listener.close()
@@ -395,3 +407,99 @@ async def test_a_decompression_bomb_costs_little_memory(status: int, layers: int
     assert type(error) in (UnexpectedAnswerError, OutcomeUnknownError, ServiceError)
     assert error.maybe_processed is True
     assert peak < 48 << 20
+
+
+class TestOtherTransports:
+    """What a transport calls a failure does not decide whether the request was sent."""
+
+    async def test_a_lost_response_that_is_called_a_connect_timeout(self) -> None:
+        class Transport(http_library.AsyncBaseTransport):  # type: ignore[misc]  # it is Any, either of two
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                async for _ in request.stream:  # type: ignore[union-attr]
+                    pass
+                raise http_library.ConnectTimeout("the response took too long")
+
+        http_client = http_library.AsyncClient(transport=Transport())
+        async with client_of("http://proxy.test", http_client=http_client) as client:
+            error = await failure_of(client)
+
+        assert type(error) is OutcomeUnknownError
+
+    async def test_a_connection_that_a_mock_refuses_was_not_made(self) -> None:
+        def refuse(_: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("refused")
+
+        http_client = httpx.AsyncClient(transport=httpx.MockTransport(refuse))
+        async with client_of("http://proxy.test", http_client=http_client) as client:
+            error = await failure_of(client)
+
+        assert type(error) is ConnectionFailedError
+
+    async def test_httpx_aiohttp(self) -> None:
+        async def responds_once(connection: Connection) -> None:
+            await connection.sign()
+            await connection.request()
+            await connection.stay()
+
+        http_client = httpx_aiohttp.HttpxAiohttpClient()
+        async with (
+            FaultServer(responds_once) as server,
+            client_of(server.url, http_client=http_client, timeout=httpx.Timeout(5.0, read=0.3)) as client,
+        ):
+            assert (await client.sign(Document.pdf(PDF, name="a.pdf"))).content == b"signed:" + PDF
+            error = await failure_of(client)
+
+        assert type(error) is OutcomeUnknownError
+
+
+class TestEarlyRejection:
+    """A service that rejects the token while the body is still being sent, and closes the connection."""
+
+    @staticmethod
+    async def rejects_early(connection: Connection) -> None:
+        await connection.head()
+        await connection.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        connection.reset()
+
+    async def test_the_token_is_replaced_and_the_document_sent_again(self) -> None:
+        tokens, now = Tokens(), [1000.0]
+        async with FaultServer(self.rejects_early, Connection.sign) as server:
+            auth = tokens.auth(server.url, now)
+            async with client_of(server.url, auth=auth) as client:
+                await auth._current_token()
+                now[0] += 60
+                signed = await client.sign(Document.pdf(LARGE, name="a.pdf"))
+            await auth.aclose()
+
+        assert signed.content == b"signed:" + LARGE
+        assert tokens.issued == 2
+
+    async def test_a_token_that_is_new_is_kept(self) -> None:
+        tokens = Tokens()
+        async with FaultServer(self.rejects_early) as server:
+            auth = tokens.auth(server.url, [1000.0])
+            async with client_of(server.url, auth=auth) as client:
+                error = await failure_of(client, pdf(content=LARGE))
+            await auth.aclose()
+
+        assert type(error) is ConnectionFailedError
+        assert [status for status in ("401", "413", "429") if status not in error.hint] == []
+        assert (tokens.issued, server.connections) == (1, 1)
+
+
+class Tokens:
+    """A token server, and how many tokens it issued."""
+
+    def __init__(self) -> None:
+        self.issued = 0
+
+    def auth(self, url: str, now: list[float]) -> TokenAuth:
+        """A `TokenAuth` that goes by a clock that the test sets."""
+        http_client = httpx.AsyncClient(transport=httpx.MockTransport(self._issue))
+        return TokenAuth(
+            TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=url, http_client=http_client, clock=lambda: now[0]
+        )
+
+    def _issue(self, _: httpx.Request) -> httpx.Response:
+        self.issued += 1
+        return token_answer(f"never-shown-token-{self.issued}")

@@ -120,7 +120,7 @@ class TestTwice:
 
     @pytest.mark.parametrize("options", [{}, {"batch_documents": 1}, {"batch_documents": 1, "in_flight": 1}])
     @pytest.mark.parametrize("reference", [None, "FT_1"])
-    async def test_in_one_run(
+    async def test_a_document_is_rejected_the_second_time_in_a_run(
         self,
         client: SignStash,
         service: MockedService,
@@ -146,7 +146,9 @@ class TestTwice:
         assert service.sign.call_count == 1
         assert states(journal) == {"a.pdf": "signed"}
 
-    async def test_in_two_runs_at_once(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+    async def test_a_journal_serves_one_run_at_a_time(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
         first = client.sign_all(pdfs(3), **durably(journal), batch_documents=1)
         async with aclosing(first):
             await anext(first)
@@ -154,7 +156,7 @@ class TestTwice:
                 await collect(client.sign_all(pdfs(1), **durably(journal)))
         assert set(await collect(client.sign_all(pdfs(4)[3:], **durably(journal)))) == {"3.pdf"}
 
-    async def test_mended_under_the_same_reference(
+    async def test_a_fixed_document_is_signed_under_the_same_reference(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         for content, ok in ((b"%PD", False), (PDF, True)):
@@ -179,7 +181,7 @@ class TestTwice:
 
 
 class TestGoingOn:
-    async def test_what_is_signed_is_passed_over(
+    async def test_what_is_signed_is_not_sent_again(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
         await collect(client.sign_all(pdfs(3), journal=journal, save_to=tmp_path / "signed"))
@@ -205,7 +207,7 @@ class TestGoingOn:
         assert entry.reference.startswith(CLIENT_ID)
         assert Path(entry.saved_as).read_bytes() == b"signed:" + PDF + b"\x00"
 
-    async def test_it_is_written_before_the_request(
+    async def test_sending_is_recorded_before_the_request(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         seen: list[dict[str, str]] = []
@@ -325,6 +327,8 @@ class TestGoingOn:
         assert found["0.pdf"].signed_before is is_there
         assert states(journal) == {"0.pdf": "signed" if is_there else "held"}
         assert service.sign.call_count == 1
+        if not is_there:
+            assert "is signed, but an earlier run ended before" in str(found["0.pdf"].error)
 
     async def test_a_file_that_is_being_replaced_is_no_proof_of_a_signature(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
@@ -399,7 +403,9 @@ class TestSetAside:
         assert "held for review" in str(found["0.pdf"].error)
         assert service.sign.call_count == 1
 
-    async def test_it_is_queued_again(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+    async def test_a_requeued_document_is_sent_under_its_reference(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
         reference = await self.held(client, service, journal)
         journal.requeue(reference)
 
@@ -408,7 +414,9 @@ class TestSetAside:
         assert found["0.pdf"].signed
         assert found["0.pdf"].signed.external_reference == reference
 
-    async def test_it_is_dropped(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+    async def test_a_dropped_document_gets_another_reference(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
         reference = await self.held(client, service, journal)
         journal.drop(reference)
 
@@ -417,7 +425,7 @@ class TestSetAside:
         assert found["0.pdf"].signed
         assert found["0.pdf"].signed.external_reference != reference
 
-    async def test_queued_again_it_is_looked_up_first(
+    async def test_a_requeued_document_is_looked_up_first(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         reference = await self.held(client, service, journal)
@@ -430,7 +438,7 @@ class TestSetAside:
         assert found["0.pdf"].signed.content == b"signed before"
         assert service.sign.call_count == 1, "only in the first run"
 
-    async def test_queued_again_and_rejected_it_is_held(
+    async def test_a_requeued_document_whose_reference_is_used_is_held(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         reference = await self.held(client, service, journal)
@@ -442,7 +450,9 @@ class TestSetAside:
         (entry,) = journal.entries("held")
         assert "the reference is used" in str(entry.reason)
 
-    async def test_a_person_has_fetched_it(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+    async def test_a_settled_document_counts_as_signed(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
         reference = await self.held(client, service, journal)
         journal.settle(reference)
 
@@ -455,7 +465,7 @@ class TestSetAside:
             await signed.read()
         assert states(journal) == {"0.pdf": "signed"}
 
-    async def test_signed_without_its_contents_it_is_held(
+    async def test_a_document_signed_without_contents_is_held(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         service.sign.mock(side_effect=lambda r: signed_answer(r, lambda d: {**d, "signedContent": None}))
@@ -508,7 +518,7 @@ class TestAttempts:
 
     @pytest.mark.usefixtures("fails_once")
     @pytest.mark.parametrize("durable", [True, False])
-    async def test_so_does_the_same_run(
+    async def test_the_same_run_takes_another_reference(
         self, client: SignStash, service: MockedService, journal: Journal, durable: bool
     ) -> None:
         twice = numbered(0)
@@ -528,7 +538,9 @@ class TestAttempts:
         assert len(set(references_sent(service))) == 2
 
     @pytest.mark.usefixtures("fails_once")
-    async def test_so_does_the_same_document_object(self, client: SignStash, service: MockedService) -> None:
+    async def test_the_same_document_object_takes_another_reference(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         document = numbered(0)
         with pytest.raises(DocumentNotSignedError):
             await client.sign(document)
@@ -800,7 +812,7 @@ class TestFile:
         whole = written[-1]
         complete = {content: number + 1 for number, content in enumerate(written)}
 
-        for length in range(len(whole) // 2, len(whole) + 1):
+        for length in range(len(written[-2]), len(whole) + 1):
             copy.write_bytes(whole[:length])
             with Journal(copy) as journal:
                 known = len(journal.entries("signed"))
@@ -848,7 +860,7 @@ class TestFile:
         with Journal(tmp_path / "run.journal") as journal:
             assert [item.reference for item in journal.entries()] == ["1", "3"]
 
-    async def test_it_is_closed(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_a_closed_journal_is_rejected(self, client: SignStash, tmp_path: Path) -> None:
         journal = Journal(tmp_path / "run.journal")
         journal.close()
         journal.close()
@@ -856,7 +868,7 @@ class TestFile:
         with pytest.raises(ConfigurationError, match="was used after it was closed"):
             await collect(client.sign_all(pdfs(1), **durably(journal)))
 
-    def test_a_state_that_there_is_not(self, journal: Journal) -> None:
+    def test_an_unknown_state_is_rejected(self, journal: Journal) -> None:
         state: Any = "set-aside"
 
         with pytest.raises(ConfigurationError, match="held"):

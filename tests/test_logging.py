@@ -8,30 +8,27 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 
 from signstash import Document, OutcomeUnknownError, RetryPolicy, SignStash, TokenAuth
-from signstash._generated.api.operation_management import get_status
+from signstash.api import get_status
 from tests.conftest import (
+    BASE64_PATH,
     BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
-    PDF,
     TOKEN,
     TOKEN_URL,
     MockedService,
+    pdf,
     signed_answer,
     url_of,
 )
 
 POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
-
-
-def pdf(reference: str = "FT_1") -> Document:
-    return Document.pdf(PDF, name="invoice.pdf", external_reference=reference)
 
 
 def lines(log: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[str]:
@@ -45,11 +42,14 @@ def requests(log: pytest.LogCaptureFixture) -> list[str]:
     return [line for line in lines(log) if line.startswith(("sign", "get", "GET"))]
 
 
-@pytest.fixture
-async def client(service: MockedService, caplog: pytest.LogCaptureFixture) -> AsyncIterator[SignStash]:
+@pytest.fixture(autouse=True)
+def every_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
-        yield client
+
+
+@pytest.fixture
+def client_options() -> dict[str, Any]:
+    return {"retries": POLICY}
 
 
 class TestRequests:
@@ -64,7 +64,7 @@ class TestRequests:
     async def test_its_bytes_are_those_that_are_sent(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        await client.sign(pdf())
+        await client.sign(pdf("FT_1"))
 
         length = len(service.sign.calls.last.request.content)
         assert f" {length} bytes, " in caplog.text
@@ -73,7 +73,7 @@ class TestRequests:
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
         service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
-        await client.sign(pdf())
+        await client.sign(pdf("FT_1"))
 
         assert requests(caplog) == [
             "signDocumentBatchBase64: ConnectionFailedError, 1 documents, ? bytes, ? ms, attempt 1, operation unknown",
@@ -87,7 +87,7 @@ class TestRequests:
     ) -> None:
         service.sign_answers(httpx.ConnectError("no route"), signed_answer)
         service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
-        await client.sign(pdf())
+        await client.sign(pdf("FT_1"))
         await get_status.asyncio(7, client=client.generated)
 
         assert "attempt 1" in requests(caplog)[-1]
@@ -96,7 +96,7 @@ class TestRequests:
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
         service.sign_answers(httpx.ConnectError("no route"), signed_answer)
-        assert [outcome.ok async for outcome in client.sign_all([pdf()])] == [True]
+        assert [outcome.ok async for outcome in client.sign_all([pdf("FT_1")])] == [True]
 
         assert [line.split(", ")[4] for line in requests(caplog)] == [
             "attempt 1",
@@ -118,7 +118,7 @@ class TestRequests:
     ) -> None:
         service.sign.side_effect = None
         service.sign.respond(200, text=body)
-        [outcome async for outcome in client.sign_all([pdf()])]
+        [outcome async for outcome in client.sign_all([pdf("FT_1")])]
 
         assert requests(caplog)[0].endswith("operation unknown")
 
@@ -126,13 +126,13 @@ class TestRequests:
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
         service.sign.side_effect = lambda request: signed_answer(request, lambda item: item | {"more": "x" * 100_000})
-        await client.sign(pdf())
+        await client.sign(pdf("FT_1"))
 
         assert requests(caplog)[0].endswith("operation 4711")
 
     async def test_httpx_stays_as_it_is_set_up(self, client: SignStash, service: MockedService) -> None:
         before = logging.getLogger("httpx").level, logging.getLogger("httpcore").level
-        await client.sign(pdf())
+        await client.sign(pdf("FT_1"))
 
         assert (logging.getLogger("httpx").level, logging.getLogger("httpcore").level) == before
 
@@ -157,7 +157,7 @@ async def test_event_hooks_of_httpx_keep_working(service: MockedService) -> None
     seen: list[str] = []
 
     async def sent(request: httpx.Request) -> None:
-        seen.append(f"> {request.url.path.rpartition('/')[2] or 'sign'}")
+        seen.append(f"> {'sign' if request.url.path.endswith(BASE64_PATH) else request.url.path.rpartition('/')[2]}")
 
     async def answered(response: httpx.Response) -> None:
         seen.append(f"< {response.status_code}")
@@ -166,7 +166,7 @@ async def test_event_hooks_of_httpx_keep_working(service: MockedService) -> None
         httpx.AsyncClient(event_hooks={"request": [sent], "response": [answered]}) as http_client,
         SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
     ):
-        await client.sign(pdf())
+        await client.sign(pdf("FT_1"))
 
     assert sorted(seen) == ["< 200", "< 200", "> sign", "> token"]
 

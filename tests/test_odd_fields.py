@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from signstash import Document, DocumentNotSignedError, OutcomeUnknownError, SignStash, UnexpectedAnswerError
+from signstash import DocumentNotSignedError, OutcomeUnknownError, SignStash, UnexpectedAnswerError
 from signstash.models import UNSET, BaseOperation, ContentType, SigningStatus
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+from tests.conftest import PDF, MockedService, pdf, signed_answer
 
 SIGNED = b"signed:" + PDF
 
 ODD: list[Any] = [None, 7, -1, 2.5, True, "", "text", "é\x00", [], [None], ["text"], {}, {"a": None}, 10**400, 1e400]
-
-
-@pytest.fixture
-async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    # Without the system's certificates, which take longer to load than a test takes to run.
-    async with (
-        httpx.AsyncClient(verify=False) as http_client,
-        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
-    ):
-        yield client
 
 
 def answer_with(service: MockedService, operation: dict[str, Any] | None = None, **document: Any) -> None:
@@ -41,7 +30,7 @@ def answer_with(service: MockedService, operation: dict[str, Any] | None = None,
 
 
 async def signed_batch(client: SignStash) -> Any:
-    batch = await client.sign_batch([Document.pdf(PDF, name="invoice.pdf", external_reference="FT_31")])
+    batch = await client.sign_batch([pdf("FT_31")])
     assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [SIGNED]
     return batch
 
@@ -139,7 +128,7 @@ class TestSigning:
     async def test_an_unknown_sign_status_is_carried(self, client: SignStash, service: MockedService) -> None:
         answer_with(service, signStatus="WAITING_FOR_MOON", signedContent=None)
 
-        batch = await client.sign_batch([Document.pdf(PDF, name="invoice.pdf")])
+        batch = await client.sign_batch([pdf()])
 
         error = batch.outcomes[0].error
         assert "WAITING_FOR_MOON" in str(error)
@@ -155,7 +144,7 @@ class TestSigning:
 
         service.sign.mock(side_effect=lambda request: signed_answer(request, change))
 
-        batch = await client.sign_batch([Document.pdf(PDF, name="invoice.pdf")])
+        batch = await client.sign_batch([pdf()])
 
         assert batch.outcomes[0].signed is None
         assert isinstance(batch.outcomes[0].error, DocumentNotSignedError | OutcomeUnknownError)
@@ -164,20 +153,20 @@ class TestSigning:
         answer_with(service, signStatus="RECEIVED", signedContent=None)
 
         with pytest.raises(OutcomeUnknownError, match="received, but is not signed yet") as unknown:
-            await client.sign(Document.pdf(PDF, name="invoice.pdf", external_reference="FT_31"))
+            await client.sign(pdf("FT_31"))
         assert unknown.value.external_references == ("FT_31",)
 
     async def test_received_with_an_error_has_failed(self, client: SignStash, service: MockedService) -> None:
         answer_with(service, signStatus="RECEIVED", signError="TIMESTAMP_SIGN_ERROR")
 
         with pytest.raises(DocumentNotSignedError):
-            await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+            await client.sign(pdf())
 
     async def test_a_long_sign_error_does_not_flood_the_text(self, client: SignStash, service: MockedService) -> None:
         answer_with(service, signStatus="ERROR\nSIGNING", signError="x" * 50_000 + "\n\x1b[31m")
 
         with pytest.raises(DocumentNotSignedError) as failed:
-            await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+            await client.sign(pdf())
 
         assert failed.value.sign_error == "x" * 50_000 + "\n\x1b[31m"
         assert len(str(failed.value)) < 1000

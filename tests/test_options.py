@@ -209,7 +209,7 @@ class TestVisibleSignature:
         ],
     )  # fmt: skip
     def test_one_place_must_be_given(self, place: dict[str, Any]) -> None:
-        with pytest.raises(InvalidDocumentError, match="place of the visible signature"):
+        with pytest.raises(InvalidDocumentError, match="position of the visible signature"):
             VisibleSignature(**place)
 
     @pytest.mark.parametrize(
@@ -285,6 +285,28 @@ async def test_fonts_of_the_services_own_model(client: SignStash, service: Mocke
     signature = await sent_signature(client, service, pdf(visible_signature=field(font=font)))
 
     assert signature["visibleSignatureInfo"]["font"] == font
+
+
+class TestTexts:
+    """One rule for every text: control characters and lone surrogates are refused, and nothing else."""
+
+    @pytest.mark.parametrize("name", ["reason", "location", "name", "external_reference"])
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [("a\x07b", "contains control characters"), ("a\x9fb", "control"), ("a\udcffb", "not valid UTF-8 on disk")],
+    )
+    def test_what_no_text_has(self, name: Any, text: str, problem: str) -> None:
+        options: Any = {"name": "a.pdf", name: text}
+        with pytest.raises(InvalidDocumentError, match=f"{name} .*{problem}") as refused:
+            Document.pdf(PDF, **options)
+        assert str(refused.value).isprintable()
+
+    @pytest.mark.parametrize("text", ["a\u00a0b", "a\u202fb", "co\u00adop", "\U0001f468\u200d\U0001f469"])
+    def test_what_people_write(self, text: str) -> None:
+        document = Document.pdf(PDF, name=text, reason=text, location=text, external_reference=text)
+
+        assert (document.name, document.external_reference) == (text, text)
+        assert (document.signature.reason, document.signature.location) == (text, text)
 
 
 class TestImpossible:
@@ -426,7 +448,8 @@ class TestPreservation:
             ({"deliver_to": ["a@x.test\n"]}, "deliver_to"),
             ({"deliver_to": [""]}, "deliver_to"),
             ({"deliver_to": [5]}, "deliver_to.*5"),
-            ({"deliver_to": "a@x.test"}, "deliver_to is a single text"),
+            ({"deliver_to": "a@x.test"}, "deliver_to is not a list"),
+            ({"deliver_to": 3}, "deliver_to is not a list"),
             ({"attach_documents": True}, "attach_documents.*deliver_to"),
         ],
     )

@@ -1,4 +1,4 @@
-"""What is published: a wheel and an sdist that are the same wherever they are built, and hold what they should."""
+"""The wheel and the sdist: reproducible, complete, and with dependencies that users can accept."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def unpacked(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 
 class TestBuilding:
-    def test_another_checkout_gives_the_same_files(self, built: dict[str, Path], tmp_path: Path) -> None:
+    def test_another_checkout_builds_the_same_files(self, built: dict[str, Path], tmp_path: Path) -> None:
         copy = tmp_path / "elsewhere"
         shutil.copytree(ROOT, copy, ignore=NOT_COPIED, copy_function=shutil.copy)  # with times of their own
         for path in copy.rglob("*.py"):
@@ -93,10 +93,10 @@ class TestBuilding:
             kind: digest(path) for kind, path in built.items()
         }
 
-    def test_the_sdist_gives_the_same_wheel(self, built: dict[str, Path], unpacked: Path, tmp_path: Path) -> None:
+    def test_the_sdist_builds_the_same_wheel(self, built: dict[str, Path], unpacked: Path, tmp_path: Path) -> None:
         assert digest(build(unpacked, tmp_path)["whl"]) == digest(built["whl"])
 
-    def test_an_index_would_take_them(self, built: dict[str, Path]) -> None:
+    def test_twine_accepts_wheel_and_sdist(self, built: dict[str, Path]) -> None:
         command: list[str | Path] = [sys.executable, "-m", "twine", "check", "--strict", *built.values()]
 
         ended = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -104,23 +104,27 @@ class TestBuilding:
         assert ended.returncode == 0, ended.stdout
 
 
-class TestTheWheel:
-    def test_it_holds_the_package_and_nothing_else(self, wheel: zipfile.ZipFile) -> None:
+PACKAGED = (".py", ".typed", ".md", ".css", ".js")
+"""Suffixes of the package's files."""
+
+
+class TestWheel:
+    def test_the_wheel_holds_the_package_and_nothing_else(self, wheel: zipfile.ZipFile) -> None:
         source = ROOT / "src"
-        files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".typed")}
+        files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.suffix in PACKAGED}
 
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
-        assert packed == files | {"signstash/sandbox/signstash.json", "signstash/sandbox/upstream.json"}
+        assert packed == files | {"signstash/sandbox/signstash.json", "signstash/sandbox/contract.json"}
         assert "signstash/py.typed" in packed
 
-    def test_it_says_under_which_licences_it_is(self, wheel: zipfile.ZipFile) -> None:
+    def test_the_wheel_holds_both_licences(self, wheel: zipfile.ZipFile) -> None:
         licence = wheel.read(next(name for name in wheel.namelist() if name.endswith("/licenses/LICENSE"))).decode()
 
         assert licence.startswith("MIT License")
         assert re.search(r"_generated is written by openapi-python-client.*Copyright \(c\) 2020", licence, re.DOTALL)
 
-    def test_it_has_the_version_of_the_source_and_the_changelog(self, wheel: zipfile.ZipFile) -> None:
+    def test_the_version_is_that_of_the_source_and_the_changelog(self, wheel: zipfile.ZipFile) -> None:
         name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         newest = re.search(r"^## (\S+)", ROOT.joinpath("CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
 
@@ -128,14 +132,14 @@ class TestTheWheel:
         assert email.message_from_bytes(wheel.read(name))["Version"] == signstash.__version__ == newest[1]
 
 
-class TestTheSdist:
-    def test_it_holds_the_tests_and_what_they_need(self, unpacked: Path) -> None:
+class TestSdist:
+    def test_the_sdist_holds_the_tests_and_their_data(self, unpacked: Path) -> None:
         for folder in ("tests", "openapi"):
             files = {path.relative_to(ROOT) for path in ROOT.joinpath(folder).rglob("*") if path.is_file()}
             needed = {path for path in files if not {"__pycache__", "node_modules"} & {*path.parts}}
             assert [path for path in needed if not unpacked.joinpath(path).is_file()] == []
 
-    def test_its_tests_run(self, unpacked: Path) -> None:
+    def test_the_tests_run_from_the_sdist(self, unpacked: Path) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_retries.py"]
         environment = {**os.environ, "PYTHONPATH": str(unpacked / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -145,11 +149,11 @@ class TestTheSdist:
 
 
 class TestDependencies:
-    def test_the_core_needs_two(self) -> None:
+    def test_the_core_needs_attrs_and_httpx_alone(self) -> None:
         assert sorted(Requirement(text).name for text in PROJECT["dependencies"]) == ["attrs", "httpx"]
 
     @pytest.mark.parametrize("extra", PROJECT["optional-dependencies"])
-    def test_bounds_are_lower_bounds(self, extra: str) -> None:
+    def test_versions_have_lower_bounds_only(self, extra: str) -> None:
         bounds = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][extra]]
 
         assert [text for text in bounds if {one.operator for one in Requirement(text).specifier} != {">="}] == []
@@ -158,7 +162,7 @@ class TestDependencies:
         ("extra", "module"),
         [("sandbox", "signstash.sandbox"), ("testing", "signstash.testing.mock"), ("verify", "signstash.verification")],
     )
-    def test_the_error_without_an_extra_names_it(self, extra: str, module: str) -> None:
+    def test_an_import_error_names_the_missing_extra(self, extra: str, module: str) -> None:
         package = Requirement(PROJECT["optional-dependencies"][extra][-1]).name
         program = f"import sys; sys.modules[{package!r}] = None; import {module}"
 
@@ -166,8 +170,10 @@ class TestDependencies:
 
         assert ended.stderr.strip().endswith(f"pip install 'signstash[{extra}]'")
 
-    def test_licences_are_ones_that_users_can_accept(self) -> None:
-        refused = {package.name: licence(package) for package in what_users_get() if licence(package) not in LICENCES}
+    def test_every_licence_is_permissive(self) -> None:
+        refused = {
+            package.name: licence(package) for package in installed_with_extras() if licence(package) not in LICENCES
+        }
 
         assert refused == {}
 
@@ -181,14 +187,12 @@ UNASKED = {"name": "private", "skip_reason": "Dependency not found on PyPI"}
     ("said", "status", "words"),
     [
         ({"dependencies": [CLEAN]}, 0, "0 known vulnerabilities in 1"),
-        ({"dependencies": [CLEAN, KNOWN, UNASKED]}, 1, "leaky 1: PYSEC-2026-1, mended in 2"),
-        ({"dependencies": [CLEAN, UNASKED]}, 3, "said nothing about 1 of"),
-        (None, 3, "said nothing about all of"),
+        ({"dependencies": [CLEAN, KNOWN, UNASKED]}, 1, "leaky 1: PYSEC-2026-1, fixed in 2"),
+        ({"dependencies": [CLEAN, UNASKED]}, 3, "has no data on 1 of"),
+        (None, 3, "has no data on all of"),
     ],
 )
-def test_an_audit_without_an_answer_is_not_taken_for_a_good_one(
-    said: Any, status: int, words: str, tmp_path: Path
-) -> None:
+def test_an_audit_without_data_does_not_pass(said: Any, status: int, words: str, tmp_path: Path) -> None:
     answer = "raise SystemExit('no connection')" if said is None else f"print({json.dumps(json.dumps(said))})"
     tmp_path.joinpath("pip_audit.py").write_text(answer)
 
@@ -204,8 +208,8 @@ def test_an_audit_without_an_answer_is_not_taken_for_a_good_one(
     assert words in ended.stdout
 
 
-def what_users_get() -> Iterator[importlib.metadata.Distribution]:
-    """Whatever the package and its extras need on this machine."""
+def installed_with_extras() -> Iterator[importlib.metadata.Distribution]:
+    """The packages that the package and its extras need on this machine."""
     seen = set[tuple[str, str]]()
     waiting = [("signstash", extra) for extra in ("", *PROJECT["optional-dependencies"])]
     while waiting:

@@ -1,4 +1,4 @@
-"""Public names and signatures change only on purpose: the record has them, and the changelog tells of them."""
+"""Public names and signatures change on purpose: they are recorded, and the changelog lists each change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import griffe
 import pytest
 
 from tests import public_names
-from tests.public_names import DATA, RECORDS, Names, recorded_names, untold
+from tests.public_names import DATA, RECORDS, Names, missing_from_changelog, recorded_names
 
 BEFORE: Names = {
     "signstash.Sealed": "class Sealed:\n    def open(self, key: str, *, tries: int = 3) -> bytes: ...\n",
@@ -34,26 +34,26 @@ def changelog(unreleased: str) -> str:
 @pytest.mark.parametrize(
     "record", ["public_names.txt", pytest.param("public_models.txt", marks=pytest.mark.own_definition)]
 )
-def test_the_record_is_what_the_source_says(record: str) -> None:
+def test_the_record_matches_the_source(record: str) -> None:
     recorded = recorded_names(DATA.joinpath(record).read_text("utf-8"))
 
     changed = [name for name in recorded.keys() | now(record).keys() if recorded.get(name) != now(record).get(name)]
 
-    assert not changed, "Public names changed. Tell of it in CHANGELOG.md, then run `make public-names`."
+    assert not changed, "Public names changed. List the change in CHANGELOG.md, then run `make public-names`."
 
 
-def test_an_addition_has_to_be_told() -> None:
+def test_the_changelog_lists_an_addition() -> None:
     after = BEFORE | {"signstash.Envelope": "class Envelope:\n    ...\n"}
 
-    assert untold(BEFORE, after, changelog("- Something else.")) == ["signstash.Envelope: new"]
-    assert untold(BEFORE, after, changelog("- An `Envelope` for what is sealed.")) == []
+    assert missing_from_changelog(BEFORE, after, changelog("- Something else.")) == ["signstash.Envelope: new"]
+    assert missing_from_changelog(BEFORE, after, changelog("- An `Envelope` for what is sealed.")) == []
 
 
-def test_a_changed_signature_has_to_be_told() -> None:
+def test_the_changelog_lists_a_changed_signature() -> None:
     after = BEFORE | {"signstash.Sealed": BEFORE["signstash.Sealed"].replace("-> bytes", "-> bytearray")}
 
-    assert untold(BEFORE, after, changelog("")) == ["signstash.Sealed: changed"]
-    assert untold(BEFORE, after, changelog("- `Sealed.open()` returns a `bytearray`.")) == []
+    assert missing_from_changelog(BEFORE, after, changelog("")) == ["signstash.Sealed: changed"]
+    assert missing_from_changelog(BEFORE, after, changelog("- `Sealed.open()` returns a `bytearray`.")) == []
 
 
 @pytest.mark.parametrize(
@@ -66,25 +66,30 @@ def test_a_changed_signature_has_to_be_told() -> None:
         ("def open", "def unseal"),
     ],
 )
-def test_a_breaking_change_has_to_be_told_as_one(old: str, new: str) -> None:
+def test_the_changelog_lists_a_breaking_change_as_breaking(old: str, new: str) -> None:
     after = BEFORE | {"signstash.Sealed": BEFORE["signstash.Sealed"].replace(old, new)}
 
-    (missing,) = untold(BEFORE, after, changelog("- `Sealed` is better now."))
+    (missing,) = missing_from_changelog(BEFORE, after, changelog("- `Sealed` is better now."))
 
     assert missing.startswith('signstash.Sealed under "### Breaking": ')
-    assert untold(BEFORE, after, changelog("### Breaking\n\n- `Sealed.open` is another.\n\n### Other\n\n- More.")) == []
+    assert (
+        missing_from_changelog(
+            BEFORE, after, changelog("### Breaking\n\n- `Sealed.open` is another.\n\n### Other\n\n- More.")
+        )
+        == []
+    )
 
 
-def test_a_removal_has_to_be_told_as_breaking() -> None:
+def test_the_changelog_lists_a_removal_as_breaking() -> None:
     after = {"signstash.Sealed": BEFORE["signstash.Sealed"]}
 
-    (missing,) = untold(BEFORE, after, changelog("- `Colour` is gone."))
+    (missing,) = missing_from_changelog(BEFORE, after, changelog("- `Colour` is gone."))
 
     assert missing.startswith('signstash.Colour under "### Breaking": ')
 
 
 @pytest.mark.parametrize("record", RECORDS)
-def test_no_public_signature_is_vague_but_for_json(record: str) -> None:
+def test_no_public_signature_has_any_except_for_json(record: str) -> None:
     json = r"(dict|Mapping)\[str, Any\]"
 
     vague = [name for name, declared in now(record).items() if re.search(r"\bAny\b", re.sub(json, "", declared))]

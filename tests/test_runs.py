@@ -38,9 +38,8 @@ GATEWAY_TIMEOUT = httpx.ReadTimeout("slow")
 
 
 @pytest.fixture
-async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=AT_ONCE) as client:
-        yield client
+def client_options() -> dict[str, Any]:
+    return {"retries": AT_ONCE}
 
 
 def pdfs(count: int, **options: Any) -> list[Document]:

@@ -18,17 +18,17 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from signstash import Document, OutcomeUnknownError, RetryPolicy, SignStash, SignStashError
-from signstash._generated.api.operation_management import get_status
+from signstash import OutcomeUnknownError, RetryPolicy, SignStash, SignStashError
 from signstash._transport.tracing import note
+from signstash.api import get_status
 from tests.conftest import (
     BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
-    PDF,
     TOKEN,
     TOKEN_URL,
     MockedService,
+    pdf,
     signed_answer,
     url_of,
 )
@@ -69,10 +69,6 @@ def instrumented(spans: Spans) -> Iterator[None]:
     HTTPXClientInstrumentor().instrument(tracer_provider=spans.provider)
     yield
     HTTPXClientInstrumentor().uninstrument()
-
-
-def pdf(reference: str, name: str = "invoice.pdf") -> Document:
-    return Document.pdf(PDF, name=name, external_reference=reference)
 
 
 async def test_a_call_is_a_span_with_its_documents(client: SignStash, spans: Spans) -> None:

@@ -26,6 +26,7 @@ from tests.conftest import (
     BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
+    FILES_PART,
     MULTIPART_PATH,
     TOKEN_URL,
     MockedService,
@@ -90,11 +91,11 @@ def contents_in(request: httpx.Request) -> list[bytes]:
     """The documents' contents in a multipart request, as a parser that is not ours reads it."""
     head = b"Content-Type: " + request.headers["content-type"].encode() + b"\r\n\r\n"
     parts: Any = BytesParser().parsebytes(head + request.content).get_payload()
-    return [part.get_payload(decode=True) for part in parts if part.get_filename() != "signRequest" and _is_file(part)]
+    return [part.get_payload(decode=True) for part in parts if _is_file(part)]
 
 
 def _is_file(part: Any) -> bool:
-    return 'name="files"' in part["content-disposition"]
+    return f'name="{FILES_PART}"' in part["content-disposition"]
 
 
 class TestTheBody:

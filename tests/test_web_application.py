@@ -1,9 +1,12 @@
-"""The web application that README shows, served by uvicorn."""
+"""The web application that the guide shows, served by uvicorn."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
+import re
 import socket
+import sys
 from typing import Any
 
 import httpx
@@ -14,16 +17,18 @@ from signstash import ConfigurationError, SignStash
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 from tests.conftest import INVOICE
+from tests.test_guides import GUIDES
 from tests.test_lifecycles import nothing_left
-from tests.test_readme import BLOCKS
 
 pytestmark = pytest.mark.sandbox
 
-(APPLICATION,) = [block for block in BLOCKS if "def lifespan" in block]
+(APPLICATION,) = re.findall(r"```python\n(.*?)```", GUIDES["src/signstash/applications.md"], re.DOTALL)
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_it_signs_with_one_client_and_closes_it(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"] if sys.platform != "win32" else ["asyncio"])
+def test_the_application_signs_with_one_client_and_closes_it(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
     for name, value in sandbox.credentials.items():
         monkeypatch.setenv(ENVIRONMENT_VARIABLES[name], str(value))
     made: list[SignStash] = []
@@ -35,7 +40,7 @@ def test_it_signs_with_one_client_and_closes_it(sandbox: Sandbox, monkeypatch: p
 
     monkeypatch.setattr(SignStash, "from_env", from_env)
     names: dict[str, Any] = {}
-    exec(compile(APPLICATION, "README.md", "exec", dont_inherit=True), names)
+    exec(compile(APPLICATION, "applications.md", "exec", dont_inherit=True), names)
 
     async def serve() -> list[httpx.Response]:
         listening = socket.create_server(("127.0.0.1", 0))
@@ -45,7 +50,7 @@ def test_it_signs_with_one_client_and_closes_it(sandbox: Sandbox, monkeypatch: p
         async with nothing_left():
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            async with httpx.AsyncClient(base_url=origin, verify=False) as http_client:
+            async with httpx.AsyncClient(base_url=origin, verify=False, timeout=None) as http_client:
                 puts = (
                     http_client.put(f"/invoices/{loop}-{number}", content=INVOICE.read_bytes()) for number in range(3)
                 )
@@ -56,8 +61,7 @@ def test_it_signs_with_one_client_and_closes_it(sandbox: Sandbox, monkeypatch: p
                 await made[0].get_status(1)
         return answers
 
-    factory = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=importlib.import_module(loop).new_event_loop) as runner:
         answers = runner.run(serve())
 
     assert [answer.status_code for answer in answers] == [200] * 3

@@ -24,6 +24,7 @@ from signstash import (
     TokenAuth,
     VisibleSignature,
 )
+from signstash.api import get_sign_operation_detail, get_status
 from signstash.models import BaseOperation, SignOperation
 
 
@@ -41,6 +42,10 @@ async def program(client: SignStash) -> None:
     assert_type(client.sign_all(iter([document])), AsyncGenerator[Outcome, None])
     number = await client.get_operation_id("FT_2026_31")
     assert_type(await client.get_status(number), BaseOperation)
+    assert_type(await get_status.asyncio(7, client=client.generated), BaseOperation)
+    detailed = await get_sign_operation_detail.asyncio_detailed(7, True, client=client.generated)
+    assert_type(detailed.parsed, SignOperation)
+    assert_type(client.at("http://proxy-2:8081/signstash"), SignStash)
     assert_type(await client.get_operation(number), SignOperation)
 
 

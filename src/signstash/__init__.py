@@ -10,6 +10,8 @@ Start with `SignStash` and `Document`. Also here are:
 - `signstash.verification`: checks signed documents
 
 Log lines go to the logger `signstash`; those about pauses between attempts to `signstash.retries` below it.
+
+.. include:: security.md
 """
 
 from importlib import import_module
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import models as models
+    from ._runs.batching import Batching as Batching
     from .auth import TokenAuth as TokenAuth
     from .client import SignStash as SignStash
     from .documents import Document as Document
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
 else:
     # Imported on first use: the pytest plugin, and an application that only catches errors, load no client.
     _MODULES = {
+        "Batching": "_runs.batching",
         "Document": "documents",
         "Journal": "journal",
         "Outcome": "results",

@@ -1,4 +1,7 @@
-"""The asynchronous client: signs documents, and queries the Integration Service."""
+"""The asynchronous client: signs documents, and queries the Integration Service.
+
+.. include:: applications.md
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import copy
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
@@ -15,6 +17,7 @@ import attrs
 import httpx
 
 from ._errors.redaction import Secret
+from ._errors.unknown import noted
 from ._runs.batching import Batching
 from ._runs.concurrency import ConcurrencyLimiter
 from ._runs.settings import RunSettings
@@ -24,7 +27,7 @@ from ._signing.signer import RequestOptions, Signer
 from ._transport.endpoints import Call
 from ._transport.exchange import Exchange, ServiceResponse
 from ._transport.generated_client import GeneratedClient, Requests
-from ._transport.http_client import HttpClients
+from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
 from .auth import TokenAuth
@@ -50,6 +53,7 @@ from .settings import (
     option_problems,
     raise_for_problems,
     service_problems,
+    url_problems,
     warn_of_plain_http,
 )
 
@@ -91,6 +95,8 @@ class SignStash(IntegrationQueries):
             becomes a `SignatureInvalidError`. Needs `pip install 'signstash[verify]'`. Trust is not checked: see
             `SignedDocument.verify`.
 
+        instance_urls: URLs of the service's instances, for `at`. Their origins may see the token and the documents.
+
     Raises:
         ConfigurationError: If an argument is missing or cannot work. The message lists all problems.
     """
@@ -113,11 +119,14 @@ class SignStash(IntegrationQueries):
         error_classes: ErrorClasses | None = None,
         retries: RetryPolicy | None = None,
         verify_signatures: bool = False,
+        instance_urls: Iterable[str] = (),
     ) -> None:
+        instance_urls = [instance_urls] if isinstance(instance_urls, str) else list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         raise_for_problems(
             [
                 *service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
+                *(problem for url in instance_urls for problem in url_problems("instance_urls", url)),
                 *limit_problems(timeout, deadline, retries),
                 *option_problems(
                     upload=upload,
@@ -137,7 +146,7 @@ class SignStash(IntegrationQueries):
                 token_url or TOKEN_URLS[str(environment)],
                 str(client_id),
                 client_secret,
-                base_urls=[base_url],
+                base_urls=[base_url, *instance_urls],
                 http_client=token_http_client or http_client,
                 client_settings=token_http_client is not None,
             )
@@ -159,6 +168,7 @@ class SignStash(IntegrationQueries):
         )
         self._retries = retries
         self._retries_of_calls = Retries(policy=retries or RetryPolicy.none())
+        self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instance_urls))
         self._is_view = False
 
     @classmethod
@@ -209,7 +219,7 @@ class SignStash(IntegrationQueries):
         """
         if self._is_view:
             return
-        self._exchange.clients.refuse_further_use()
+        self._exchange.clients.close()
         if self._own_auth is not None:
             await self._own_auth.aclose()
         await self._exchange.aclose()
@@ -238,13 +248,39 @@ class SignStash(IntegrationQueries):
         deadline = self._exchange.deadline if deadline is None else deadline
         timeout = self._exchange.timeout if timeout is None else timeout
         raise_for_problems(limit_problems(timeout, deadline, retries))
-        view = copy.copy(self)
         exchange = self._exchange.with_limits(timeout=as_timeout(timeout), deadline=deadline)
+        if retries is None:
+            return self._view(exchange)
+        return self._view(exchange, _retries=retries, _retries_of_calls=Retries(policy=retries))
+
+    def at(self, base_url: str) -> Self:
+        """This client at another address of the same service, which shares its token, connections, limits and calls.
+
+            instance = client.at(f"http://{started.host}:{started.port}/signstash/einvoice-integration-client-ws")
+
+        For services behind a load balancer whose responses name the instance that later calls must go to, as the
+        asynchronous mode of newer proxies does. Closing this client ends the calls of the view too.
+
+        Args:
+            base_url: The instance's full base. It must have the origin of the client's own `base_url`, or of one of its
+                `instance_urls`: a response does not decide who sees the token.
+
+        Raises:
+            ConfigurationError: If it is not a URL, or its origin is not named.
+        """
+        raise_for_problems(url_problems("base_url", base_url))
+        url = httpx.URL(base_url)
+        if origin(url) not in self._origins:
+            raise ConfigurationError(
+                f"{url.scheme}://{url.netloc.decode()} is not one of this client's addresses.",
+                "Name it in `instance_urls` if it may see the token and the documents.",
+            )
+        return self._view(attrs.evolve(self._exchange, base_url=base_url.rstrip("/")))
+
+    def _view(self, exchange: Exchange, **changes: Any) -> Self:
+        view = copy.copy(self)
         signer = attrs.evolve(self._signer, exchange=exchange)
-        changes: dict[str, Any] = {"_is_view": True, "_exchange": exchange, "_signer": signer}
-        if retries is not None:
-            changes |= {"_retries": retries, "_retries_of_calls": Retries(policy=retries)}
-        vars(view).update(changes)
+        vars(view).update(changes, _is_view=True, _exchange=exchange, _signer=signer)
         return view
 
     async def sign(
@@ -325,20 +361,18 @@ class SignStash(IntegrationQueries):
         options = RequestOptions.of(description, preservation, external_reference)
         sent = index_by_reference(list(require_iterable(documents)), self._client_service)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
-        targets: list[Path] = []
         deadline = Deadline.after(self._exchange.deadline)
         with call_span("sign", sent):
-            if files is not None:
-                targets = await asyncio.to_thread(lambda: [files.claim(document) for document in sent.values()])
-            call = await self._signer.prepare(sent, options, targets[0].parent if targets else None, deadline)
             try:
-                response = await self._send(call, deadline)
+                with noted(sent):
+                    call = await self._signer.prepare(sent, options, files=files, deadline=deadline)
+                    response = await self._send(call, deadline)
             except DuplicateReferenceError as error:
                 raise self._signer.explained(error, sent) from error.__cause__
             batch = await self._signer.read(response, sent)
         if files is None:
             return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, targets))
+        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
 
     def sign_all(
         self,
@@ -352,7 +386,7 @@ class SignStash(IntegrationQueries):
         unknown_outcomes: UnknownOutcomes = "hold",
         batch_documents: int = 50,
         batch_bytes: int = 10_000_000,
-        linger: float = 0.01,
+        linger: float = 0.0,
         in_flight: int = 2,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[Outcome, None]:
@@ -361,10 +395,14 @@ class SignStash(IntegrationQueries):
             async for outcome in client.sign_all(documents, save_to="signed"):
                 ...
 
-        Documents are taken from their source as they are needed, and each gets exactly one outcome, as soon as it is
-        known. A request that is refused because of one document is split, so that the others get signed. A fault that
-        concerns all ends the run: it is raised after the outcomes of what was in flight. Leaving the loop ends the run
-        too; use `contextlib.aclosing` to have it ended at once.
+        Documents are read from their source as they are needed, and each gets exactly one outcome, as soon as it is
+        known. A request is sent when it is full, or when the source has nothing ready and a request can be sent, so a
+        source may wait between documents and need not end. A request that is rejected because of one document is
+        split, so that the others get signed. A fault that concerns all documents ends the run, and so does an exception
+        of the source: it is raised after the outcomes of what was in flight.
+
+        Leaving the loop, or closing it with `contextlib.aclosing`, sends nothing more, and saves and records what is in
+        flight. Cancellation ends what is in flight at once; a journal knows what may have been signed.
 
         Args:
             documents: What to sign, in any iterable or asynchronous iterable.
@@ -380,8 +418,9 @@ class SignStash(IntegrationQueries):
                 `signstash.options.UnknownOutcomes`.
             batch_documents: Documents that a request may have (vendor: fewer than 100).
             batch_bytes: Bytes of documents that a request may have; a longer one is alone in its own.
-            linger: Seconds that a document may wait for others to share its request while a request could be sent.
-                While `in_flight` requests are under way, batches grow anyway.
+            linger: Seconds that a document may wait for others to share its request while a request could be sent. It
+                adds as much to the latency of a document that comes alone; while `in_flight` requests are under way,
+                batches grow anyway.
             in_flight: Requests that may be in flight; fewer, while the service is overloaded.
             progress: Is called after each outcome, and must not wait.
 

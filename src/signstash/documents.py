@@ -1,4 +1,7 @@
-"""Documents to be signed."""
+"""Documents to be signed.
+
+.. include:: documents.md
+"""
 
 from __future__ import annotations
 

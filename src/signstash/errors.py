@@ -22,6 +22,8 @@
     └── UnexpectedAnswerError               a response that cannot be read
 
 The service's `errorCode` decides, then its family, then the HTTP status (wiki: integration guide, error table).
+
+.. include:: errors.md
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import attrs
 
@@ -256,15 +258,18 @@ class DocumentCertificateError(DocumentNotSignedError, CertificateNotProvisioned
 
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class SignatureInvalidError(SignStashError):
-    """A returned document is not the one that was sent, or its signature is not valid.
+    """A returned document failed verification, or cannot be judged.
 
     Attributes:
         signed: What was returned, a `SignedDocument`.
-        problems: What is wrong with it.
+        problems: The reasons.
+        verdict: "invalid" if it is not the document that was sent or its signature is not valid, "indeterminate" if
+            that cannot be judged here: see `signstash.verification.Verdict`.
     """
 
     signed: SignedContent = attrs.field(kw_only=True)
     problems: tuple[str, ...] = attrs.field(kw_only=True, converter=_as_tuple)
+    verdict: Literal["invalid", "indeterminate"] = attrs.field(default="invalid", kw_only=True)
     maybe_processed: bool = attrs.field(default=True, kw_only=True)
 
 

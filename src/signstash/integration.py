@@ -1,4 +1,7 @@
-"""Queries of the Integration Service about operations. A proxy signs and stores nothing."""
+"""Queries of the Integration Service about operations. A proxy signs and stores nothing.
+
+.. include:: integration.md
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from ._transport.exchange import ServiceResponse
 from ._transport.signed_content import receive_operation
 from .errors import DocumentNotSavedError, InvalidDocumentError
 from .models import BaseOperation, SignOperation
-from .options import refuse_addresses
+from .options import require_addresses
 
 
 class IntegrationQueries(ABC):
@@ -119,7 +122,7 @@ class IntegrationQueries(ABC):
             SignStashError: If the service was not reached, or rejected the request.
         """
         require_flags(attach_documents=attach_documents)
-        refuse_addresses("recipients", recipients)
+        require_addresses("recipients", recipients)
         if not recipients:
             raise InvalidDocumentError("recipients is empty.", "Give at least one e-mail address.")
         response = await self._ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))

@@ -1,4 +1,7 @@
-"""A durable record of runs: which document has which reference, and what became of it."""
+"""A durable record of runs: which document has which reference, and what became of it.
+
+.. include:: runs.md
+"""
 
 from __future__ import annotations
 

@@ -1,17 +1,18 @@
-"""What can be asked for a document: the signature's options, its visible form, preservation and delivery."""
+"""Options of a signature: its type and visible form, and what the service does with the signed documents."""
 
 from __future__ import annotations
 
 import base64
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import UnionType
 from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
 
 import attrs
 
+from ._content.arguments import text_problem
 from .errors import InvalidDocumentError
 from .models import (
     AdvancedSignatureInfo,
@@ -51,20 +52,21 @@ IMAGE_TYPES: Final[Mapping[bytes, VisibleImageType]] = {
 
 @attrs.frozen(kw_only=True)
 class VisibleSignature:
-    """A signature that is seen on the page of a PDF (wiki: visible signature).
+    """A signature that is visible on a page of a PDF (source: the vendor's wiki, "visible signature").
 
         VisibleSignature(page=1, x=70, y=100, size=(155, 50), text="Signed by $certificate.getCommonName()")
         VisibleSignature(field="Signature1")
         VisibleSignature(placeholder="SIGN-HERE", image=Path("stamp.png").read_bytes())
 
-    Its place is given in one of these three ways.
+    Its position is given in one of these three ways.
 
     Attributes:
         x: Pixels from the left edge of the page.
         y: Pixels from the lower edge of the page.
         page: Number of the page, from 1.
         field: Name of a signature field that the document has.
-        placeholder: A word of the document; its first occurrence counts. Without it the service does not sign.
+        placeholder: A word of the document; its first occurrence counts. If the word is missing, the service does not
+            sign.
         size: Width and height in pixels, or None for the service's default.
         text: Its text, a Velocity template. None takes the template of the client service.
         image: A PNG or JPG picture, or None.
@@ -72,7 +74,7 @@ class VisibleSignature:
         font_size: Size of the text, or None for the service's default. The service prints black only.
 
     Raises:
-        InvalidDocumentError: If its place is given in no way, or in several.
+        InvalidDocumentError: If its position is given in no way, or in several.
     """
 
     x: int | None = None
@@ -92,7 +94,7 @@ class VisibleSignature:
             coordinates and (self.x is None or self.y is None)
         ):
             raise InvalidDocumentError(
-                "The place of the visible signature is not given in one way.",
+                "The position of the visible signature is not given in one way.",
                 "Give x and y (and page), or field, or placeholder.",
             )
 
@@ -110,7 +112,7 @@ class VisibleSignature:
         else:
             place = f"page={1 if self.page is None else self.page},x={self.x},y={self.y}"
             model = VisibleSignatureInfo(location_type=location_type.COORDINATE, location_value=place)
-        _refuse_types(text=(self.text, str), background=(self.background, str), image=(self.image, bytes))
+        _require_types(text=(self.text, str), background=(self.background, str), image=(self.image, bytes))
         if self.text is not None:
             model.template_type = VisibleSignatureTemplateType.ONE_OFF
             model.one_off_template = self.text
@@ -131,14 +133,14 @@ class VisibleSignature:
 
 
 class SignatureOptions(TypedDict, total=False):
-    """What `Document.pdf`, `.xml` and `.binary` take beside the contents; all of it may be left out, or be None.
+    """Keyword arguments of `Document.pdf`, `.xml` and `.binary`. All of them are optional, and may be None.
 
     Attributes:
-        name: File name of the document. Without it the file's own name.
-        external_reference: Unique name of the document at the service. Without it one is made from the client
-            service's alias, the document's name, and something random.
-        content_type: Media type. Without it what the kind of document says.
-        signature_type: `PAdES`, `XAdES` or `CAdES`. Without it what the kind of document says.
+        name: File name of the document. By default the name of the file.
+        external_reference: Unique reference of the document at the service. By default one is made from the client
+            service's alias, the document's name and random digits.
+        content_type: Media type. By default that of the kind of document.
+        signature_type: `PAdES`, `XAdES` or `CAdES`. By default that of the kind of document.
         reason: Why it is signed.
         location: Where it is signed.
         timestamp: Whether a qualified timestamp is added, for archiving (charged separately).
@@ -171,7 +173,7 @@ _ADVANCED: Final = ("signature_location", "signature_transform", "canonical_tran
 
 
 def signature_from(options: SignatureOptions, default: SignatureType, content_type: str) -> SignatureInfo:
-    """The service's model of the signature that the options ask for.
+    """The signature that the options ask for, as the service's own model.
 
     Args:
         options: What the caller asked for.
@@ -182,7 +184,7 @@ def signature_from(options: SignatureOptions, default: SignatureType, content_ty
         InvalidDocumentError: If they contradict each other, or ask for what the service cannot do.
     """
     given = [name for name in _SIGNATURE if options.get(name) is not None]
-    _refuse_types(
+    _require_types(
         reason=(options.get("reason"), str),
         location=(options.get("location"), str),
         timestamp=(options.get("timestamp"), bool),
@@ -215,7 +217,7 @@ def signature_from(options: SignatureOptions, default: SignatureType, content_ty
                 advanced.signature_transform = _choice(SignatureTransform, "signature_transform", options)
             if "canonical_transform" in given:
                 advanced.canonical_transform = _choice(CanonicalTransform, "canonical_transform", options)
-    _refuse_impossible(model, content_type)
+    _require_possible(model, content_type)
     return model
 
 
@@ -226,7 +228,7 @@ def _choice(kind: type[Choice], name: str, options: Mapping[str, object], defaul
     return kind(str(value))
 
 
-def _refuse_impossible(model: SignatureInfo, content_type: str) -> None:
+def _require_possible(model: SignatureInfo, content_type: str) -> None:
     is_pdf, is_xml = content_type == ContentType.APPLICATIONPDF, content_type.endswith("xml")
     kind, visible, advanced = model.signature_type, model.visible_signature_info, model.advanced_signature_info
     try:
@@ -235,11 +237,14 @@ def _refuse_impossible(model: SignatureInfo, content_type: str) -> None:
         raise InvalidDocumentError(f"signature cannot be written: {error}.", "Give the types that it names.") from error
     if kind not in list(SignatureType):
         raise InvalidDocumentError(f"signature_type is {kind!r}.", f"Give one of {', '.join(SignatureType)}.")
-    _refuse_types(
+    _require_types(
         reason=(model.reason or None, str),
         location=(model.location or None, str),
         timestamp=(model.apply_timestamp or None, bool),
     )
+    for name, text in (("reason", model.reason), ("location", model.location)):
+        if isinstance(text, str) and (problem := text_problem(text)):
+            raise InvalidDocumentError(f"{name} {text!r} {problem}.", "Remove them, or give another text.")
     if kind == SignatureType.PADES and not is_pdf:
         raise InvalidDocumentError(
             f"signature_type PAdES does not fit {content_type}.", "PAdES signs PDF only: use XAdES for XML, else CAdES."
@@ -259,11 +264,11 @@ def _refuse_impossible(model: SignatureInfo, content_type: str) -> None:
             "They are for XAdES signatures of XML; leave them out.",
         )
     if visible:
-        _refuse_impossible_form(visible)
+        _require_possible_form(visible)
 
 
-def _refuse_types(**given: tuple[object, type | UnionType]) -> None:
-    """Refuse values of another type than the one that is named beside them; None is none."""
+def _require_types(**given: tuple[object, type | UnionType]) -> None:
+    """Check the types of values, which would be sent as they are otherwise. None is always allowed."""
     for name, (value, kind) in given.items():
         if value is not None and not isinstance(value, kind):
             kinds: tuple[Any, ...] = get_args(kind) or (kind,)
@@ -277,10 +282,10 @@ _AREA = re.compile(r"width=[1-9]\d*,height=[1-9]\d*")
 _BACKGROUND = re.compile(r"#[0-9A-Fa-f]{6}|transparent")
 
 
-def _refuse_impossible_form(visible: VisibleSignatureInfo) -> None:
+def _require_possible_form(visible: VisibleSignatureInfo) -> None:
     place, area, background = visible.location_value, visible.area, visible.area_background_color
     template, image_type, image_value = visible.one_off_template, visible.image_type, visible.image_value
-    _refuse_types(place=(place, str), template=(template or None, str), font=(visible.font or None, str))
+    _require_types(place=(place, str), template=(template or None, str), font=(visible.font or None, str))
     if visible.location_type == VisibleSignatureLocationType.COORDINATE and not _COORDINATE.fullmatch(place):
         raise InvalidDocumentError(
             f"The place of the visible signature is {place!r}.",
@@ -317,15 +322,15 @@ def _refuse_impossible_form(visible: VisibleSignatureInfo) -> None:
 
 @attrs.frozen(kw_only=True)
 class Preservation:
-    """What the service does with the signed documents of a request: keep them, and mail them.
+    """What the service does with the signed documents of a request: preserve them, and send them by e-mail.
 
         Preservation(deliver_to=["ana@example.pt"], attach_documents=True)
 
     Attributes:
         preserve: Whether they are kept for long-term preservation.
         alias: Name under which they are kept, or None.
-        deliver_to: E-mail addresses that are told.
-        attach_documents: Whether the mails carry the documents.
+        deliver_to: E-mail addresses that are notified.
+        attach_documents: Whether the documents are attached to the e-mails.
     """
 
     preserve: bool = True
@@ -337,12 +342,12 @@ class Preservation:
         """The same as the service's own model.
 
         Raises:
-            InvalidDocumentError: If an address is none, or documents are to be attached to mails to nobody.
+            InvalidDocumentError: If an address is invalid, or documents are to be attached but nobody gets the e-mails.
         """
-        refuse_addresses("deliver_to", self.deliver_to)
+        require_addresses("deliver_to", self.deliver_to)
         if self.attach_documents and not self.deliver_to:
             raise InvalidDocumentError(
-                "attach_documents is set, but deliver_to is empty.", "Name who gets the mails, or leave it out."
+                "attach_documents is set, but deliver_to is empty.", "Give e-mail addresses, or leave it out."
             )
         model = PreservationInfo(preserve_content=self.preserve)
         if self.alias is not None:
@@ -353,24 +358,24 @@ class Preservation:
         return model
 
 
-def refuse_addresses(name: str, addresses: Sequence[str]) -> None:
-    """Refuse what cannot be an e-mail address.
+def require_addresses(name: str, addresses: Sequence[str]) -> None:
+    """Check e-mail addresses.
 
     Raises:
-        InvalidDocumentError: If there is such a text; it is quoted.
+        InvalidDocumentError: If one cannot be an address. The error quotes it.
     """
-    if isinstance(addresses, str):
-        raise InvalidDocumentError(f"{name} is a single text.", "Give a list of e-mail addresses.")
+    if isinstance(addresses, str) or not isinstance(addresses, Iterable):
+        raise InvalidDocumentError(f"{name} is not a list.", "Give a list of e-mail addresses.")
     for address in addresses:
         if not isinstance(address, str) or not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
             raise InvalidDocumentError(f"{name} holds {address!r}.", "Give e-mail addresses, such as ana@example.pt.")
 
 
 def preservation_from(given: Preservation | PreservationInfo | None) -> PreservationInfo | None:
-    """The service's model of what becomes of signed documents.
+    """Preservation and delivery as the service's own model.
 
     Raises:
-        InvalidDocumentError: If it is something else.
+        InvalidDocumentError: If the value has another type.
     """
-    _refuse_types(preservation=(given, Preservation | PreservationInfo))
+    _require_types(preservation=(given, Preservation | PreservationInfo))
     return given.to_model() if isinstance(given, Preservation) else given

@@ -97,6 +97,9 @@ class SignedDocument:
             trusted_roots: Certificates of trusted authorities: files or their contents, in PEM or DER. Without them
                 the result says nothing about who signed it.
 
+        Returns:
+            The verdict with its reasons; see `signstash.verification`.
+
         Raises:
             InvalidDocumentError: If the original, or the file that this was saved to, cannot be read.
             ConfigurationError: If a root cannot be used.

@@ -1,4 +1,7 @@
-"""The arguments of a client, and what can be wrong with them."""
+"""The arguments of a client, and what can be wrong with them.
+
+.. include:: connections.md
+"""
 
 from __future__ import annotations
 
@@ -66,6 +69,7 @@ class ClientOptions(TypedDict, total=False):
     error_classes: ErrorClasses
     retries: RetryPolicy
     verify_signatures: bool
+    instance_urls: Iterable[str]
 
 
 class Credentials(TypedDict):

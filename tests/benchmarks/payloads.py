@@ -32,8 +32,9 @@ import httpx
 
 from signstash import Document, SignStash
 from tests.benchmarks.processes import stub
+from tests.conftest import BASE64_PATH
 
-PATH = "/api/v0/document/sign/base64/"
+PATH = BASE64_PATH
 TOKEN_ANSWER = b'{"access_token": "t", "token_type": "bearer", "expires_in": 86399}'
 SIGNED = b"%PDF-1.7\n" + b"signed" * 1000
 

@@ -31,9 +31,10 @@ from starlette.routing import Route
 
 from signstash import Document, SignStash
 from tests.benchmarks.processes import stub
+from tests.conftest import BASE64_PATH
 
 CONTENT = b"%PDF-1.7\n" + b"x" * 2_000
-PATH = "/api/v0/document/sign/base64/"
+PATH = BASE64_PATH
 
 
 async def with_sign_all(url: str, documents: int) -> float:

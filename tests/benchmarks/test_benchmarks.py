@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks import auth, payloads, runs, sandbox
+from tests.benchmarks import auth, batching, payloads, runs, sandbox
 
 
 def test_auth() -> None:
@@ -42,3 +42,11 @@ def test_sandbox() -> None:
 
     assert started.startswith("sandbox started in ")
     assert signed.startswith("2 PDFs of ")
+
+
+def test_batching() -> None:
+    rows = list(batching.rows(callers=20, fixed=0.0, each=0.0, calls=2))
+
+    assert len(rows) == 4
+    assert "times the throughput" in rows[2]
+    assert "lonely call" in rows[3]

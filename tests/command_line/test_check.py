@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import email.utils
 import http.server
+import json
 import socket
 import ssl
 import threading
@@ -22,6 +23,7 @@ import trustme
 from signstash.sandbox import Fault, Sandbox
 from tests.command_line.conftest import Ended, Run
 
+DEFINITIONS = Path(__file__).parents[1] / "data" / "definitions"
 PROXY = "https://proxy.example/signstash/einvoice-integration-client-ws"
 TOKEN_URL = "https://token.example/oauth/token"
 
@@ -43,7 +45,7 @@ class TestAgainstASandbox:
         assert ended.status == 0
         assert lines(ended) == [
             ("ok", "settings"), ("ok", "token server"), ("ok", "clock"), ("ok", "service"), ("ok", "token"),
-            ("ok", "definition"), ("ok", "definition"), ("ok", "access"),
+            ("ok", "definition"), ("ok", "definition"), ("ok", "operations"), ("ok", "access"),
         ]  # fmt: skip
         assert "OpenAPI 3." in text(ended, "definition")
         assert sandbox.signatures.total() == signed
@@ -229,6 +231,41 @@ class TestAgainstAMock:
         )
 
         assert "OpenAPI 2.0, SignStash v0, 1 paths, at" in text(run("check", "--json"), "definition")
+
+    @pytest.mark.parametrize(
+        ("name", "status", "said"),
+        [
+            ("01", "ok", "1 operation is offered, all known to this package; described otherwise"),
+            ("02", "ok", "2 operations are offered, all known to this package"),
+            ("03", "ok", "7 operations are offered, all known to this package"),
+            ("06", "ok", "5 operations are offered, 3 not known to this package: startSign, result"),
+            ("10", "warning", "The definition offers nothing that signs. It offers: send the delivery e-mails again"),
+        ],
+    )
+    @pytest.mark.own_definition
+    def test_what_is_offered_is_compared_with_what_is_known(
+        self, router: respx.MockRouter, run: Run, name: str, status: str, said: str
+    ) -> None:
+        (path,) = DEFINITIONS.glob(f"{name}*")
+        router.get(path__regex="api-docs$").respond(content=path.read_bytes())
+
+        ended = run("check", "--json")
+
+        assert (status, "operations") in lines(ended)
+        assert text(ended, "operations").startswith(said)
+
+    def test_something_known_that_differs_is_named(self, router: respx.MockRouter, run: Run) -> None:
+        (path,) = DEFINITIONS.glob("02*")
+        definition = json.loads(path.read_text("utf-8"))
+        definition["components"]["schemas"]["SignRequestBase64Document"]["properties"]["channel"] = {"type": "string"}
+        definition["components"]["schemas"]["SignRequestBase64Document"]["required"].append("channel")
+        router.get(path__regex="api-docs$").respond(json=definition)
+
+        ended = run("check", "--json")
+
+        assert ("warning", "operations") in lines(ended)
+        assert "SignRequestBase64Document requires the field channel" in text(ended, "operations")
+        assert "Install a newer signstash" in text(ended, "operations")
 
     def test_a_definition_that_asks_for_the_token(self, router: respx.MockRouter, run: Run) -> None:
         definition = {"openapi": "3.0.1", "info": {"title": "SignStash", "version": "v0"}, "paths": {}}

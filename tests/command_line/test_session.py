@@ -1,4 +1,4 @@
-"""The session that README shows is what happens."""
+"""The session that the guide shows is what happens."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import httpx
 from signstash.sandbox import Sandbox
 from tests.command_line.conftest import COMMAND, Run
 from tests.conftest import INVOICE
-from tests.test_readme import README
+from tests.test_guides import GUIDES
 
-(SESSION,) = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-(SETTINGS,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+GUIDE = GUIDES["src/signstash/command_line/guide.md"]
+(SESSION,) = re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
+(SETTINGS,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
 
 
 def comparable(text: str) -> str:

@@ -94,7 +94,24 @@ def test_what_does_not_hold(signed: Path, run: Run) -> None:
 
     assert ended.status == 1
     assert ended.out.splitlines()[0] == ("failed  signed/FT_1.pdf: it holds no signature; PAdES, trust not judged")
-    assert "failed  signed/FT_2.pdf: something was added after it was signed; PAdES, by Sandbox" in ended.out
+    assert (
+        "unclear signed/FT_2.pdf: 5 bytes follow the end of the last revision and are not signed; PAdES, by"
+        in ended.out
+    )
+
+
+def test_what_cannot_be_judged_has_a_status_of_its_own(signed: Path, run: Run) -> None:
+    Path("zeros").write_bytes(bytes(1000))
+
+    assert run("verify", "zeros").out == (
+        "unclear zeros: it is neither a PDF, nor XML, nor a CMS message; unknown type, trust not judged\n"
+    )
+    ended = run("verify", "signed", "zeros", "--json")
+    assert (ended.status, ended.err) == (4, "")
+    assert [(item["status"], item["verdict"]) for item in ended.objects] == [
+        ("ok", "valid"), ("ok", "valid"), ("unclear", "indeterminate"),
+    ]  # fmt: skip
+    assert run("verify", "zeros", "invoices").status == 1
 
 
 def test_another_original(signed: Path, run: Run) -> None:

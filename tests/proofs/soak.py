@@ -12,6 +12,7 @@ import contextlib
 import gc
 import json
 import os
+import random
 import re
 import resource
 import statistics
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +34,10 @@ FAULTS: Final = {
     "too_many_requests": {"share": 0.04, "seconds": 0},
     "reset_before": {"share": 0.03},
     "reset_after": {"share": 0.03},
-    "truncated_answer": {"share": 0.03},
+    "truncated_response": {"share": 0.03},
     "cut_json": {"share": 0.02},
-    "html_answer": {"share": 0.03},
-    "empty_answer": {"share": 0.02},
+    "html_response": {"share": 0.03},
+    "empty_response": {"share": 0.02},
     "expired_token": {"share": 0.02},
     "0.0.6": {"share": 0.02},
     "TIMESTAMP_SIGN_ERROR": {"share": 0.005},
@@ -53,6 +54,10 @@ IN_FLIGHT: Final = 4
 LONG: Final = bytes(1_200_000)
 """What each twenty-fifth document holds: long enough to be kept in a file on its way."""
 RETRIES: Final = RetryPolicy(attempts=5, first_bound=0.01, longest_bound=0.05, deadline=30)
+
+CANCELLED: Final = 0.2
+"""Share of runs that are cancelled at a random moment, and begun again."""
+CHANCE: Final = random.Random(20261127)
 
 MORE_MEMORY: Final = 4.0
 """MiB by which the memory may seem to grow: what the allocator keeps for itself goes up and down by as much."""
@@ -198,7 +203,7 @@ def check(figures: Figures, books: Books, signed: Counter[str], more_memory: flo
 
 
 async def run(client: SignStash, books: Books, folder: Path) -> int:
-    """Sign some documents, however often the run is ended by failures in a row; how often it was."""
+    """Sign some documents, however often the run is cancelled or ended by failures in a row; how often it was."""
     left = {number: document(number) for number in (books.open() for _ in range(DOCUMENTS))}
     ended = 0
     with Journal(folder.with_suffix(".journal")) as journal:
@@ -211,11 +216,20 @@ async def run(client: SignStash, books: Books, folder: Path) -> int:
                 in_flight=IN_FLIGHT,
                 unknown_outcomes="send_again",
             )
-            try:
+
+            async def take(outcomes: AsyncGenerator[Outcome, None] = outcomes) -> None:
                 async for outcome in outcomes:
                     books.close(outcome)
                     del left[int(outcome.document.name.partition(".")[0])]
-                break
+
+            taking = asyncio.create_task(take())
+            cancels = CHANCE.random() < CANCELLED
+            await asyncio.wait([taking], timeout=CHANCE.random() * 0.2 if cancels else None)
+            taking.cancel()
+            try:
+                await taking
+            except asyncio.CancelledError:
+                ended += 1
             except SignStashError:
                 ended += 1
     for path in folder.iterdir():

@@ -12,7 +12,7 @@ import attrs
 import httpx
 import pytest
 
-from signstash import Document, Outcome, SignedBatch, SignedDocument, SignStash, SignStashError
+from signstash import Document, DuplicateReferenceError, Outcome, SignedBatch, SignedDocument, SignStash, SignStashError
 from signstash._errors.codes import ERROR_CODES
 from signstash.models import BaseOperation, DocumentResponse, SigningError, SignOperation
 from signstash.sandbox import Fault, Sandbox
@@ -177,7 +177,7 @@ def all_at_once(mock: MockSignStash) -> None:
 ALL_AT_ONCE = [
     Fault("too_many_requests", times=1),
     Fault("expired_token", times=1),
-    Fault("html_answer", times=1),
+    Fault("html_response", times=1),
     Fault("TIMESTAMP_SIGN_ERROR", name="b.pdf"),
 ]
 
@@ -236,8 +236,8 @@ SCENARIOS: dict[str, tuple[Callable[[MockSignStash], None], list[Fault], Act]] =
         [Fault("reset_before", times=1)],
         sign_the_same_in_another_request,
     ),
-    "gateway_html()": (lambda mock: mock.gateway_html(), [Fault("html_answer", times=1)], sign_the_same),
-    "gateway_html(403)": (lambda mock: mock.gateway_html(403), [Fault("html_answer", times=1, status=403)], sign),
+    "gateway_html()": (lambda mock: mock.gateway_html(), [Fault("html_response", times=1)], sign_the_same),
+    "gateway_html(403)": (lambda mock: mock.gateway_html(403), [Fault("html_response", times=1, status=403)], sign),
     **{
         f"api_error({code})": (
             api_error(code, times),
@@ -284,3 +284,37 @@ async def test_a_service_that_is_not_there(signstash_sandbox: Sandbox) -> None:
     mocked = await on_mock(sign, base_url=PROXY, prepare=lambda mock: mock.connection_refused())
 
     assert mocked == await on_sandbox(sign, signstash_sandbox, credentials)
+
+
+async def sign_what_failed_again(client: SignStash) -> Any:
+    bad, good = (invoice(f"{name}.pdf", external_reference=name) for name in ("bad", "good"))
+    request = "request"
+    first = await facts(client.sign_batch([bad, good], external_reference=request))
+    return [
+        first,
+        await facts(client.sign(bad)),  # the same document in another request
+        await facts(client.sign(good)),  # it was signed
+        await facts(client.sign(invoice(), external_reference=request)),  # a document of that request was signed
+    ]
+
+
+async def sign_again_what_failed_alone(client: SignStash) -> Any:
+    bad, request = invoice("bad.pdf", external_reference="bad"), "request"
+    return [await facts(client.sign(bad, external_reference=request)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+@pytest.mark.parametrize("act", [sign_what_failed_again, sign_again_what_failed_alone], ids=lambda act: act.__name__)
+async def test_references_of_failed_documents(act: Act, reuse: bool) -> None:
+    with MockSignStash(base_url=PROXY, reuse_failed_references=reuse) as mock:
+        mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR", times=1)
+        async with SignStash(**mock.credentials) as client:
+            mocked = await act(client)
+    with Sandbox(reuse_failed_references=reuse) as sandbox:
+        served = await on_sandbox(
+            act, sandbox, sandbox.credentials, Fault("TIMESTAMP_SIGN_ERROR", name="bad.pdf", times=1)
+        )
+
+    assert mocked == served
+    duplicate = [isinstance(item, tuple) and item[0] is DuplicateReferenceError for item in served[1:]]
+    assert duplicate == ([not reuse, True, True] if act is sign_what_failed_again else [not reuse])

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import signstash.testing
 from signstash.testing import MockSignStash
 
-README = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
-(EXAMPLE,) = re.findall(r"^## Testing your application.*?```python\n(.*?)```", README, re.DOTALL | re.MULTILINE)
+GUIDE = Path(signstash.testing.__file__).with_name("guide.md").read_text("utf-8")
+EXAMPLE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[0]
 (PLUGIN,) = [point.value for point in entry_points(group="pytest11") if point.name == "signstash"]
 
 
@@ -42,14 +43,6 @@ def test_a_project_without_respx_is_neither_broken_nor_slowed(tmp_path: Path) ->
     assert "1 passed, 1 skipped, 1 error" in output
     assert re.search(r"SKIPPED .*pip install 'signstash\[sandbox\]'", output)
     assert "ImportError: No module named respx. Mocks need more packages: pip install 'signstash[testing]'" in output
-
-
-def test_the_plugin_is_imported_within_ten_milliseconds() -> None:
-    program = f"import pytest, time; began = time.perf_counter(); import {PLUGIN}; print(time.perf_counter() - began)"
-
-    taken = min(float(subprocess.check_output([sys.executable, "-c", program])) for _ in range(3))
-
-    assert taken < 0.010
 
 
 def test_the_example_of_the_readme_runs_under_pytest_asyncio(tmp_path: Path) -> None:
@@ -82,26 +75,75 @@ def test_a_failing_test_shows_what_arrived_and_points_at_itself(tmp_path: Path) 
 
     output = run_pytest(tmp_path)
 
-    assert "E       AssertionError: invoice.pdf was signed never, not once." in output
+    assert "E       AssertionError: invoice.pdf was not signed." in output
     assert "test_project.py:2: AssertionError" in output
-    assert "AssertionError: The scenario rate_limited(times=1) never took place." in output
+    assert "AssertionError: The scenario rate_limited(times=1) did not occur." in output
 
 
-def test_settings_of_the_machine_do_not_reach_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fixture", ["signstash_mock", "signstash_sandbox"])
+def test_the_environment_leads_to_the_fixture_and_nowhere_else(
+    fixture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SIGNSTASH_CLIENT_ID", "real")
     monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "production")
     (tmp_path / "test_project.py").write_text(
-        "import os\n"
-        "def test_settings(signstash_mock):\n"
+        "import asyncio, os\n"
+        "from signstash import Document, SignStash\n"
+        f"def test_settings({fixture}):\n"
         "    settings = {name: os.environ[name] for name in os.environ if name.startswith('SIGNSTASH_')}\n"
-        "    assert sorted(settings.values()) == sorted(signstash_mock.credentials.values())\n"
+        f"    assert sorted(settings.values()) == sorted({fixture}.credentials.values())\n"
+        "    async def application():\n"
+        "        async with SignStash.from_env() as client:\n"
+        "            await client.sign(Document.binary(b'any', name='any.bin'))\n"
+        "    asyncio.run(application())\n"
+        "def test_settings_are_restored():\n"
+        "    assert os.environ['SIGNSTASH_CLIENT_ID'] == 'real'\n"
     )
 
-    assert "1 passed" in run_pytest(tmp_path)
+    assert "2 passed" in run_pytest(tmp_path)
 
 
-def test_the_readme_lists_every_scenario() -> None:
-    section = README.partition("## Testing your application")[2].partition("\n## ")[0]
+def test_faults_of_the_sandbox_end_with_the_test(tmp_path: Path) -> None:
+    (tmp_path / "test_project.py").write_text(
+        "from signstash.sandbox import Fault\n"
+        "def test_one(signstash_sandbox):\n"
+        "    signstash_sandbox.faults.add(Fault('too_many_requests'))\n"
+        "def test_two(signstash_sandbox):\n"
+        "    assert signstash_sandbox.faults.active() == []\n"
+    )
+
+    assert "2 passed" in run_pytest(tmp_path)
+
+
+def test_an_assertion_names_the_plugin_that_took_the_requests(tmp_path: Path) -> None:
+    (tmp_path / "test_project.py").write_text(
+        "import asyncio, contextlib, httpx\n"
+        "from signstash import Document, SignStash\n"
+        "def test_application(httpx_mock, signstash_mock):\n"
+        "    httpx_mock.add_response(json={})\n"
+        "    async def application():\n"
+        "        async with httpx.AsyncClient() as http_client:\n"
+        "            client = SignStash(**signstash_mock.credentials, http_client=http_client)\n"
+        "            with contextlib.suppress(Exception):\n"
+        "                await client.sign(Document.binary(b'any', name='any.bin'))\n"
+        "    asyncio.run(application())\n"
+        "    signstash_mock.assert_signed('any.bin')\n"
+        "def test_own_client(httpx_mock, signstash_mock):\n"
+        "    async def application():\n"
+        "        await signstash_mock.client.sign(Document.binary(b'any', name='any.bin'))\n"
+        "    asyncio.run(application())\n"
+        "    signstash_mock.assert_signed('any.bin')\n"
+    )
+
+    output = run_pytest(tmp_path, "-p", "pytest_httpx")
+
+    assert "any.bin was not signed." in output
+    assert "pytest_httpx is active in this test and takes the requests of your own httpx clients first" in output
+    assert "1 failed, 1 passed" in output
+
+
+def test_the_guide_lists_every_scenario() -> None:
+    section = GUIDE.partition("## The mock")[2].partition("\n## ")[0]
     listed = set(re.findall(r"`(\w+)\(", section)) - {"MockSignStash"}
     scenarios = {name for name in dir(MockSignStash.__mro__[1]) if not name.startswith("_")}
 

@@ -47,7 +47,7 @@ class TemporaryFile:
         self.remove = weakref.finalize(self, _unlink, self.path)
 
     def append(self, blocks: Iterable[bytes]) -> None:
-        """Write more to its end, and start to write it to disk. Blocks.
+        """Write more to its end. Blocks.
 
         Raises:
             OSError: If it cannot be written.
@@ -57,7 +57,11 @@ class TemporaryFile:
                 left = memoryview(block)
                 while left:
                     left = left[os.write(file, left) :]
-            if hasattr(os, "posix_fadvise"):  # starts writeback, so that the later sync has less to wait for
+
+    def start_writeback(self) -> None:
+        """Let the system begin to write it to disk, so that files that are synced one after the other wait less."""
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError), self._opened() as file:
                 os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def sync(self) -> None:

@@ -21,9 +21,8 @@ def describe_network_error(error: BaseException) -> str:
 def hint_for(error: BaseException) -> str:
     """What to check after a network error, as a sentence."""
     root = _root(error)
-    texts = f"{error} {root}".upper().replace(" ", "_")
-    # TLS 1.3 reports a missing client certificate when the first response is read (RFC 8446, section 4.4.2.4).
-    if "CERTIFICATE_REQUIRED" in texts:
+    texts = f"{error} {root}"
+    if _lacks_client_certificate(error):
         return "The server asks for a client certificate: pass an http_client that has one."
     if isinstance(root, ssl.SSLCertVerificationError) or "CERTIFICATE" in texts:
         return "Check the host's certificate; name a CA of your own with SSL_CERT_FILE or on an http_client."
@@ -32,14 +31,27 @@ def hint_for(error: BaseException) -> str:
     return "Check URL, network, DNS and outbound proxy."
 
 
-def is_connection_failure(error: BaseException) -> bool:
-    """Whether no connection was made, so that nothing was sent.
+def is_connection_failure(error: BaseException, request: httpx.Request) -> bool:
+    """Whether no connection was made, so that nothing was processed, even if the body was handed over.
 
-    Only httpx's own transports are trusted: others report a lost response as a `ConnectTimeout`, too.
+    Only httpx's own transports are trusted, and mocks, which read the body and send nothing: other transports report a
+    lost response as a `ConnectTimeout`, too.
     """
-    kinds = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    if _lacks_client_certificate(error):
+        return True
+    if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return False
     modules = {type(link).__module__.partition(".")[0] for link in _chain(error)}
-    return isinstance(error, kinds) and modules <= _TRUSTED_MODULES
+    try:
+        is_mocked = request.content is not None and modules == {"httpx"}  # by an httpx.MockTransport
+    except httpx.RequestNotRead:
+        is_mocked = False
+    return is_mocked or not modules.isdisjoint({"httpcore", "httpcore2", "respx"})
+
+
+def _lacks_client_certificate(error: BaseException) -> bool:
+    # Under TLS 1.3 the server reports it after the client sent its request, which it has not read (RFC 8446, 4.4.2.4).
+    return any("certificate required" in str(link).lower().replace("_", " ") for link in _chain(error))
 
 
 def status_of_invalid_redirect(error: BaseException) -> int | None:
@@ -82,10 +94,6 @@ def _below(error: BaseException) -> BaseException | None:
     wrapped = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
     return error.__cause__ or wrapped or error.__context__
 
-
-_TRUSTED_MODULES = frozenset(
-    {"anyio", "asyncio", "builtins", "httpcore", "httpcore2", "httpx", "httpx2", "respx", "socket", "ssl"}
-)
 
 _NETWORK_FAULTS: Sequence[tuple[type[BaseException], str]] = (
     (httpx.ConnectTimeout, "connecting took too long"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import ConnectionFailedError, DuplicateReferenceError, OutcomeUnknownError, SignStashError
 from .mapping import ErrorContext
@@ -51,6 +53,17 @@ def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUn
         "Its outcome will be logged. Look it up by its external reference before you send it again.",
         external_references=(reference,),
     )
+
+
+@contextlib.contextmanager
+def noted(references: Iterable[str]) -> Iterator[None]:
+    """Put a note on a cancellation before anything was processed, as in a pause between two attempts."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if not hasattr(error, "__notes__"):
+            error.add_note(cancelled(ErrorContext(external_references=tuple(references)), maybe_processed=False))
+        raise
 
 
 def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
@@ -142,6 +155,23 @@ def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeU
         "reference is used. It was probably signed by the first request, which nothing proves.",
         "Look it up by its external reference on the Integration Service. A proxy returns its contents only once: "
         "there, check in the backoffice whether it is signed.",
+        external_references=(reference,),
+    )
+    error.__cause__ = cause
+    return error
+
+
+def signed_but_lost(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
+    """A response said that the document is signed, and the run ended before its signed bytes were saved.
+
+    Args:
+        name: Name of the document.
+        reference: Its external reference.
+        cause: Why it cannot be had now.
+    """
+    error = OutcomeUnknownError(
+        f"Document {name} ({reference}) is signed, but an earlier run ended before its signed bytes were saved.",
+        "Fetch it from the Integration Service by its reference; a proxy returns its contents only once.",
         external_references=(reference,),
     )
     error.__cause__ = cause

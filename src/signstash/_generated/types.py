@@ -1,5 +1,6 @@
 """Contains some shared types for properties"""
 
+import re
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, BinaryIO, Generic, Literal, TypeVar
@@ -85,10 +86,13 @@ def hide_contents(_: type, fields: list["Attribute[Any]"]) -> list["Attribute[An
     ]
 
 
+_CONTROL_CHARACTERS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+
+
 def path_segment(value: object) -> str:
     """Quote one path parameter, refusing what would make the request reach another path"""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    if text in ("", ".", "..") or any(not character.isprintable() for character in text):
+    if text in ("", ".", "..") or _CONTROL_CHARACTERS.search(text):
         raise ValueError("a path parameter is empty, a dot segment, or holds control characters")
     return quote(text, safe="")
 
@@ -114,7 +118,7 @@ class Response(Generic[T]):
     status_code: int
     content: bytes
     headers: MutableMapping[str, str]
-    parsed: T | None
+    parsed: T
 
 
 __all__ = [

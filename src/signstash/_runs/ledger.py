@@ -79,6 +79,7 @@ class RunLedger:
             digest=digest,
             failed_before=given._attempts.failed or (entry is not None and entry.used_up),
             lost=entry is not None and entry.state in ("sent", "received", "requeued"),
+            is_signed=entry is not None and entry.state == "received",
             requeued=entry is not None and entry.state == "requeued",
         )
 
@@ -92,7 +93,7 @@ class RunLedger:
         if identity in self._seen or is_twin:
             raise InvalidDocumentError(
                 f"Document {given.name} is in this run twice, by its contents or its external reference.",
-                "Give each document once, or tell two alike apart by references of your own.",
+                "Give each document once, or give documents that are alike references of your own.",
                 document=given.name,
             )
         if entry is not None and is_known:

@@ -27,6 +27,7 @@ class PlannedDocument:
         digest: SHA-256 of its contents, or an empty text if there is no journal.
         failed_before: Whether an earlier attempt failed that may have used its reference up.
         lost: Whether an earlier run sent it and recorded no response.
+        is_signed: Whether a response to an earlier run said that it is signed, and its signed bytes are lost.
         requeued: Whether somebody decided that it is sent again.
         identity: What it is recognised by in the same run.
     """
@@ -40,6 +41,7 @@ class PlannedDocument:
     digest: str = ""
     failed_before: bool = False
     lost: bool = False
+    is_signed: bool = False
     requeued: bool = False
     identity: str = ""
 

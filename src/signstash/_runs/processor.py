@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure
+from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure, signed_but_lost
 from .._signing.request import index_by_reference
 from .._signing.signer import Signer
 from .._transport.endpoints import Call
@@ -182,6 +182,9 @@ class BatchProcessor:
                     unsent = error.retryable and not error.maybe_processed
                 else:
                     unsent = not delivery.handed_over
+                    if not unsent:
+                        references = ", ".join(item.reference for item in batch.items)
+                        logger.warning("cancelled after a request was sent; it may have signed %s", references)
                 if unsent and batch.lost is None:
                     await _completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
                 raise
@@ -217,7 +220,7 @@ class BatchProcessor:
             if isinstance(error, DuplicateReferenceError) and item.failed_before:
                 error = reference_used_by_failure(item.given.name, item.reference, error)
             return BatchResult({item: Outcome(item.given, error)})
-        if isinstance(error, DuplicateReferenceError):
+        if isinstance(error, DuplicateReferenceError) and not item.is_signed:
             return BatchResult({item: Outcome(item.given, reference_used(item.given.name, item.reference, error))})
         return BatchResult({item: _held(item, batch.lost)})  # this rejection says nothing about the earlier request
 
@@ -247,7 +250,8 @@ class BatchProcessor:
 
 
 def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:
-    return Outcome(item.given, held_for_review(item.given.name, item.reference, cause))
+    error = signed_but_lost if item.is_signed else held_for_review
+    return Outcome(item.given, error(item.given.name, item.reference, cause))
 
 
 async def _completed(work: Coroutine[Any, Any, Result]) -> Result:

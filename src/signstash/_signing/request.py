@@ -29,6 +29,7 @@ from ..models import (
     SignRequestDocument,
 )
 from ..settings import MultipartFileNames, Upload
+from .saving import SignedFiles
 
 
 @attrs.frozen
@@ -85,6 +86,7 @@ async def signing_call(
     upload: Upload,
     multipart_file_names: MultipartFileNames,
     folder: Path | None = None,
+    files: SignedFiles | None = None,
 ) -> Call:
     """Check the documents and make the call that sends them.
 
@@ -95,9 +97,12 @@ async def signing_call(
         multipart_file_names: What multipart files are called.
         folder: Where long signed contents are kept in files until they are saved, or None for the system's folder of
             temporary files.
+        files: Where the signed documents will be saved: each claims its file before anything else. The folder of the
+            first is then used instead of `folder`.
 
     Raises:
         InvalidDocumentError: If a document cannot be used. If several cannot, its cause holds the error of each.
+        DocumentNotSavedError: If a file cannot be claimed.
     """
     if upload == "multipart" and multipart_file_names == "name":
         _require_different_names([document.name for document in documents.values()])
@@ -105,37 +110,40 @@ async def signing_call(
     for document in documents.values():
         await document._load()
 
-    def make() -> Call:
+    def make(folder: Path | None = folder) -> Call:
+        if files is not None:
+            claimed = [files.claim(document) for document in documents.values()]
+            folder = claimed[0].parent
         inserts = _inserts(list(documents.values()), "base64" if upload == "base64" else "binary")
         if upload == "base64":
             return sign_base64(_base64_request(request, documents, inserts), inserts, folder=folder)
         names = [d.name if multipart_file_names == "name" else r for r, d in documents.items()]
         return sign_multipart(_multipart_request(request, documents), names, inserts, folder=folder)
 
-    if len(documents) == 1 and all(document.in_memory for document in documents.values()):
+    if files is None and len(documents) == 1 and all(document.in_memory for document in documents.values()):
         return make()
     return await asyncio.to_thread(make)
 
 
 def _inserts(documents: Sequence[Document], encoding: Literal["base64", "binary"]) -> list[ContentSlot]:
     inserts: list[ContentSlot] = []
-    refused: list[InvalidDocumentError] = []
+    errors: list[InvalidDocumentError] = []
     room = SMALL
     for document in documents:
         try:
             reading = document._read_with(partial(prepare, content_type=document.content_type, keep=room))
         except InvalidDocumentError as error:
-            refused.append(error)
+            errors.append(error)
         else:
             room -= reading.size if reading.in_memory else 0
             inserts.append(ContentSlot(reading, document.name, encoding))
-    if len(refused) == 1:
-        raise refused[0]
-    if refused:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
         raise InvalidDocumentError(
-            f"{len(refused)} of {len(documents)} documents cannot be used: {' '.join(map(str, refused[:3]))}",
+            f"{len(errors)} of {len(documents)} documents cannot be used: {' '.join(map(str, errors[:3]))}",
             "Fix or leave out each one that `__cause__` lists; nothing was sent.",
-        ) from ExceptionGroup("documents that cannot be used", refused)
+        ) from ExceptionGroup("documents that cannot be used", errors)
     return inserts
 
 

@@ -1,10 +1,10 @@
-"""What comes out: the signed documents, and for each one that is not signed the reason."""
+"""Turns a response into results: the signed documents, and an error for each that was not signed."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import attrs
 
@@ -31,7 +31,7 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class Model(Protocol):
-    """A generated model that an answer is read into."""
+    """A generated model that a response is read into."""
 
     additional_properties: dict[str, Any]
 
@@ -45,7 +45,7 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def parse_leniently(model: type[AnyModel], fields: Mapping[str, Any]) -> AnyModel:
-    """Read an object of an answer; a field of an odd type is kept as it came, and costs nothing but itself.
+    """Read an object of a response. A field of an unexpected type is kept as it came; the others are read.
 
     Args:
         model: Class to read into. All its fields must be optional.
@@ -70,14 +70,14 @@ def _reads(model: type[Model], fields: Mapping[str, Any]) -> bool:
 
 @attrs.frozen(kw_only=True)
 class ResponseContext:
-    """What errors about an answer's documents have to know.
+    """What errors about the documents of a response say.
 
     Attributes:
-        status_code: HTTP status of the answer.
+        status_code: HTTP status of the response.
         client_service: Alias of the client service.
         error_classes: The user's own classes for the service's codes.
-        operation_id: Number of the operation, if the answer holds it.
-        contents: Signed contents that were taken out of the answer, by the marks that stand in their places.
+        operation_id: ID of the operation, if the response has it.
+        contents: Decoded signed contents, by the marks in their places.
     """
 
     status_code: int
@@ -105,10 +105,10 @@ def _signed_contents(signed_content: object, contents: Mapping[str, Contents]) -
 
 
 def read_operation(fields: Mapping[str, Any]) -> SignOperation:
-    """Read an operation with its documents, each of them for itself.
+    """Read an operation and each of its documents.
 
     Args:
-        fields: The answer.
+        fields: The response.
     """
     if not isinstance(fields.get("documentList"), list):
         return parse_leniently(SignOperation, fields)
@@ -119,17 +119,17 @@ def read_operation(fields: Mapping[str, Any]) -> SignOperation:
     return operation
 
 
-def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], answered: ResponseContext) -> SignedBatch:
-    """Match an answer's documents with those that were sent, by external reference and never by position.
+def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], context: ResponseContext) -> SignedBatch:
+    """Match the documents of a response with those that were sent, by external reference and never by position.
 
     Args:
-        fields: The answer, a SignOperation.
+        fields: The response, a SignOperation.
         documents: The documents that were sent, by their external references, in order.
-        answered: What is known of the answer.
+        context: What is known of the response.
     """
-    answered = attrs.evolve(answered, operation_id=operation_id_in(fields.get("id")))
+    context = attrs.evolve(context, operation_id=operation_id_in(fields.get("id")))
     expected = {item.get("signedContent") for item in _documents(fields) if isinstance(item.get("signedContent"), str)}
-    if strays := {mark: contents for mark, contents in answered.contents.items() if mark not in expected}:
+    if strays := {mark: contents for mark, contents in context.contents.items() if mark not in expected}:
         restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
     operation = read_operation({**fields, "documentList": [_without_content(item) for item in _documents(fields)]})
     received: dict[str, list[_Received]] = {}
@@ -139,32 +139,39 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], ans
         received.setdefault(str(reference) if is_reference else "", []).append(_Received(item, details))
     strangers = len(received.keys() - documents.keys())
     if strangers:
-        logger.warning("the answer holds %d references that were not sent%s", strangers, answered.where)
+        logger.warning("the response has %d references that were not sent%s", strangers, context.where)
     outcomes = [
-        Outcome(document, _result(document, reference, received.get(reference, []), answered))
+        Outcome(document, _result(document, reference, received.get(reference, []), context))
         for reference, document in documents.items()
     ]
     return SignedBatch(operation=operation, outcomes=tuple(outcomes))
 
 
 def verified(outcome: Outcome) -> Outcome:
-    """The same outcome, or an error if the signed document cannot be verified. Blocks: call it in a thread."""
+    """The same outcome if the signed document is valid, or an error. Blocks: call it in a thread."""
     signed = outcome.signed
     if signed is None:
         return outcome
+    verdict: Literal["invalid", "indeterminate"] = "indeterminate"
     try:
-        problems = signed._verify(outcome.document).problems
+        found = signed._verify(outcome.document)
+        if found.ok:
+            return outcome
+        problems = found.problems
+        verdict = "invalid" if found.verdict == "invalid" else "indeterminate"
     except SignStashError as error:  # the original was removed meanwhile
         problems = (error.problem,)
-    if not problems:
-        return outcome
+    name = f"Document {signed.name} ({signed.external_reference})"
+    was = "was returned, but" if verdict == "invalid" else "was returned, and its signature cannot be judged:"
+    hint = (
+        "Do not use it. Inspect it (it is this error's `signed`), and contact the vendor's support."
+        if verdict == "invalid"
+        else "Check it (it is this error's `signed`) with a validation service before you use it."
+    )
     return Outcome(
         outcome.document,
         SignatureInvalidError(
-            f"Document {signed.name} ({signed.external_reference}) was returned, but {'; '.join(problems)}.",
-            "Do not use it. Inspect it (it is this error's `signed`), and contact the vendor's support.",
-            signed=signed,
-            problems=problems,
+            f"{name} {was} {'; '.join(problems)}.", hint, signed=signed, problems=problems, verdict=verdict
         ),
     )
 
@@ -196,54 +203,54 @@ def read_signed_documents(fields: Mapping[str, Any], contents: Mapping[str, Cont
 
 @attrs.frozen
 class _Received:
-    """A document of an answer: as it came, and as it was read."""
+    """A document of a response: as it came, and as it was read."""
 
     fields: Mapping[str, Any]
     details: DocumentResponse
 
 
 def _result(
-    document: Document, reference: str, received: Sequence[_Received], answered: ResponseContext
+    document: Document, reference: str, received: Sequence[_Received], context: ResponseContext
 ) -> SignedDocument | SignStashError:
     which = f"Document {document.name} ({reference})"
     if not received:
-        return missing_in_response(which, answered.where, reference)
+        return missing_in_response(which, context.where, reference)
     if len(received) > 1:
-        return _unusable(f"{which} is in it {len(received)} times", reference, answered)
-    # From the answer itself: a value of an odd type must not pass as absent.
+        return _unusable(f"{which} is in it {len(received)} times", reference, context)
+    # From the response itself: a value of an unexpected type must not count as missing.
     fields = received[0].fields
     sign_error, sign_status = fields.get("signError") or None, fields.get("signStatus") or None
     if sign_status == SigningStatus.RECEIVED and sign_error is None:
-        return not_signed_yet(which, answered.where, reference)
+        return not_signed_yet(which, context.where, reference)
     if sign_status != SigningStatus.SIGNED or sign_error is not None:
         return error_from_document(
             None if sign_error is None else str(sign_error),
             None if sign_status is None else str(sign_status),
             document=document.name,
             context=ErrorContext(
-                client_service=answered.client_service,
+                client_service=context.client_service,
                 external_references=(reference,),
-                operation_id=answered.operation_id,
-                error_classes=answered.error_classes,
+                operation_id=context.operation_id,
+                error_classes=context.error_classes,
             ),
         )
-    contents = _signed_contents(fields.get("signedContent"), answered.contents)
+    contents = _signed_contents(fields.get("signedContent"), context.contents)
     if contents is None:
-        return _unusable(f"{which} is signed, but its contents are missing or not base64", reference, answered)
+        return _unusable(f"{which} is signed, but its contents are missing or not base64", reference, context)
     return SignedDocument(
         content=contents,
         name=document.name,
         external_reference=reference,
-        operation_id=answered.operation_id,
+        operation_id=context.operation_id,
         details=received[0].details,
     )
 
 
-def _unusable(why: str, reference: str, answered: ResponseContext) -> UnexpectedAnswerError:
+def _unusable(why: str, reference: str, context: ResponseContext) -> UnexpectedAnswerError:
     return UnexpectedAnswerError(
-        f"The service's answer cannot be used: {why}{answered.where}.",
-        "On the Integration Service fetch it with download_documents; on a proxy contact the vendor's support.",
-        status_code=answered.status_code,
+        f"The service's response cannot be used: {why}{context.where}.",
+        "On the Integration Service, fetch it with download_documents; on a proxy, contact the vendor's support.",
+        status_code=context.status_code,
         external_references=(reference,),
         maybe_processed=True,
     )

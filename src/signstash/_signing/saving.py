@@ -39,9 +39,14 @@ class SignedFiles:
     save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or require_path("save_to", value))
     overwrite: bool = attrs.field(validator=lambda _, __, value: require_flags(overwrite=value))
     recovery: Path | None = None
-    _claimed: set[Path] = attrs.field(init=False, factory=set[Path])
+    _claimed: dict[Path, None] = attrs.field(init=False, factory=dict[Path, None])
     _folders: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
     _made: set[str] = attrs.field(init=False, factory=set[str])
+
+    @property
+    def claimed(self) -> list[Path]:
+        """The files that are claimed, in the order in which they were."""
+        return list(self._claimed)
 
     def target(self, document: Document) -> Path:
         """The file for a signed document.
@@ -91,7 +96,7 @@ class SignedFiles:
             raise DocumentNotSavedError(
                 f"{where} cannot be written, so {document.name} was not sent: {reason}.", "Check path and permissions."
             ) from error
-        self._claimed.add(target)
+        self._claimed[target] = None
         return target
 
     def _require_free(self, target: Path, document: Document) -> None:
@@ -130,7 +135,8 @@ class SignedFiles:
         found = [(outcome.signed, target) for outcome, target in zip(outcomes, targets, strict=True)]
         saved = iter(save_documents(found, overwrite=self.overwrite, record=record))
         if not self.overwrite:  # from now on the files themselves claim their names
-            self._claimed.difference_update(targets)
+            for target in targets:
+                self._claimed.pop(target, None)
         return [
             outcome if result is None else Outcome(outcome.document, self._recovered(result))
             for outcome, result in zip(outcomes, saved, strict=True)
@@ -181,6 +187,9 @@ def save_documents(
             file.file, file.digest = write_unnamed(
                 file.signed._contents, file.target.parent, with_digest=record is not None
             )
+    if len(files) > 1:
+        for file in files:
+            file.start_writeback()
     for file in files:
         with file.errors():
             file.sync()
@@ -215,6 +224,10 @@ class _SignedFile:
             self.digest = self.file = None
             self.error = self.signed._not_saved(self.target, error)
             self.error.__cause__ = error
+
+    def start_writeback(self) -> None:
+        if self.file is not None:
+            self.file.start_writeback()
 
     def sync(self) -> None:
         if self.file is not None:

@@ -28,6 +28,7 @@ from ..retries import Deadline
 from ..settings import MultipartFileNames, Upload
 from .request import SigningRequest, described, signing_call
 from .response import ResponseContext, read_batch, verified
+from .saving import SignedFiles
 
 FEW_OBJECTS: Final = 200
 """Objects of a response that are read in the event loop; more are read in a thread."""
@@ -93,7 +94,9 @@ class Signer:
         self,
         documents: Mapping[str, Document],
         options: RequestOptions,
-        folder: Path | None,
+        folder: Path | None = None,
+        *,
+        files: SignedFiles | None = None,
         deadline: Deadline | None = None,
     ) -> Call:
         """Read documents, and make the request that signs them. It may be sent more than once.
@@ -103,10 +106,12 @@ class Signer:
             options: What is asked for all of them.
             folder: Where long signed contents are kept in files until they are saved, or None for the system's folder
                 of temporary files.
+            files: Where the signed documents will be saved, if their files are still to be claimed.
             deadline: When the call ends. By default it begins now.
 
         Raises:
             InvalidDocumentError: If a document cannot be used. If several cannot, its cause holds the error of each.
+            DocumentNotSavedError: If a file cannot be claimed.
             ConnectionFailedError: If reading them takes longer than the deadline allows.
         """
         reference = options.external_reference
@@ -121,6 +126,7 @@ class Signer:
                     upload=self.upload,
                     multipart_file_names=self.multipart_file_names,
                     folder=folder,
+                    files=files,
                 )
         except TimeoutError as error:
             raise reading_took_too_long(self.exchange.deadline, tuple(documents)) from error

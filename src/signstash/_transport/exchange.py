@@ -97,11 +97,13 @@ class InFlightCall:
         limit: What ends it.
         left: Is done when it has released its connection.
         closed: Whether it was ended because the client is closed.
+        cancelled: Whether it was cancelled while it used a connection.
     """
 
     limit: asyncio.Timeout
     left: asyncio.Future[None]
     closed: bool = False
+    cancelled: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -136,7 +138,7 @@ class Exchange:
 
         A pool that is closed does not know of a connection that is still being opened: nobody would close it.
         """
-        self.clients.refuse_further_use()
+        self.clients.close()
         loop = asyncio.get_running_loop()
         while here := [call for call in self._in_flight if call.left.get_loop() is loop]:
             for call in here:
@@ -167,15 +169,31 @@ class Exchange:
             changes_state=call.changes_state,
             error_classes=self.error_classes,
         )
-        client = await self.clients.get()
+        pool = await self.clients.acquire()
+        in_flight = InFlightCall(asyncio.timeout_at(deadline.at), asyncio.get_running_loop().create_future())
+        self._in_flight.add(in_flight)
+        try:
+            return await self._send(pool.client, call, context, in_flight, delivery or Delivery())
+        finally:
+            self._in_flight.discard(in_flight)
+            self.clients.release(pool, cancelled=in_flight.cancelled)
+            in_flight.left.set_result(None)
+
+    async def _send(
+        self,
+        client: httpx.AsyncClient,
+        call: Call,
+        context: ErrorContext,
+        in_flight: InFlightCall,
+        delivery: Delivery,
+    ) -> ServiceResponse:
         request, body = await self._request(client, call)
         note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
         log = partial(_log, call, int(request.headers.get("Content-Length", "0")), time.monotonic())
         try:
-            response = await self._response(client, request, body, call, deadline, context)
+            response = await self._response(client, request, body, call, context, in_flight)
         except BaseException as error:
-            if delivery is not None:
-                delivery.handed_over = body.handed_over
+            delivery.handed_over = body.handed_over
             log(type(error).__name__, call.operation_id)
             if isinstance(error, asyncio.CancelledError):
                 error.add_note(cancelled(context, maybe_processed=body.handed_over and call.changes_state))
@@ -194,11 +212,9 @@ class Exchange:
         request: httpx.Request,
         body: RequestBody,
         call: Call,
-        deadline: Deadline,
         context: ErrorContext,
+        in_flight: InFlightCall,
     ) -> ServiceResponse:
-        in_flight = InFlightCall(asyncio.timeout_at(deadline.at), asyncio.get_running_loop().create_future())
-        self._in_flight.add(in_flight)
         try:
             async with in_flight.limit:
                 try:
@@ -207,6 +223,9 @@ class Exchange:
                     if not self._may_send_again(request, body):
                         raise
                     return await self._exchange(client, request, call, context)
+                except asyncio.CancelledError:
+                    in_flight.cancelled = True
+                    raise
         except UnusableResponseError as unusable:
             raise unreadable_response(200, {}, b"", str(unusable), context) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, RuntimeError) as error:
@@ -216,10 +235,8 @@ class Exchange:
                 raise unreadable_response(status, {}, b"", "redirects to an invalid URL", context) from None
             if in_flight.closed:
                 error = ConnectionAbortedError("the client was closed meanwhile")
-            raise self._failure(call, error, context, handed_over=body.handed_over) from error
-        finally:
-            self._in_flight.discard(in_flight)
-            in_flight.left.set_result(None)
+            handed_over = body.handed_over and not is_connection_failure(error, request)
+            raise self._failure(call, error, context, handed_over=handed_over) from error
 
     def _may_send_again(self, request: httpx.Request, body: RequestBody) -> bool:
         """Whether the connection was closed before the body was complete, perhaps to reject the token."""
@@ -273,7 +290,7 @@ class Exchange:
 
     def _failure(self, call: Call, error: BaseException, context: ErrorContext, *, handed_over: bool) -> SignStashError:
         host = httpx.URL(self.base_url).host
-        if handed_over and call.changes_state and not is_connection_failure(error):
+        if handed_over and call.changes_state:
             problem = f"A request ({call.operation}) was sent to {host}, but its response was lost"
             return response_lost(f"{problem}: {describe_network_error(error)}", context)
         if isinstance(error, RuntimeError):

@@ -20,7 +20,7 @@ from .tracing import call_span
 class GeneratedClient(AuthenticatedClient):
     """The `client` argument of generated endpoint functions; `SignStash.generated` returns it.
 
-        from signstash._generated.api.operation_management import get_status
+        from signstash.api import get_status
 
         operation = await get_status.asyncio(7, client=client.generated)
 

@@ -8,10 +8,13 @@ import ipaddress
 import os
 import platform
 import ssl
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
+import attrs
 import httpx
 
 from .. import __version__
@@ -19,6 +22,9 @@ from ..errors import ConfigurationError
 from ..retries import running_loop
 
 USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{platform.python_version()}"
+
+CANCELLED_LIMIT: Final = 40
+"""Cancelled calls after which a pool of 100 connections is replaced."""
 
 MakeTransport = Callable[[], httpx.AsyncBaseTransport]
 
@@ -42,10 +48,12 @@ async def new_http_client() -> httpx.AsyncClient:
     Raises:
         ConfigurationError: If one of these cannot be used.
     """
-    # Reading some hundred certificates blocks.
-    make = _transport_of_tests or EnvironmentTransport
-    transport = make() if make is _transport_of_tests else await asyncio.to_thread(make)
-    return httpx.AsyncClient(transport=transport, trust_env=False, headers={"User-Agent": USER_AGENT})
+    return _http_client(None if _transport_of_tests else await asyncio.to_thread(read_certificates))
+
+
+def _http_client(context: ssl.SSLContext | None) -> httpx.AsyncClient:
+    make = _transport_of_tests or partial(EnvironmentTransport, context or read_certificates())
+    return httpx.AsyncClient(transport=make(), trust_env=False, headers={"User-Agent": USER_AGENT})
 
 
 class EnvironmentTransport(httpx.AsyncBaseTransport):
@@ -53,12 +61,14 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
 
     httpx refuses addresses and networks in `NO_PROXY`; here they mean what they mean for curl.
 
+    Args:
+        context: The certificates that are trusted.
+
     Raises:
-        ConfigurationError: If the environment's settings cannot be used.
+        ConfigurationError: If the outbound proxy cannot be used.
     """
 
-    def __init__(self) -> None:
-        context = _ssl_context()
+    def __init__(self, context: ssl.SSLContext) -> None:
         self._proxies: Mapping[str, str] = urllib.request.getproxies()
         self._direct = httpx.AsyncHTTPTransport(verify=context)
         self._proxied = {
@@ -78,7 +88,12 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
             await transport.aclose()
 
 
-def _ssl_context() -> ssl.SSLContext:
+def read_certificates() -> ssl.SSLContext:
+    """The trusted certificates. Reading some hundred blocks: call it in a thread.
+
+    Raises:
+        ConfigurationError: If they cannot be read.
+    """
     try:
         context = httpx.create_ssl_context()
     except OSError as error:  # SSLError is one
@@ -122,10 +137,28 @@ def is_excluded(url: httpx.URL, no_proxy: str) -> bool:
     return False
 
 
+@attrs.define(eq=False)
+class ConnectionPool:
+    """An HTTP client of one event loop, and the calls that use it.
+
+    Attributes:
+        loop: The event loop that its connections belong to.
+        client: The HTTP client.
+        calls: Calls in flight.
+        cancelled: Calls that were cancelled. httpcore may lose the connection of each: it is never used again, and
+            takes a place in the pool for ever.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    client: httpx.AsyncClient
+    calls: int = 0
+    cancelled: int = 0
+
+
 class HttpClients:
     """The HTTP client of a `SignStash`: the user's own, or one for the running event loop.
 
-    Connections belong to the event loop that opened them.
+    Its own client is replaced before cancelled calls have used up its connections.
 
     Args:
         given: The user's own client, which is not closed here, or None.
@@ -133,43 +166,57 @@ class HttpClients:
 
     def __init__(self, given: httpx.AsyncClient | None) -> None:
         self._given = given
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._own: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
+        self._pool: ConnectionPool | None = None
+        self._context: ssl.SSLContext | None = None
+        self._reading = threading.Lock()
+        self._closing = set[asyncio.Task[None]]()
         self._closed = False
 
-    async def get(self) -> httpx.AsyncClient:
-        """The HTTP client for the running event loop.
+    async def acquire(self) -> ConnectionPool:
+        """The connections for one call in the running event loop.
 
         Raises:
             ConfigurationError: If this is closed, or has connections in another event loop.
         """
         self.raise_if_closed()
         loop = running_loop()
-        if self._given is not None:
-            if self._loop is None or self._loop.is_closed():
-                self._loop = loop
-            if self._loop is not loop:
-                raise ConfigurationError(
-                    "The given http_client was used in another event loop, where its connections are.",
-                    "Give one that was made for this event loop.",
-                )
-            return self._given
-        own = self._own
-        if own is not None and own[0] is not loop and not own[0].is_closed():
+        if self._pool is not None and self._pool.loop is not loop and not self._pool.loop.is_closed():
             raise ConfigurationError(
-                "The client was used from a second event loop while it had connections in the first.",
-                "Make one client for each event loop, or close the first loop before.",
+                "The client was used from a second event loop while it had connections in another event loop.",
+                "Make one client, and one http_client, for each event loop, or close the first loop before.",
             )
-        if own is not None and own[0] is loop:
-            return own[1]
-        made = await new_http_client()
-        own = self._own
-        if self._closed or (own is not None and own[0] is loop):
-            await made.aclose()  # meanwhile this was closed, or another call has made one
-            self.raise_if_closed()
-        if own is None or own[0] is not loop:
-            own = self._own = loop, made
-        return own[1]
+        if self._pool is None or self._pool.loop is not loop:
+            if self._given is None and self._context is None and not _transport_of_tests:
+                await asyncio.to_thread(self._read_certificates)
+                self.raise_if_closed()
+            if self._pool is None or self._pool.loop is not loop:  # no other call has made one meanwhile
+                self._pool = ConnectionPool(loop, self._given or _http_client(self._context))
+        self._pool.calls += 1
+        return self._pool
+
+    def release(self, pool: ConnectionPool, *, cancelled: bool) -> None:
+        """End a call.
+
+        Args:
+            pool: What `acquire` returned.
+            cancelled: Whether it was cancelled while it used a connection.
+        """
+        pool.calls -= 1
+        pool.cancelled += cancelled
+        if pool.cancelled >= CANCELLED_LIMIT and pool is self._pool and self._given is None:
+            self._pool = None
+        if pool is not self._pool and not pool.calls:
+            task = pool.loop.create_task(self._close(pool.client))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _read_certificates(self) -> None:
+        with self._reading:  # once, however many calls wait for them
+            self._context = self._context or read_certificates()
+
+    async def _close(self, client: httpx.AsyncClient) -> None:
+        if client is not self._given:
+            await client.aclose()
 
     def raise_if_closed(self) -> None:
         """Refuse further use after `close`.
@@ -180,17 +227,20 @@ class HttpClients:
         if self._closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
 
-    def refuse_further_use(self) -> None:
-        """Let `get` raise from now on."""
+    def close(self) -> None:
+        """Let `acquire` raise from now on."""
         self._closed = True
 
     async def aclose(self) -> None:
-        """Close the connections that were opened here."""
+        """Close the connections that were opened here, when no call uses them any more."""
         self._closed = True
-        own, self._own = self._own, None
+        loop = running_loop()
+        if closing := [task for task in self._closing if task.get_loop() is loop]:
+            await asyncio.wait(closing)
+        pool, self._pool = self._pool, None
         # Connections of a loop that is closed went with it.
-        if own is not None and own[0] is running_loop():
-            await own[1].aclose()
+        if pool is not None and pool.loop is loop:
+            await self._close(pool.client)
 
 
 def is_local(host: str) -> bool:

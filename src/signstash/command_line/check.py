@@ -6,21 +6,20 @@ import argparse
 import asyncio
 import datetime as dt
 import email.utils
-import json
 import socket
 import ssl
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
-from typing import Final, Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import attrs
 import httpx
 
 from .._errors.network import describe_network_error, hint_for
-from .._generated.api.document_sign import sign_document_batch_base_64
 from .._transport.bodies import UnusableResponseError, read_whole
 from .._transport.http_client import is_local, new_http_client
+from ..api import sign_document_batch_base_64
 from ..auth import TokenAuth
 from ..client import SignStash
 from ..documents import Document
@@ -28,6 +27,9 @@ from ..errors import InvalidRequestError, ServiceError, SignStashError
 from ..models import SignRequestBase64Document
 from ..settings import TOKEN_URLS
 from . import FAULT_OF_ALL, SIGNED
+from .definition.known import compare_with_known
+from .definition.normalisation import title_of
+from .definition.reading import DefinitionError, parse_definition
 from .display import Lines
 from .settings import Settings, add_connection_options, settings_from
 
@@ -192,15 +194,17 @@ class _Check:
         if last not in _BASE_PATHS:
             start = str(httpx.URL(self._base_url).join("/signstash"))
         bases = list(dict.fromkeys([self._base_url, *(f"{start}/{path}" for path in _BASE_PATHS)]))
-        published = {}
+        published, documents = {}, {}
         for base in bases:
             for path in _DEFINITIONS:
-                described = await self._described(base + path, with_token=with_token)
-                if described is not None and base not in published:
-                    published[base] = f"{described} at {base}{path}"
+                document = await self._published(base + path, with_token=with_token)
+                if document is not None and base not in published:
+                    documents[base] = document
+                    published[base] = f"{_described(document)} at {base}{path}"
         if self._base_url in published:
             for text in published.values():
                 yield Finding("definition", text)
+            yield _compared(documents[self._base_url])
         elif published:
             other = next(iter(published))
             text = f"{self._base_url} publishes none, but there is {published[other]}. Use {other} as base URL."
@@ -209,18 +213,15 @@ class _Check:
             text = f"Nothing is published below {' or '.join(bases)}. Check the base URL, or leave it if it signs."
             yield Finding("definition", text, "warning")
 
-    async def _described(self, url: str, *, with_token: bool) -> str | None:
-        """What a definition says of itself, or None if there is none."""
+    async def _published(self, url: str, *, with_token: bool) -> dict[str, Any] | None:
+        """The definition at a URL, or None if there is none."""
         try:
             auth = self._auth if with_token else None
             async with self._http_client.stream("GET", url, auth=auth, timeout=self._timeout) as response:
                 if not response.is_success:
                     return None
-                definition = json.loads(await read_whole(response, _DEFINITION_LIMIT))
-            info, paths = definition["info"], definition["paths"]
-            version = definition.get("openapi") or definition["swagger"]
-            return f"OpenAPI {version}, {info['title']} {info['version']}, {len(paths)} paths,"
-        except (httpx.HTTPError, SignStashError, UnusableResponseError, ValueError, TypeError, KeyError):
+                return parse_definition(await read_whole(response, _DEFINITION_LIMIT))
+        except (httpx.HTTPError, SignStashError, UnusableResponseError, DefinitionError):
             return None
 
     async def _accepted(self) -> Finding:
@@ -245,6 +246,32 @@ class _Check:
         except SignStashError as error:
             return Finding("signature", str(error), "failed")
         return Finding("signature", f"{signed.name} is signed, by operation {signed.operation_id}")
+
+
+def _described(document: Mapping[str, Any]) -> str:
+    """What a definition says of itself."""
+    version = document.get("openapi") or document.get("swagger")
+    return f"OpenAPI {version}, {title_of(document)}, {len(document['paths'])} paths,"
+
+
+def _compared(document: Mapping[str, Any]) -> Finding:
+    """What a definition has in common with what this package knows."""
+    try:
+        found = compare_with_known(document)
+    except DefinitionError as error:
+        return Finding("operations", f"{str(error)[0].upper()}{str(error)[1:]} Check the base URL.", "warning")
+    count = len(found.offered) + len(found.additional)
+    offered = f"{count} operation{' is' if count == 1 else 's are'} offered"
+    if found.problems:
+        problems = f"{'; '.join(found.problems[:3])}{' …' if len(found.problems) > 3 else ''}"
+        text = f"{offered}, but not as this package knows them: {problems}. Install a newer signstash, or regenerate."
+        return Finding("operations", text, "warning")
+    differing = f"; described otherwise, which does no harm: {'; '.join(found.notes[:3])}" if found.notes else ""
+    if not found.additional:
+        return Finding("operations", f"{offered}, all known to this package{differing}")
+    names = ", ".join(operation.name or str(operation) for operation in found.additional[:5])
+    unknown = f"{len(found.additional)} not known to this package: {names}; regenerate the client to call them"
+    return Finding("operations", f"{offered}, {unknown}{differing}")
 
 
 def _certificate(subject: str, tls: ssl.SSLObject) -> Finding:

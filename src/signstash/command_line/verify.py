@@ -1,4 +1,4 @@
-"""The command `signstash verify`: who signed files, when, and whether they are whole."""
+"""The command `signstash verify`: who signed files, when, and whether they are valid."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import ConfigurationError
-from ..verification import Verification, verify_file
+from ..verification import Verdict, Verification, verify_file
 from . import SIGNED, SOME_FAILED
 from .display import Lines
 from .plan import files_below
 from .text import printable
 
+INDETERMINATE: Final = 4
+"""Exit status: no file is invalid, but some cannot be judged."""
+
+_STATUS: Final = {Verdict.VALID: "ok", Verdict.INVALID: "failed", Verdict.INDETERMINATE: "unclear"}
+
 _EXAMPLES: Final = """
+Each file is valid (ok), invalid (failed) or indeterminate (unclear): nothing
+is wrong with it, but it cannot be judged here. --json has it as "verdict".
 Trust is judged only against the roots that are given; revocation, and whether
-a certificate is qualified, are not judged.
+a certificate is qualified, are not judged: use a validation service.
 
 examples:
   signstash verify signed/*.pdf
   signstash verify signed --originals invoices --root multicert-root.pem
+
+exit status: 0 all are valid, 1 some are invalid, 4 none is invalid and some
+  are indeterminate, 2 wrong usage or unreadable files, 130 interrupted
 """
 
 
@@ -50,19 +60,21 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         program: What the command is called.
 
     Returns:
-        The exit status: 1 if a file does not hold.
+        The exit status: 1 if a file is invalid, else 4 if one is indeterminate.
 
     Raises:
         SignStashError: If a file, its original or a root cannot be read.
     """
     given = _argument_parser(program).parse_intermixed_args(arguments)
-    lines, status = Lines(as_json=given.json), SIGNED
+    lines, verdicts = Lines(as_json=given.json), set()
     for path, place in _found(given.files):
         original = None if given.originals is None else given.originals / place
         found = verify_file(path, original=original, trusted_roots=given.root)
         _show(path, found, lines)
-        status = status if found.ok else SOME_FAILED
-    return status
+        verdicts.add(found.verdict)
+    if Verdict.INVALID in verdicts:
+        return SOME_FAILED
+    return INDETERMINATE if Verdict.INDETERMINATE in verdicts else SIGNED
 
 
 def _found(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
@@ -82,7 +94,7 @@ def _found(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _show(path: Path, found: Verification, lines: Lines) -> None:
-    status = "ok" if found.ok else "failed"
+    status = _STATUS[found.verdict]
     times = [
         f"{what} {time:%Y-%m-%d %H:%M:%S %Z}"
         for what, time in (("claimed time", found.signed_at), ("timestamp", found.timestamped_at))
@@ -91,13 +103,16 @@ def _show(path: Path, found: Verification, lines: Lines) -> None:
     named = " ".join([str(found.signer), *found.identifiers])
     signer = [] if found.signer is None else [f"by {named} (issued by {found.issuer})"]
     trust = {None: "trust not judged", True: "trusted", False: "not trusted"}[found.trusted]
-    about = ", ".join([str(found.signature_type), *signer, *times, trust])
+    kind = "unknown type" if found.signature_type is None else str(found.signature_type)
+    about = ", ".join([kind, *signer, *times, trust])
     lines.result(
-        f"{status:<7} {printable(path)}: {'; '.join([*found.problems, about])}",
+        f"{status:<7} {printable(path)}: {'; '.join([*found.problems, about, *found.notes])}",
         {
             "status": status,
+            "verdict": found.verdict,
             "file": str(path),
             "problems": found.problems,
+            "notes": found.notes,
             "signature_type": found.signature_type,
             "signer": found.signer,
             "identifiers": found.identifiers,

@@ -1,9 +1,11 @@
-"""A Sign'Stash on your own machine: token server, proxy, Integration Service, real signatures and every failure.
+"""A Sign'Stash on your own machine: token server, proxy, Integration Service, real signatures, and faults on demand.
 
     async with Sandbox(faults=[Fault("too_many_requests", times=2)]) as sandbox:
         client = SignStash(**sandbox.credentials)
 
-Or from a shell: `python -m signstash.sandbox`. It needs `pip install signstash[sandbox]`.
+From a shell: `python -m signstash.sandbox`. Requires `pip install signstash[sandbox]`.
+
+.. include:: guide.md
 """
 
 try:

@@ -1,4 +1,4 @@
-"""Serves a sandbox until it is interrupted: `python -m signstash.sandbox`."""
+"""Serve a sandbox until interrupted: `python -m signstash.sandbox`."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from .server import Sandbox
 
 
 def fault(text: str) -> Fault:
-    """A fault as it is written in a shell: `too_many_requests,times=2,seconds=1`."""
+    """Parse a fault as written in a shell: `too_many_requests,times=2,seconds=1`."""
     kind, *options = text.split(",")
     fields: dict[str, object] = {"kind": kind}
     for option in options:
@@ -31,7 +31,7 @@ def fault(text: str) -> Fault:
 
 
 def script(name: str) -> list[Fault]:
-    """The faults of a script: a file with a JSON array of faults."""
+    """Read the faults in a file with a JSON array of them."""
     try:
         return read_faults(json.loads(Path(name).read_text("utf-8")))
     except OSError as error:
@@ -41,15 +41,15 @@ def script(name: str) -> list[Fault]:
 
 
 def credentials(text: str) -> tuple[str, str]:
-    """A client service as `alias:secret`."""
+    """Parse a client service written as `alias:secret`."""
     alias, separator, secret = text.partition(":")
     if not (alias and separator and secret):
-        raise argparse.ArgumentTypeError("it has the form ALIAS:SECRET")
+        raise argparse.ArgumentTypeError("it does not have the form ALIAS:SECRET")
     return alias, secret
 
 
 def argument_parser(program: str) -> argparse.ArgumentParser:
-    """The options of a command."""
+    """Make the parser of the command line."""
     kinds = "".join(f"\n  {name:<32} {kind.meaning}" for name, kind in KINDS.items())
     parser = argparse.ArgumentParser(
         prog=program,
@@ -58,50 +58,53 @@ def argument_parser(program: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8081, help="port, 0 for a free one (default: %(default)s)")
-    parser.add_argument("--allow-remote", action="store_true", help="let --host be an address that others reach")
+    parser.add_argument("--port", type=int, default=8081, help="port; 0 means a free one (default: %(default)s)")
+    parser.add_argument("--allow-remote", action="store_true", help="allow a --host that other machines can reach")
     parser.add_argument("--state", type=Path, metavar="FILE", help="SQLite file that keeps the operations")
     parser.add_argument("--client", type=credentials, action="append", default=[], metavar="ALIAS:SECRET",
-                        help="one more client service")  # fmt: skip
+                        help="another client service")  # fmt: skip
     parser.add_argument("--token-lifetime", type=int, default=86399, metavar="SECONDS", help="(default: %(default)s)")
     parser.add_argument("--fault", type=fault, action="append", default=[], metavar="KIND[,NAME=VALUE...]",
-                        help="a fault, such as too_many_requests,times=2,seconds=1")  # fmt: skip
+                        help="a fault, for example too_many_requests,times=2,seconds=1")  # fmt: skip
     parser.add_argument("--script", type=script, default=[], metavar="FILE", help="JSON file with an array of faults")
-    parser.add_argument("--seed", type=int, default=0, help="begin of what is random (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of random faults (default: %(default)s)")
+    parser.add_argument("--reuse-failed-references", action="store_true",
+                        help="let references of documents that were not signed be used again")  # fmt: skip
     return parser
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str = "python -m signstash.sandbox") -> int:
-    """Serve, and print what a client needs to be set up with.
+    """Serve a sandbox and print the settings of clients.
 
     Args:
-        arguments: The command's options; those of this process if they are left out.
-        program: What the command is called.
+        arguments: Command-line arguments, by default those of this process.
+        program: Name of the command.
 
     Returns:
-        The exit status: 2 if it cannot be served as it is asked for.
+        The exit status: 2 if the sandbox cannot start.
     """
-    given = argument_parser(program).parse_args(arguments)
+    options = argument_parser(program).parse_args(arguments)
     try:
         sandbox = Sandbox(
-            host=given.host,
-            port=given.port,
-            allow_remote=given.allow_remote,
-            state=given.state,
-            clients=dict(given.client),
-            token_lifetime=given.token_lifetime,
-            faults=[*given.script, *given.fault],
-            seed=given.seed,
+            host=options.host,
+            port=options.port,
+            allow_remote=options.allow_remote,
+            state=options.state,
+            clients=dict(options.client),
+            token_lifetime=options.token_lifetime,
+            faults=[*options.script, *options.fault],
+            seed=options.seed,
+            reuse_failed_references=options.reuse_failed_references,
         )
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "there is no such port"
-        return _refused(f"The sandbox cannot listen on {given.host}:{given.port}: {reason}.")
+        reason = error.strerror if isinstance(error, OSError) else "the port is out of range"
+        return _fail(f"The sandbox cannot listen on {options.host}:{options.port}: {reason}.")
     except sqlite3.Error as error:
-        return _refused(f"The state cannot be kept in {given.state}: {error}.")
+        return _fail(f"The state cannot be stored in {options.state}: {error}.")
     except ValueError as error:
-        return _refused(str(error).replace("allow_remote=True", "--allow-remote"))
+        return _fail(str(error).replace("allow_remote=True", "--allow-remote"))
     ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())  # containers are stopped so
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())  # sent when a container is stopped
     with sandbox:
         settings = {
             "SIGNSTASH_BASE_URL": sandbox.base_url,
@@ -111,8 +114,8 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m si
         }
         lines = "".join(f"  export {name}='{value}'\n" for name, value in settings.items())
         sys.stdout.write(
-            "Sign'Stash sandbox, with a test certificate. Ctrl-C ends it.\n"
-            f"What it got and signed: {sandbox.page_url}\n"
+            "Sign'Stash sandbox, with a test certificate. Press Ctrl-C to stop.\n"
+            f"Page:                   {sandbox.page_url}\n"
             f"Integration Service:    {sandbox.integration_base_url}\n{lines}"
         )
         sys.stdout.flush()
@@ -123,7 +126,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m si
     return 0
 
 
-def _refused(why: str) -> int:
+def _fail(why: str) -> int:
     sys.stderr.write(f"{why}\n")
     return 2
 

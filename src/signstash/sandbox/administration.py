@@ -1,105 +1,136 @@
-"""What is served below `/__sandbox/`: the faults to be changed, and the journal to be read."""
+"""Routes below `/__sandbox/`: the page, its JSON, faults, and trying documents. None of them is Sign'Stash."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import json
 from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
 from typing import Any, Final
 
+import attrs
+import httpx
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from .assumptions import assumptions
+from .error_responses import RejectedError
 from .faults import Fault, Faults
-from .journal import Journal
-from .operations import Operations
-from .page import page
-from .refusals import RefusedError
-from .requests import parsed
+from .operation_store import OperationStore
+from .page import render_page
+from .request_log import RequestLog
+from .signing_requests import parse_json
 
-SHOWN = 200
-"""How many documents the journal lists."""
+MAX_DOCUMENTS: Final = 200
+"""Number of documents that are listed."""
 
+Try = Callable[[str, bytes, bool], Awaitable[Mapping[str, Any]]]
+"""Signs a document of a name, visibly or not, and returns the outcome for the page."""
 
-ASSUMPTIONS: Final = (
-    "Proxy and Integration Service share their external references. What came through a proxy cannot be consulted.",
-    "References of requests and of documents are apart. One is used up even if the document is not signed.",
-    "An operation that failed in part is EXECUTION_ERROR. An operation that is not there is 404.",
-    "The Integration Service keeps signed contents for its ZIP, also without preservation. It sends no mails.",
-    "A token that does not hold is refused with 409 and 0.0.10; a revoked one, by a fault, with 401.",
-    "Files of a multipart request are matched by name, then by external reference, then by order.",
-    "A signature at a placeholder begins at the lower left corner of the word. The area is 155 x 50 if none is given.",
-    "2.2.1 comes with 500, if a picture is larger than its area.",
-    "Values of another JSON type than the definition's are refused with 0.0.6.",
-)
-"""What the service does is not published; this is what the sandbox does."""
+_JSON: Final = "application/json"
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+_FAULT_NUMBERS: Final = ("times", "seconds", "status")
+_ASSETS: Final = {"page.css": "text/css", "page.js": "text/javascript"}
 
 
+@attrs.frozen(kw_only=True)
 class Administration:
-    """Shows and changes the sandbox itself. None of this is Sign'Stash.
+    """Shows and changes the state of the sandbox.
 
-    Args:
-        operations: What was signed.
-        faults: What fails.
-        journal: What arrived.
+    Attributes:
+        store: The operations.
+        faults: The active faults.
+        log: The received requests.
         root_certificate: The root of the certificates, in PEM.
-        settings: What clients are set up with, but for secrets.
+        settings: Settings of clients, without secrets.
+        reuse_failed_references: Whether references of documents that were not signed can be used again.
+        host: The host that the sandbox is known by.
+        try_document: Signs a document that was dropped on the page.
     """
 
-    def __init__(
-        self,
-        operations: Operations,
-        faults: Faults,
-        journal: Journal,
-        root_certificate: bytes,
-        settings: Mapping[str, str],
-    ) -> None:
-        self._operations = operations
-        self._faults = faults
-        self._journal = journal
-        self._root_certificate = root_certificate
-        self._settings = settings
+    store: OperationStore
+    faults: Faults
+    log: RequestLog
+    root_certificate: bytes
+    settings: Mapping[str, str]
+    reuse_failed_references: bool
+    host: str
+    try_document: Try
+    _tried: list[Mapping[str, Any]] = attrs.field(factory=list, init=False)
 
     def routes(self) -> list[Route]:
-        """The addresses."""
+        """The routes."""
         return [
-            Route("/__sandbox", self._overview),
-            Route("/__sandbox/root.pem", self._root),
-            Route("/__sandbox/documents/{number:int}", self._document),
-            Route("/__sandbox/faults", self._list_faults),
-            Route("/__sandbox/faults", self._change(self._faults.add), methods=["POST"]),
-            Route("/__sandbox/faults", self._change(self._replace_faults), methods=["PUT"]),
-            Route("/__sandbox/faults", self._clear_faults, methods=["DELETE"]),
+            self._route("", self._overview, "GET"),
+            self._route("/root.pem", self._root, "GET"),
+            *(self._route(f"/{name}", _asset(name, kind), "GET") for name, kind in _ASSETS.items()),
+            self._route("/documents/{number:int}", self._document, "GET"),
+            self._route("/try", self._try, "POST"),
+            self._route("/reset", self._reset, "POST"),
+            self._route("/faults", self._list_faults, "GET"),
+            self._route("/faults", self._add_faults, "POST"),
+            self._route("/faults", self._replace_faults, "PUT"),
+            self._route("/faults", self._clear_faults, "DELETE"),
+            self._route("/faults/off", self._switch_off, "POST"),
         ]
 
+    def reset(self) -> None:
+        """Forget operations, references, requests, and faults. Certificates and tokens stay valid."""
+        self.store.clear()
+        self.log.clear()
+        self.faults.clear()
+        self._tried.clear()
+
+    def _route(self, path: str, handler: Callable[[Request], Awaitable[Response]], method: str) -> Route:
+        async def guarded(request: Request) -> Response:
+            problem = self._problem(request)
+            return Response(problem, 403, media_type="text/plain") if problem else await handler(request)
+
+        return Route(f"/__sandbox{path}", guarded, methods=[method])
+
+    def _problem(self, request: Request) -> str:
+        """Why a request may come from a page of somebody else: DNS rebinding, or cross-site request forgery."""
+        host = request.headers.get("host", "")
+        if not _is_local_name(host, self.host):
+            return f"Host is {host[:200]!r}. Use the address that the sandbox printed."
+        own = {f"http://{host}", f"https://{host}"}
+        foreign = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        if request.method != "GET" and (foreign or request.headers.get("origin", f"http://{host}") not in own):
+            return "The request comes from another site. Send it from the sandbox's own page."
+        return ""
+
     def _everything(self) -> dict[str, Any]:
-        documents = self._operations.latest(SHOWN)
+        documents = self.store.latest(MAX_DOCUMENTS)
         for document in documents:
-            document["kept"] |= self._journal.content(document["document"]) is not None
+            document["kept"] |= self.log.content(document["document"]) is not None
         return {
-            "settings": self._settings,
-            "requests": self._journal.arrivals(),
-            "signed": self._operations.signatures("reference"),
+            "settings": self.settings,
+            "requests": self.log.entries(),
+            "signed": self.store.signatures("reference"),
             "documents": documents,
-            "faults": self._faults.in_force(),
-            "assumptions": ASSUMPTIONS,
+            "faults": self.faults.active(),
+            "assumptions": assumptions(reuse_failed_references=self.reuse_failed_references),
         }
 
     async def _overview(self, request: Request) -> Response:
         everything = await asyncio.to_thread(self._everything)
-        as_page = "text/html" in request.headers.get("accept", "")
-        return page(everything) if as_page else JSONResponse(everything)
+        if "text/html" not in request.headers.get("accept", ""):
+            return JSONResponse(everything)
+        return render_page(everything, self._tried[-1] if self._tried else None)
 
     async def _root(self, _: Request) -> Response:
-        return Response(self._root_certificate, media_type="application/x-pem-file")
+        return Response(self.root_certificate, media_type="application/x-pem-file")
 
     async def _document(self, request: Request) -> Response:
         number = min(request.path_params["number"], 2**63 - 1)
-        kept = await asyncio.to_thread(self._operations.content, number)
-        content = kept if kept is not None else self._journal.content(number)
+        stored = await asyncio.to_thread(self.store.content, number)
+        content = stored if stored is not None else self.log.content(number)
         if content is None:
-            return Response("It is not kept, or there is no such document.", 404, media_type="text/plain")
-        # Only what cannot run in the reader's browser is opened in it.
+            return Response("There is no such document, or it is no longer kept.", 404, media_type="text/plain")
+        # Only PDFs are shown in the browser: XML could contain scripts.
         pdf = content.startswith(b"%PDF-")
         disposition = "inline" if pdf else f"attachment; filename=document-{number}"
         return Response(
@@ -108,32 +139,110 @@ class Administration:
             media_type="application/pdf" if pdf else "application/octet-stream",
         )
 
+    async def _try(self, request: Request) -> Response:
+        if _media_type(request) != "multipart/form-data":
+            return _unsupported("multipart/form-data")
+        async with request.form(max_files=1) as form:
+            file = form.get("file")
+            if isinstance(file, UploadFile) and file.filename:
+                outcome = await self.try_document(file.filename, await file.read(), "visible" in form)
+                self._tried[:] = [outcome]
+        return _to_page("#try")
+
+    async def _reset(self, request: Request) -> Response:
+        await asyncio.to_thread(self.reset)
+        return _to_page("") if _media_type(request) in _FORMS else JSONResponse({})
+
     async def _list_faults(self, _: Request) -> Response:
-        return JSONResponse(self._faults.in_force())
+        return JSONResponse(self.faults.active())
 
     async def _clear_faults(self, _: Request) -> Response:
-        self._faults.clear()
+        self.faults.clear()
         return JSONResponse([])
 
-    def _replace_faults(self, *faults: Fault) -> None:
-        self._faults.clear()
-        self._faults.add(*faults)
+    async def _add_faults(self, request: Request) -> Response:
+        if _media_type(request) in _FORMS:
+            return await self._switch_on(request)
+        return await self._change_faults(request, replace=False)
 
-    def _change(self, change: Callable[..., None]) -> Callable[[Request], Awaitable[Response]]:
-        async def changed(request: Request) -> Response:
+    async def _replace_faults(self, request: Request) -> Response:
+        return await self._change_faults(request, replace=True)
+
+    async def _change_faults(self, request: Request, *, replace: bool) -> Response:
+        if _media_type(request) != _JSON:
+            return _unsupported(_JSON)
+        try:
+            faults = read_faults(parse_json(await request.body()))
+        except (ValueError, RejectedError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+        if replace:
+            self.faults.clear()
+        self.faults.add(*faults)
+        return JSONResponse(self.faults.active())
+
+    async def _switch_on(self, request: Request) -> Response:
+        async with request.form(max_files=0) as form:
             try:
-                change(*read_faults(parsed(await request.body())))
-            except (ValueError, RefusedError) as error:
-                return JSONResponse({"error": str(error)}, 400)
-            return JSONResponse(self._faults.in_force())
+                self.faults.add(_fault_from_form(form))
+            except ValueError as error:
+                return Response(f"The fault is not valid: {error} Go back and change it.", 400, media_type="text/plain")
+        return _to_page("#faults")
 
-        return changed
+    async def _switch_off(self, request: Request) -> Response:
+        async with request.form(max_files=0) as form:
+            index = str(form.get("index", ""))
+        if index.isdecimal():
+            self.faults.remove(int(index))
+        return _to_page("#faults")
 
 
 def read_faults(script: Any) -> list[Fault]:
-    """The faults of a script: one as a JSON object, or several in an array.
+    """Read faults from JSON: one as an object, or several in an array.
 
     Raises:
-        ValueError: If it is no such script; it says what is wrong in it.
+        ValueError: If a fault is not valid.
     """
     return [Fault.from_dict(item) for item in (script if isinstance(script, list) else [script])]
+
+
+def _fault_from_form(form: FormData) -> Fault:
+    fields: dict[str, Any] = {name: text for name, text in form.items() if isinstance(text, str) and text.strip()}
+    for name in _FAULT_NUMBERS:
+        if name in fields:
+            try:
+                fields[name] = json.loads(fields[name])
+            except ValueError:
+                raise ValueError(f"{name} is {fields[name]!r}. Give a number.") from None
+    return Fault.from_dict(fields)
+
+
+def _asset(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    async def asset(_: Request) -> Response:
+        return Response(files("signstash.sandbox").joinpath(name).read_bytes(), media_type=media_type)
+
+    return asset
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _unsupported(expected: str) -> Response:
+    return JSONResponse({"error": f"Content-Type must be {expected}."}, 415)
+
+
+def _to_page(anchor: str) -> Response:
+    return RedirectResponse(f"/__sandbox/{anchor}", 303)
+
+
+def _is_local_name(host: str, known: str) -> bool:
+    """Whether a `Host` can only mean this machine or this network: an address, or a name that no public DNS has."""
+    try:
+        name = httpx.URL(f"http://{host}").host
+    except httpx.InvalidURL:
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return bool(name) and (name == known or "." not in name or name.endswith(".localhost"))
+    return True

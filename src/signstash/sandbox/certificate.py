@@ -1,4 +1,4 @@
-"""The sandbox's own certificates: a root that names itself a test, and below it a signer and a timestamp authority."""
+"""The sandbox's certificates: a test root, and issued by it a signer and a timestamp authority."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Identity:
 
 
 class Root:
-    """A root certificate, and what it issues. Trust it in tests only.
+    """A root certificate and its key. Trust it in tests only.
 
     Args:
         saved: Its key and certificate in PEM, from `new_root`.
@@ -46,11 +46,11 @@ class Root:
         self.certificate: x509.Certificate = x509.load_pem_x509_certificate(saved)
 
     def issue_signer(self) -> Identity:
-        """A signer of documents."""
+        """Issue the certificate of a document signer."""
         return self._identity(COMMON_NAME)
 
     def issue_timestamp_authority(self) -> Identity:
-        """A timestamp authority."""
+        """Issue the certificate of a timestamp authority."""
         return self._identity(AUTHORITY_NAME, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]))
 
     def _identity(self, common_name: str, usage: x509.ExtendedKeyUsage | None = None) -> Identity:
@@ -62,8 +62,8 @@ class Root:
 
 
 def new_root() -> bytes:
-    """Key and certificate of a new root in PEM, valid from yesterday for a year."""
-    # Elliptic curves are quick to make, so that sandboxes start quickly. What signs documents has RSA, as is usual.
+    """Generate a root's key and certificate in PEM, valid from yesterday for a year."""
+    # An elliptic curve, so that sandboxes start quickly. Documents are signed with RSA, as is common.
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _certificate(_name(ROOT_NAME), key.public_key(), key, is_root=True).sign(key, hashes.SHA256())
     private = key.private_bytes(
@@ -108,7 +108,7 @@ def _certificate(
 
 
 def pem(certificate: x509.Certificate) -> bytes:
-    """A certificate as text."""
+    """Encode a certificate in PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 

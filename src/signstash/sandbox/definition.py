@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-_FOLDERS: Final = (Path(__file__).parent, Path(__file__).parents[3] / "openapi")
-"""Where the definitions are: in an installed package, or else in a checkout."""
+_CHECKOUT: Final = Path(__file__).parents[3] / "openapi"
+"""Where the definitions are in a checkout; a built package, zipped or not, contains them."""
 
 _GENERICS: Final = {
     "SignRequestBase64Document": "SignRequest«Base64Document»",
@@ -21,27 +22,28 @@ _GENERICS: Final = {
 
 
 def load_definition() -> dict[str, Any]:
-    """The definition as OpenAPI 3, with the vendor's flaws in it, as a proxy would publish it."""
-    folder = next(folder for folder in _FOLDERS if (folder / "upstream.json").exists())
-    definition: dict[str, Any] = json.loads((folder / "upstream.json").read_text("utf-8"))
-    if "swagger" in definition:  # it was taken from a proxy that publishes Swagger 2.0
-        return load_maintained_definition()
-    return definition
+    """Load the contract as OpenAPI 3, as a proxy publishes it, with the vendor's errors."""
+    return _load("contract.json")
 
 
 def load_maintained_definition() -> dict[str, Any]:
-    """The definition without the vendor's flaws, from which the client is generated and requests are validated."""
-    folder = next(folder for folder in _FOLDERS if (folder / "signstash.json").exists())
-    definition: dict[str, Any] = json.loads((folder / "signstash.json").read_text("utf-8"))
+    """Load the corrected definition, from which the client is generated and requests are validated."""
+    return _load("signstash.json")
+
+
+def _load(name: str) -> dict[str, Any]:
+    packaged = files("signstash.sandbox").joinpath(name)
+    text = packaged.read_text("utf-8") if packaged.is_file() else (_CHECKOUT / name).read_text("utf-8")
+    definition: dict[str, Any] = json.loads(text)
     return definition
 
 
 def as_swagger2(definition: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """The same as springfox would write it, habits included.
+    """Convert a definition to Swagger 2.0 in the way of springfox.
 
     Args:
         definition: The definition as OpenAPI 3.
-        host: Host and port to name.
+        host: Host and port of the service.
     """
     info = definition["info"]
     return _with_definitions(
@@ -100,7 +102,7 @@ def _operation(method: str, operation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_definitions(swagger: dict[str, Any]) -> dict[str, Any]:
-    """Write references the way of Swagger 2.0, where nothing may stand beside one, and name generics in guillemets."""
+    """Write references as in Swagger 2.0, which allows no other fields with one, and generics in guillemets."""
 
     def rewritten(value: Any) -> Any:
         if isinstance(value, list):
@@ -120,7 +122,7 @@ def _with_definitions(swagger: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_page(definition: Mapping[str, Any]) -> str:
-    """A page to read, without scripts or anything from elsewhere."""
+    """Render the definition as a page without scripts and external resources."""
     rows = "".join(
         f"<h3><code>{method.upper()} {html.escape(path)}</code></h3>"
         f"<p><b>{html.escape(operation['operationId'])}</b> {html.escape(operation.get('description', ''))}</p>"

@@ -1,4 +1,4 @@
-"""Which requests and documents fail, and how: a script of faults, and what has become of it."""
+"""Which requests and documents fail, and how."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import Any, Final, Literal, Self
 import attrs
 
 from ..models import SigningError
-from .refusals import CODES
+from .error_responses import CODES
 
 On = Literal["sign", "consult", "token"]
-"""Which requests: for signing, for consulting the Integration Service, or for a token."""
+"""Kinds of requests: for signing, for queries of the Integration Service, and for a token."""
 
-Moment = Literal["delay", "before", "document", "after"]
-"""When it strikes: as a delay, before anything is processed, while a document is signed, or after all is done."""
+Moment = Literal["headers", "delay", "before", "document", "after"]
+"""When a fault occurs: before the body is read, as a delay, before or after processing, or for one document."""
 
 
 @attrs.frozen
 class Kind:
-    """What a fault does.
+    """A kind of fault.
 
     Attributes:
-        moment: When it strikes.
-        meaning: What it stands for, for people.
-        code: The `errorCode` or `signError` that it answers, if it answers one.
-        on: Which requests it strikes, unless the fault says otherwise.
-        seconds: Seconds, unless the fault says otherwise. None if it has no use for them.
+        moment: When it occurs.
+        meaning: What it does, for people.
+        code: The `errorCode` or `signError` of the response, if there is one.
+        on: The requests concerned, unless the fault names others.
+        seconds: Seconds, unless the fault gives them. None if the kind does not use them.
     """
 
     moment: Moment
@@ -42,32 +42,33 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     **{code: Kind("before", description, code) for code, (_, description) in CODES.items()},
-    **{error.value: Kind("document", "this signError of a document", error.value) for error in SigningError},
-    "error": Kind("before", "any `code` with any `status`, such as one that is not published"),
+    **{error.value: Kind("document", "a document gets this signError", error.value) for error in SigningError},
+    "error": Kind("before", "any `code` with any `status`, such as an unpublished one"),
     "inactive_service": Kind("before", "the client service is inactive (step 9)", "1.1.3"),
     "inactive_issuer": Kind("before", "the issuer is inactive (step 9)", "1.2.0"),
     "inactive_partner": Kind("before", "the partner is inactive", "1.3.0"),
     "missing_certificate": Kind("document", "no certificate is configured (step 10)", "CONFIGURATION_SIGN_ERROR"),
-    "expired_certificate": Kind("document", "the certificate is expired", "INVALID_CERTIFICATE_SIGN_ERROR"),
+    "expired_certificate": Kind("document", "the certificate has expired", "INVALID_CERTIFICATE_SIGN_ERROR"),
     "certificate_access": Kind("document", "access to the certificate has ended", "INVALID_CERT_ACCESS_ACCOUNT"),
-    "no_credits": Kind("document", "no credits are left for signing", "INVALID_CERT_SERVICE_CREDS"),
-    "expired_token": Kind("before", "the token ends now: 409 with 0.0.10, a new one works (step 6)", "0.0.10"),
-    "revoked_token": Kind("before", "the token is revoked: 401 as Spring answers it, a new one works"),
-    "invalid_client": Kind("before", "the credentials are refused (step 1)", on="token"),
-    "too_many_requests": Kind("before", "429; `Retry-After` if `seconds` are given"),
+    "no_credits": Kind("document", "no credits left", "INVALID_CERT_SERVICE_CREDS"),
+    "expired_token": Kind("before", "the token expires now: 409 with 0.0.10, a new one works (step 6)", "0.0.10"),
+    "revoked_token": Kind("before", "the token is revoked: 401 in Spring's format, a new one works"),
+    "early_401": Kind("headers", "the token is revoked: 401 before the body has arrived, then the connection closes"),
+    "invalid_client": Kind("before", "the credentials are rejected (step 1)", on="token"),
+    "too_many_requests": Kind("before", "429, with `Retry-After` if `seconds` are given"),
     "latency": Kind("delay", "`seconds` for a request", seconds=1),
     "latency_per_document": Kind("delay", "`seconds` for each document of a request", seconds=0.1),
     "random_latency": Kind("delay", "a random time up to `seconds` for a request", seconds=1),
     "reset_before": Kind("before", "the connection is reset, nothing is processed"),
-    "reset_after": Kind("after", "the connection is reset when all is processed"),
-    "truncated_answer": Kind("after", "the connection ends in the middle of the answer"),
-    "cut_json": Kind("after", "a whole answer whose JSON ends in its middle"),
-    "html_answer": Kind("before", "a gateway answers with a web page: 502, or `status`"),
-    "empty_answer": Kind("before", "a gateway answers with nothing: 502, or `status`"),
-    "odd_dates": Kind("after", "dates in every way in which the service may write them"),
-    "unknown_enums": Kind("after", "values that the definition does not know"),
+    "reset_after": Kind("after", "the response is lost: everything is processed, then the connection is reset"),
+    "truncated_response": Kind("after", "the connection closes in the middle of the response"),
+    "cut_json": Kind("after", "a complete response whose JSON ends in its middle"),
+    "html_response": Kind("before", "a gateway responds with a web page: 502, or `status`"),
+    "empty_response": Kind("before", "a gateway responds without a body: 502, or `status`"),
+    "odd_dates": Kind("after", "dates in every format that the service may use"),
+    "unknown_enums": Kind("after", "values that the definition does not list"),
 }
-"""Every fault there is, by name."""
+"""All kinds of faults, by name."""
 
 
 def _one_of(choices: Iterable[str]) -> Any:
@@ -97,21 +98,21 @@ def _usual_target(fault: Fault) -> On:
 
 @attrs.frozen
 class Fault:
-    """One way to fail, and when.
+    """A failure, and the requests or documents that it occurs for.
 
     Args:
-        kind: Name of what happens; `KINDS` lists them.
-        on: `sign`, `consult` or `token`: which requests it strikes. Left out, what the kind is made for.
-        reference: Only where a document's external reference, or the request's own, matches this pattern (`*` and `?`).
-        name: Only where a document's name matches this pattern.
-        times: How often, counted in requests or, for faults of documents, in documents. None: until it is cleared.
-        share: Which share of what matches, from 0 to 1.
-        seconds: For latency: how long. For `too_many_requests`: what `Retry-After` says.
-        status: HTTP status, instead of the usual one.
-        code: The `errorCode` or `signError`, instead of the usual one. `error` has none of its own.
+        kind: Name of the failure; `KINDS` lists them.
+        on: `sign`, `consult`, or `token`: the kind of requests. By default the one that `kind` is made for.
+        reference: Limits it to documents or requests whose external reference matches this pattern (`*` and `?`).
+        name: Limits it to documents whose name matches this pattern.
+        times: How often it occurs, in requests or, for faults of documents, in documents. None: until it is cleared.
+        share: The share of the matching requests, from 0 to 1.
+        seconds: The delay of latency faults, or the `Retry-After` of `too_many_requests`.
+        status: HTTP status, if not the usual one.
+        code: The `errorCode` or `signError`, if not the usual one. `error` needs one.
 
     Raises:
-        ValueError: If one of these cannot be; it names which, and what can be.
+        ValueError: If an argument is not valid; the message names it and the valid values.
     """
 
     kind: str = attrs.field(validator=_one_of(KINDS))
@@ -129,41 +130,42 @@ class Fault:
     code: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
 
     def __attrs_post_init__(self) -> None:
-        what = KINDS[self.kind]
         if self.kind == "error" and not self.code:
-            raise ValueError("code is missing. The kind 'error' answers the code that you give.")
-        if what.moment == "document" and self.on != "sign":
-            raise ValueError(f"on is {self.on!r}. Documents fail while they are signed: leave it out.")
+            raise ValueError("code is missing. Give the errorCode of the response.")
+        if self.moment == "document" and self.on != "sign":
+            raise ValueError(f"on is {self.on!r}. Leave it out: {self.kind} concerns the signing of a document.")
+        if self.moment == "headers" and (self.reference, self.name) != ("*", "*"):
+            raise ValueError(f"reference or name is given. Leave them out: {self.kind} occurs before they are read.")
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """A fault from JSON: an object with the arguments of `Fault`.
+        """Make a fault from JSON: an object with the arguments of `Fault`.
 
         Raises:
-            ValueError: If it is no such object.
+            ValueError: If a field is unknown, missing, or not valid.
         """
         if not isinstance(fields, Mapping):
             raise ValueError(f"a fault is {fields!r}. Give an object with a kind.")  # noqa: TRY004
         known = attrs.fields_dict(cls)
         for name in fields:
             if name not in known:
-                raise ValueError(f"{name} is no part of a fault. Choose from: {', '.join(known)}.")
+                raise ValueError(f"{name} is not a field of a fault. Choose from: {', '.join(known)}.")
         if "kind" not in fields:
             raise ValueError(f"kind is missing. Choose one of: {', '.join(KINDS)}.")
         return cls(**fields)
 
     @property
     def moment(self) -> Moment:
-        """When it strikes."""
+        """When it occurs."""
         return KINDS[self.kind].moment
 
     @property
-    def answers(self) -> str:
-        """The `errorCode` or `signError` that it answers, or an empty text."""
+    def error(self) -> str:
+        """The `errorCode` or `signError` of the response, or an empty string."""
         return self.code or KINDS[self.kind].code
 
     def delay(self, documents: int, chance: random.Random) -> float:
-        """How many seconds it delays a request with so many documents."""
+        """Seconds by which a request with this number of documents is delayed."""
         usual = KINDS[self.kind].seconds
         seconds = self.seconds if self.seconds is not None else usual or 0.0
         if self.kind == "random_latency":
@@ -172,13 +174,13 @@ class Fault:
 
 
 @attrs.define
-class _Armed:
+class _ActiveFault:
     fault: Fault
     chance: random.Random
     fired: int = 0
 
-    def strikes(self) -> bool:
-        """Whether it strikes what matches it. To be asked once for each."""
+    def fires(self) -> bool:
+        """Decide whether it occurs for a matching request; call it once for each."""
         if self.fired == self.fault.times or self.chance.random() >= self.fault.share:
             return False
         self.fired += 1
@@ -186,78 +188,99 @@ class _Armed:
 
 
 class Faults:
-    """The faults that are in force, in the order in which they were added.
+    """The active faults, in the order in which they were added.
 
-    The first that matches strikes; delays add to it. It can be changed at any time and from any thread. Each fault has
-    a random sequence of its own, so the same requests in the same order fail in the same way.
+    The first one that matches a request occurs; delays occur as well. Faults can be changed at any time, from any
+    thread. Each has its own random sequence, so the same requests in the same order fail in the same way.
 
     Args:
-        faults: Faults to begin with.
-        seed: Start of the random sequences.
+        faults: Faults to start with.
+        seed: Seed of the random sequences.
 
     Attributes:
-        fired: How often each kind has struck.
+        fired: How often each kind has occurred.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
         self.fired: Counter[str] = Counter()
         self._seed = seed
         self._added = 0
-        self._armed: list[_Armed] = []
+        self._active: list[_ActiveFault] = []
         self._lock = threading.Lock()
         self.add(*faults)
 
     def add(self, *faults: Fault) -> None:
-        """Put faults in force, after those that are."""
+        """Activate faults, after those that are active."""
         with self._lock:
             for fault in faults:
-                self._armed.append(_Armed(fault, random.Random(f"{self._seed}/{self._added}")))  # noqa: S311
+                self._active.append(_ActiveFault(fault, random.Random(f"{self._seed}/{self._added}")))  # noqa: S311
                 self._added += 1
 
-    def clear(self) -> None:
-        """End all faults. The random sequences start anew."""
+    def remove(self, index: int) -> None:
+        """Deactivate a fault.
+
+        Args:
+            index: Its position among the active ones, from 0.
+        """
         with self._lock:
-            self._armed.clear()
+            if 0 <= index < len(self._active):
+                del self._active[index]
+
+    def clear(self) -> None:
+        """Deactivate all faults. The random sequences start again."""
+        with self._lock:
+            self._active.clear()
             self._added = 0
 
-    def in_force(self) -> list[dict[str, Any]]:
-        """The faults as JSON, each with `fired`: how often it has struck."""
+    def active(self) -> list[dict[str, Any]]:
+        """The active faults as JSON, each with `fired`: how often it has occurred."""
         with self._lock:
-            return [{**attrs.asdict(armed.fault), "fired": armed.fired} for armed in self._armed]
+            return [{**attrs.asdict(item.fault), "fired": item.fired} for item in self._active]
+
+    def for_headers(self, on: On) -> Fault | None:
+        """The fault that occurs before the body of a request is read, if there is one."""
+        with self._lock:
+            for item in self._active:
+                if item.fault.moment == "headers" and item.fault.on == on and item.fires():
+                    self.fired[item.fault.kind] += 1
+                    return item.fault
+        return None
 
     def for_request(
         self, on: On, references: Sequence[str] = (), names: Sequence[str] = ()
     ) -> tuple[float, Fault | None]:
-        """How many seconds a request is delayed, and the fault that strikes it then, if one does.
+        """The delay of a request in seconds, and the fault that occurs then, if there is one.
 
         Args:
             on: What it asks for.
             references: External references of the request and its documents.
             names: Names of its documents.
         """
-        delay, struck = 0.0, None
+        delay, occurring = 0.0, None
         with self._lock:
-            for armed in self._armed:
-                fault = armed.fault
-                if fault.on != on or fault.moment == "document" or (struck and fault.moment != "delay"):
+            for item in self._active:
+                fault = item.fault
+                if fault.on != on or fault.moment in ("document", "headers"):
+                    continue
+                if occurring and fault.moment != "delay":
                     continue
                 if not (_any_matches(fault.reference, references) and _any_matches(fault.name, names)):
                     continue
-                if armed.strikes():
+                if item.fires():
                     self.fired[fault.kind] += 1
                     if fault.moment == "delay":
-                        delay += fault.delay(len(names), armed.chance)
+                        delay += fault.delay(len(names), item.chance)
                     else:
-                        struck = fault
-        return delay, struck
+                        occurring = fault
+        return delay, occurring
 
     def for_document(self, reference: str, name: str) -> Fault | None:
-        """The fault that strikes a document, if one does."""
+        """The fault that occurs for a document, if there is one."""
         with self._lock:
-            for armed in self._armed:
-                fault = armed.fault
+            for item in self._active:
+                fault = item.fault
                 matches = fnmatchcase(reference, fault.reference) and fnmatchcase(name, fault.name)
-                if fault.moment == "document" and matches and armed.strikes():
+                if fault.moment == "document" and matches and item.fires():
                     self.fired[fault.kind] += 1
                     return fault
         return None

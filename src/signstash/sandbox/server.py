@@ -1,4 +1,4 @@
-"""Serves the sandbox over HTTP, from a thread of its own."""
+"""Serves the sandbox over HTTP from a background thread."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .answers import HANG_UP
 from .application import Options, SandboxApplication
+from .fault_responses import HANG_UP
 
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-"""Socket option that makes the end of a connection a reset."""
+"""Socket option that makes closing a connection reset it."""
 
 
 class Sandbox(SandboxApplication):
-    """A Sign'Stash that runs as long as the `with` or `async with` block.
+    """A Sign'Stash that runs for the length of a `with` or `async with` block.
 
         async with Sandbox() as sandbox:
             client = SignStash(**sandbox.credentials)
 
-    It has the attributes and takes the arguments of `SandboxApplication` too, except for `origin`.
+    It has the attributes and arguments of `SandboxApplication`, except for `origin`.
 
     Args:
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        allow_remote: Whether it may listen on an address that other machines reach. It opens to anybody there.
+        port: Port to listen on; 0 means a free one.
+        allow_remote: Whether it may listen on an address that other machines can reach, and anybody there use it.
         options: Arguments of `SandboxApplication`.
 
     Raises:
-        ValueError: If the address is not a loopback one, and `allow_remote` is not given.
+        ValueError: If the address is not a loopback address and `allow_remote` is not set.
         OSError: If it cannot listen there.
         sqlite3.Error: If the state's file cannot be used.
     """
@@ -47,9 +47,9 @@ class Sandbox(SandboxApplication):
         self, *, host: str = "127.0.0.1", port: int = 0, allow_remote: bool = False, **options: Unpack[Options]
     ) -> None:
         if not allow_remote and not _is_loopback(host):
-            raise ValueError(f"host is {host!r}, which other machines may reach. Give allow_remote=True if they shall.")
+            raise ValueError(f"host is {host!r}, which other machines can reach. Give allow_remote=True to allow that.")
         self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where it is reached from here
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - how this machine reaches it
         origin = f"http://{f'[{shown}]' if ':' in shown else shown}:{self._socket.getsockname()[1]}"
         try:
             super().__init__(origin=origin, **options)
@@ -61,9 +61,9 @@ class Sandbox(SandboxApplication):
             uvicorn.Config(
                 self._serve_request,
                 http=self._protocol(),
-                loop="asyncio",  # older versions make what is found the policy of the whole process
+                loop="asyncio",  # older versions change the event loop policy of the whole process
                 interface="asgi3",
-                proxy_headers=False,  # they would change by whom a request seems to be sent
+                proxy_headers=False,  # they would change the apparent client
                 log_level="warning",
                 access_log=False,
                 lifespan="off",
@@ -74,7 +74,7 @@ class Sandbox(SandboxApplication):
         self._thread = threading.Thread(target=self._serve, name="signstash sandbox", daemon=True)
 
     def _protocol(self) -> type[H11Protocol]:
-        """Uvicorn's protocol, but it tells which connection is which: applications cannot reset one otherwise."""
+        """Make a protocol that records its connections, so that the application can reset them."""
         connections = self._connections
 
         class Protocol(H11Protocol):
@@ -91,7 +91,7 @@ class Sandbox(SandboxApplication):
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         def hang_up(abruptly: bool) -> None:
             transport = self._connections.get(scope["client"])
-            if transport is None:  # who asked has gone
+            if transport is None:  # the client has closed the connection
                 return
             if abruptly:
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -103,7 +103,7 @@ class Sandbox(SandboxApplication):
         await self({**scope, "extensions": extensions}, receive, send)
 
     def _serve(self) -> None:
-        # The socket listens already, so clients that come before the server has started just wait.
+        # The socket is listening, so clients that connect before the server has started wait.
         self._server.run(sockets=[self._socket])
 
     def __enter__(self) -> Self:

@@ -4,29 +4,42 @@
         await mock.client.sign(Document.pdf("invoice.pdf"))
         mock.assert_signed("invoice.pdf")
 
-With pytest, the fixture `signstash_mock` gives such a mock. It needs `pip install signstash[testing]`.
+In pytest, the fixture `signstash_mock` is such a mock. Requires `pip install signstash[testing]`.
+
+.. include:: guide.md
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .answers import MOCK_SIGNATURE
     from .mock import MockSignStash, Routes
-    from .requests import ResentMails, SentDocument, SignRequest
+    from .received import ResentMails, SentDocument, SignRequest
+    from .responses import MOCK_SIGNATURE, sign_response, token_response
 
-__all__ = ["MOCK_SIGNATURE", "MockSignStash", "ResentMails", "Routes", "SentDocument", "SignRequest"]
+__all__ = [
+    "MOCK_SIGNATURE",
+    "MockSignStash",
+    "ResentMails",
+    "Routes",
+    "SentDocument",
+    "SignRequest",
+    "sign_response",
+    "token_response",
+]
 
-_MODULES = {"MockSignStash": "mock", "Routes": "mock", "MOCK_SIGNATURE": "answers"}
-
-
-if not TYPE_CHECKING:  # to a type checker, any name would exist
+if not TYPE_CHECKING:  # for a type checker, every name would exist
+    _MODULES = {
+        **dict.fromkeys(("MockSignStash", "Routes"), "mock"),
+        **dict.fromkeys(("ResentMails", "SentDocument", "SignRequest"), "received"),
+        **dict.fromkeys(("MOCK_SIGNATURE", "sign_response", "token_response"), "responses"),
+    }
 
     def __getattr__(name: str) -> Any:
         """Import a name on first use: pytest loads the plugin in every project that has this package installed."""
-        if name not in __all__:
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f".{_MODULES.get(name, 'requests')}", __name__), name)
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
         globals()[name] = value
         return value
 

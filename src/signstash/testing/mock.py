@@ -1,10 +1,8 @@
-"""The mock that tests hold in their hands: a mocked Sign'Stash on a respx router, scenarios, and assertions."""
+"""The mocked Sign'Stash: a respx router, scenarios, and assertions."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -14,18 +12,18 @@ from typing import Final, Self
 import attrs
 import httpx
 
-from .._transport.http_client import use_transport
 from ..client import SignStash
-from ..retries import use_sleep
 from ..settings import Credentials
 from . import paths
-from .requests import ResentMails, SentDocument, SignRequest
+from .received import ResentMails, SentDocument, SignRequest
 from .scenarios import Scenarios
 from .service import Service
 
 try:
     import respx
     from respx.models import AllMockedAssertionError, RouteList
+
+    from .interception import intercepted, other_plugin
 except ImportError as _missing:
     raise ImportError(f"{_missing}. Mocks need more packages: pip install 'signstash[testing]'") from _missing
 
@@ -41,11 +39,11 @@ class Routes:
         token: The token endpoint.
         sign: Signing, with contents in the JSON.
         sign_multipart: Signing, with contents as files.
-        operation_id: The number of a document's operation.
-        status: How far an operation has come.
+        operation_id: The operation ID of a document.
+        status: The status of an operation.
         detail: An operation with its documents.
         documents: The signed documents of an operation.
-        resend_mails: Mails to be sent again.
+        resend_mails: Sending mails again.
     """
 
     token: respx.Route
@@ -59,26 +57,24 @@ class Routes:
 
 
 class MockSignStash(Scenarios):
-    """A mocked Sign'Stash for the length of a `with` block: every call by httpx, from whatever client, ends here.
+    """A mocked Sign'Stash for the length of a `with` block. It receives every request of clients of httpx and httpx2.
 
         with MockSignStash() as mock:
             mock.rate_limited(times=1)
             with pytest.raises(RateLimitedError):
                 await mock.client.sign(Document.pdf("invoice.pdf"))
 
-    It answers at any base URL. It takes any credentials, "signs" every document, refuses references that were used
-    before, and answers for what it signed as the Integration Service does; below a proxy's base path
-    `/einvoice-integration-client-ws` only signing is there. What comes back is the document with something added at
-    its end, in which is `MOCK_SIGNATURE`.
+    It responds at any base URL. It accepts any credentials, "signs" every document, rejects references that are in use,
+    and responds to queries about what it signed as the Integration Service does; below a proxy's base path
+    `/einvoice-integration-client-ws` only signing exists. A signed document is the document followed by a comment that
+    contains `MOCK_SIGNATURE`.
 
-    Scenarios say what goes wrong. Those of signing requests take place one after the other, in the order in which they
-    were added; so do those of token requests. One that lasts for good keeps later ones from taking place, until
-    `clear_scenarios`.
+    Scenarios describe what goes wrong. Those of signing requests apply in the order in which they were added, each
+    `times` times; so do those of token requests. One without a limit applies until `clear_scenarios`.
 
-    When the block ends, a request that nothing was mocked for fails the test, also if the application has swallowed its
-    error (which is not seen while another respx router is active: that may have answered); so does a scenario that took
-    place never, or less often than it was told to, and a route of your own that was never called. Pauses before another
-    try take no time.
+    At its end the block raises an `AssertionError` if a request was not mocked, even if the application swallowed the
+    error (unless another respx router is active, which may have responded); if a scenario occurred less often than
+    given; or if a route of your own was not called. Pauses before another attempt take no time.
 
     Attributes:
         routes: The mock's own routes.
@@ -86,10 +82,12 @@ class MockSignStash(Scenarios):
         assert_all_called: Whether unused scenarios and routes of your own fail the test.
 
     Args:
-        base_url: What the ready client and `credentials` have as base URL.
-        token_url: What they have as token URL, and a path at which tokens are given beside the vendor's own.
+        base_url: Base URL of `client` and `credentials`.
+        token_url: Their token URL, whose path issues tokens in addition to the vendor's.
         assert_all_called: Whether unused scenarios and routes of your own fail the test.
-        assert_all_mocked: Whether a request that nothing is mocked for fails. If not, it gets an empty answer.
+        assert_all_mocked: Whether a request that is not mocked fails. If not, it gets an empty response.
+        reuse_failed_references: Whether the external reference of a document that was not signed can be used again. How
+            the service behaves is not published.
     """
 
     def __init__(
@@ -99,9 +97,10 @@ class MockSignStash(Scenarios):
         token_url: str = TOKEN_URL,
         assert_all_called: bool = True,
         assert_all_mocked: bool = True,
+        reuse_failed_references: bool = False,
     ) -> None:
         self._router = _Router(assert_all_mocked=assert_all_mocked)
-        self._patches = ExitStack()
+        self._interception = ExitStack()
         self.assert_all_called = assert_all_called
         self.credentials: Credentials = {
             "base_url": base_url,
@@ -109,7 +108,7 @@ class MockSignStash(Scenarios):
             "client_secret": "mock-secret",
             "token_url": token_url,
         }
-        service = Service()
+        service = Service(reuse_failed_references=reuse_failed_references)
         super().__init__(service)
 
         def route(method: str, pattern: str, answer: Callable[..., httpx.Response]) -> respx.Route:
@@ -132,9 +131,7 @@ class MockSignStash(Scenarios):
         return f"MockSignStash({len(self.sign_requests)} signing requests)"
 
     def __enter__(self) -> Self:
-        self._router.start()
-        self._patches.enter_context(use_transport(_transport_without_certificates))
-        self._patches.enter_context(use_sleep(lambda _: asyncio.sleep(0)))
+        self._interception.enter_context(intercepted(self._router))
         return self
 
     def __exit__(
@@ -142,110 +139,120 @@ class MockSignStash(Scenarios):
     ) -> None:
         __tracebackhide__ = True
         problems = [] if kind is not None else self._problems()
-        self._patches.close()
-        self._router.stop(quiet=True)
+        self._interception.close()
         if problems:
             raise AssertionError("\n".join(problems))
 
     @property
     def router(self) -> respx.MockRouter:
-        """The respx router. Add routes for what else the application calls; they go before the mock's own."""
+        """The respx router. Add routes for other services of the application; they precede the mock's own."""
         return self._router
 
     @cached_property
     def client(self) -> SignStash:
-        """A client that is ready for use. It needs not be closed."""
+        """A client for the mock. You do not need to close it."""
         return SignStash(**self.credentials)
 
     @property
     def sign_requests(self) -> Sequence[SignRequest]:
-        """The signing requests that arrived, in order, with those that were refused."""
+        """The received signing requests, in order, including rejected ones."""
         return tuple(self._service.sign_requests)
 
     @property
     def signed_documents(self) -> Sequence[SentDocument]:
-        """The documents that were "signed", in order."""
+        """The "signed" documents, in order."""
         return [document for request in self.sign_requests for document in request.documents if document.signed]
 
     @property
     def resent_mails(self) -> Sequence[ResentMails]:
-        """The requests for mails that were granted, in order."""
+        """The accepted requests for mails, in order."""
         return tuple(self._service.resent_mails)
 
     def assert_signed(self, document: str, *, times: int = 1) -> SentDocument:
-        """Assert that a document was signed, and so often.
+        """Assert that a document was signed.
 
         Args:
-            document: Its name, or its external reference.
+            document: Its name or its external reference.
             times: How often.
 
         Returns:
-            The last document of that name that was signed.
+            The document; the last one if there are several.
 
         Raises:
-            AssertionError: If it was not. The message lists what arrived.
+            AssertionError: If it was not signed, or not that often. The message lists the received requests.
         """
         __tracebackhide__ = True
         if times < 1:
-            raise ValueError(f"times is {times!r}. Give a number above 0, or use assert_not_signed.")
+            raise ValueError(f"times is {times!r}. Give a positive number, or use assert_not_signed.")
         signed = [sent for sent in self.signed_documents if document in (sent.name, sent.external_reference)]
         if len(signed) != times:
-            raise AssertionError(f"{document} was signed {_often(len(signed))}, not {_often(times)}.{self._arrived()}")
+            raise AssertionError(f"{document} {_signed(len(signed), times)}.{self._received()}")
         return signed[-1]
 
     def assert_not_signed(self, document: str) -> None:
         """Assert that a document was not signed.
 
         Args:
-            document: Its name, or its external reference.
+            document: Its name or its external reference.
 
         Raises:
-            AssertionError: If it was. The message lists what arrived.
+            AssertionError: If it was signed. The message lists the received requests.
         """
         __tracebackhide__ = True
         if any(document in (sent.name, sent.external_reference) for sent in self.signed_documents):
-            raise AssertionError(f"{document} was signed.{self._arrived()}")
+            raise AssertionError(f"{document} was signed, but should not have been.{self._received()}")
 
-    def _arrived(self) -> str:
+    def _received(self) -> str:
         if not self.sign_requests:
-            return "\nNo signing request arrived."
-        lines = ["\nSigning requests that arrived:"]
+            return f"\nThe mock received no signing request.{_taken_by_other_plugin()}"
+        lines = ["\nReceived signing requests:"]
         for number, request in enumerate(self.sign_requests, 1):
-            answer = "no answer" if request.status_code is None else f"HTTP {request.status_code}"
-            lines.append(f"  {number}. {request.description!r} ({answer})")
+            response = "no response" if request.status_code is None else f"HTTP {request.status_code}"
+            lines.append(f"  {number}. {request.description!r} ({response})")
             for sent in request.documents:
-                became = "signed" if sent.signed else f"not signed{f', {sent.sign_error}' if sent.sign_error else ''}"
-                lines.append(f"     {sent.name} ({sent.external_reference}): {became}")
+                state = "signed" if sent.signed else f"not signed{f', {sent.sign_error}' if sent.sign_error else ''}"
+                lines.append(f"     {sent.name} ({sent.external_reference}): {state}")
         return "\n".join(lines)
 
     def _problems(self) -> list[str]:
-        problems = [f"Nothing was mocked for {call}." for call in self._router.unexpected]
+        problems = [f"{call} was requested, but is not mocked." for call in self._router.unexpected]
         if not self.assert_all_called:
             return problems
-        problems += [f"The scenario {left}." for left in self._unused_scenarios()]
+        problems += [f"The scenario {text}" for text in self._unused_scenarios()]
         problems += [
-            f"The route {route!r} was never called."
+            f"The route {route!r} was not called."
             for route in self._router.routes
             if not route.called and id(route) not in self._router.last
         ]
         return problems
 
 
-def _transport_without_certificates() -> httpx.AsyncHTTPTransport:
-    """The transport of mocked clients: reading certificates takes longer than a test."""
-    return httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+def _signed(actual: int, expected: int) -> str:
+    if actual == 0:
+        return "was not signed"
+    return f"was signed {_often(actual)}, expected {_often(expected)}"
 
 
 def _often(times: int) -> str:
-    return {0: "never", 1: "once"}.get(times, f"{times} times")
+    return {1: "once", 2: "twice"}.get(times, f"{times} times")
+
+
+def _taken_by_other_plugin() -> str:
+    plugin = other_plugin()
+    if not plugin:
+        return ""
+    return (
+        f" {plugin} is active in this test and takes the requests of your own httpx clients first: do not use it"
+        " together with the mock, or let the SDK make its client."
+    )
 
 
 class _Router(respx.MockRouter):
-    """A router that asks the mock's own routes last, and remembers what it had no route for.
+    """A router that tries the mock's own routes last, and records requests without a route.
 
     Attributes:
-        last: The routes that are asked after all others: they answer at any URL.
-        unexpected: What it had no route for. An application may swallow the error.
+        last: The routes that are tried after all others, since they match any host.
+        unexpected: The requests without a route. An application may swallow the error.
     """
 
     def __init__(self, *, assert_all_mocked: bool) -> None:
@@ -265,19 +272,17 @@ class _Router(respx.MockRouter):
         try:
             return super().handler(request)
         except AllMockedAssertionError:
-            raise self._refused(request) from None
+            raise self._unmocked(request) from None
 
     async def async_handler(self, request: httpx.Request) -> httpx.Response:
         try:
             return await super().async_handler(request)
         except AllMockedAssertionError:
-            raise self._refused(request) from None
+            raise self._unmocked(request) from None
 
-    def _refused(self, request: httpx.Request) -> AllMockedAssertionError:
+    def _unmocked(self, request: httpx.Request) -> AllMockedAssertionError:
         called = f"{request.method} {request.url}"
-        # Another router that is active at the same time may know it.
+        # Another active router may have a route for it.
         if self.Mocker is None or self.Mocker.routers == [self]:
             self.unexpected.append(called)
-        return AllMockedAssertionError(
-            f"Nothing is mocked for {called}. Add a route to the mock's router, or mend the URL."
-        )
+        return AllMockedAssertionError(f"{called} is not mocked. Add a route to the mock's router, or fix the URL.")

@@ -1,4 +1,4 @@
-"""Where the service's operations are, at any base URL: patterns made of the paths that the generated endpoints have."""
+"""Patterns of the paths of the service's operations at any base URL, made from those of the generated endpoints."""
 
 from __future__ import annotations
 

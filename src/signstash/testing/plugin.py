@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures by name. It imports nothing else until a fixture is used."""
+"""The pytest plugin. It imports the SDK only when a fixture is used."""
 
 from __future__ import annotations
 
@@ -9,29 +9,46 @@ import pytest
 
 if TYPE_CHECKING:
     from ..sandbox import Sandbox
+    from ..settings import Credentials
     from .mock import MockSignStash
 
 
 @pytest.fixture
 def signstash_mock(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockSignStash]:
-    """A mocked Sign'Stash, for `SignStash.from_env` too: the environment's variables lead to it."""
-    from ..settings import ENVIRONMENT_VARIABLES
+    """A mocked Sign'Stash. Environment variables are set, so that `SignStash.from_env()` uses it."""
     from .mock import MockSignStash
 
     with MockSignStash() as mock:
-        for variable in ENVIRONMENT_VARIABLES.values():
-            monkeypatch.delenv(variable, raising=False)
-        for name, value in mock.credentials.items():
-            monkeypatch.setenv(ENVIRONMENT_VARIABLES[name], str(value))
+        _set_environment(monkeypatch, mock.credentials)
         yield mock
 
 
 @pytest.fixture(scope="session")
-def signstash_sandbox() -> Iterator[Sandbox]:
-    """A running sandbox; tests that use it are skipped where the extra `sandbox` is missing."""
+def signstash_sandbox_server() -> Iterator[Sandbox]:
+    """The sandbox of the test session. Tests that use it are skipped if the extra `sandbox` is not installed."""
     try:
         from ..sandbox import Sandbox
     except ImportError as missing:
         pytest.skip(str(missing))
     with Sandbox() as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def signstash_sandbox(signstash_sandbox_server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """The sandbox of the test session. Environment variables are set, so that `SignStash.from_env()` uses it.
+
+    Faults are removed after the test; documents and references stay.
+    """
+    _set_environment(monkeypatch, signstash_sandbox_server.credentials)
+    yield signstash_sandbox_server
+    signstash_sandbox_server.faults.clear()
+
+
+def _set_environment(monkeypatch: pytest.MonkeyPatch, credentials: Credentials) -> None:
+    from ..settings import ENVIRONMENT_VARIABLES
+
+    for variable in ENVIRONMENT_VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+    for name, value in credentials.items():
+        monkeypatch.setenv(ENVIRONMENT_VARIABLES[name], str(value))

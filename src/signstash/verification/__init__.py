@@ -1,4 +1,7 @@
-"""Whether a signed document is whole, signed, and the one that was sent. It needs the extra `verify`."""
+"""Verification of signed documents: whether they are whole, signed, and what was sent. Needs the extra `verify`.
+
+.. include:: guide.md
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,28 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import BinaryIO
+from typing import Final
 
-from .._content.contents import Contents
-from .._content.snapshots import read
+from .._content.contents import Contents, OpenContent
 from .._content.sources import Source, contents_of
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidDocumentError
 from ..models import SignatureType
 
 try:
-    from .cms import verify_cms, verify_pdf
-    from .report import Verification, with_problem
+    from asn1crypto import x509
+
+    from .cades import ARMOUR, verify_cms
+    from .pades import verify_pdf
+    from .report import Findings, NotJudgedError, Verdict, Verification
     from .trust import Roots, certificates
-    from .xml import verify_xml
+    from .xades import verify_xml
 except ImportError as _missing:
     raise ImportError(f"{_missing}. Verification needs more packages: pip install 'signstash[verify]'") from _missing
 
-__all__ = ["Roots", "Verification", "verify_file"]
-
-_BLOCK = 1024 * 1024
+__all__ = ["Roots", "Verdict", "Verification", "verify_file"]
 
 
 def verify_file(
@@ -35,18 +39,19 @@ def verify_file(
     """Verify a signed document. Blocks: in an event loop call it in a thread, or use `SignedDocument.verify`.
 
     Args:
-        signed: The document: a path, or its bytes. What it is, is seen from how it begins.
-        original: What was sent to be signed; without it nobody can tell whether this is what came back.
+        signed: The document: a path, or its bytes. Its kind is recognized by its structure. Documents are judged up to
+            1 GiB (PDF), 128 MiB (CMS) and 64 MiB (XML); larger ones are indeterminate.
+        original: What was sent to be signed; without it nobody can tell whether this is the document that was sent.
         trusted_roots: Certificates of the authorities that are trusted: files or their contents, in PEM or DER.
 
     Raises:
         InvalidDocumentError: If a file cannot be read.
-        ConfigurationError: If a root cannot be used, or an event loop is running here.
+        ConfigurationError: If a root cannot be used, or an event loop is running in this thread.
     """
     with contextlib.suppress(RuntimeError):
         asyncio.get_running_loop()
         raise ConfigurationError(
-            "verify_file was called in an event loop, which it would hold.",
+            "verify_file was called in an event loop, which it would block.",
             "Await SignedDocument.verify, or call it with asyncio.to_thread.",
         )
     return verify_contents(contents_of(signed), None if original is None else contents_of(original), trusted_roots)
@@ -61,52 +66,61 @@ def verify_contents(signed: Contents, original: Contents | None, trusted_roots: 
         trusted_roots: Certificates of the authorities that are trusted.
     """
     roots = certificates(trusted_roots)
-    with signed.opened() as opened:
-        file = opened.file
-        start = file.read(1024)
-        file.seek(0)
-        if b"%PDF-" in start:
-            length = 0 if original is None else _length_if_extended(file, original)
-            found = _guarded(SignatureType.PADES, lambda: verify_pdf(file, length or 0, roots))
-            return found if length is not None else with_problem(found, "it does not begin with what was sent")
-        sent = None if original is None else read(original)
-        if _is_xml(start):
-            return _guarded(SignatureType.XADES, lambda: verify_xml(file, sent, roots))
-        return _guarded(SignatureType.CADES, lambda: verify_cms(file, sent, roots))
+    findings = Findings()
+    with signed.opened() as opened, _without_logs():
+        try:
+            _judge(opened, original, roots, findings)
+        except NotJudgedError as error:
+            findings.indeterminate(str(error))
+        except InvalidDocumentError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a broken document raises in its parser is its own failure
+            findings.indeterminate(f"it cannot be read ({type(error).__name__}: {error})")
+    return findings.report()
+
+
+_START: Final = 64 * 1024
+"""Bytes at the start of a file in which a PEM armour is looked for."""
+_PDF_START: Final = 1024
+"""Bytes at the start of a file in which PDF readers look for `%PDF-` (ISO 32000-1, annex H.3)."""
+_DER: Final = re.compile(rb"\x30(?:\x80|[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)\x06", re.DOTALL)
+_XML: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*<|\xff\xfe(?:[\s]\0)*<\0|\xfe\xff(?:\0\s)*\0<|<\0|\0<")
+
+
+def _judge(opened: OpenContent, original: Contents | None, roots: list[x509.Certificate], findings: Findings) -> None:
+    """Judge a file by its kind, which its structure tells: `%PDF-` within a CMS message does not make it a PDF."""
+    file, size = opened.file, opened.fingerprint()[0]
+    start = file.read(_START)
+    file.seek(0)
+    if _DER.match(start) or start.startswith(b"-----BEGIN "):
+        kind, judge = SignatureType.CADES, verify_cms
+    elif _XML.match(start):
+        kind, judge = SignatureType.XADES, verify_xml
+    elif b"%PDF-" in start[:_PDF_START]:
+        kind, judge = SignatureType.PADES, verify_pdf
+    elif ARMOUR.search(start):
+        kind, judge = SignatureType.CADES, verify_cms
+    else:
+        raise NotJudgedError("it is empty" if not size else "it is neither a PDF, nor XML, nor a CMS message")
+    findings.signature_type = kind
+    judge(file, size, original, roots, findings)
 
 
 _verifying: ContextVar[bool] = ContextVar("_verifying", default=False)
 
 
-def _is_told_elsewhere(_: logging.LogRecord) -> bool:
+def _is_not_verifying(_: logging.LogRecord) -> bool:
     return not _verifying.get()
 
 
-# They tell with a traceback of all that they find, which is in the report.
-for _name in ("pyhanko.sign.validation.generic_cms", "pyhanko.sign.diff_analysis.policies"):
-    logging.getLogger(_name).addFilter(_is_told_elsewhere)
-
-
-def _guarded(signature_type: SignatureType, verify: Callable[[], Verification]) -> Verification:
+@contextlib.contextmanager
+def _without_logs() -> Iterator[None]:
+    """Keep the libraries' log lines from the terminal: what they say is in the result."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("pyhanko", "pyhanko_certvalidator"):
+            logging.getLogger(name).addFilter(_is_not_verifying)  # added once
     before = _verifying.set(True)
     try:
-        return verify()
-    except Exception as error:  # noqa: BLE001 - whatever a broken document brings up in its parser is its own failure
-        problem = f"it cannot be read ({type(error).__name__}: {error})"
-        return Verification(signature_type=signature_type, problems=(problem,))
+        yield
     finally:
         _verifying.reset(before)
-
-
-def _is_xml(start: bytes) -> bool:
-    return start.startswith((b"\xff\xfe", b"\xfe\xff")) or start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
-
-
-def _length_if_extended(file: BinaryIO, original: Contents) -> int | None:
-    """The length of what was sent, if a PDF begins with it (ISO 32000-1, 7.5.6: incremental updates), and else None."""
-    file.seek(0)
-    with original.opened() as opened:
-        while block := opened.read(_BLOCK):
-            if file.read(len(block)) != block:
-                return None
-    return file.tell()

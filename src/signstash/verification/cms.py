@@ -1,127 +1,333 @@
-"""PAdES and CAdES signatures, which are both CMS."""
+"""CMS signed data (RFC 5652), which PAdES and CAdES signatures and timestamps are made of."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from typing import Any, BinaryIO
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import attrs
-from asn1crypto import cms, x509
-from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.diff_analysis import ModificationLevel
-from pyhanko.sign.validation import (
-    async_validate_detached_cms,
-    async_validate_pdf_signature,
-    async_validate_pdf_timestamp,
-)
-from pyhanko.sign.validation.generic_cms import async_validate_cms_signature, collect_timing_info
-from pyhanko.sign.validation.status import SignatureCoverageLevel, StandardCMSSignatureStatus
+from asn1crypto import cms, core, parser, tsp, x509
 
-from ..models import SignatureType
-from .report import Verification, signed_by, with_problem
-from .trust import context, unarmoured
+from .algorithms import SignatureAlgorithm, digest, matches, unreliable
+from .report import Findings, NotJudgedError
+from .trust import judge_trust
+
+_SIGNED_DATA: Final = "1.2.840.113549.1.7.2"
+_TST_INFO: Final = "1.2.840.113549.1.9.16.1.4"
+_ATTRIBUTES: Final = {
+    "content type": "1.2.840.113549.1.9.3",
+    "message digest": "1.2.840.113549.1.9.4",
+    "signing time": "1.2.840.113549.1.9.5",
+    "signing certificate": "1.2.840.113549.1.9.16.2.12",
+    "signing certificate v2": "1.2.840.113549.1.9.16.2.47",
+    "signature timestamp": "1.2.840.113549.1.9.16.2.14",
+}
+_SIGNATURES: Final[dict[str, tuple[str, str]]] = {
+    "1.2.840.113549.1.1.1": ("rsa", ""),
+    "1.2.840.113549.1.1.4": ("rsa", "md5"),
+    "1.2.840.113549.1.1.5": ("rsa", "sha1"),
+    "1.3.14.3.2.29": ("rsa", "sha1"),
+    "1.2.840.113549.1.1.14": ("rsa", "sha224"),
+    "1.2.840.113549.1.1.11": ("rsa", "sha256"),
+    "1.2.840.113549.1.1.12": ("rsa", "sha384"),
+    "1.2.840.113549.1.1.13": ("rsa", "sha512"),
+    "1.2.840.113549.1.1.15": ("rsa", "sha512_224"),
+    "1.2.840.113549.1.1.16": ("rsa", "sha512_256"),
+    **{f"2.16.840.1.101.3.4.3.{13 + i}": ("rsa", f"sha3_{size}") for i, size in enumerate((224, 256, 384, 512))},
+    "1.2.840.10045.2.1": ("ecdsa", ""),
+    "1.2.840.10045.4.1": ("ecdsa", "sha1"),
+    **{f"1.2.840.10045.4.3.{1 + i}": ("ecdsa", f"sha{size}") for i, size in enumerate((224, 256, 384, 512))},
+    **{f"2.16.840.1.101.3.4.3.{9 + i}": ("ecdsa", f"sha3_{size}") for i, size in enumerate((224, 256, 384, 512))},
+    "1.2.840.10040.4.3": ("dsa", "sha1"),
+    "2.16.840.1.101.3.4.3.1": ("dsa", "sha224"),
+    "2.16.840.1.101.3.4.3.2": ("dsa", "sha256"),
+    "1.3.101.112": ("eddsa", ""),
+    "1.3.101.113": ("eddsa", ""),
+}
+"""Families and digests by OID; without a digest, it is the signer's (RFC 8017, 5480, 8419 and NIST's registry)."""
+_parse: Any = parser.parse  # its annotation is wrong
+_PSS: Final = "1.2.840.113549.1.1.10"
 
 
-def verify_pdf(file: BinaryIO, sent: int, roots: list[x509.Certificate]) -> Verification:
-    """Judge the signatures of a PDF; what is said of signer and time is of the newest one.
+class _SignedData(core.Sequence):  # type: ignore[misc]
+    _fields = [  # noqa: RUF012
+        ("version", core.Integer),
+        ("digest_algorithms", cms.DigestAlgorithms),
+        ("encap_content_info", core.Any),
+        ("certificates", cms.CertificateSet, {"implicit": 0, "optional": True}),
+        ("crls", cms.RevocationInfoChoices, {"implicit": 1, "optional": True}),
+        ("signer_infos", cms.SignerInfos),
+    ]
+
+
+@attrs.frozen
+class Content:
+    """What a CMS signature is about.
+
+    Attributes:
+        digest: Gives its digest by the name of an algorithm.
+        octets: The content itself, if it is at hand.
+        name: What it is called in messages.
+    """
+
+    digest: Callable[[str], bytes]
+    octets: bytes | None = None
+    name: str = "the content"
+
+    @classmethod
+    def of(cls, octets: bytes) -> Content:
+        """Content in memory."""
+        return cls(lambda name: digest(name, octets), octets)
+
+
+@attrs.frozen
+class SignedData:
+    """A parsed CMS message.
+
+    Attributes:
+        signers: Its signer infos.
+        certificates: Its certificates.
+        digests: The digest algorithms that it lists.
+        content_type: OID of its content.
+        content: The content, or None if it is detached.
+        length: Bytes of its encoding.
+    """
+
+    signers: list[Any]
+    certificates: list[x509.Certificate]
+    digests: list[str]
+    content_type: str
+    content: bytes | None
+    length: int
+
+
+def parse(encoded: bytes) -> SignedData:
+    """Parse a CMS message in DER or BER; what follows it is ignored.
+
+    Raises:
+        ValueError: If it is broken.
+        NotJudgedError: If it is something else than signed data.
+    """
+    length = parser.peek(encoded)
+    message_type, message = _content_info(encoded[:length])
+    if message_type != _SIGNED_DATA or message is None:
+        raise NotJudgedError("its CMS message is not signed data")
+    signed: Any = _SignedData.load(message)
+    content_type, content = _content_info(signed["encap_content_info"].dump())
+    return SignedData(
+        signers=list(signed["signer_infos"]),
+        certificates=[item.chosen for item in signed["certificates"] or () if item.name == "certificate"],
+        digests=[item["algorithm"].native for item in signed["digest_algorithms"]],
+        content_type=content_type,
+        content=None if content is None else _octets(content),
+        length=length,
+    )
+
+
+def _content_info(encoded: bytes) -> tuple[str, bytes | None]:
+    """The OID and the encoded content of a ContentInfo, whatever its type says that the content is."""
+    contents = _parse(encoded)[4]
+    length = parser.peek(contents)
+    oid = str(core.ObjectIdentifier.load(contents[:length]).native)
+    if length == len(contents):
+        return oid, None
+    class_, _, tag, _, content, _ = _parse(contents[length:])
+    if (class_, tag) != (2, 0):
+        raise ValueError("its content is not tagged [0]")
+    return oid, bytes(content)
+
+
+def _octets(encoded: bytes) -> bytes:
+    """The octets that are digested: those of an octet string, or in PKCS #7 of any type, without tag and length."""
+    class_, method, tag, _, contents, _ = _parse(encoded)
+    if (class_, method, tag) == (0, 1, 4):
+        return b"".join(_chunks(memoryview(contents)))
+    return bytes(contents)
+
+
+def _chunks(contents: memoryview) -> Iterator[memoryview]:
+    """The chunks of a constructed octet string (X.690, 8.7.3); asn1crypto takes quadratic time for many."""
+    place = 0
+    while place < len(contents):
+        tag, length = contents[place], contents[place + 1]
+        start = place + 2
+        if tag != 4 or length == 0x80:
+            raise NotJudgedError("its content consists of nested chunks, which are not supported")
+        if length > 0x80:
+            start += length - 0x80
+            length = int.from_bytes(contents[place + 2 : start], "big")
+        place = start + length
+        yield contents[start:place]
+
+
+def judge_signers(
+    data: SignedData, content: Content, roots: list[x509.Certificate], which: str, findings: Findings
+) -> None:
+    """Judge every signer of a message.
 
     Args:
-        file: The PDF.
-        sent: How many bytes of it were there before it was signed, if that is known, and else 0.
-        roots: Which certificates are trusted.
+        data: The message.
+        content: What it signs.
+        roots: Trusted certificates.
+        which: The name of the signature.
+        findings: Takes the result.
     """
-    found = Verification(signature_type=SignatureType.PADES)
-    reader = PdfFileReader(file, strict=False)
-    signatures = reader.embedded_regular_signatures
-    if not signatures:
-        return with_problem(found, "it holds no signature")
-    whole = False
-    for signature in signatures:
-        judged = async_validate_pdf_signature(signature, context(roots), skip_diff=True)
-        status = asyncio.run(judged)
-        found = _judged(found, status, f"signature {signature.field_name}", roots)
-        whole = status.coverage == SignatureCoverageLevel.ENTIRE_FILE
-    if not whole and not asyncio.run(_only_timestamped(reader, roots)):
-        found = with_problem(found, "something was added after it was signed")
-    byte_range: Any = signatures[-1].byte_range
-    signed_until: int = byte_range[1]  # there its own bytes begin
-    if signed_until < sent:
-        found = with_problem(found, "it was not signed anew: its newest signature was in what was sent")
-    return found
+    for number, signer in enumerate(data.signers, 1):
+        found = Findings()
+        name = which if len(data.signers) == 1 else f"{which} by signer {number}"
+        try:
+            _judge_signer(data, signer, content, roots, name, found)
+        except NotJudgedError as error:
+            found.indeterminate(f"{name} cannot be judged: {error}")
+        except (ValueError, TypeError, KeyError) as error:
+            found.indeterminate(f"{name} cannot be read ({str(error).splitlines()[0]})")
+        findings.include(found)
 
 
-async def _only_timestamped(reader: PdfFileReader, roots: list[x509.Certificate]) -> bool:
-    """Whether all that follows the newest signature is for archiving, under timestamps that hold (PAdES B-LTA)."""
-    stamps = reader.embedded_timestamp_signatures
-    if not stamps or stamps[-1].evaluate_signature_coverage() != SignatureCoverageLevel.ENTIRE_FILE:
-        return False
-    for stamp in stamps:
-        judged = await async_validate_pdf_timestamp(stamp, context(roots), skip_diff=True)
-        if not (judged.intact and judged.valid):
-            return False
-    status = await async_validate_pdf_signature(reader.embedded_regular_signatures[-1], context(roots))
-    level = status.modification_level
-    return level is not None and level <= ModificationLevel.LTA_UPDATES
+def _judge_signer(
+    data: SignedData, signer: Any, content: Content, roots: list[x509.Certificate], which: str, found: Findings
+) -> None:
+    certificate = _certificate(data, signer)
+    found.signed_by(certificate)
+    signed = signer["signed_attrs"]
+    try:
+        found.signed_at = next(_values(signed, "signing time"), None)
+    except ValueError:
+        found.note(f"the claimed time of {which} cannot be read")
+    hash_name = signer["digest_algorithm"]["algorithm"].native
+    weak = unreliable(hash_name)
+    if hash_name not in data.digests:  # software may refuse it then (RFC 5652, 5.1)
+        found.indeterminate(f"{which} does not list its digest algorithm")
+    made = content.digest(hash_name)
+    if len(signed):
+        stated = next(_values(signed, "message digest"), None)
+        stated_type = next(_values(signed, "content type", native=False), None)
+        if stated is None or stated_type is None:
+            raise NotJudgedError("its signed attributes lack the content type or the message digest")
+        if stated != made:
+            found.invalid(f"{content.name} was changed after {which} was made: its digest differs")
+        if stated_type != data.content_type:
+            found.invalid(f"the content is not of the type that {which} states")
+    algorithm = _algorithm(signer["signature_algorithm"], hash_name)
+    weak = weak or unreliable(algorithm.hash_name)
+    if not _fits(signer, certificate, algorithm, content):
+        found.invalid(f"the value of {which} does not match what it signs and its certificate")
+    if weak:
+        found.indeterminate(f"{which} {weak}")
+    if not _names(signed, certificate):
+        found.indeterminate(f"{which} names another certificate than the one that it holds")
+    others = [other for other in data.certificates if other.dump() != certificate.dump()]
+    judge_trust(certificate, others, roots, which, found)
+    value = signer["signature"].native
+    for token in _values(signer["unsigned_attrs"], "signature timestamp", native=False):
+        judge_timestamp(token, Content.of(value), f"the timestamp of {which}", found)
 
 
-def verify_cms(file: BinaryIO, original: bytes | None, roots: list[x509.Certificate]) -> Verification:
-    """Judge a CMS signature, with its contents in it or beside it.
+def judge_timestamp(token: bytes, about: Content, which: str, findings: Findings) -> None:
+    """Judge a timestamp (RFC 3161); the trust in its authority is not judged.
 
     Args:
-        file: The signature, in DER or PEM.
-        original: What was signed, if it is there.
-        roots: Which certificates are trusted.
+        token: Its token.
+        about: What it should be about.
+        which: Its name.
+        findings: Takes the time, and what is wrong.
     """
-    found = Verification(signature_type=SignatureType.CADES)
-    (encoded,) = unarmoured(file.read())
-    message = cms.ContentInfo.load(encoded, strict=True)
-    if message["content_type"].native != "signed_data":
-        return with_problem(found, "it holds no signature")
-    signed_data = message["content"]
-    held = signed_data["encap_content_info"]["content"].native
-    if held is None and original is None:
-        return with_problem(found, "it does not hold what it signs, so it cannot be judged without the original")
-    status = asyncio.run(_detached(original, signed_data, roots) if held is None else _enveloping(signed_data, roots))
-    found = _judged(found, status, "the signature", roots)
-    if original is not None and held is not None and held != original:
-        found = with_problem(found, "it does not hold what was sent")
-    return found
+    inner = Findings()
+    try:
+        data = parse(token)
+        if data.content_type != _TST_INFO or data.content is None:
+            raise NotJudgedError("it is not a timestamp token")
+        info = tsp.TSTInfo.load(data.content)
+        hash_name = info["message_imprint"]["hash_algorithm"]["algorithm"].native
+        if info["message_imprint"]["hashed_message"].native != about.digest(hash_name):
+            inner.invalid("it is about something else: its digest differs")
+        weak = unreliable(hash_name)
+        if weak:
+            inner.indeterminate(f"it {weak}")
+        judge_signers(data, Content.of(data.content), [], "it", inner)
+        time: dt.datetime = info["gen_time"].native
+    except NotJudgedError as error:
+        findings.note(f"{which} cannot be judged: {error}")
+        return
+    except (ValueError, TypeError, KeyError):
+        findings.note(f"{which} cannot be read")
+        return
+    verdict = inner.report()
+    if verdict.verdict == "invalid":
+        findings.invalid(f"{which} does not hold ({verdict.problems[0]})")
+    elif not verdict.ok:
+        findings.note(f"{which} is not used: {verdict.reason}")
+    else:
+        findings.timestamped_at = min(time, findings.timestamped_at or time)
 
 
-async def _detached(original: Any, signed_data: cms.SignedData, roots: list[x509.Certificate]) -> Any:
-    return await async_validate_detached_cms(original, signed_data, context(roots))
+def _certificate(data: SignedData, signer: Any) -> x509.Certificate:
+    sid = signer["sid"]
+    for certificate in data.certificates:
+        if sid.name == "subject_key_identifier":
+            if certificate.key_identifier == sid.chosen.native:
+                return certificate
+        elif (
+            certificate.serial_number == sid.chosen["serial_number"].native
+            and certificate.issuer == sid.chosen["issuer"]
+        ):
+            return certificate
+    raise NotJudgedError("it does not hold the signer's certificate")
 
 
-async def _enveloping(signed_data: Any, roots: list[x509.Certificate]) -> Any:
-    judging, (signer,), content = context(roots), signed_data["signer_infos"], signed_data["encap_content_info"]
-    timing = await collect_timing_info(
-        signer, judging, lambda name: hashlib.new(name, bytes(content["content"])).digest()
-    )
-    return await async_validate_cms_signature(
-        signed_data,
-        status_cls=StandardCMSSignatureStatus,
-        validation_context=judging,
-        status_kwargs=timing,
-        key_usage_settings=StandardCMSSignatureStatus.default_usage_constraints(),
-    )
+def _values(attributes: Any, name: str, *, native: bool = True) -> Iterator[Any]:
+    for attribute in attributes:
+        if attribute["type"].dotted != _ATTRIBUTES[name]:
+            continue
+        for value in attribute["values"]:
+            if native:
+                yield value.native
+            else:
+                yield value.dotted if isinstance(value, core.ObjectIdentifier) else value.dump()
 
 
-def _judged(found: Verification, status: Any, which: str, roots: list[x509.Certificate]) -> Verification:
-    found = signed_by(found, status.signing_cert)
-    if not status.intact:
-        found = with_problem(found, f"what {which} signs was changed afterwards")
-    if not status.valid:
-        found = with_problem(found, f"{which} does not fit the certificate's key")
-    trusted = bool(status.trusted) if roots else None
-    if trusted is False:
-        found = with_problem(found, f"the certificate of {which} leads to none of the trusted roots")
-    stamp = status.timestamp_validity
-    if stamp is not None and not (stamp.intact and stamp.valid):
-        found = with_problem(found, f"the timestamp of {which} does not hold")
-    return attrs.evolve(
-        found,
-        signed_at=status.signer_reported_dt,
-        timestamped_at=None if stamp is None else stamp.timestamp,
-        trusted=trusted,
-    )
+def _algorithm(algorithm: Any, hash_name: str) -> SignatureAlgorithm:
+    oid = algorithm["algorithm"].dotted
+    if oid == _PSS:
+        parameters = algorithm["parameters"]
+        if parameters.native is None:
+            raise NotJudgedError("its RSA-PSS parameters are missing")
+        mask = parameters["mask_gen_algorithm"]
+        return SignatureAlgorithm(
+            kind="pss",
+            hash_name=parameters["hash_algorithm"]["algorithm"].native,
+            mgf_hash=mask["parameters"]["algorithm"].native,
+            salt_length=parameters["salt_length"].native,
+        )
+    if oid not in _SIGNATURES:
+        raise NotJudgedError(f"the signature algorithm {oid} is not supported")
+    kind, own_hash = _SIGNATURES[oid]
+    return SignatureAlgorithm(kind=kind, hash_name="" if kind == "eddsa" else own_hash or hash_name)  # type: ignore[arg-type]
+
+
+def _fits(signer: Any, certificate: x509.Certificate, algorithm: SignatureAlgorithm, content: Content) -> bool:
+    key, value = certificate.public_key.dump(), signer["signature"].native
+    signed = signer["signed_attrs"]
+    if not len(signed):
+        made = content.digest(algorithm.hash_name) if algorithm.hash_name else b""
+        return matches(key, algorithm, value, content.octets, made)
+    # Signed is the DER encoding (RFC 5652, 5.4); not all software orders the attributes as it asks for.
+    parts = [attribute.dump() for attribute in signed]
+    for ordered in (parts, sorted(parts), sorted(attribute.dump(force=True) for attribute in signed)):
+        encoded = parser.emit(0, 1, 17, b"".join(ordered))
+        made = digest(algorithm.hash_name, encoded) if algorithm.hash_name else b""
+        if matches(key, algorithm, value, encoded, made):
+            return True
+    return False
+
+
+def _names(signed: Any, certificate: x509.Certificate) -> bool:
+    """Whether the signing certificate attribute, if there is one, is about the certificate (RFC 5035, 3 and 4)."""
+    for name in ("signing certificate v2", "signing certificate"):
+        for value in _values(signed, name):
+            reference = value["certs"][0]
+            algorithm = reference.get("hash_algorithm")
+            hash_name = algorithm["algorithm"] if algorithm else "sha1"
+            return bool(reference["cert_hash"] == digest(hash_name, certificate.dump()))
+    return True

@@ -1,8 +1,9 @@
-"""What is found out about a signature."""
+"""The result of a verification, and how it is collected."""
 
 from __future__ import annotations
 
 import datetime as dt
+from enum import StrEnum
 from typing import Any
 
 import attrs
@@ -11,28 +12,45 @@ from asn1crypto import x509
 from ..models import SignatureType
 
 
+class Verdict(StrEnum):
+    """The result of a verification, in the terms of ETSI EN 319 102-1, 5.1.3."""
+
+    VALID = "valid"
+    """Every signature holds, and together they cover the document (`TOTAL-PASSED`)."""
+
+    INVALID = "invalid"
+    """The document is not the one that was signed, or not all of it is signed (`TOTAL-FAILED`)."""
+
+    INDETERMINATE = "indeterminate"
+    """Nothing was found to be wrong, but it cannot be judged here (`INDETERMINATE`)."""
+
+
 @attrs.frozen(kw_only=True)
 class Verification:
-    """What was found out about a signed document.
+    """The result of verifying a signed document.
 
-    Revocation, and whether a certificate is qualified, are not judged: ask a validation service for these.
+    Revocation, and whether a certificate is qualified, are not judged: use a validation service for these.
 
     Attributes:
-        signature_type: PAdES, XAdES or CAdES.
-        problems: What is wrong; nothing if the document is whole and signed.
-        signer: Who signed it, by the certificate's common name.
-        identifiers: What identifies the signer in the certificate beside the name, the organisation's first: mostly tax
-            numbers, such as `VATPT-123456789` (ETSI EN 319 412-1, 5.1).
-        issuer: Who issued the certificate, likewise.
+        verdict: Whether the document is valid.
+        signature_type: PAdES, XAdES or CAdES; None if the file is none of them.
+        problems: Why the document is not valid, the reasons for the verdict first; empty if it is valid.
+        notes: What is worth knowing but does not affect the verdict.
+        signer: The signer of the newest signature, by the certificate's common name.
+        identifiers: The signer's identifiers in the certificate, the organization's first: mostly tax numbers, such as
+            `VATPT-123456789` (ETSI EN 319 412-1, 5.1).
+        issuer: The issuer of the certificate, likewise.
         certificate: The signer's certificate, in DER.
-        signed_at: When it was signed, as the signer claims.
-        timestamped_at: When it was signed at the latest, as its timestamp says.
-        trusted: Whether the certificate leads to one of the roots that were given, at the present moment. None if none
-            were given: then anybody can have signed it.
+        signed_at: The time of signing that the signer claims.
+        timestamped_at: The time in the signature's timestamp, which it was signed before.
+        trusted: Whether every signer's certificate has a valid path to one of the given roots now. None without roots:
+            then anybody can have signed the document.
     """
 
-    signature_type: SignatureType
+    verdict: Verdict
+    signature_type: SignatureType | None
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     signer: str | None = None
     identifiers: tuple[str, ...] = ()
     issuer: str | None = None
@@ -43,24 +61,93 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
+        """Whether the verdict is `Verdict.VALID`."""
+        return self.verdict is Verdict.VALID
+
+    @property
+    def reason(self) -> str:
+        """The reason for the verdict."""
+        return "; ".join(self.problems) or "every signature holds, and they cover the document"
 
 
-def with_problem(found: Verification, problem: str) -> Verification:
-    """The same report with one problem more."""
-    return attrs.evolve(found, problems=(*found.problems, problem))
+class NotJudgedError(Exception):
+    """Something is not understood, not available or too large; its text is the reason."""
 
 
-def signed_by(found: Verification, certificate: x509.Certificate) -> Verification:
-    """The same report with what the signer's certificate says."""
-    return attrs.evolve(
-        found,
-        signer=_name(certificate.subject),
-        identifiers=_identifiers(certificate.subject),
-        issuer=_name(certificate.issuer),
-        certificate=certificate.dump(),
-    )
+@attrs.define(kw_only=True)
+class Findings:
+    """Collects what is found about a document; the last signer that is added is the newest."""
+
+    signature_type: SignatureType | None = None
+    signer: x509.Certificate | None = None
+    signed_at: dt.datetime | None = None
+    timestamped_at: dt.datetime | None = None
+    trusted: bool | None = None
+    _invalid: list[str] = attrs.field(factory=list, init=False)
+    _indeterminate: list[str] = attrs.field(factory=list, init=False)
+    _notes: list[str] = attrs.field(factory=list, init=False)
+
+    def signed_by(self, certificate: x509.Certificate) -> None:
+        """Record the signer.
+
+        Raises:
+            ValueError: If the names in the certificate are broken; asn1crypto parses them only now.
+        """
+        for name in (certificate.subject, certificate.issuer):
+            name_of(name)
+        self.signer = certificate
+
+    def invalid(self, problem: str) -> None:
+        """Record why the document is invalid."""
+        self._invalid.append(problem)
+
+    def indeterminate(self, problem: str) -> None:
+        """Record why the document cannot be judged."""
+        self._indeterminate.append(problem)
+
+    def note(self, text: str) -> None:
+        """Record what does not affect the verdict."""
+        self._notes.append(text)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All problems, those that make the document invalid first."""
+        return (*self._invalid, *self._indeterminate)
+
+    def include(self, other: Findings) -> None:
+        """Add what was found about one of the document's signatures."""
+        self._invalid += other._invalid
+        self._indeterminate += other._indeterminate
+        self._notes += other._notes
+        if other.signer is not None:
+            self.signer, self.signed_at, self.timestamped_at = other.signer, other.signed_at, other.timestamped_at
+        if other.trusted is not None:
+            self.trusted = other.trusted and self.trusted is not False
+
+    def include_as_notes(self, other: Findings) -> None:
+        """Add what was found about a signature that the verdict does not depend on."""
+        self._notes += [*other.problems, *other._notes]
+
+    def report(self) -> Verification:
+        """The result."""
+        subject: Any = None if self.signer is None else self.signer.subject
+        return Verification(
+            verdict=Verdict.INVALID
+            if self._invalid
+            else Verdict.INDETERMINATE
+            if self._indeterminate
+            else Verdict.VALID,
+            signature_type=self.signature_type,
+            problems=tuple(dict.fromkeys(self.problems)),
+            notes=tuple(dict.fromkeys(self._notes)),
+            signer=None if self.signer is None else name_of(subject),
+            identifiers=() if self.signer is None else _identifiers(subject),
+            issuer=None if self.signer is None else name_of(self.signer.issuer),
+            certificate=None if self.signer is None else self.signer.dump(),
+            signed_at=self.signed_at,
+            timestamped_at=self.timestamped_at,
+            trusted=self.trusted,
+        )
 
 
 def _identifiers(name: Any) -> tuple[str, ...]:
@@ -68,6 +155,7 @@ def _identifiers(name: Any) -> tuple[str, ...]:
     return tuple(part for part in parts if isinstance(part, str))
 
 
-def _name(name: Any) -> str:
+def name_of(name: Any) -> str:
+    """A subject or issuer by its common name, or else by all of its parts."""
     common = name.native.get("common_name")
     return common if isinstance(common, str) else str(name.human_friendly)

@@ -1,7 +1,8 @@
-"""Which certificates are trusted: those that the caller gives, and no others."""
+"""Trust: whether a certificate has a valid path to one of the roots that the caller gives."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,16 +10,17 @@ from typing import Any
 
 from asn1crypto import pem, x509
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
-from pyhanko_certvalidator.errors import PathError, ValidationError
+from pyhanko_certvalidator.errors import ExpiredError, NotYetValidError, PathBuildingError, PathError, ValidationError
 
 from ..errors import ConfigurationError
+from .report import Findings
 
 Roots = Iterable[str | os.PathLike[str] | bytes]
 """Certificates of authorities: files, or their contents, in PEM (any number in each) or DER."""
 
 
 def certificates(roots: Roots) -> list[x509.Certificate]:
-    """The certificates that were given.
+    """Read the given certificates.
 
     Raises:
         ConfigurationError: If a file cannot be read, or holds none.
@@ -29,32 +31,56 @@ def certificates(roots: Roots) -> list[x509.Certificate]:
     for root in roots:
         try:
             content = root if isinstance(root, bytes) else Path(root).read_bytes()
-            found += [x509.Certificate.load(der, strict=True) for der in unarmoured(content)]
-            [certificate.subject for certificate in found]  # asn1crypto looks at it only now
+            armoured: Any = pem.unarmor(content, multiple=True) if pem.detect(content) else [(None, None, content)]
+            found += [x509.Certificate.load(der, strict=True) for _, _, der in armoured]
+            [certificate.subject for certificate in found]  # asn1crypto parses lazily
         except (OSError, ValueError, TypeError) as error:
             which = "A root that was given as bytes" if isinstance(root, bytes) else f"The root {root}"
             raise ConfigurationError(f"{which} cannot be used: {error}.", "Give certificates in PEM or DER.") from error
     return found
 
 
-def unarmoured(content: bytes) -> list[bytes]:
-    """What a file holds in DER, if it is PEM, and else its contents."""
-    armoured: Any = pem.unarmor(content, multiple=True) if pem.detect(content) else [(None, None, content)]
-    return [der for _, _, der in armoured]
+def judge_trust(
+    certificate: x509.Certificate,
+    others: Iterable[x509.Certificate],
+    roots: list[x509.Certificate],
+    which: str,
+    findings: Findings,
+) -> None:
+    """Judge the path of a signer's certificate, at the present moment and without network; key usage plays no role.
+
+    Args:
+        certificate: The signer's certificate.
+        others: Further certificates that came with the signature.
+        roots: The trusted certificates; without any, trust is not judged.
+        which: The name of the signature.
+        findings: Takes the result.
+    """
+    if not roots:
+        return
+    reason = _untrusted(certificate, others, roots)
+    findings.trusted = reason is None
+    if reason is not None:
+        findings.indeterminate(f"the certificate of {which} {reason}")
 
 
-def context(roots: Iterable[x509.Certificate]) -> ValidationContext:
-    """What signatures are judged by. Nothing is fetched from the network."""
-    return ValidationContext(trust_roots=list(roots), allow_fetching=False)
-
-
-async def leads_to_a_root(
-    certificate: x509.Certificate, others: Iterable[x509.Certificate], roots: Iterable[x509.Certificate]
-) -> bool:
-    """Whether a certificate leads to one of the roots, by the others that came with it."""
-    validator = CertificateValidator(certificate, list(others), validation_context=context(roots))
+def _untrusted(
+    certificate: x509.Certificate, others: Iterable[x509.Certificate], roots: list[x509.Certificate]
+) -> str | None:
+    if any(certificate.dump() == root.dump() for root in roots):
+        others = ()
+    context = ValidationContext(trust_roots=roots, allow_fetching=False)
+    validator = CertificateValidator(certificate, list(others), validation_context=context)
     try:
-        await validator.async_validate_usage(key_usage=set())
-    except (PathError, ValidationError):
-        return False
-    return True
+        asyncio.run(validator.async_validate_path())
+    except PathBuildingError:
+        return "leads to none of the trusted roots"
+    except ExpiredError as error:
+        return f"has no valid path to a trusted root now: a certificate expired on {error.expired_dt:%Y-%m-%d}"
+    except NotYetValidError as error:
+        return f"has no valid path to a trusted root now: a certificate is valid from {error.valid_from:%Y-%m-%d}"
+    except (PathError, ValidationError) as error:
+        if certificate.issuer == certificate.subject:
+            return "leads to none of the trusted roots"
+        return f"has no valid path to a trusted root: {error}"
+    return None

@@ -1,4 +1,4 @@
-"""Signs for real, with the sandbox's test certificate: PAdES, XAdES and CAdES, at level B-B or with a timestamp B-T."""
+"""Real signatures with a test certificate: PAdES, XAdES, and CAdES at level B-B, or B-T with a timestamp."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Final
 
 from ...models import SignatureInfo, SignatureType
 from ..certificate import Root
-from .cms import sign_bytes
-from .pdf import sign_pdf
+from .cades import sign_bytes
+from .pades import sign_pdf
 from .signer import CannotSignError, Seal
 
 __all__ = ["CannotSignError", "SignatureMaker"]
 
 
 def _sign_xml(content: bytes, info: SignatureInfo, seal: Seal) -> bytes:
-    from .xml import sign_xml  # loads signxml, which sandboxes that sign PDFs only need not wait for
+    from .xades import sign_xml  # loads signxml, which a sandbox that signs only PDFs does not need
 
     return sign_xml(content, info, seal)
 
 
-_KINDS: Final = {SignatureType.PADES: sign_pdf, SignatureType.XADES: _sign_xml, SignatureType.CADES: sign_bytes}
+_SIGN: Final = {SignatureType.PADES: sign_pdf, SignatureType.XADES: _sign_xml, SignatureType.CADES: sign_bytes}
 
 
 class SignatureMaker:
-    """Signs documents with one identity. It works on the CPU: call it in a thread; it can be used from several.
+    """Signs documents with one identity. It is bound by the CPU: call it in a thread; several may use it.
 
     Args:
         root: Issues the certificates to sign with.
@@ -33,18 +33,21 @@ class SignatureMaker:
         self._seal = Seal(root)
 
     def sign(self, content: bytes, info: SignatureInfo) -> bytes:
-        """The signed document.
+        """Sign a document.
 
         Args:
             content: The document.
-            info: What is asked for.
+            info: The requested signature.
+
+        Returns:
+            The signed document.
 
         Raises:
-            CannotSignError: If it cannot be signed in that way.
+            CannotSignError: If it cannot be signed as requested.
         """
         try:
-            return _KINDS[SignatureType(info.signature_type)](content, info, self._seal)
+            return _SIGN[SignatureType(info.signature_type)](content, info, self._seal)
         except CannotSignError:
             raise
-        except Exception as error:  # whatever a broken document brings up in its parser is its own failure
+        except Exception as error:  # a parser may raise anything for a damaged document
             raise CannotSignError(f"{type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""Where in a PDF a word is."""
+"""Finds a word in a PDF."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ import pypdfium2
 from .signer import CannotSignError
 
 _PDFIUM: Final = threading.Lock()
-"""PDFium must not be used by two threads at once."""
+"""PDFium is not thread-safe."""
 
 
-def find_word(word: str, content: bytes) -> tuple[int, int, int]:
-    """Page (from 0) and lower left corner of a word's first occurrence.
+def find_word(word: str, content: bytes) -> tuple[int, float, float]:
+    """Find the first occurrence of a word.
+
+    Returns:
+        The index of its page, and the lower left corner of the word in user space.
 
     Raises:
-        CannotSignError: If the document does not hold it.
+        CannotSignError: If the document does not contain it.
     """
     with _PDFIUM, pypdfium2.PdfDocument(content) as document:
-        for number in range(len(document)):
-            text = document[number].get_textpage()  # the document closes it
+        for index in range(len(document)):
+            text = document[index].get_textpage()  # closed with the document
             found = text.search(word, match_case=True).get_next()
             if found is not None:
-                left, bottom, *_ = text.get_charbox(found[0])
-                return number, round(left), round(bottom)
-    raise CannotSignError(f"the document does not hold the placeholder {word!r}")
+                boxes = [text.get_charbox(found[0] + offset) for offset in range(found[1])]
+                left = boxes[0][0]
+                bottom = boxes[0][1]
+                return index, left, bottom
+    raise CannotSignError(f"the document does not contain the placeholder {word!r}")

@@ -4,7 +4,6 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.error_response import ErrorResponse
 from ...models.sign_operation import SignOperation
 from ...models.sign_request_base_64_document import SignRequestBase64Document
 from ...types import Response, read_answer
@@ -31,51 +30,18 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> ErrorResponse | SignOperation | None:
+) -> SignOperation:
     if response.status_code == 200:
         response_200 = SignOperation.from_dict(response.json())
 
         return response_200
 
-    if response.status_code == 400:
-        response_400 = ErrorResponse.from_dict(response.json())
-
-        return response_400
-
-    if response.status_code == 401:
-        response_401 = ErrorResponse.from_dict(response.json())
-
-        return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorResponse.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 409:
-        response_409 = ErrorResponse.from_dict(response.json())
-
-        return response_409
-
-    if response.status_code == 429:
-        response_429 = ErrorResponse.from_dict(response.json())
-
-        return response_429
-
-    if response.status_code == 500:
-        response_500 = ErrorResponse.from_dict(response.json())
-
-        return response_500
-
-    if client.raise_on_unexpected_status:
-        raise errors.UnexpectedStatus(response.status_code, response.content)
-    else:
-        return None
+    raise errors.UnexpectedStatus(response.status_code, response.content)
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorResponse | SignOperation]:
+) -> Response[SignOperation]:
     return Response(
         status_code=response.status_code,
         content=response.content,
@@ -88,7 +54,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: SignRequestBase64Document,
-) -> Response[ErrorResponse | SignOperation]:
+) -> Response[SignOperation]:
     """Sign documents sent as base64
 
      Signs one or more documents whose contents are in the request, and answers when all are done. A 200
@@ -104,7 +70,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | SignOperation]
+        Response[SignOperation]
     """
 
     kwargs = _get_kwargs(
@@ -122,7 +88,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: SignRequestBase64Document,
-) -> ErrorResponse | SignOperation | None:
+) -> SignOperation:
     """Sign documents sent as base64
 
      Signs one or more documents whose contents are in the request, and answers when all are done. A 200
@@ -138,7 +104,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | SignOperation
+        SignOperation
     """
 
     return sync_detailed(
@@ -151,7 +117,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: SignRequestBase64Document,
-) -> Response[ErrorResponse | SignOperation]:
+) -> Response[SignOperation]:
     """Sign documents sent as base64
 
      Signs one or more documents whose contents are in the request, and answers when all are done. A 200
@@ -167,7 +133,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | SignOperation]
+        Response[SignOperation]
     """
 
     kwargs = _get_kwargs(
@@ -183,7 +149,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: SignRequestBase64Document,
-) -> ErrorResponse | SignOperation | None:
+) -> SignOperation:
     """Sign documents sent as base64
 
      Signs one or more documents whose contents are in the request, and answers when all are done. A 200
@@ -199,7 +165,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | SignOperation
+        SignOperation
     """
 
     return (

@@ -4,7 +4,6 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.error_response import ErrorResponse
 from ...models.sign_document_batch_binary_body import SignDocumentBatchBinaryBody
 from ...models.sign_operation import SignOperation
 from ...types import Response, read_answer
@@ -29,51 +28,18 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> ErrorResponse | SignOperation | None:
+) -> SignOperation:
     if response.status_code == 200:
         response_200 = SignOperation.from_dict(response.json())
 
         return response_200
 
-    if response.status_code == 400:
-        response_400 = ErrorResponse.from_dict(response.json())
-
-        return response_400
-
-    if response.status_code == 401:
-        response_401 = ErrorResponse.from_dict(response.json())
-
-        return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorResponse.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 409:
-        response_409 = ErrorResponse.from_dict(response.json())
-
-        return response_409
-
-    if response.status_code == 429:
-        response_429 = ErrorResponse.from_dict(response.json())
-
-        return response_429
-
-    if response.status_code == 500:
-        response_500 = ErrorResponse.from_dict(response.json())
-
-        return response_500
-
-    if client.raise_on_unexpected_status:
-        raise errors.UnexpectedStatus(response.status_code, response.content)
-    else:
-        return None
+    raise errors.UnexpectedStatus(response.status_code, response.content)
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorResponse | SignOperation]:
+) -> Response[SignOperation]:
     return Response(
         status_code=response.status_code,
         content=response.content,
@@ -86,7 +52,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: SignDocumentBatchBinaryBody,
-) -> Response[ErrorResponse | SignOperation]:
+) -> Response[SignOperation]:
     """Sign documents sent as files
 
      Signs one or more documents that are sent as parts of a multipart request. Otherwise like signing
@@ -100,7 +66,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | SignOperation]
+        Response[SignOperation]
     """
 
     kwargs = _get_kwargs(
@@ -118,7 +84,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: SignDocumentBatchBinaryBody,
-) -> ErrorResponse | SignOperation | None:
+) -> SignOperation:
     """Sign documents sent as files
 
      Signs one or more documents that are sent as parts of a multipart request. Otherwise like signing
@@ -132,7 +98,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | SignOperation
+        SignOperation
     """
 
     return sync_detailed(
@@ -145,7 +111,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: SignDocumentBatchBinaryBody,
-) -> Response[ErrorResponse | SignOperation]:
+) -> Response[SignOperation]:
     """Sign documents sent as files
 
      Signs one or more documents that are sent as parts of a multipart request. Otherwise like signing
@@ -159,7 +125,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | SignOperation]
+        Response[SignOperation]
     """
 
     kwargs = _get_kwargs(
@@ -175,7 +141,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: SignDocumentBatchBinaryBody,
-) -> ErrorResponse | SignOperation | None:
+) -> SignOperation:
     """Sign documents sent as files
 
      Signs one or more documents that are sent as parts of a multipart request. Otherwise like signing
@@ -189,7 +155,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | SignOperation
+        SignOperation
     """
 
     return (

@@ -4,7 +4,6 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.error_response import ErrorResponse
 from ...types import Response, path_segment, read_answer
 
 
@@ -20,52 +19,17 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(
-    *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> ErrorResponse | int | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> int:
     if response.status_code == 200:
         response_200 = cast(int, response.json())
         return response_200
 
-    if response.status_code == 400:
-        response_400 = ErrorResponse.from_dict(response.json())
-
-        return response_400
-
-    if response.status_code == 401:
-        response_401 = ErrorResponse.from_dict(response.json())
-
-        return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorResponse.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 409:
-        response_409 = ErrorResponse.from_dict(response.json())
-
-        return response_409
-
-    if response.status_code == 429:
-        response_429 = ErrorResponse.from_dict(response.json())
-
-        return response_429
-
-    if response.status_code == 500:
-        response_500 = ErrorResponse.from_dict(response.json())
-
-        return response_500
-
-    if client.raise_on_unexpected_status:
-        raise errors.UnexpectedStatus(response.status_code, response.content)
-    else:
-        return None
+    raise errors.UnexpectedStatus(response.status_code, response.content)
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorResponse | int]:
+) -> Response[int]:
     return Response(
         status_code=response.status_code,
         content=response.content,
@@ -78,7 +42,7 @@ def sync_detailed(
     external_reference: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorResponse | int]:
+) -> Response[int]:
     """Find the operation of a document
 
      Answers the number of the operation that holds the document with this external reference. The
@@ -92,7 +56,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | int]
+        Response[int]
     """
 
     kwargs = _get_kwargs(
@@ -110,7 +74,7 @@ def sync(
     external_reference: str,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorResponse | int | None:
+) -> int:
     """Find the operation of a document
 
      Answers the number of the operation that holds the document with this external reference. The
@@ -124,7 +88,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | int
+        int
     """
 
     return sync_detailed(
@@ -137,7 +101,7 @@ async def asyncio_detailed(
     external_reference: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorResponse | int]:
+) -> Response[int]:
     """Find the operation of a document
 
      Answers the number of the operation that holds the document with this external reference. The
@@ -151,7 +115,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | int]
+        Response[int]
     """
 
     kwargs = _get_kwargs(
@@ -167,7 +131,7 @@ async def asyncio(
     external_reference: str,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorResponse | int | None:
+) -> int:
     """Find the operation of a document
 
      Answers the number of the operation that holds the document with this external reference. The
@@ -181,7 +145,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | int
+        int
     """
 
     return (

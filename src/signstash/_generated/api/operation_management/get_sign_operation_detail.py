@@ -4,7 +4,6 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.error_response import ErrorResponse
 from ...models.sign_operation import SignOperation
 from ...types import Response, path_segment, read_answer
 
@@ -24,51 +23,18 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> ErrorResponse | SignOperation | None:
+) -> SignOperation:
     if response.status_code == 200:
         response_200 = SignOperation.from_dict(response.json())
 
         return response_200
 
-    if response.status_code == 400:
-        response_400 = ErrorResponse.from_dict(response.json())
-
-        return response_400
-
-    if response.status_code == 401:
-        response_401 = ErrorResponse.from_dict(response.json())
-
-        return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorResponse.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 409:
-        response_409 = ErrorResponse.from_dict(response.json())
-
-        return response_409
-
-    if response.status_code == 429:
-        response_429 = ErrorResponse.from_dict(response.json())
-
-        return response_429
-
-    if response.status_code == 500:
-        response_500 = ErrorResponse.from_dict(response.json())
-
-        return response_500
-
-    if client.raise_on_unexpected_status:
-        raise errors.UnexpectedStatus(response.status_code, response.content)
-    else:
-        return None
+    raise errors.UnexpectedStatus(response.status_code, response.content)
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorResponse | SignOperation]:
+) -> Response[SignOperation]:
     return Response(
         status_code=response.status_code,
         content=response.content,
@@ -82,7 +48,7 @@ def sync_detailed(
     include_content: bool,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorResponse | SignOperation]:
+) -> Response[SignOperation]:
     """Detail of a signing operation
 
      Answers a signing operation with its documents, and with their signed contents if asked. Integration
@@ -97,7 +63,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | SignOperation]
+        Response[SignOperation]
     """
 
     kwargs = _get_kwargs(
@@ -117,7 +83,7 @@ def sync(
     include_content: bool,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorResponse | SignOperation | None:
+) -> SignOperation:
     """Detail of a signing operation
 
      Answers a signing operation with its documents, and with their signed contents if asked. Integration
@@ -132,7 +98,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | SignOperation
+        SignOperation
     """
 
     return sync_detailed(
@@ -147,7 +113,7 @@ async def asyncio_detailed(
     include_content: bool,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorResponse | SignOperation]:
+) -> Response[SignOperation]:
     """Detail of a signing operation
 
      Answers a signing operation with its documents, and with their signed contents if asked. Integration
@@ -162,7 +128,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | SignOperation]
+        Response[SignOperation]
     """
 
     kwargs = _get_kwargs(
@@ -180,7 +146,7 @@ async def asyncio(
     include_content: bool,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorResponse | SignOperation | None:
+) -> SignOperation:
     """Detail of a signing operation
 
      Answers a signing operation with its documents, and with their signed contents if asked. Integration
@@ -195,7 +161,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | SignOperation
+        SignOperation
     """
 
     return (

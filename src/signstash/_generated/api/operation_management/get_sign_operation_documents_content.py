@@ -5,7 +5,6 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.error_response import ErrorResponse
 from ...types import File, Response, path_segment, read_answer
 
 
@@ -21,53 +20,18 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(
-    *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> ErrorResponse | File | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> File:
     if response.status_code == 200:
         response_200 = File(payload=BytesIO(response.content))
 
         return response_200
 
-    if response.status_code == 400:
-        response_400 = ErrorResponse.from_dict(response.json())
-
-        return response_400
-
-    if response.status_code == 401:
-        response_401 = ErrorResponse.from_dict(response.json())
-
-        return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorResponse.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 409:
-        response_409 = ErrorResponse.from_dict(response.json())
-
-        return response_409
-
-    if response.status_code == 429:
-        response_429 = ErrorResponse.from_dict(response.json())
-
-        return response_429
-
-    if response.status_code == 500:
-        response_500 = ErrorResponse.from_dict(response.json())
-
-        return response_500
-
-    if client.raise_on_unexpected_status:
-        raise errors.UnexpectedStatus(response.status_code, response.content)
-    else:
-        return None
+    raise errors.UnexpectedStatus(response.status_code, response.content)
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorResponse | File]:
+) -> Response[File]:
     return Response(
         status_code=response.status_code,
         content=response.content,
@@ -80,7 +44,7 @@ def sync_detailed(
     operation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorResponse | File]:
+) -> Response[File]:
     """Signed documents of an operation, as a ZIP
 
      Answers the signed documents of an operation in one ZIP archive, each entry named by the document's
@@ -94,7 +58,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | File]
+        Response[File]
     """
 
     kwargs = _get_kwargs(
@@ -112,7 +76,7 @@ def sync(
     operation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorResponse | File | None:
+) -> File:
     """Signed documents of an operation, as a ZIP
 
      Answers the signed documents of an operation in one ZIP archive, each entry named by the document's
@@ -126,7 +90,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | File
+        File
     """
 
     return sync_detailed(
@@ -139,7 +103,7 @@ async def asyncio_detailed(
     operation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorResponse | File]:
+) -> Response[File]:
     """Signed documents of an operation, as a ZIP
 
      Answers the signed documents of an operation in one ZIP archive, each entry named by the document's
@@ -153,7 +117,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | File]
+        Response[File]
     """
 
     kwargs = _get_kwargs(
@@ -169,7 +133,7 @@ async def asyncio(
     operation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorResponse | File | None:
+) -> File:
     """Signed documents of an operation, as a ZIP
 
      Answers the signed documents of an operation in one ZIP archive, each entry named by the document's
@@ -183,7 +147,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | File
+        File
     """
 
     return (

@@ -5,7 +5,6 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.base_operation import BaseOperation
-from ...models.error_response import ErrorResponse
 from ...types import Response, path_segment, read_answer
 
 
@@ -23,51 +22,18 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> BaseOperation | ErrorResponse | None:
+) -> BaseOperation:
     if response.status_code == 200:
         response_200 = BaseOperation.from_dict(response.json())
 
         return response_200
 
-    if response.status_code == 400:
-        response_400 = ErrorResponse.from_dict(response.json())
-
-        return response_400
-
-    if response.status_code == 401:
-        response_401 = ErrorResponse.from_dict(response.json())
-
-        return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorResponse.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 409:
-        response_409 = ErrorResponse.from_dict(response.json())
-
-        return response_409
-
-    if response.status_code == 429:
-        response_429 = ErrorResponse.from_dict(response.json())
-
-        return response_429
-
-    if response.status_code == 500:
-        response_500 = ErrorResponse.from_dict(response.json())
-
-        return response_500
-
-    if client.raise_on_unexpected_status:
-        raise errors.UnexpectedStatus(response.status_code, response.content)
-    else:
-        return None
+    raise errors.UnexpectedStatus(response.status_code, response.content)
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[BaseOperation | ErrorResponse]:
+) -> Response[BaseOperation]:
     return Response(
         status_code=response.status_code,
         content=response.content,
@@ -80,7 +46,7 @@ def sync_detailed(
     operation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[BaseOperation | ErrorResponse]:
+) -> Response[BaseOperation]:
     """Status of an operation
 
      Answers how far an operation has come, without its documents. Integration Service only.
@@ -93,7 +59,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[BaseOperation | ErrorResponse]
+        Response[BaseOperation]
     """
 
     kwargs = _get_kwargs(
@@ -111,7 +77,7 @@ def sync(
     operation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> BaseOperation | ErrorResponse | None:
+) -> BaseOperation:
     """Status of an operation
 
      Answers how far an operation has come, without its documents. Integration Service only.
@@ -124,7 +90,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        BaseOperation | ErrorResponse
+        BaseOperation
     """
 
     return sync_detailed(
@@ -137,7 +103,7 @@ async def asyncio_detailed(
     operation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[BaseOperation | ErrorResponse]:
+) -> Response[BaseOperation]:
     """Status of an operation
 
      Answers how far an operation has come, without its documents. Integration Service only.
@@ -150,7 +116,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[BaseOperation | ErrorResponse]
+        Response[BaseOperation]
     """
 
     kwargs = _get_kwargs(
@@ -166,7 +132,7 @@ async def asyncio(
     operation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> BaseOperation | ErrorResponse | None:
+) -> BaseOperation:
     """Status of an operation
 
      Answers how far an operation has come, without its documents. Integration Service only.
@@ -179,7 +145,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        BaseOperation | ErrorResponse
+        BaseOperation
     """
 
     return (

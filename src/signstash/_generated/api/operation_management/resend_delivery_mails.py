@@ -1,10 +1,9 @@
-from typing import Any, cast
+from typing import Any
 
 import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.error_response import ErrorResponse
 from ...types import Response, path_segment, read_answer
 
 
@@ -29,52 +28,16 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(
-    *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Any | ErrorResponse | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any:
     if response.status_code == 200:
-        response_200 = cast(Any, None)
-        return response_200
-
-    if response.status_code == 400:
-        response_400 = ErrorResponse.from_dict(response.json())
-
-        return response_400
-
-    if response.status_code == 401:
-        response_401 = ErrorResponse.from_dict(response.json())
-
-        return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorResponse.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 409:
-        response_409 = ErrorResponse.from_dict(response.json())
-
-        return response_409
-
-    if response.status_code == 429:
-        response_429 = ErrorResponse.from_dict(response.json())
-
-        return response_429
-
-    if response.status_code == 500:
-        response_500 = ErrorResponse.from_dict(response.json())
-
-        return response_500
-
-    if client.raise_on_unexpected_status:
-        raise errors.UnexpectedStatus(response.status_code, response.content)
-    else:
         return None
+
+    raise errors.UnexpectedStatus(response.status_code, response.content)
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Any | ErrorResponse]:
+) -> Response[Any]:
     return Response(
         status_code=response.status_code,
         content=response.content,
@@ -89,7 +52,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: list[str],
-) -> Response[Any | ErrorResponse]:
+) -> Response[Any]:
     """Send the delivery e-mails again
 
      Sends the e-mails of an operation again, to the addresses given. Integration Service only.
@@ -104,7 +67,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | ErrorResponse]
+        Response[Any]
     """
 
     kwargs = _get_kwargs(
@@ -126,7 +89,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: list[str],
-) -> Any | ErrorResponse | None:
+) -> Any:
     """Send the delivery e-mails again
 
      Sends the e-mails of an operation again, to the addresses given. Integration Service only.
@@ -141,7 +104,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | ErrorResponse
+        Any
     """
 
     return sync_detailed(
@@ -158,7 +121,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: list[str],
-) -> Response[Any | ErrorResponse]:
+) -> Response[Any]:
     """Send the delivery e-mails again
 
      Sends the e-mails of an operation again, to the addresses given. Integration Service only.
@@ -173,7 +136,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | ErrorResponse]
+        Response[Any]
     """
 
     kwargs = _get_kwargs(
@@ -193,7 +156,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: list[str],
-) -> Any | ErrorResponse | None:
+) -> Any:
     """Send the delivery e-mails again
 
      Sends the e-mails of an operation again, to the addresses given. Integration Service only.
@@ -208,7 +171,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | ErrorResponse
+        Any
     """
 
     return (

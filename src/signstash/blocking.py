@@ -1,0 +1,171 @@
+"""The client for applications without an event loop, such as Django, Flask and Celery.
+
+.. include:: blocking.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import wait
+from contextlib import ExitStack, aclosing
+from functools import partial, wraps
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from .client import SignStash
+from .errors import ConfigurationError
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def _blocking(
+    method: Callable[Concatenate[SignStash, Arguments], Coroutine[Any, Any, Result]],
+) -> Callable[Concatenate[BlockingSignStash, Arguments], Result]:
+    @wraps(method)
+    def call(self: BlockingSignStash, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return self.call(method, self.client, *args, **kwargs)
+
+    return call
+
+
+def _iterating(
+    method: Callable[Concatenate[SignStash, Arguments], AsyncGenerator[Result, None]],
+) -> Callable[Concatenate[BlockingSignStash, Arguments], Iterator[Result]]:
+    @wraps(method)
+    def iterate(self: BlockingSignStash, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Iterator[Result]:
+        results = method(self.client, *args, **kwargs)
+        return self._iterate(results)
+
+    return iterate
+
+
+async def _release(semaphore: asyncio.Semaphore) -> None:
+    semaphore.release()
+
+
+class BlockingSignStash:
+    """The methods of `SignStash` as ordinary functions, which may be called from any thread.
+
+        with BlockingSignStash(SignStash.from_env()) as client:
+            signed = client.sign(Document.pdf("invoice.pdf"), save_to="signed/")
+
+    Arguments, results and errors are those of the methods of `SignStash`. The client runs in an event loop in a thread
+    of its own, which the first call starts. All threads of a process can share one object: they share its token and
+    its connections. Leaving the `with` block, `close()`, or the end of the process closes the client.
+
+    Args:
+        client: The client whose methods are called. It must not be used elsewhere.
+
+    Attributes:
+        client: The same.
+    """
+
+    def __init__(self, client: SignStash) -> None:
+        self.client = client
+        self._lock = threading.Lock()
+        self._portal: BlockingPortal | None = None
+        self._stack = ExitStack()
+        self._process = os.getpid()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the client, and end its event loop. May be called more than once."""
+        with self._lock:
+            self._closed = True
+            self._portal = None
+            if os.getpid() == self._process:  # the thread does not exist in a forked process
+                self._stack.close()
+        atexit.unregister(self.close)
+
+    def call(
+        self,
+        function: Callable[Arguments, Coroutine[Any, Any, Result]],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Call an asynchronous function in the client's event loop, such as `client.call(signed.verify, document)`.
+
+        Args:
+            function: The asynchronous function.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            ConfigurationError: If the client is closed, or was used before the process was forked.
+        """
+        result: Result = self._running_portal().call(partial(function, *args, **kwargs))
+        return result
+
+    def _running_portal(self) -> BlockingPortal:
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
+            if self._portal is None:
+                self._process = os.getpid()
+                self._portal = self._stack.enter_context(start_blocking_portal("asyncio", name="signstash"))
+                self._stack.callback(self._portal.call, self.client.aclose)
+                atexit.register(self.close)
+            elif os.getpid() != self._process:
+                raise ConfigurationError(
+                    "The client was used before the process was forked, and its event loop stayed behind.",
+                    "Make the first call after the fork, or make the client in the start hook of the worker.",
+                )
+            return self._portal
+
+    def _iterate(self, results: AsyncGenerator[Result, None]) -> Iterator[Result]:
+        forwarded: SimpleQueue[Result | None] = SimpleQueue()
+        wanted = asyncio.Semaphore(0)
+        left = False
+
+        async def forward() -> None:  # in one task, as the generator expects
+            async with aclosing(results):
+                async for result in results:
+                    forwarded.put(result)
+                    await wanted.acquire()
+                    if left:
+                        return
+
+        run = self._running_portal().start_task_soon(forward)
+        run.add_done_callback(lambda _: forwarded.put(None))
+        try:
+            while (result := forwarded.get()) is not None:
+                yield result
+                self.call(_release, wanted)
+            run.result()
+        except GeneratorExit:
+            left = True
+            self.call(_release, wanted)
+            raise
+        except BaseException:  # Ctrl-C does not wait for the next result
+            run.cancel()
+            raise
+        finally:
+            wait([run])
+
+    sign = _blocking(SignStash.sign)
+    sign_batch = _blocking(SignStash.sign_batch)
+    sign_all = _iterating(SignStash.sign_all)
+    get_operation_id = _blocking(SignStash.get_operation_id)
+    get_status = _blocking(SignStash.get_status)
+    get_operation = _blocking(SignStash.get_operation)
+    download_documents = _blocking(SignStash.download_documents)
+    resend_mails = _blocking(SignStash.resend_mails)

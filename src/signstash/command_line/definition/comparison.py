@@ -1,0 +1,526 @@
+"""Compares a published definition with the contract: which operations are the known ones, and what differs on the wire.
+
+The contract is what the client was made from. An operation is recognised by its *role*: method and end of the path, or
+else the JSON fields of body and response. Then both sides are walked together by JSON names. Tags, operation ids and
+names of schemas mean nothing: they depend on the server's tools.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Final
+
+import attrs
+
+from .normalisation import SCHEMAS, Operation, Published, Schema, normalise
+from .reading import DefinitionError
+
+_HTTP_HEADERS: Final = (
+    "authorization",
+    "accept",
+    "accept-language",
+    "content-type",
+    "content-length",
+    "host",
+    "user-agent",
+)
+"""Headers that springfox lists as parameters, in small letters; the client sends what is needed of them."""
+_SIGNING: Final = ("signDocumentBatchBase64", "signDocumentBatchBinary")
+"""The contract's ids of what signs, of which one must be there."""
+_API: Final = re.compile(r"^(?P<root>.*?)/api/(?:v(?P<version>\d+)/)?(?P<rest>.*?)/?$")
+
+
+@attrs.frozen
+class Shape:
+    """What a schema says, with what it refers to and is composed of.
+
+    Attributes:
+        names: Names of the schemas that it refers to, from the outside to the inside.
+        kind: `object`, `array`, a scalar JSON type, or "" if it does not say.
+        format: Format of a scalar, or "".
+        values: Values of an enum.
+        fields: Fields of an object.
+        required: Fields that are always there.
+        items: What an array holds.
+    """
+
+    names: tuple[str, ...] = ()
+    kind: str = ""
+    format: str = ""
+    values: tuple[str, ...] = ()
+    fields: Mapping[str, Schema] = attrs.field(factory=dict)
+    required: frozenset[str] = frozenset()
+    items: Schema = attrs.field(factory=dict)
+
+    @property
+    def description(self) -> str:
+        """Its type in a word."""
+        return self.format or self.kind or "anything"
+
+    def joined(self, other: Shape, *, alternative: bool = False) -> Shape:
+        """This and another; of an alternative no field is certain."""
+        return Shape(
+            (*self.names, *other.names),
+            self.kind or other.kind,
+            self.format or other.format,
+            self.values or other.values,
+            {**other.fields, **self.fields},
+            self.required if alternative else self.required | other.required,
+            self.items or other.items,
+        )
+
+
+def shape_of(schemas: Mapping[str, Schema], schema: Schema, seen: frozenset[str] = frozenset()) -> Shape:
+    """What a schema says, with what it refers to and is composed of."""
+    name = str(schema.get("$ref", "")).removeprefix(SCHEMAS)
+    if name:
+        if name in seen or name not in schemas:
+            return Shape()
+        return Shape(names=(name,)).joined(shape_of(schemas, schemas[name], seen | {name}))
+    shape = Shape(
+        (),
+        schema.get("type", ""),
+        schema.get("format", ""),
+        tuple(value for value in schema.get("enum", ()) if isinstance(value, str)),
+        schema.get("properties", {}),
+        frozenset(schema.get("required", ())),
+        schema.get("items", {}),
+    )
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for part in schema.get(keyword, ()):
+            shape = shape.joined(shape_of(schemas, part, seen), alternative=keyword != "allOf")
+    return shape
+
+
+@attrs.define
+class Comparison:
+    """What came of comparing.
+
+    Attributes:
+        published: The definition that was compared.
+        labels: What known operations do, by their ids.
+        offered: Known operations that it offers, by their ids in the contract.
+        missing: Ids of known operations that it does not offer.
+        additional: Further operations below `/api`.
+        hints: What additional operations look like, by their places.
+        left_out: Paths that have nothing to do with the API.
+        problems: Why a client could not work with it.
+        notes: What it describes in another way, which does no harm.
+        new_fields: Fields that the contract does not know: schema, name and the published schema.
+        new_values: Values of enums that the contract does not know: schema and value.
+        new_parameters: Optional parameters that the contract does not know, by operation id.
+        part_names: What parts of a multipart body are called, where it is not as in the contract, by operation id.
+        names: Names of the contract's schemas, by the published names that stand for them.
+        root: What the base URL ends with, or "".
+    """
+
+    published: Published
+    labels: dict[str, str]
+    offered: dict[str, Operation] = attrs.field(factory=dict)
+    missing: list[str] = attrs.field(factory=list)
+    additional: list[Operation] = attrs.field(factory=list)
+    hints: dict[str, str] = attrs.field(factory=dict)
+    left_out: list[str] = attrs.field(factory=list)
+    problems: list[str] = attrs.field(factory=list)
+    notes: list[str] = attrs.field(factory=list)
+    new_fields: list[tuple[str, str, Schema]] = attrs.field(factory=list)
+    new_values: list[tuple[str, str]] = attrs.field(factory=list)
+    new_parameters: dict[str, list[Schema]] = attrs.field(factory=dict)
+    part_names: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    names: dict[str, list[str]] = attrs.field(factory=dict)
+    root: str = ""
+
+    def note(self, text: str) -> None:
+        """Note something once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def refuse(self, text: str) -> None:
+        """Note a reason why a client could not work."""
+        if text not in self.problems:
+            self.problems.append(text)
+
+    def report(self) -> Iterator[tuple[str, str]]:
+        """What there is to say, as pairs of a subject and a text."""
+        for name, label in self.labels.items():
+            operation, subject = self.offered.get(name), _uncapitalised(label)
+            if operation is None:
+                yield subject, "not offered here; kept for other services"
+            else:
+                named = f"  ({operation.name})" if operation.name else ""
+                yield subject, f"{operation.method} {relative_path(operation.path)}{named}"
+        for operation in self.additional:
+            hint = self.hints.get(str(operation))
+            place = f"{operation.method} {relative_path(operation.path)}"
+            yield "additional", f"{operation.name or 'no id'}: {place}{f'   ({hint})' if hint else ''}"
+        if self.left_out:
+            below = sorted({"/" + path.removeprefix(self.root).strip("/").partition("/")[0] for path in self.left_out})
+            count = f"{len(self.left_out)} operation{'s' if len(self.left_out) > 1 else ''}"
+            yield "left out", f"{count} below {_listed(below)}"
+        for text in self.published.unreadable:
+            yield "left out", text
+        for schema, field, _ in self.new_fields:
+            yield "new", f"{schema}.{field}"
+        for schema, value in self.new_values:
+            yield "new", f"{schema}: the value {value}"
+        for name, parameters in self.new_parameters.items():
+            yield from (("new", f"{name}: the parameter {parameter['name']}") for parameter in parameters)
+        grouped: dict[str, list[str]] = {}
+        for note in self.notes:
+            what, _, text = note.partition(": ")
+            grouped.setdefault(text, []).append(what)
+        yield from (("note", f"{', '.join(what)}: {text}") for text, what in grouped.items())
+        source = "by its server" if self.published.server == self.root else "found in the paths"
+        yield "base URL", f"ends with {self.root}, {source}" if self.root else "not said"
+
+
+def relative_path(path: str) -> str:
+    """A path from `/api/` on."""
+    return re.sub(r"^.*?(?=/api/)", "", path)
+
+
+def compare(contract: Mapping[str, Any], document: Mapping[str, Any]) -> Comparison:
+    """Compare a published definition with the contract.
+
+    Args:
+        contract: What the client was made from.
+        document: The definition, of whatever version.
+
+    Raises:
+        DefinitionError: If it is not a definition, or offers no signing.
+    """
+    return _Comparer(normalise(contract), normalise(document)).compared()
+
+
+class _Comparer:
+    def __init__(self, contract: Published, published: Published) -> None:
+        self._contract = contract
+        self._known = {operation.name: operation for operation in contract.operations}
+        self._published = published
+        self._found = Comparison(
+            published, {name: self._known[name].summary for name in dict.fromkeys((*_SIGNING, *self._known))}
+        )
+        self._seen: set[object] = set()
+
+    def compared(self) -> Comparison:
+        found = self._found
+        self._find_by_path()
+        self._find_by_fields()
+        found.missing = [name for name in self._known if name not in found.offered]
+        if not any(name in found.offered for name in _SIGNING):
+            offers = [_uncapitalised(found.labels[name]) for name in found.offered]
+            offers += [str(operation) for operation in found.additional] + [f"{len(found.left_out)} others"]
+            raise DefinitionError(f"the definition offers nothing that signs. It offers: {'; '.join(offers)}.")
+        for name, operation in found.offered.items():
+            self._compare_operation(self._known[name], operation)
+        self._recognise_asynchronous_mode()
+        found.additional.sort(key=lambda operation: (operation.path, operation.method))
+        return found
+
+    # Roles
+
+    def _find_by_path(self) -> None:
+        found, known = self._found, {_role(item): item for item in self._known.values()}
+        candidates: dict[str, list[Operation]] = {}
+        for operation in self._published.operations:
+            if _API.match(operation.path) is None:
+                found.left_out.append(operation.path)
+            elif (role := _role(operation)) in known:
+                candidates.setdefault(known[role].name, []).append(operation)
+            else:
+                found.additional.append(operation)
+        roots = [_root(item) for name, items in candidates.items() if name in _SIGNING for item in items]
+        found.root = max(roots, key=roots.count) if roots else self._published.server
+        for name, operations in candidates.items():
+            here = [item for item in operations if _root(item) == found.root]
+            best = min(here or operations, key=partial(_distance, self._known[name]))
+            found.offered[name] = best
+            found.additional += [
+                item
+                for item in operations
+                if relative_path(item.path).rstrip("/") != relative_path(best.path).rstrip("/")
+            ]
+        found.offered = {name: found.offered[name] for name in self._known if name in found.offered}
+        for operation in [item for item in found.additional if roots and _root(item) != found.root]:
+            found.additional.remove(operation)
+            found.left_out.append(operation.path)
+
+    def _find_by_fields(self) -> None:
+        for name, known in self._known.items():
+            if name not in self._found.offered:
+                alike = [item for item in self._found.additional if self._is_alike(known, item)]
+                if len(alike) == 1:
+                    self._found.additional.remove(alike[0])
+                    self._found.offered[name] = alike[0]
+                    if name in _SIGNING:
+                        self._found.root = _root(alike[0])
+
+    def _is_alike(self, known: Operation, operation: Operation) -> bool:
+        kinds = [
+            [_kind(shape_of(side.schemas, item["schema"])) for item in one.parameters if item["in"] == "path"]
+            for side, one in ((self._contract, known), (self._published, operation))
+        ]
+        if known.method != operation.method or kinds[0] != kinds[1] or bool(known.bodies) != bool(operation.bodies):
+            return False
+        if ("multipart/form-data" in known.bodies) != ("multipart/form-data" in operation.bodies):
+            return False
+        pairs = [
+            (_first(known.responses), _first(operation.responses)),
+            (_first(known.bodies), _first(operation.bodies)),
+        ]
+        return all(self._is_same_shape(ours, theirs) for ours, theirs in pairs)
+
+    def _is_same_shape(self, ours: Schema | None, theirs: Schema | None) -> bool:
+        if ours is None or theirs is None:
+            return ours is theirs
+        mine, their = shape_of(self._contract.schemas, ours), shape_of(self._published.schemas, theirs)
+        shared = mine.fields.keys() & their.fields.keys()
+        return (
+            _kind(mine) == _kind(their)
+            and (mine.format == "binary") == (their.format == "binary")
+            and mine.required <= their.fields.keys()
+            and 2 * len(shared) >= max(len(mine.fields), len(their.fields))
+        )
+
+    # What travels
+
+    def _compare_operation(self, known: Operation, operation: Operation) -> None:
+        for ours, theirs in zip(_in_path(known), _in_path(operation), strict=False):
+            self._walk(ours["schema"], theirs["schema"], f"{known.name}.{ours['name']}", sent=True)
+        parts = shape_of(self._contract.schemas, known.bodies.get("multipart/form-data", {})).fields
+        for parameter in operation.parameters:
+            name, place = parameter["name"], parameter["in"]
+            if place == "path" or name in parts or (place == "header" and name.lower() in _HTTP_HEADERS):
+                continue
+            if parameter["required"]:
+                self._found.refuse(f"{known.name} requires the parameter {name} ({place}), which is not known")
+            else:
+                self._found.new_parameters.setdefault(known.name, []).append(parameter)
+        if parts:
+            self._compare_parts(known, parts, _body(operation, "multipart/"))
+        elif known.bodies:
+            ours, theirs = _first(known.bodies), _body(operation, "json")
+            self._walk(ours or {}, theirs, f"{known.name} body", sent=True)
+        elif any(self._shape(schema).required for schema in operation.bodies.values()):
+            self._found.refuse(f"{known.name} requires a body, which is not known")
+        answer = _first(known.responses)
+        theirs = _first(operation.responses)
+        if answer is not None and theirs is not None:
+            self._walk(answer, theirs, f"{known.name} response", sent=False)
+
+    def _compare_parts(self, known: Operation, parts: Mapping[str, Schema], body: Schema) -> None:
+        """Tell files and request in a multipart body by what they are: names of parts differ."""
+        their = dict(self._shape(body).fields)
+        for name, ours in parts.items():
+            kind = shape_of(self._contract.schemas, ours).kind
+            same = [part for part in their if part == name] or [
+                part
+                for part, schema in their.items()
+                if part not in parts and self._is_file(schema) == (kind == "array")
+            ]
+            if len(same) == 1:
+                theirs = their.pop(same[0])
+                if same[0] != name:
+                    self._found.part_names.setdefault(known.name, {})[name] = same[0]
+                    self._found.note(f"{known.name}: the part {name} is called {same[0]}")
+                if kind != "array":
+                    self._walk(ours, theirs, f"{known.name}.{name}", sent=True)
+                elif self._shape(theirs).kind != "array":
+                    self._found.note(f"{known.name}.{name}: described as one file")
+            elif self._shape(body).fields:
+                self._found.refuse(f"{known.name} has no part {name}, which every request holds")
+        for name in their:
+            self._found.refuse(f"{known.name} has the part {name}, which is not known")
+
+    def _is_file(self, schema: Schema) -> bool:
+        shape = self._shape(schema)
+        item = self._shape(shape.items) if shape.kind == "array" else shape
+        return item.format in ("binary", "byte") or "absolutePath" in item.fields or "inputStream" in item.fields
+
+    def _shape(self, schema: Schema) -> Shape:
+        return shape_of(self._published.schemas, schema)
+
+    def _walk(self, ours: Schema, theirs: Schema, where: str, *, sent: bool) -> None:
+        mine, their = shape_of(self._contract.schemas, ours), self._shape(theirs)
+        name = mine.names[0] if mine.names else ""
+        pair = (name or where, their.names or where, sent)
+        if pair in self._seen:
+            return
+        self._seen.add(pair)
+        if name and mine.kind == their.kind:
+            for published_name in their.names[:1]:
+                known = self._found.names.setdefault(published_name, [])
+                known += [name] if name not in known else []
+        if not their.kind:
+            if mine.kind in ("object", "array"):
+                self._found.note(f"{where}: not described")
+        elif mine.kind == "array" or mine.kind == "object":
+            if _kind(their) != mine.kind:
+                if not self._unwrap(ours, mine, their, where, sent=sent):
+                    self._found.refuse(
+                        f"{where} is described as {_article(their.description)}, not as {_article(mine.kind)}"
+                    )
+            elif mine.kind == "array":
+                self._walk(mine.items, their.items, f"{where}[]", sent=sent)
+            else:
+                self._walk_fields(ours, mine, their, name or where, sent=sent)
+        elif mine.values:
+            self._compare_values(name, mine, their, where)
+        else:
+            self._compare_scalars(ours, mine, their, where, sent=sent)
+
+    def _walk_fields(self, ours: Schema, mine: Shape, their: Shape, where: str, *, sent: bool) -> None:
+        if not their.fields:
+            self._found.note(f"{where}: described without fields")
+            return
+        if not mine.fields.keys() & their.fields.keys():
+            if not self._unwrap(ours, mine, their, where, sent=sent):
+                self._found.refuse(f"{where} has none of the known fields, but {', '.join(their.fields)}")
+            return
+        for field in mine.fields.keys() - their.fields.keys():
+            if sent and field in mine.required:
+                self._found.refuse(f"{where} has no field {field}, which every request holds")
+            else:
+                self._found.note(f"{where}.{field}: not described here")
+        siblings = [
+            schema.get("properties", {}).keys()
+            for schema in self._contract.schemas.values()
+            if mine.fields.keys() <= schema.get("properties", {}).keys()
+        ]
+        for field, schema in their.fields.items():
+            if field in mine.fields:
+                self._walk(mine.fields[field], schema, f"{where}.{field}", sent=sent)
+            elif any(field in fields for fields in siblings):
+                continue  # one schema stands for several of the contract's
+            elif sent and field in their.required:
+                self._found.refuse(f"{where} requires the field {field}, which is not known")
+            elif (where, field) not in [(known, name) for known, name, _ in self._found.new_fields]:
+                self._found.new_fields.append((where, field, schema))
+
+    def _unwrap(self, ours: Schema, mine: Shape, their: Shape, where: str, *, sent: bool) -> bool:
+        """Look into what is described around the contents: `ResponseEntity` and the like, which do not travel."""
+        for field, schema in their.fields.items():
+            inner = self._shape(schema)
+            deeper = any(mine.fields.keys() & self._shape(item).fields.keys() for item in inner.fields.values())
+            fits = mine.fields.keys() & inner.fields.keys() or (deeper and mine.fields)
+            if not sent and (fits or (not mine.fields and field == "body" and _kind(inner) == mine.kind)):
+                self._found.note(f"{where}: described inside {field} of {(their.names or ('an object',))[0]}")
+                self._walk(ours, schema, where, sent=sent)
+                return True
+        return False
+
+    def _compare_values(self, name: str, mine: Shape, their: Shape, where: str) -> None:
+        if not their.values:
+            if their.kind != "string":
+                self._found.note(f"{where}: described as {their.description}, read liberally")
+            return
+        values = [
+            part for value in their.values for part in ([value] if value in mine.values else re.split(r", *", value))
+        ]
+        if not any(value in mine.values for value in values):
+            self._found.refuse(f"{where} has none of the known values, but {', '.join(values)}")
+            return
+        for value in values:
+            if value not in mine.values and (name, value) not in self._found.new_values:
+                self._found.new_values.append((name, value))
+        lacking = [value for value in mine.values if value not in values]
+        if lacking:
+            self._found.note(f"{name or where}: without {', '.join(lacking)}")
+
+    def _compare_scalars(self, ours: Schema, mine: Shape, their: Shape, where: str, *, sent: bool) -> None:
+        if mine.kind == "integer" and their.kind == "object" and self._unwrap(ours, mine, their, where, sent=sent):
+            return
+        numbers = {"integer", "number"}
+        if mine.kind != their.kind and not {mine.kind, their.kind} <= numbers:
+            if where.endswith(" response") and their.kind in ("array", "object") and mine.format != "binary":
+                self._found.refuse(
+                    f"{where} is described as {_article(their.description)}, not as {_article(mine.description)}"
+                )
+                return
+            how = f"sent as {mine.description}" if sent else "read liberally"
+            self._found.note(f"{where}: described as {their.description}, {how}")
+
+    # The asynchronous mode
+
+    def _recognise_asynchronous_mode(self) -> None:
+        """Name what looks like starting, and asking for status and result by external reference."""
+        signing = [name for name in self._found.offered if name in _SIGNING]
+        requests = [self._shape(_body(self._found.offered[name], "json")).fields.keys() for name in signing]
+        results = [self._response_fields(self._found.offered[name]) for name in signing]
+        started: list[set[str]] = []
+        for operation in self._found.additional:
+            body = _body(operation, "json")
+            inner = {field for schema in self._shape(body).fields.values() for field in self._shape(schema).fields}
+            fields = self._shape(body).fields.keys() | inner
+            answer = self._response_fields(operation)
+            signs = any("documents" in item and item <= fields for item in requests)
+            if operation.method != "GET" and signs and answer not in results:
+                started.append(answer)
+                self._found.hints[str(operation)] = "looks like the asynchronous mode: start"
+        for operation in self._found.additional if started else ():
+            by_reference = [
+                item for item in operation.parameters if item["in"] in ("path", "query") and item["required"]
+            ]
+            if str(operation) in self._found.hints or len(by_reference) != 1 or operation.bodies:
+                continue
+            answer = self._response_fields(operation)
+            if "documentList" in answer:
+                self._found.hints[str(operation)] = "looks like the asynchronous mode: result"
+            elif answer and any(2 * len(answer & item) >= len(answer | item) for item in started):
+                self._found.hints[str(operation)] = "looks like the asynchronous mode: status"
+
+    def _response_fields(self, operation: Operation) -> set[str]:
+        shape = self._shape(_first(operation.responses) or {})
+        return set((self._shape(shape.items) if shape.kind == "array" else shape).fields)
+
+
+def _role(operation: Operation) -> tuple[str, str]:
+    match = _API.match(operation.path)
+    rest = match["rest"] if match else operation.path
+    return operation.method, re.sub(r"\{[^}]*\}", "{}", rest)
+
+
+def _root(operation: Operation) -> str:
+    match = _API.match(operation.path)
+    return match["root"] if match else ""
+
+
+def _distance(known: Operation, operation: Operation) -> tuple[object, ...]:
+    """How far an operation is from the known one, for choosing among several."""
+    versions = [int(match["version"] or 0) for path in (known.path, operation.path) if (match := _API.match(path))]
+    slashes = known.path.endswith("/") == operation.path.endswith("/")
+    return operation.deprecated, versions[0] != versions[1], -versions[1], not slashes
+
+
+def _in_path(operation: Operation) -> Iterator[Schema]:
+    """Parameters in the order of the path."""
+    described = {item["name"]: item for item in operation.parameters if item["in"] == "path"}
+    for name in re.findall(r"\{([^}]*)\}", operation.path):
+        yield described.get(name, {"name": name, "schema": {}})
+
+
+def _body(operation: Operation, media: str) -> Schema:
+    """A body of this media type, or else of any."""
+    return next((schema for name, schema in operation.bodies.items() if media in name), _first(operation.bodies) or {})
+
+
+def _first(schemas: Mapping[str, Any]) -> Any:
+    return next(iter(schemas.values()), None)
+
+
+def _kind(shape: Shape) -> str:
+    return shape.kind or ("object" if shape.fields else "")
+
+
+def _uncapitalised(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _listed(items: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(items[:-1]), items[-1])))
+
+
+def _article(word: str) -> str:
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"

@@ -1,0 +1,277 @@
+"""Brings Swagger 2.0, OpenAPI 3.0 and 3.1 to one form: OpenAPI 3.0, with no more than a client is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+import attrs
+
+from .reading import DefinitionError
+
+Schema = dict[str, Any]
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
+SCHEMAS: Final = "#/components/schemas/"
+BINARY: Final[Schema] = {"type": "string", "format": "binary"}
+TEXT: Final[Schema] = {"type": "string", "format": "text"}
+"""What a response holds that is a text, and not JSON."""
+
+_TYPES: Final = ("object", "array", "string", "integer", "number", "boolean")
+_FORMATS: Final = ("date-time", "date", "int32", "int64", "float", "double", "binary", "byte", "uuid")
+_UNREADABLE: Final = (LookupError, AttributeError, TypeError, ValueError, RecursionError)
+
+
+@attrs.frozen
+class Operation:
+    """One operation of a definition.
+
+    Attributes:
+        method: HTTP method in capital letters.
+        path: Path with what the server's URL puts before it.
+        name: Its id in the definition, or "".
+        summary: What it says of itself, or "".
+        deprecated: Whether it says that it is deprecated.
+        parameters: Parameters in path, query, headers and cookies, each with a schema.
+        bodies: Schemas of its body, by media type.
+        responses: Schemas of its successful responses by status; None for a response without contents.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    deprecated: bool
+    parameters: list[Schema]
+    bodies: dict[str, Schema]
+    responses: dict[str, Schema | None]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@attrs.frozen
+class Published:
+    """A definition in one form.
+
+    Attributes:
+        server: Path that the server's URL puts before all paths.
+        operations: Its operations.
+        schemas: Its schemas by name; their references are `#/components/schemas/<name>`, not encoded.
+        unreadable: Operations that are not as OpenAPI has them.
+    """
+
+    server: str
+    operations: list[Operation]
+    schemas: dict[str, Schema]
+    unreadable: list[str]
+
+
+def title_of(document: Mapping[str, Any]) -> str:
+    """Title and version of a definition."""
+    info = document.get("info")
+    parts = [info.get("title"), info.get("version")] if isinstance(info, Mapping) else []
+    return " ".join(str(part) for part in parts if part) or "without a title"
+
+
+def normalise(document: Mapping[str, Any]) -> Published:
+    """Read a definition, of whatever version.
+
+    Raises:
+        DefinitionError: If nothing in it is as OpenAPI has it.
+    """
+    try:
+        return _Normaliser(document).published()
+    except _UNREADABLE as error:
+        raise DefinitionError(f"the definition is not as OpenAPI has it ({type(error).__name__}: {error}).") from error
+
+
+class _Normaliser:
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        is_swagger = "swagger" in document
+        self._named: dict[str, Any] = (
+            document.get("definitions") if is_swagger else (document.get("components") or {}).get("schemas")
+        ) or {}
+        servers = document.get("servers") or [{}]
+        self._server = _path_of(str((document.get("basePath") if is_swagger else servers[0].get("url")) or ""))
+
+    def published(self) -> Published:
+        operations, unreadable = [], []
+        for path, reference in self._document["paths"].items():
+            item = self._found(reference)
+            if not isinstance(item, Mapping):
+                unreadable.append(f"{path}: not as OpenAPI has it (not an object)")
+                continue
+            for method, described in ((method, item[method]) for method in METHODS if method in item):
+                try:
+                    operations.append(self._operation(str(path), method, described, item.get("parameters") or []))
+                except _UNREADABLE as error:
+                    unreadable.append(
+                        f"{method.upper()} {path}: not as OpenAPI has it ({type(error).__name__}: {error})"
+                    )
+        return Published(
+            self._server,
+            operations,
+            {name: self.schema(schema) for name, schema in self._named.items()},
+            unreadable,
+        )
+
+    def _operation(self, path: str, method: str, described: Mapping[str, Any], shared: Iterable[Any]) -> Operation:
+        parameters: dict[tuple[str, str], Schema] = {}
+        bodies: dict[str, Schema] = {}
+        parts: dict[str, Any] = {}
+        for parameter in map(self._found, [*shared, *(described.get("parameters") or [])]):
+            name, place = str(parameter["name"]), parameter["in"]
+            schema = self.schema(parameter.get("schema") or _only(parameter.get("content")) or parameter)
+            required = parameter.get("required") in (True, "true") and "default" not in {**parameter, **schema}
+            if place in ("path", "query", "header", "cookie"):
+                required = required or place == "path"
+                parameters[name, place] = {"name": name, "in": place, "required": required, "schema": schema}
+            else:
+                parts[name] = (place, schema, required)
+        path = re.sub(r"\{(\w+):[^/]*\}", r"{\1}", path)
+        in_path = re.findall(r"\{([^}]*)\}", path)
+        for name in in_path:
+            undescribed = {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            parameters.setdefault((name, "path"), undescribed)
+        if parts:
+            bodies = _form(parts, described.get("consumes") or self._document.get("consumes") or [])
+        content = self._found(described.get("requestBody") or {}).get("content") or {}
+        bodies |= {
+            media.partition(";")[0].strip().lower(): self.schema(item.get("schema")) for media, item in content.items()
+        }
+        return Operation(
+            method.upper(),
+            self._server + path,
+            str(described.get("operationId") or ""),
+            str(described.get("summary") or described.get("description") or ""),
+            bool(described.get("deprecated")),
+            [item for item in parameters.values() if item["in"] != "path" or item["name"] in in_path],
+            bodies,
+            self._responses(described),
+        )
+
+    def _responses(self, described: Mapping[str, Any]) -> dict[str, Schema | None]:
+        responses = {str(status).upper(): item for status, item in described["responses"].items()}
+        successes = sorted(status for status in responses if status.startswith("2")) or [
+            status for status in responses if status == "DEFAULT"
+        ]
+        read: dict[str, Schema | None] = {}
+        for status in successes:
+            response = self._found(responses[status])
+            content = response.get("content")
+            if content is None and "schema" in response:
+                produces = described.get("produces") or self._document.get("produces") or ["*/*"]
+                content = {produces[0]: response}
+            read[status if status.isdecimal() else "200"] = self._contents(content or {})
+        # springfox adds a 201 without contents to every POST.
+        without = [status for status, schema in read.items() if schema is None]
+        for status in without if len(without) < len(read) else without[1:]:
+            del read[status]
+        return read or {"200": None}
+
+    def _contents(self, content: Mapping[str, Any]) -> Schema | None:
+        """What a response holds: JSON, unless everything that is said of it is another type."""
+        schemas = {media: self.schema(item.get("schema")) for media, item in content.items()}
+        for media, schema in sorted(schemas.items(), key=lambda item: "json" not in item[0]):
+            if schema.get("format") in ("binary", "byte") and "json" not in media:
+                return BINARY
+            if "json" in media or media.endswith("/*"):
+                return schema
+            return TEXT if media.startswith("text/") else BINARY
+        return None
+
+    def _found(self, value: Any) -> Any:
+        """What a reference refers to; anything else as it is."""
+        for _ in range(16):
+            if not isinstance(value, Mapping) or not isinstance(value.get("$ref"), str):
+                break
+            value = self._at(value["$ref"])
+        return value
+
+    def _at(self, reference: str) -> Any:
+        value: Any = self._document
+        for step in reference.removeprefix("#").strip("/").split("/"):
+            plain = step.replace("~1", "/").replace("~0", "~")
+            value = value[int(plain)] if isinstance(value, list) else value.get(plain, value.get(unquote(plain), {}))
+        return value
+
+    def schema(self, given: Any, depth: int = 0) -> Schema:
+        """A schema without what says nothing to a client, or would stop the generator."""
+        if not isinstance(given, Mapping) or depth > 64:
+            return {}
+        if isinstance(given.get("$ref"), str):
+            return self._reference(given["$ref"], depth)
+        kinds = given.get("type")
+        kinds = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind != "null"]
+        kind = kinds[0] if len(kinds) == 1 and kinds[0] in (*_TYPES, "file") else None
+        plain: Schema = {} if kind is None else {"type": kind}
+        if kind == "file" or "contentMediaType" in given:
+            plain = dict(BINARY)
+        if given.get("format") in _FORMATS and kind not in (None, "object", "array"):
+            plain["format"] = given["format"]
+        if isinstance(given.get("description"), str):
+            plain["description"] = given["description"]
+        values = [given["const"]] if "const" in given else given.get("enum")
+        if isinstance(values, list) and kind in (None, "string"):
+            texts = list(dict.fromkeys(value for value in values if isinstance(value, str) and value.strip()))
+            plain |= {"type": "string", "enum": texts} if texts else {}
+        elif isinstance(values, list) and kind == "integer":
+            plain["enum"] = values
+        for keyword in ("allOf", "anyOf", "oneOf"):
+            branches = [self.schema(item, depth + 1) for item in given.get(keyword) or [] if not _is_null(item)]
+            if len(branches) == 1 and plain.keys() <= {"description"} and not given.get("properties"):
+                return {**branches[0], **({} if "$ref" in branches[0] else plain)}
+            if branches:
+                plain[keyword] = branches
+        if kind == "array":
+            plain["items"] = self.schema(given.get("items"), depth + 1)
+        if isinstance(given.get("properties"), Mapping):
+            plain["type"] = "object"
+            plain["properties"] = {name: self.schema(item, depth + 1) for name, item in given["properties"].items()}
+            required = given.get("required")
+            plain["required"] = (
+                [name for name in required if name in plain["properties"]] if isinstance(required, list) else []
+            )
+        if isinstance(given.get("additionalProperties"), Mapping):
+            plain["additionalProperties"] = self.schema(given["additionalProperties"], depth + 1)
+        return plain
+
+    def _reference(self, reference: str, depth: int) -> Schema:
+        name = re.sub(r"^#/(components/schemas|definitions)/", "", reference).replace("~1", "/").replace("~0", "~")
+        for known in (name, unquote(name)):
+            if known in self._named:
+                return {"$ref": SCHEMAS + known}
+        return self.schema(self._found({"$ref": reference}), depth + 8) if reference.startswith("#/") else {}
+
+
+def _only(content: object) -> Any:
+    """The schema of a parameter that is described by a media type."""
+    return next((item.get("schema") for item in content.values()), None) if isinstance(content, Mapping) else None
+
+
+def _form(parts: Mapping[str, tuple[str, Schema, bool]], consumes: list[str]) -> dict[str, Schema]:
+    """The body of a Swagger 2.0 operation: one body parameter, or a form, in which springfox puts body parameters."""
+    if len(parts) == 1:
+        ((place, schema, _),) = parts.values()
+        if place == "body":
+            return {(consumes or ["application/json"])[0]: schema}
+    properties = {name: schema for name, (_, schema, _) in parts.items()}
+    form = {"type": "object", "properties": properties, "required": [name for name, part in parts.items() if part[2]]}
+    is_plain = all(schema.get("type") in ("string", "integer", "number", "boolean") for schema in properties.values())
+    if is_plain and BINARY not in properties.values() and "multipart/form-data" not in consumes:
+        return {"application/x-www-form-urlencoded": form}
+    return {"multipart/form-data": form}
+
+
+def _is_null(schema: object) -> bool:
+    return isinstance(schema, Mapping) and schema.get("type") == "null"
+
+
+def _path_of(url: str) -> str:
+    """The path of a server's URL, which may be relative, or begin with a variable."""
+    path = re.sub(r"^([\w+.-]+:)?//[^/]*|^\$?\{[^}]*\}(:[^/]*)?", "", url)
+    return "" if not path.strip("/") else "/" + path.strip("/")

@@ -1,0 +1,112 @@
+"""Reads the text of an API definition, or says what the text is instead."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_YAML_MISSING = "is not JSON, and reading YAML needs PyYAML, which is not installed"
+
+
+class DefinitionError(Exception):
+    """A text is not the definition of a service that signs; the message says what it is."""
+
+
+def parse_definition(content: bytes) -> dict[str, Any]:
+    """Parse a definition in JSON or YAML, in any Unicode encoding, or as the base64 string that springdoc may publish.
+
+    Raises:
+        DefinitionError: If it is neither Swagger 2.0 nor OpenAPI 3.
+    """
+    try:
+        text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff").strip()
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"what was read is not text: {error.reason} at byte {error.start}.") from None
+    value = _value(text)
+    if not isinstance(value, dict):
+        raise DefinitionError(f"what was read is {_kind(value)}, not a definition.{_addresses(value)}")
+    version = str(value.get("openapi", value.get("swagger", "")))
+    if not re.match(r"3\.|2\.0$", version):
+        found = f"it says version {version!r}" if version else f"its fields are {', '.join(map(str, list(value)[:8]))}"
+        raise DefinitionError(f"what was read is neither OpenAPI 3 nor Swagger 2.0: {found}.{_addresses(value)}")
+    if not isinstance(value.get("paths"), dict):
+        raise DefinitionError("the definition has no `paths`.")
+    return value
+
+
+def _value(text: str) -> Any:
+    if not text:
+        raise DefinitionError("what was read is empty.")
+    if text.startswith("<"):
+        title = re.search(r"<title[^>]*>(.*?)</title", text, re.IGNORECASE | re.DOTALL)
+        named = f", titled {' '.join(html.unescape(title[1]).split())!r}" if title else ""
+        kind = "an HTML page" if re.match(r"<!doctype html|<html", text, re.IGNORECASE) else "markup"
+        raise DefinitionError(f"what was read is {kind}{named}: a page or a login, not the definition.")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        encoded = re.fullmatch(r"[A-Za-z0-9+/\s]+=*", text)
+        if not encoded or len(text) < 40:
+            return _yaml(text, error)
+        value = text
+    except RecursionError:
+        raise DefinitionError("what was read is JSON that is nested too deeply.") from None
+    return _inner(value) if isinstance(value, str) else value
+
+
+def _inner(text: str) -> Any:
+    """The JSON that a string holds, as it is or in base64: springdoc behind a converter for strings."""
+    text = text.strip()
+    if not text.startswith("{"):
+        try:
+            text = base64.b64decode(text, validate=True).decode()
+        except ValueError:
+            raise DefinitionError(f"what was read is a text, not a definition. It begins: {text[:60]!r}.") from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _broken(error) from None
+
+
+def _yaml(text: str, error: json.JSONDecodeError) -> Any:
+    if text.startswith(("{", "[")):
+        raise _broken(error)
+    try:
+        import yaml
+    except ImportError:
+        raise DefinitionError(f"what was read {_YAML_MISSING}.") from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as failure:
+        mark = getattr(failure, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        begins = " ".join(text[:60].split())
+        raise DefinitionError(f"what was read is neither JSON nor YAML{where}. It begins: {begins!r}.") from None
+
+
+def _broken(error: json.JSONDecodeError) -> DefinitionError:
+    truncated = error.pos >= len(error.doc.rstrip()) - 1 or error.msg.startswith("Unterminated")
+    state = "ends in the middle of its JSON" if truncated else "is not valid JSON"
+    return DefinitionError(
+        f"what was read {state}: {error.msg} at line {error.lineno}, column {error.colno}. Download it again."
+    )
+
+
+def _kind(value: object) -> str:
+    names = {list: "a list", str: "a text", type(None): "null", bool: "a boolean"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
+
+
+def _addresses(value: object) -> str:
+    """Where Swagger's own list of definitions says that they are."""
+    entries = value.get("urls", []) if isinstance(value, Mapping) else value
+    found = (
+        [str(item["url"]) for item in entries if isinstance(item, Mapping) and "url" in item]
+        if isinstance(entries, list)
+        else []
+    )
+    return f" It names {', '.join(found)}: take the definition from there." if found else ""

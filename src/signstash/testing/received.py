@@ -1,0 +1,159 @@
+"""The requests that a mocked service received, parsed from what was sent."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Sequence
+
+import attrs
+import httpx
+
+from ..models import (
+    PreservationInfo,
+    SignatureInfo,
+    SignDocumentBase64Document,
+    SignDocumentDocument,
+    SigningError,
+    SignRequestBase64Document,
+    SignRequestDocument,
+    Unset,
+)
+from ..settings import Upload
+
+
+class MalformedRequestError(Exception):
+    """A request that the service cannot parse; the message says why."""
+
+
+@attrs.frozen(kw_only=True)
+class SentDocument:
+    """A document that the mock received.
+
+    Attributes:
+        name: File name.
+        external_reference: Its external reference.
+        content_type: Media type.
+        content: The bytes that were sent.
+        signature: The requested signature.
+        signed: Whether the mock "signed" it.
+        sign_error: Its `signError`, from `document_fails` or `certificate_not_provisioned`.
+    """
+
+    name: str
+    external_reference: str
+    content_type: str
+    content: bytes = attrs.field(repr=False)
+    signature: SignatureInfo = attrs.field(repr=False)
+    signed: bool = False
+    sign_error: SigningError | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SignRequest:
+    """A signing request that the mock received.
+
+    Attributes:
+        external_reference: The request's own reference.
+        description: Its description.
+        documents: The documents, in their order.
+        preservation: How the service is to preserve them, or None.
+        upload: How contents were sent.
+        model: The complete request, as a model of the definition.
+        status_code: HTTP status of the response, or None if there was none.
+    """
+
+    external_reference: str
+    description: str
+    documents: Sequence[SentDocument]
+    preservation: PreservationInfo | None = attrs.field(repr=False)
+    upload: Upload
+    model: SignRequestBase64Document | SignRequestDocument = attrs.field(repr=False)
+    status_code: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ResentMails:
+    """A request to send the mails of an operation again.
+
+    Attributes:
+        operation_id: ID of the operation.
+        recipients: Their addresses.
+        attach_documents: Whether the documents are attached.
+    """
+
+    operation_id: int
+    recipients: Sequence[str]
+    attach_documents: bool
+
+
+def read_sign_request(request: httpx.Request, upload: Upload) -> SignRequest:
+    """Parse a signing request.
+
+    Args:
+        request: The request.
+        upload: How contents were sent.
+
+    Raises:
+        MalformedRequestError: If it does not conform to the definition.
+    """
+    try:
+        return _base64_request(request) if upload == "base64" else _multipart_request(request)
+    except KeyError as error:
+        raise MalformedRequestError(f"missing {error.args[0]}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise MalformedRequestError(f"malformed request: {error}") from error
+
+
+def _base64_request(request: httpx.Request) -> SignRequest:
+    model = SignRequestBase64Document.from_dict(json.loads(request.content))
+    contents = [base64.b64decode(item.document_request.base_64_content, validate=True) for item in model.documents]
+    return _sign_request(model, contents, "base64")
+
+
+def _multipart_request(request: httpx.Request) -> SignRequest:
+    parts = _parts(request)
+    (described,) = (content for is_file, content in parts if not is_file)
+    model = SignRequestDocument.from_dict(json.loads(described))
+    # How the service matches files with documents is not published; here it is by their order.
+    contents = [content for is_file, content in parts if is_file]
+    return _sign_request(model, contents, "multipart")
+
+
+def _sign_request(
+    model: SignRequestBase64Document | SignRequestDocument, contents: Sequence[bytes], upload: Upload
+) -> SignRequest:
+    if not model.documents:
+        raise KeyError("documents")
+    items: Sequence[SignDocumentBase64Document | SignDocumentDocument] = model.documents
+    documents = [
+        SentDocument(
+            name=item.document_request.name,
+            external_reference=item.document_request.external_reference,
+            content_type=item.document_request.content_type.value,
+            content=content,
+            signature=item.signature_info,
+        )
+        for item, content in zip(items, contents, strict=True)
+    ]
+    return SignRequest(
+        external_reference=model.external_reference,
+        description=model.description,
+        documents=tuple(documents),
+        preservation=None if isinstance(model.preservation_info, Unset) else model.preservation_info,
+        upload=upload,
+        model=model,
+    )
+
+
+def _parts(request: httpx.Request) -> list[tuple[bool, bytes]]:
+    """The parts of a multipart body (RFC 7578): whether each is a file, and its contents."""
+    boundary = re.search('boundary="?([^";]+)', request.headers.get("Content-Type", ""))
+    if boundary is None:
+        raise ValueError("no multipart boundary")
+    parts = []
+    for piece in (b"\r\n" + request.content).split(b"\r\n--" + boundary[1].encode())[1:-1]:
+        headers, _, content = piece.partition(b"\r\n\r\n")
+        parts.append((re.search(rb"[ ;]filename\*?=", headers) is not None, content))
+    return parts

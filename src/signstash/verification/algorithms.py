@@ -1,0 +1,139 @@
+"""Digest and signature algorithms of CMS and XML signatures."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, Literal
+
+import attrs
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from .report import NotJudgedError
+
+_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
+    "md5": hashes.MD5(),  # noqa: S303 - judged, and reported as unreliable
+    "sha1": hashes.SHA1(),  # noqa: S303
+    "sha224": hashes.SHA224(),
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+    "sha512_224": hashes.SHA512_224(),
+    "sha512_256": hashes.SHA512_256(),
+    "sha3_224": hashes.SHA3_224(),
+    "sha3_256": hashes.SHA3_256(),
+    "sha3_384": hashes.SHA3_384(),
+    "sha3_512": hashes.SHA3_512(),
+}
+_UNRELIABLE: Final = {"md5": "MD5", "sha1": "SHA-1"}
+
+
+@attrs.frozen(kw_only=True)
+class SignatureAlgorithm:
+    """A signature algorithm with its parameters.
+
+    Attributes:
+        kind: Its family.
+        hash_name: The digest that is signed, by hashlib's name; "" for EdDSA, which signs the data itself.
+        mgf_hash: The digest of the mask generation function, for RSA-PSS.
+        salt_length: Bytes of salt, for RSA-PSS.
+        raw: Whether an ECDSA or DSA value is r and s side by side, as XML has it, and not a DER sequence.
+    """
+
+    kind: Literal["rsa", "pss", "ecdsa", "dsa", "eddsa"]
+    hash_name: str
+    mgf_hash: str = ""
+    salt_length: int = 0
+    raw: bool = False
+
+
+def known_hash(name: str) -> str:
+    """The name, if the digest algorithm is known.
+
+    Raises:
+        NotJudgedError: If it is not.
+    """
+    if name not in _HASHES:
+        raise NotJudgedError(f"the digest algorithm {name} is not supported")
+    return name
+
+
+def new_digest(name: str) -> hashlib._Hash:
+    """A digest to feed.
+
+    Raises:
+        NotJudgedError: If the algorithm is not known.
+    """
+    return hashlib.new(known_hash(name), usedforsecurity=False)
+
+
+def digest(name: str, data: bytes) -> bytes:
+    """The digest of data.
+
+    Raises:
+        NotJudgedError: If the algorithm is not known.
+    """
+    made = new_digest(name)
+    made.update(data)
+    return made.digest()
+
+
+def unreliable(name: str) -> str | None:
+    """What is wrong with relying on a digest algorithm, or None."""
+    return f"rests on {_UNRELIABLE[name]}, which cannot be relied on" if name in _UNRELIABLE else None
+
+
+def matches(public_key: bytes, algorithm: SignatureAlgorithm, value: bytes, data: bytes | None, made: bytes) -> bool:
+    """Whether a signature value was made with the private key for what is signed.
+
+    Args:
+        public_key: The public key, as SubjectPublicKeyInfo in DER.
+        algorithm: The algorithm.
+        value: The signature value.
+        data: What is signed, which EdDSA needs; None if it is not at hand.
+        made: The digest of what is signed.
+
+    Raises:
+        NotJudgedError: If key or algorithm are not supported.
+    """
+    try:
+        key = load_der_public_key(public_key)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise NotJudgedError("the certificate's public key is not supported") from error
+    try:
+        _verify(key, algorithm, value, data, made)
+    except (InvalidSignature, OverflowError):
+        return False
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise NotJudgedError(f"the signature algorithm is not supported with this key ({error})") from error
+    return True
+
+
+def _verify(key: object, algorithm: SignatureAlgorithm, value: bytes, data: bytes | None, made: bytes) -> None:
+    if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and algorithm.kind == "eddsa":
+        if data is None:
+            raise NotJudgedError("EdDSA without signed attributes is not supported")
+        key.verify(value, data)
+        return
+    prehashed = utils.Prehashed(_HASHES[known_hash(algorithm.hash_name)])
+    if isinstance(key, rsa.RSAPublicKey) and algorithm.kind == "rsa":
+        key.verify(value, made, padding.PKCS1v15(), prehashed)
+    elif isinstance(key, rsa.RSAPublicKey) and algorithm.kind == "pss":
+        mask = padding.MGF1(_HASHES[known_hash(algorithm.mgf_hash)])
+        key.verify(value, made, padding.PSS(mask, algorithm.salt_length), prehashed)
+    elif isinstance(key, ec.EllipticCurvePublicKey) and algorithm.kind == "ecdsa":
+        key.verify(_as_der(value) if algorithm.raw else value, made, ec.ECDSA(prehashed))
+    elif isinstance(key, dsa.DSAPublicKey) and algorithm.kind == "dsa":
+        key.verify(_as_der(value) if algorithm.raw else value, made, prehashed)
+    else:
+        # Someone else's key, not an unknown algorithm: no value of this algorithm fits it.
+        raise InvalidSignature
+
+
+def _as_der(value: bytes) -> bytes:
+    half = len(value) // 2
+    if not half or len(value) % 2:
+        raise InvalidSignature
+    return utils.encode_dss_signature(int.from_bytes(value[:half], "big"), int.from_bytes(value[half:], "big"))

@@ -1,0 +1,301 @@
+"""XML documents of bounded size, sets of their nodes, and the canonical form of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, Final
+
+import attrs
+from lxml import etree
+
+from .report import NotJudgedError
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes that an XML document may have; it is held in memory."""
+MAX_WORK: Final = 100_000_000
+"""Bound of the work that an XML document may take: some 300,000 elements, or 10,000 attributes in one element."""
+
+_BLOCK: Final = 64 * 1024
+_PROLOG_BLOCK: Final = 256
+_ELEMENT_WORK: Final = 320
+_XML: Final = "{http://www.w3.org/XML/1998/namespace}"
+_EXCLUSIVE: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
+_INCLUSIVE: Final = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+_INCLUSIVE_1_1: Final = "http://www.w3.org/2006/12/xml-c14n11"
+
+
+@attrs.frozen
+class Canonicalization:
+    """A canonicalization algorithm.
+
+    Attributes:
+        exclusive: Whether it leaves out namespaces that are not used.
+        comments: Whether it keeps comments.
+        version_1_1: Whether it is version 1.1, which inherits fewer attributes.
+        prefixes: Prefixes that exclusive canonicalization treats like the inclusive one.
+    """
+
+    exclusive: bool = False
+    comments: bool = False
+    version_1_1: bool = False
+    prefixes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, method: Any) -> Canonicalization | None:
+        """Read the algorithm of a CanonicalizationMethod or Transform element, or None if it is something else."""
+        name = method.get("Algorithm", "")
+        comments = name.endswith("WithComments")
+        plain = name.removesuffix("WithComments") if comments else name
+        if plain == _EXCLUSIVE:
+            listed = method.find(f"{{{_EXCLUSIVE}}}InclusiveNamespaces")
+            prefixes = () if listed is None else tuple(listed.get("PrefixList", "").split())
+            return cls(exclusive=True, comments=comments, prefixes=prefixes)
+        if plain.removesuffix("#") in (_INCLUSIVE, _INCLUSIVE_1_1) and plain.endswith("#") == comments:
+            return cls(comments=comments, version_1_1=plain.startswith(_INCLUSIVE_1_1))
+        return None
+
+
+class XmlDocument:
+    """A parsed document.
+
+    Args:
+        content: The document.
+
+    Raises:
+        NotJudgedError: If it is too large, takes too much work, or has a DOCTYPE.
+        lxml.etree.XMLSyntaxError: If it is not well-formed.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        if len(content) > MAX_BYTES:
+            raise NotJudgedError(f"it has {len(content)} bytes; XML is judged up to {MAX_BYTES}")
+        _reject_doctype(content)
+        self._content = content
+        self.root: Any = _parse(content)
+        self.tree: Any = self.root.getroottree()
+        self.elements: list[Any] = list(self.root.iter("*"))
+        self.index: dict[Any, int] = {element: number for number, element in enumerate(self.elements)}
+
+    @cached_property
+    def parents(self) -> list[int]:
+        """The index of each element's parent; -1 for the root."""
+        return [self.index.get(element.getparent(), -1) for element in self.elements]
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """For each element, the index after its last descendant; elements are in document order."""
+        ends = list(range(1, len(self.elements) + 1))
+        for number in range(len(ends) - 1, 0, -1):
+            parent = self.parents[number]
+            ends[parent] = max(ends[parent], ends[number])
+        return ends
+
+    @property
+    def has_outer_instructions(self) -> bool:
+        """Whether there are processing instructions before or after the root element."""
+        return bool(self.tree.xpath("boolean(/processing-instruction())"))
+
+    def copy(self) -> Any:
+        """The root of a fresh copy."""
+        return _parse(self._content, checked=True)
+
+    def whole(self, *, comments: bool = False) -> NodeSet:
+        """All nodes."""
+        return NodeSet(self, bytearray(b"\1") * len(self.elements), outer=True, comments=comments)
+
+    def subtree(self, element: Any, *, comments: bool = False) -> NodeSet:
+        """An element with all that it holds."""
+        return self.subtrees([element], comments=comments)
+
+    def subtrees(self, elements: Iterable[Any], *, comments: bool = False) -> NodeSet:
+        """Elements with all that they hold."""
+        included = bytearray(len(self.elements))
+        for element in elements:
+            start = self.index[element]
+            included[start : self.ends[start]] = b"\1" * (self.ends[start] - start)
+        return NodeSet(self, included, outer=False, comments=comments)
+
+
+def _reject_doctype(content: bytes) -> None:
+    """Refuse a DOCTYPE before anything is expanded without the parser's own bounds."""
+    parser = etree.XMLPullParser(events=("start",), resolve_entities=False, no_network=True)
+    for start in range(0, len(content), _PROLOG_BLOCK):
+        parser.feed(content[start : start + _PROLOG_BLOCK])
+        element: Any
+        for _, element in parser.read_events():
+            if element.getroottree().docinfo.internalDTD is not None:
+                raise NotJudgedError("it has a DOCTYPE, which can change what other software reads")
+            return
+
+
+def _parse(content: bytes, *, checked: bool = False) -> Any:
+    options: dict[str, Any] = {"resolve_entities": False, "no_network": True, "huge_tree": True}
+    if checked:
+        return etree.fromstring(content, etree.XMLParser(**options))
+    parser = etree.XMLPullParser(events=("start", "start-ns", "end-ns"), **options)
+    work = namespaces = 0
+    element: Any
+    for start in range(0, len(content), _BLOCK):
+        parser.feed(content[start : start + _BLOCK])
+        for event, element in parser.read_events():
+            if event == "start":
+                work += _ELEMENT_WORK + len(element.attrib) ** 2 + namespaces**2
+            else:
+                namespaces += 1 if event == "start-ns" else -1
+        if work > MAX_WORK:
+            raise NotJudgedError("it has too many elements, or attributes or namespaces in one element")
+    return parser.close()
+
+
+@attrs.frozen(eq=False)
+class NodeSet:
+    """Whole elements of a document: each with its attributes, namespaces and text.
+
+    Attributes:
+        document: The document.
+        included: For each of its elements, whether it is in the set.
+        outer: Whether what is before and after the root element is in it.
+        comments: Whether comments are in it.
+    """
+
+    document: XmlDocument
+    included: bytearray
+    outer: bool
+    comments: bool
+
+    def without(self, element: Any) -> NodeSet:
+        """The set without an element and all that it holds."""
+        return self.intersection(self.document.subtree(element).complement())
+
+    def complement(self) -> NodeSet:
+        """The other elements."""
+        return attrs.evolve(
+            self, included=bytearray(self.included.translate(_SWAPPED)), outer=not self.outer, comments=True
+        )
+
+    def intersection(self, other: NodeSet) -> NodeSet:
+        """What is in both."""
+        return attrs.evolve(
+            self,
+            included=_combined(self.included, other.included, int.__and__),
+            outer=self.outer and other.outer,
+            comments=self.comments and other.comments,
+        )
+
+    def union(self, other: NodeSet) -> NodeSet:
+        """What is in one of the two."""
+        return attrs.evolve(
+            self,
+            included=_combined(self.included, other.included, int.__or__),
+            outer=self.outer or other.outer,
+            comments=self.comments or other.comments,
+        )
+
+    def text(self) -> str:
+        """All text, as the base64 transform takes it."""
+        return "".join(tree.getroot().xpath("string()") for tree in self._standalone(None))
+
+    def canonical(self, method: Canonicalization) -> bytes:
+        """The canonical form.
+
+        Raises:
+            NotJudgedError: If the set or the document has none here.
+        """
+        method = attrs.evolve(method, comments=method.comments and self.comments)
+        try:
+            return b"".join(_written(part, method) for part in self._standalone(method))
+        except etree.C14NError as error:
+            raise NotJudgedError(f"it cannot be canonicalized ({error})") from error
+
+    def _standalone(self, method: Canonicalization | None) -> list[Any]:
+        """Documents of their own for the topmost elements of the set, without what is not in the set."""
+        document, included = self.document, self.included
+        if self.outer and 0 not in included:
+            return [document.tree]
+        tops = self._tops()
+        excluded = self._excluded(tops)
+        if not excluded and not self.outer:
+            return [_cut_out(document.elements[number], method) for number in tops]
+        if self.outer and tops != [0]:
+            raise NotJudgedError("its XPath leaves out the root element")
+        root = document.copy()
+        copies = {number: item for number, item in enumerate(root.iter("*")) if number in excluded or number in tops}
+        for number in excluded:
+            remove(copies[number])
+        return [root.getroottree()] if self.outer else [_cut_out(copies[number], method) for number in tops]
+
+    def _tops(self) -> list[int]:
+        """The elements of the set whose parents are not in it."""
+        tops = []
+        number = self.included.find(1)
+        while number >= 0:
+            tops.append(number)
+            number = self.included.find(1, self.document.ends[number])
+        return tops
+
+    def _excluded(self, tops: list[int]) -> set[int]:
+        """The topmost elements below some of the set that are not in it."""
+        excluded = set()
+        for top in tops:
+            number = self.included.find(0, top, self.document.ends[top])
+            while number >= 0:
+                after = self.document.ends[number]
+                if self.included.find(1, number, after) >= 0:
+                    raise NotJudgedError("its XPath selects parts of what it leaves out")
+                excluded.add(number)
+                number = self.included.find(0, after, self.document.ends[top])
+        return excluded
+
+
+_SWAPPED: Final = bytes([1, 0]) + bytes(range(2, 256))
+
+
+def _combined(one: bytearray, other: bytearray, operation: Any) -> bytearray:
+    length = len(one)
+    made = operation(int.from_bytes(one, "big"), int.from_bytes(other, "big"))
+    return bytearray(made.to_bytes(length, "big"))
+
+
+def remove(element: Any) -> None:
+    """Remove an element, and leave the text that follows it."""
+    parent, before, tail = element.getparent(), element.getprevious(), element.tail or ""
+    if before is not None:
+        before.tail = (before.tail or "") + tail
+    else:
+        parent.text = (parent.text or "") + tail
+    element.tail = None
+    parent.remove(element)
+
+
+def _cut_out(element: Any, method: Canonicalization | None) -> Any:
+    """An element as a document of its own, with its namespaces, and what inclusive canonicalization inherits."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+    root = etree.fromstring(etree.tostring(element, with_tail=False), parser)
+    if method is None or method.exclusive:
+        return root.getroottree()
+    inherited: dict[str, str] = {}
+    for ancestor in element.iterancestors():
+        for name, value in ancestor.attrib.items():
+            if name.startswith(_XML):
+                inherited.setdefault(name, value)
+    if method.version_1_1:
+        inherited.pop(f"{_XML}id", None)
+        if f"{_XML}base" in inherited:
+            raise NotJudgedError("canonicalization 1.1 of an element that inherits xml:base is not supported")
+    for name, value in inherited.items():
+        if name not in root.attrib:
+            root.set(name, value)
+    return root.getroottree()
+
+
+def _written(tree: Any, method: Canonicalization) -> bytes:
+    return bytes(
+        etree.tostring(
+            tree,
+            method="c14n",
+            exclusive=method.exclusive,
+            with_comments=method.comments,
+            inclusive_ns_prefixes=list(method.prefixes) if method.exclusive else None,
+        )
+    )

@@ -1,0 +1,255 @@
+"""References of XML signatures: what they are about, their transforms, and whether their digests match."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Any, Final
+
+import attrs
+from lxml import etree
+
+from .algorithms import digest
+from .report import NotJudgedError
+from .xml_document import Canonicalization, NodeSet, XmlDocument
+
+DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
+DIGESTS: Final = {
+    "http://www.w3.org/2001/04/xmldsig-more#md5": "md5",
+    "http://www.w3.org/2000/09/xmldsig#sha1": "sha1",
+    "http://www.w3.org/2001/04/xmldsig-more#sha224": "sha224",
+    "http://www.w3.org/2001/04/xmlenc#sha256": "sha256",
+    "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",
+    "http://www.w3.org/2001/04/xmlenc#sha512": "sha512",
+    **{f"http://www.w3.org/2007/05/xmldsig-more#sha3-{size}": f"sha3_{size}" for size in (224, 256, 384, 512)},
+}
+"""Digest algorithms by URI (RFC 9231, 2.1, and XML Encryption 1.1, 5.8)."""
+
+_ENVELOPED: Final = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
+_BASE64: Final = "http://www.w3.org/2000/09/xmldsig#base64"
+_XPATH: Final = "http://www.w3.org/TR/1999/REC-xpath-19991116"
+_XPATH_2: Final = "http://www.w3.org/2002/06/xmldsig-filter2"
+_IDS: Final = (
+    "Id",
+    "ID",
+    "id",
+    "{http://www.w3.org/XML/1998/namespace}id",
+    "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd}Id",
+)
+_POINTER: Final = re.compile(r"""#xpointer\(\s*id\(\s*(['"])(.*?)\1\s*\)\s*\)""")
+_WIDE: Final = re.compile(
+    r"//|\b(?:descendant|descendant-or-self|following|preceding)\s*::|\b(?:following|preceding)-s"
+    r"|/(?!\s*(?:/|(?:ancestor|ancestor-or-self|parent|self|attribute)\s*::|@|\.\.))"
+)
+"""What makes an XPath visit many nodes from each node."""
+_MAX_STEPS: Final = 20_000_000
+"""Bound of the nodes that an XPath may visit, estimated."""
+
+
+@attrs.frozen
+class Reference:
+    """A digest reference of a signature.
+
+    Attributes:
+        element: The Reference element.
+        document: The document that holds it.
+        signature: The Signature element that it belongs to.
+        original: What was sent to be signed, if it is known.
+    """
+
+    element: Any
+    document: XmlDocument
+    signature: Any
+    original: bytes | None
+
+    @property
+    def uri(self) -> str | None:
+        """What it refers to."""
+        uri: str | None = self.element.get("URI")
+        return uri
+
+    @property
+    def is_external(self) -> bool:
+        """Whether it refers to something outside the document."""
+        return self.uri is None or not (self.uri == "" or self.uri.startswith("#"))
+
+    @property
+    def hash_name(self) -> str:
+        """The digest algorithm.
+
+        Raises:
+            NotJudgedError: If it is not supported.
+        """
+        return hash_of(self.element.find(f"{DS}DigestMethod"))
+
+    def holds(self) -> bool:
+        """Whether the digest matches.
+
+        Raises:
+            NotJudgedError: If that cannot be judged.
+        """
+        stated = binascii.a2b_base64(self.element.findtext(f"{DS}DigestValue") or "")
+        return stated == digest(self.hash_name, self._octets())
+
+    def nodes(self) -> NodeSet | None:
+        """The nodes of the document that are signed, or None if it is about something outside.
+
+        Raises:
+            NotJudgedError: If a transform is not supported.
+        """
+        if self.is_external:
+            return None
+        nodes, method = self._target(), None
+        for transform in self._transforms():
+            value = self._transformed(nodes, transform)
+            if not isinstance(value, NodeSet):
+                method = Canonicalization.of(transform)
+                break
+            nodes = value
+        comments = nodes.comments and method is not None and method.comments
+        return NodeSet(nodes.document, nodes.included, nodes.outer, comments)
+
+    def target(self) -> Any:
+        """The element that the URI refers to, or None if it is the document or outside of it."""
+        if not self.uri or self.is_external or self.uri == "#xpointer(/)":
+            return None
+        pointer = _POINTER.fullmatch(self.uri)
+        name = pointer[2] if pointer else self.uri[1:]
+        if not pointer and "(" in name:
+            raise NotJudgedError(f"the reference {self.uri} is not supported")
+        found = [item for item in self.document.elements if any(item.get(key) == name for key in _IDS)]
+        if len(found) != 1:
+            count = f"{len(found)} elements have" if found else "no element has"
+            raise NotJudgedError(f"{count} the ID that the reference {self.uri} names")
+        return found[0]
+
+    def _transforms(self) -> list[Any]:
+        return list(self.element.findall(f"{DS}Transforms/{DS}Transform"))
+
+    def _target(self) -> NodeSet:
+        comments = (self.uri or "").startswith("#xpointer(")
+        element = self.target()
+        return (
+            self.document.whole(comments=comments)
+            if element is None
+            else self.document.subtree(element, comments=comments)
+        )
+
+    def _octets(self) -> bytes:
+        value: NodeSet | bytes
+        if not self.is_external:
+            value = self._target()
+        elif self.original is None:
+            raise NotJudgedError(f"it is about {self.uri or 'something'} outside of it: give the original")
+        else:
+            value = self.original
+        for transform in self._transforms():
+            value = self._transformed(value, transform)
+        return value if isinstance(value, bytes) else value.canonical(Canonicalization())
+
+    def _transformed(self, value: NodeSet | bytes, transform: Any) -> NodeSet | bytes:
+        algorithm = transform.get("Algorithm")
+        if algorithm == _BASE64:
+            return binascii.a2b_base64(value if isinstance(value, bytes) else value.text())
+        nodes = XmlDocument(value).whole(comments=True) if isinstance(value, bytes) else value
+        canonicalization = Canonicalization.of(transform)
+        if canonicalization is not None:
+            return nodes.canonical(canonicalization)
+        if nodes.document is not self.document:
+            raise NotJudgedError(f"the transform {algorithm} after others is not supported")
+        if algorithm == _ENVELOPED:
+            return nodes.without(self.signature)
+        if algorithm == _XPATH:
+            (expression,) = transform.findall(f"{DS}XPath")
+            return _filtered(nodes, expression)
+        if algorithm == _XPATH_2:
+            kept = self.document.whole(comments=True)
+            for expression in transform.findall(f"{{{_XPATH_2}}}XPath"):
+                kept = _step(kept, expression)
+            return nodes.intersection(kept)
+        raise NotJudgedError(f"the transform {algorithm} is not supported")
+
+
+def hash_of(method: Any) -> str:
+    """The digest algorithm of a DigestMethod element.
+
+    Raises:
+        NotJudgedError: If it is not supported.
+    """
+    algorithm = None if method is None else method.get("Algorithm")
+    if algorithm not in DIGESTS:
+        raise NotJudgedError(f"the digest algorithm {algorithm} is not supported")
+    return DIGESTS[algorithm]
+
+
+def _compiled(expression: Any, template: str, document: XmlDocument, *, per_node: int) -> Any:
+    """Evaluate a signed XPath expression in a template, in the namespaces and with the functions that it may use."""
+    text = expression.text or ""
+    if len(expression):
+        raise NotJudgedError("its XPath holds elements")
+    if len(text) > 4096 or len(document.elements) ** (per_node + _width(text)) > _MAX_STEPS:
+        raise NotJudgedError("its XPath takes too much work for this document")
+    if re.search(r"\b(?:position|last)\s*\(\s*\)", text) and per_node:
+        raise NotJudgedError("its XPath depends on positions")
+    options: dict[str, Any] = {
+        "namespaces": {prefix: name for prefix, name in expression.nsmap.items() if prefix},
+        "extensions": {(None, "here"): lambda _: [expression]},
+        "regexp": False,
+    }
+    try:
+        etree.XPath(text, **options)  # on its own first: it must not reach out of the template
+        return etree.XPath(template.replace("EXPRESSION", f"boolean({text})" if per_node else text), **options)(
+            document.tree
+        )
+    except etree.XPathError as error:
+        raise NotJudgedError(f"its XPath cannot be evaluated ({error})") from error
+
+
+def _width(text: str) -> int:
+    """How many axes that visit many nodes are nested in the widest alternative of an expression."""
+    return max(len(_WIDE.findall(part)) for part in text.split("|"))  # "//" of the document itself counts, too
+
+
+_LEAVES: Final = "(//@*|//namespace::*|//text()|//processing-instruction()|//comment())"
+
+
+def _filtered(nodes: NodeSet, expression: Any) -> NodeSet:
+    """Keep the nodes for which an expression is true (XML Signature, 6.6.3)."""
+    document = nodes.document
+    kept = _compiled(expression, "//*[self::node()[EXPRESSION]]", document, per_node=1)
+    included = bytearray(len(document.elements))
+    for element in kept:
+        included[document.index[element]] = 1
+    # A set of whole elements is what can be canonicalized here: what hangs on an element is in or out with it.
+    differs = _compiled(
+        expression,
+        f"boolean({_LEAVES}[parent::*][boolean(self::node()[EXPRESSION]) != boolean(parent::*[EXPRESSION])]"
+        "[not(self::comment())] | /processing-instruction()[not(self::node()[EXPRESSION])])",
+        document,
+        per_node=1,
+    )
+    if differs:
+        raise NotJudgedError("its XPath selects parts of elements, which is not supported")
+    comments = nodes.comments and not _compiled(
+        expression, "boolean(//comment()[not(self::node()[EXPRESSION])])", document, per_node=1
+    )
+    return nodes.intersection(NodeSet(document, included, outer=True, comments=comments))
+
+
+def _step(kept: NodeSet, expression: Any) -> NodeSet:
+    """Apply one step of an XPath filter (XML-Signature XPath Filter 2.0, 3.3)."""
+    document, text = kept.document, (expression.text or "").strip()
+    if not all(re.match(r"\(*\s*(?:/|here\s*\()", part.strip()) for part in text.split("|")):
+        raise NotJudgedError("its XPath is relative, which is not supported")
+    found = _compiled(expression, "EXPRESSION", document, per_node=0)
+    if text == "/" or not isinstance(found, list) or not all(item in document.index for item in found):
+        raise NotJudgedError("its XPath selects something else than elements, which is not supported")
+    selected = document.subtrees(found, comments=True)
+    operation = expression.get("Filter")
+    if operation == "intersect":
+        return kept.intersection(selected)
+    if operation == "subtract":
+        return kept.intersection(selected.complement())
+    if operation == "union":
+        return kept.union(selected)
+    raise NotJudgedError(f"the XPath filter {operation} is not supported")

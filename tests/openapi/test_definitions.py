@@ -1,0 +1,646 @@
+"""Definitions as springfox and springdoc write them: what each gives beside the contract, or why it is refused."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import copy
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import DEFINITIONS, Change, Definition, contract, published, schema
+
+Lay = Callable[[bytes | Definition], Any]
+
+BASE64, FILES, STATUS = (
+    "/api/v0/document/sign/base64/",
+    "/api/v0/document/sign/",
+    "/api/v0/operation/status/{operationId}",
+)
+SIGN, SIGN_FILES, GET_STATUS = "signDocumentBatchBase64", "signDocumentBatchBinary", "getStatus"
+QUERIES = {
+    "resendDeliveryMails",
+    "getOperationIdByDocumentExternalReference",
+    "getSignOperationDetail",
+    "getSignOperationDocumentsContent",
+    "getStatus",
+}
+
+
+def rest(definition: Definition) -> Definition:
+    """A definition without its name and servers, which say nothing to a client."""
+    return {"paths": definition["paths"], "components": definition["components"]["schemas"]}
+
+
+def said(laid: Any, subject: str) -> list[str]:
+    return [text for what, text in laid.report if what == subject]
+
+
+class TestTenDefinitions:
+    """What each of the definitions in `tests/data/definitions` gives."""
+
+    @pytest.mark.parametrize(
+        ("name", "missing", "root", "notes"),
+        [
+            ("01", {*QUERIES, SIGN_FILES}, "client-ws, by its server", 1),
+            ("02", QUERIES, "client-ws, by its server", 0),
+            ("03", set(), "integration-ws, by its server", 0),
+            ("04", set(), "integration-ws, by its server", 0),
+            ("05", set(), "integration-ws, by its server", 0),
+            ("06", QUERIES, "integration-ws, by its server", 0),
+            ("07", set(), "integration-ws, by its server", 19),
+            ("08", set(), "client-ws, found in the paths", 0),
+        ],
+    )
+    def test_a_client_can_be_made(
+        self, scripts: dict[str, ModuleType], laid: Lay, name: str, missing: set[str], root: str, notes: int
+    ) -> None:
+        (path,) = DEFINITIONS.glob(f"{name}*")
+        corrected = scripts["generate"].contract()
+
+        found = laid(path.read_bytes())
+
+        assert found.problems == []
+        assert {*found.missing} == missing
+        assert said(found, "base URL")[0].endswith(root)
+        assert len(found.notes) == notes, found.notes
+        assert scripts["generate"].faults(found.definition) == []
+        if name != "06":
+            assert found.definition["components"] == corrected["components"]
+        if name not in ("06", "08"):
+            assert found.definition["paths"] == corrected["paths"]
+
+    def test_paths_are_those_of_the_download(self, laid: Lay) -> None:
+        found = laid(DEFINITIONS.joinpath("08-prefix-in-paths.yaml").read_bytes())
+
+        assert {BASE64.rstrip("/"), FILES.rstrip("/"), STATUS} < found.definition["paths"].keys()
+        assert BASE64 not in found.definition["paths"]
+
+    def test_the_asynchronous_mode_comes_in_by_its_shape_and_noise_is_left_out(self, laid: Lay) -> None:
+        found = laid(published("06"))
+
+        assert said(found, "additional") == [
+            "startSign: POST /api/v0/async/document/sign/base64/   (looks like the asynchronous mode: start)",
+            "resultByExternalReference: GET /api/v0/async/operation/result/{externalReference}"
+            "   (looks like the asynchronous mode: result)",
+            "statusByExternalReference: GET /api/v0/async/operation/status/{externalReference}"
+            "   (looks like the asynchronous mode: status)",
+        ]
+        assert said(found, "left out") == ["12 operations below /, /actuator and /error"]
+        start = found.definition["paths"]["/api/v0/async/document/sign/base64/"]["post"]
+        assert start["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith(
+            "/SignRequestBase64Document"
+        )
+        assert set(found.definition["components"]["schemas"]) - set(contract()["components"]["schemas"]) == {
+            "AsyncOperation",
+            *("ContentType", "SignatureType", "VisibleSignatureLocationType", "VisibleSignatureTemplateType"),
+        }
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("09-html.html", "an HTML page, titled 'Login'"),
+            (
+                "10-no-signing.json",
+                "nothing that signs. It offers: send the delivery e-mails again; status of an operation",
+            ),
+        ],
+    )
+    def test_what_cannot_be_is_refused_with_what_it_is(
+        self, scripts: dict[str, ModuleType], laid: Lay, name: str, reason: str
+    ) -> None:
+        with pytest.raises(scripts["laying"].DefinitionError, match=reason):
+            laid(DEFINITIONS.joinpath(name).read_bytes())
+
+
+def operation(definition: Definition, path: str = BASE64) -> Definition:
+    found: Definition = next(iter(definition["paths"][path].values()))
+    return found
+
+
+def rewrite(definition: Definition, *pairs: tuple[str, str]) -> None:
+    text = json.dumps(definition, ensure_ascii=False)
+    for old, new in pairs:
+        text = text.replace(old, new)
+    definition.clear()
+    definition.update(json.loads(text))
+
+
+def rename(definition: Definition, old: str, new: str) -> None:
+    rewrite(definition, (f'"{old}": {{', f'"{new}": {{'), (f'schemas/{old}"', f'schemas/{new}"'))
+
+
+def response(definition: Definition, content: Any, path: str = BASE64, status: str = "200") -> None:
+    operation(definition, path)["responses"] = {status: {"description": "", "content": content}}
+
+
+def everywhere(definition: Definition, change: Callable[[Definition], object]) -> None:
+    def visit(value: Any) -> None:
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            visit(item)
+        if isinstance(value, dict):
+            change(value)
+
+    visit(definition["paths"])
+    visit(definition["components"]["schemas"])
+
+
+def without_tags_and_ids(d: Definition) -> None:
+    for item in d["paths"].values():
+        for described in item.values():
+            del described["tags"], described["operationId"]
+
+
+def with_titles(d: Definition) -> None:
+    for name, item in d["components"]["schemas"].items():
+        item["title"] = f"The {name}"
+
+
+def with_original_references(d: Definition) -> None:
+    everywhere(d, lambda item: item.update(originalRef=item["$ref"].rpartition("/")[2]) if "$ref" in item else None)
+
+
+def with_shared_bodies(d: Definition) -> None:
+    d["components"]["requestBodies"] = {"Sign": operation(d)["requestBody"]}
+    operation(d)["requestBody"] = {"$ref": "#/components/requestBodies/Sign"}
+    d["components"]["responses"] = {"Signed": operation(d)["responses"]["200"]}
+    operation(d)["responses"] = {"200": {"$ref": "#/components/responses/Signed"}}
+    d["components"]["parameters"] = {"number": operation(d, STATUS)["parameters"][0]}
+    operation(d, STATUS)["parameters"] = [{"$ref": "#/components/parameters/number"}]
+
+
+def wrapped_in_a_response_entity(d: Definition) -> None:
+    wrapper = {"body": {"$ref": "#/components/schemas/SignOperation"}, "statusCodeValue": {"type": "integer"}}
+    d["components"]["schemas"]["ResponseEntity«SignOperation»"] = {"type": "object", "properties": wrapper}
+    response(d, {"*/*": {"schema": {"$ref": "#/components/schemas/ResponseEntity%C2%ABSignOperation%C2%BB"}}})
+
+
+def flattened_by_all_of(d: Definition) -> None:
+    base = schema(d, "BaseOperation")
+    own = {
+        name: item for name, item in schema(d, "SignOperation")["properties"].items() if name not in base["properties"]
+    }
+    d["components"]["schemas"]["SignOperation"] = {
+        "allOf": [{"$ref": "#/components/schemas/BaseOperation"}, {"type": "object", "properties": own}]
+    }
+
+
+def with_a_discriminator(d: Definition) -> None:
+    base = schema(d, "BaseOperation")
+    base["discriminator"] = {"propertyName": "type", "mapping": {"SIGN": "#/components/schemas/SignOperation"}}
+    flattened_by_all_of(d)
+    one_of = {"oneOf": [{"$ref": "#/components/schemas/SignOperation"}], "discriminator": {"propertyName": "type"}}
+    response(d, {"application/json": {"schema": one_of}})
+
+
+def dates_as_timestamps(d: Definition) -> None:
+    numbers = {name: {"type": "integer"} for name in ("date", "nanos", "time", "timezoneOffset")}
+    d["components"]["schemas"]["Timestamp"] = {"type": "object", "properties": numbers}
+    schema(d, "DocumentResponse")["properties"]["receptionDate"] = {"$ref": "#/components/schemas/Timestamp"}
+
+
+def zip_as_a_stream(d: Definition) -> None:
+    fields = {"inputStream": {"type": "object"}, "open": {"type": "boolean"}}
+    d["components"]["schemas"]["InputStreamResource"] = {"type": "object", "properties": fields}
+    path = "/api/v0/operation/sign/detail/{operationId}/documents"
+    response(d, {"*/*": {"schema": {"$ref": "#/components/schemas/InputStreamResource"}}}, path)
+
+
+def files_as_objects(d: Definition) -> None:
+    d["components"]["schemas"]["File"] = {"type": "object", "properties": {"absolutePath": {"type": "string"}}}
+    form = operation(d, FILES)["requestBody"]["content"]["multipart/form-data"]
+    form["schema"]["properties"]["files"]["items"] = {"$ref": "#/components/schemas/File"}
+    form["encoding"] = {"signRequest": {"contentType": "application/json"}}
+
+
+def named_as_what_is_imported(d: Definition) -> None:
+    for old, new in (("SignOperation", "Response"), ("Company", "Any"), ("Document", "File"), ("Folder", "Unset")):
+        rename(d, old, new)
+
+
+def enums_as_text(d: Definition) -> None:
+    everywhere(d, lambda item: item.pop("enum", None))
+
+
+def only_failures_without_contents(d: Definition) -> None:
+    for item in d["paths"].values():
+        for described in item.values():
+            described["responses"] |= {status: {"description": "No"} for status in ("401", "403", "404", "default")}
+            described["responses"]["500"] = {"description": "", "content": {"*/*": {"schema": {"type": "object"}}}}
+
+
+def with_security(d: Definition) -> None:
+    d["components"]["securitySchemes"] = {
+        "oauth": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}}},
+        "key": {"type": "apiKey", "name": "Authorization", "in": "header"},
+    }
+    operation(d)["security"] = [{"oauth": []}, {"key": []}]
+    header = {"name": "Authorization", "in": "header", "required": True, "schema": {"type": "string"}}
+    operation(d).setdefault("parameters", []).append(header)
+
+
+def with_login_and_error(d: Definition) -> None:
+    page = {"type": "object", "properties": {"view": {"type": "object"}}}
+    d["components"]["schemas"]["ModelAndView"] = page
+    described = {"responses": {"200": {"description": "", "content": {"*/*": {"schema": page}}}}}
+    methods = ("get", "put", "post", "delete", "options", "head", "patch")
+    d["paths"] |= {"/error": dict.fromkeys(methods, described), "/login": {"post": described}}
+    d["paths"]["/actuator/**"] = {"get": {"operationId": "handle", "responses": {}}}
+
+
+def with_duplicates(d: Definition) -> None:
+    d["paths"][BASE64.rstrip("/")] = {"post": {**operation(d), "operationId": "sign_1", "deprecated": True}}
+
+
+def types_in_lists(d: Definition) -> None:
+    d["openapi"] = "3.1.0"
+    everywhere(d, lambda it: it.update(type=[it["type"], "null"]) if isinstance(it.get("type"), str) else None)
+    described = schema(d, "SignOperation")["properties"]["folder"]
+    described |= {"$ref": described.pop("allOf")[0]["$ref"], "deprecated": True}
+
+
+def moved_below_another_path(d: Definition) -> None:
+    d["paths"]["/api/v0/documents/sign-base64"] = d["paths"].pop(BASE64)
+
+
+SAME: dict[str, Change] = {
+    "unchanged": lambda d: None,
+    "no tags, no ids": without_tags_and_ids,
+    "tags of free text": lambda d: operation(d).update(tags=["Assinatura de documentos: síncrona!", "x"]),
+    "ids with suffixes": lambda d: operation(d).update(operationId="signUsingPOST_1"),
+    "any type for JSON": lambda d: rewrite(d, ('"application/json": {', '"*/*": {')),
+    "failures without contents": only_failures_without_contents,
+    "server generated": lambda d: d.update(servers=[{"url": "http://localhost:8080", "description": "Inferred Url"}]),
+    "server of a variable": lambda d: d.update(servers=[{"url": "${host}/signstash/x"}, {"url": "/other"}]),
+    "no server": lambda d: d.pop("servers"),
+    "error, actuator, login": with_login_and_error,
+    "deprecated duplicate": with_duplicates,
+    "original references": with_original_references,
+    "titles": with_titles,
+    "generics in guillemets": lambda d: rename(d, "SignOperation", "CommonResult«PaginationInfo«SignOperation»»"),
+    "named as what is imported": named_as_what_is_imported,
+    "shared bodies": with_shared_bodies,
+    "enums as text": enums_as_text,
+    "no required lists": lambda d: everywhere(d, lambda it: it.pop("required", None) if "properties" in it else None),
+    "flattened by allOf": flattened_by_all_of,
+    "discriminator": with_a_discriminator,
+    "lists of types": types_in_lists,
+    "other security": with_security,
+    "no security": lambda d: [d.pop("security"), d["components"].pop("securitySchemes")],
+    "other names of path parameters": lambda d: rewrite(
+        d, ("{operationId}", "{id}"), ('"operationId", "in"', '"id", "in"')
+    ),
+}
+"""What makes no difference: the client is the one of the contract."""
+
+
+@pytest.mark.parametrize("difference", SAME)
+def test_what_makes_no_difference(scripts: dict[str, ModuleType], laid: Lay, difference: str) -> None:
+    definition = contract()
+    SAME[difference](definition)
+
+    found = laid(definition)
+
+    assert found.problems == []
+    assert found.notes == []
+    assert rest(found.definition) == rest(scripts["generate"].contract())
+
+
+OTHERWISE: dict[str, tuple[Change, str]] = {
+    "response in ResponseEntity": (
+        wrapped_in_a_response_entity,
+        "SignOperation: described inside body of ResponseEntity",
+    ),
+    "java.sql.Timestamp": (dates_as_timestamps, "DocumentResponse.receptionDate: described as object, read liberally"),
+    "InputStreamResource": (zip_as_a_stream, "DocumentsContent response: described as object, read liberally"),
+    "number as text": (
+        lambda d: schema(d, "DocumentResponse")["properties"].update(internalId={"type": "string"}),
+        "DocumentResponse.internalId: described as string, read liberally",
+    ),
+    "field not described": (
+        lambda d: schema(d, "Company")["properties"].pop("additionalInfo"),
+        "Company.additionalInfo: not described here",
+    ),
+    "value not described": (
+        lambda d: schema(d, "VisibleImageType")["enum"].remove("IMAGE_JPG"),
+        "VisibleImageType: without IMAGE_JPG",
+    ),
+    "free object": (
+        lambda d: d["components"]["schemas"].update(Folder={"type": "object"}),
+        "Folder: described without fields",
+    ),
+}
+"""What is described in another way: it is noted, and the client is the one of the contract."""
+
+
+@pytest.mark.parametrize("difference", OTHERWISE)
+def test_what_is_described_otherwise_is_noted(scripts: dict[str, ModuleType], laid: Lay, difference: str) -> None:
+    definition = contract()
+    change, note = OTHERWISE[difference]
+    change(definition)
+
+    found = laid(definition)
+
+    assert found.problems == []
+    assert [text for text in found.notes if note in text], found.notes
+    assert rest(found.definition) == rest(scripts["generate"].contract())
+
+
+def test_files_that_are_described_as_objects_are_files(scripts: dict[str, ModuleType], laid: Lay) -> None:
+    definition = contract()
+    files_as_objects(definition)
+
+    assert rest(laid(definition).definition) == rest(scripts["generate"].contract())
+
+
+REFUSED: dict[str, tuple[Change, str]] = {
+    "required field": (
+        lambda d: [
+            schema(d, "SignRequestBase64Document")["properties"].update(channel={"type": "string"}),
+            schema(d, "SignRequestBase64Document")["required"].append("channel"),
+        ],
+        "SignRequestBase64Document requires the field channel, which is not known",
+    ),
+    "required parameter": (
+        lambda d: operation(d).update(
+            parameters=[{"name": "tenant", "in": "query", "required": True, "schema": {"type": "string"}}]
+        ),
+        "signDocumentBatchBase64 requires the parameter tenant (query), which is not known",
+    ),
+    "field that must be sent": (
+        lambda d: schema(d, "Base64Document")["properties"].pop("base64Content"),
+        "Base64Document has no field base64Content, which every request holds",
+    ),
+    "enum of other values": (
+        lambda d: schema(d, "SigningStatus").update(enum=["DONE", "BROKEN"]),
+        "DocumentResponse.signStatus has none of the known values, but DONE, BROKEN",
+    ),
+    "response that is a list": (
+        lambda d: response(
+            d, {"*/*": {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/SignOperation"}}}}
+        ),
+        "signDocumentBatchBase64 response is described as an array, not as an object",
+    ),
+    "third part": (
+        lambda d: operation(d, FILES)["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"].update(
+            policy={"type": "string"}
+        ),
+        "signDocumentBatchBinary has the part policy, which is not known",
+    ),
+    "part that is gone": (
+        lambda d: operation(d, FILES)["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"].pop(
+            "signRequest"
+        ),
+        "signDocumentBatchBinary has no part signRequest, which every request holds",
+    ),
+    "another object": (
+        lambda d: schema(d, "SignatureInfo").update(properties={"format": {"type": "string"}}, required=[]),
+        "SignatureInfo has none of the known fields, but format",
+    ),
+}
+"""What could not be sent or read."""
+
+
+@pytest.mark.parametrize("difference", REFUSED)
+def test_what_could_not_be_sent_or_read_is_refused_by_name(
+    scripts: dict[str, ModuleType], laid: Lay, difference: str
+) -> None:
+    definition = contract()
+    change, problem = REFUSED[difference]
+    change(definition)
+
+    assert problem in laid(definition).problems
+    with pytest.raises(scripts["failure"].GenerationError) as failed:
+        scripts["generate"].definition_from(definition)
+    assert problem in str(failed.value)
+
+
+class TestWhatIsNew:
+    def test_fields_and_values_come_in(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+        definition = contract()
+        queue = {"type": "object", "properties": {"name": {"type": "string"}}}
+        definition["components"]["schemas"]["Queue«X»"] = queue
+        schema(definition, "SignOperation")["properties"]["queue"] = {"$ref": "#/components/schemas/Queue«X»"}
+        schema(definition, "SignatureInfo")["properties"]["policy"] = {"type": "string", "default": 5}
+        schema(definition, "SigningStatus")["enum"].append("ARCHIVED")
+
+        found = laid(definition)
+
+        fields = found.definition["components"]["schemas"]
+        assert fields["SignOperation"]["properties"]["queue"] == {"$ref": "#/components/schemas/QueueX"}
+        assert fields["QueueX"]["properties"] == {"name": {"type": "string"}}
+        assert fields["SignatureInfo"]["properties"]["policy"] == {"type": "string"}
+        assert fields["SigningStatus"]["enum"][-1] == "ARCHIVED"
+        assert {*said(found, "new")} == {
+            "SignOperation.queue",
+            "SignatureInfo.policy",
+            "SigningStatus: the value ARCHIVED",
+        }
+        assert scripts["generate"].faults(found.definition) == []
+
+    def test_names_that_python_cannot_tell_apart_are_left_to_the_additional_properties(
+        self, scripts: dict[str, ModuleType], laid: Lay
+    ) -> None:
+        definition = contract()
+        schema(definition, "SignOperation")["properties"]["additionalProperties"] = {"type": "string"}
+        schema(definition, "SignOperation")["properties"]["execution_time"] = {"type": "string"}
+        schema(definition, "SigningStatus")["enum"].append("Signed")
+
+        found = laid(definition)
+
+        assert rest(found.definition) == rest(scripts["generate"].contract())
+
+    @pytest.mark.parametrize("status", ["201", "202"])
+    def test_another_success_is_a_success_too(self, scripts: dict[str, ModuleType], laid: Lay, status: str) -> None:
+        definition = contract()
+        operation(definition)["responses"] = {status: operation(definition)["responses"]["200"]}
+
+        responses = operation(laid(definition).definition)["responses"]
+
+        assert responses["200"] == responses[status] == operation(scripts["generate"].contract())["responses"]["200"]
+
+    def test_parts_are_called_as_the_download_calls_them(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+        definition = contract()
+        form = operation(definition, FILES)["requestBody"]["content"]["multipart/form-data"]["schema"]
+        form["properties"] = {"documents": form["properties"]["files"], "request": form["properties"]["signRequest"]}
+        form["required"] = ["documents", "request"]
+
+        found = laid(definition)
+
+        form = operation(found.definition, FILES)["requestBody"]["content"]["multipart/form-data"]["schema"]
+        named = {name: field["x-python-name"] for name, field in form["properties"].items()}
+        assert named == {"documents": "files", "request": "signRequest"}
+        assert scripts["generate"].faults(found.definition) == []
+
+    def test_another_version_of_the_path_is_the_same_operation(self, laid: Lay) -> None:
+        definition = contract()
+        rewrite(definition, ("/api/v0/", "/api/v1/"))
+
+        found = laid(definition)
+
+        assert found.missing == []
+        assert {path[:7] for path in found.definition["paths"]} == {"/api/v1"}
+
+    def test_an_operation_elsewhere_is_known_by_what_travels(self, laid: Lay) -> None:
+        definition = contract()
+        moved_below_another_path(definition)
+
+        found = laid(definition)
+
+        assert found.missing == []
+        assert operation(found.definition, "/api/v0/documents/sign-base64")["operationId"] == SIGN
+
+    def test_what_the_generator_cannot_do_is_left_out_and_named(
+        self, scripts: dict[str, ModuleType], laid: Lay
+    ) -> None:
+        definition = contract()
+        good = {"operationId": "version", "responses": {"200": {"description": ""}}}
+        xml = {"content": {"application/xml": {"schema": {"type": "string"}}}}
+        definition["paths"]["/api/v0/version"] = {
+            "get": good,
+            "post": {**good, "operationId": "setVersion", "requestBody": xml},
+            "put": {"responses": None},
+        }
+
+        found = laid(definition)
+
+        assert said(found, "additional") == ["version: GET /api/v0/version"]
+        unreadable, cannot = said(found, "left out")
+        assert unreadable.startswith("PUT /api/v0/version: not as OpenAPI has it")
+        assert cannot.startswith("setVersion: POST /api/v0/version: cannot be generated")
+        assert scripts["generate"].faults(found.definition) == []
+
+    def test_names_of_additional_operations_and_schemas_clash_with_nothing(
+        self, scripts: dict[str, ModuleType], laid: Lay
+    ) -> None:
+        definition = contract()
+        fields = {name: {"type": "string"} for name in ("class", "type", "toDict", "größe", "2fa", "a b")}
+        definition["components"]["schemas"] |= {
+            "Response«X»": {"type": "object", "title": "Response", "properties": fields},
+            "datetime": {"type": "string", "enum": ["a", "A", "1", "b c"]},
+        }
+        content = {"*/*": {"schema": {"$ref": "#/components/schemas/Response%C2%ABX%C2%BB"}}}
+        listed = {"*/*": {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/datetime"}}}}
+        for path, name, answer in (
+            ("/api/v0/a", "getStatus", content),
+            ("/api/v0/b", "get_status", listed),
+            ("/api/v0/c", "getUsingGET_1", content),
+            ("/api/v0/d/{x}", "", {"application/octet-stream": {}}),
+        ):
+            definition["paths"][path] = {
+                "get": {"operationId": name, "responses": {"200": {"description": "", "content": answer}}}
+            }
+
+        found = laid(definition)
+
+        assert len(said(found, "additional")) == 4
+        assert scripts["generate"].faults(found.definition) == []
+        added = found.definition["components"]["schemas"].keys() - contract()["components"]["schemas"].keys()
+        assert {"ResponseX", "datetimeModel"} < added
+
+
+class TestSwagger2:
+    def test_a_form_of_files_and_a_body(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+        definition = published("01")
+        single = definition["paths"][BASE64]["post"]
+        body = {"in": "body", "name": "signRequest", "schema": {"$ref": "#/definitions/SignRequest«Base64Document»"}}
+        definition["paths"][FILES] = {"post": {**single, "consumes": ["application/json"]}}
+        for part in (
+            {"name": "files", "in": "formData", "type": "array", "items": {"type": "file"}},
+            {"name": "files", "in": "formData", "type": "file"},
+        ):
+            for other in (body, {"name": "signRequest", "in": "formData", "type": "ref"}):
+                definition["paths"][FILES]["post"]["parameters"] = [part, other]
+
+                found = laid(definition)
+
+                assert found.problems == []
+                assert SIGN_FILES not in found.missing
+                assert rest(found.definition)["paths"] == rest(scripts["generate"].contract())["paths"]
+
+    def test_failures_without_a_schema_and_other_types(self, laid: Lay) -> None:
+        definition = published("01")
+        described = definition["paths"][BASE64]["post"]
+        described["produces"] = ["application/json;charset=UTF-8"]
+        described["responses"] |= {
+            "500": {"description": "", "schema": {"type": "file"}},
+            "default": {"description": ""},
+        }
+
+        assert laid(definition).problems == []
+
+
+class TestReading:
+    TEXT = json.dumps(contract())
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            TEXT.encode(),
+            b"\xef\xbb\xbf" + TEXT.encode(),
+            TEXT.encode("utf-16"),
+            TEXT.encode("utf-16-be"),
+            yaml.safe_dump(contract()).encode(),
+            json.dumps(base64.b64encode(TEXT.encode()).decode()).encode(),
+            base64.b64encode(TEXT.encode()),
+            json.dumps(TEXT).encode(),
+        ],
+        ids=["JSON", "byte order mark", "UTF-16", "UTF-16 without mark", "YAML", "base64 string", "base64", "string"],
+    )
+    def test_every_form_is_read(self, scripts: dict[str, ModuleType], content: bytes) -> None:
+        assert scripts["laying"].parse_definition(content) == contract()
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"", "is empty"),
+            (b"\x89PNG\r\n\x1a\n\xff", "is not text"),
+            (TEXT.encode()[:4000], r"ends in the middle of its JSON: .* at line 1, column \d+"),
+            (
+                json.dumps(contract(), indent=1).encode()[:4000],
+                r"ends in the middle of its JSON: .* at line \d\d+, column",
+            ),
+            (b'{"openapi": "3.0.1",\n "paths" {}}', r"is not valid JSON: .* at line 2, column 10"),
+            (b"a: b: c", r"neither JSON nor YAML \(line 1, column 5\)"),
+            (b"<?xml version='1.0'?><Error/>", "is markup"),
+            (b"[]", "is a list"),
+            (b'[{"name": "default", "url": "/v2/api-docs"}]', "a list.*It names /v2/api-docs"),
+            (b'{"urls": [{"url": "/v3/api-docs/sign"}]}', "its fields are urls. It names /v3/api-docs/sign"),
+            (b'{"timestamp": 1, "status": 404, "error": "Not Found"}', "its fields are timestamp, status, error"),
+            (b'{"swagger": "1.2", "paths": {}}', "says version '1.2'"),
+            (b'{"openapi": "3.0.1"}', "has no `paths`"),
+            (b'{"openapi": "3.0.1", "paths": []}', "has no `paths`"),
+            (b'"eyJvcGVuYXBpIjoiMy4wLjEiLCJwYXRocyI6e30"', "is a text, not a definition"),
+            (b"[" * 100_000, "nested too deeply"),
+        ],
+    )
+    def test_anything_else_is_named(self, scripts: dict[str, ModuleType], content: bytes, reason: str) -> None:
+        with pytest.raises(scripts["laying"].DefinitionError, match=reason):
+            scripts["laying"].parse_definition(content)
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda d: d.update(info=None, servers=None, components=None),
+            lambda d: d["paths"].update({BASE64: "x", FILES: None}),
+            lambda d: d["paths"].update({BASE64: {"post": []}, FILES: {"post": {"responses": []}}}),
+            lambda d: d["components"].update(schemas=[]),
+            lambda d: d["components"]["schemas"].update(SignOperation={"$ref": "#/components/schemas/SignOperation"}),
+            lambda d: d["components"]["schemas"].update(SignOperation={"$ref": "#/components/responses/None"}),
+            lambda d: d["components"]["schemas"].update(SignOperation=True, Document=None),
+            lambda d: d.update(servers=[{}], paths={**d["paths"], "/api/v0/x": {"$ref": "other.yaml#/x"}}),
+        ],
+    )
+    def test_damage_gives_a_definition_or_a_reason(
+        self, scripts: dict[str, ModuleType], laid: Lay, damage: Change
+    ) -> None:
+        definition = copy.deepcopy(contract())
+        damage(definition)
+
+        with contextlib.suppress(scripts["laying"].DefinitionError):
+            laid(definition)

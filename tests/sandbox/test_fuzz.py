@@ -1,0 +1,99 @@
+"""Whatever is sent to the sandbox, it answers as its API definition says, and never fails itself.
+
+`make fuzz-sandbox` sends much more.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import os
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, assume, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
+
+from signstash.sandbox import Sandbox
+from tests.conftest import BASE64_PATH, DEFINITION, INVOICE
+
+pytestmark = pytest.mark.sandbox
+
+EXAMPLES = int(os.environ.get("SIGNSTASH_SANDBOX_EXAMPLES", "8"))
+SETTINGS = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=EXAMPLES < 100,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+TIMEOUT = 60 if EXAMPLES < 100 else 3600
+
+CONTENTS = {"PAdES": INVOICE.read_bytes(), "XAdES": b"<a><b>1</b></a>", "CAdES": b"any"}
+PLACES = {"COORDINATE": "page=1,x=70.5,y=100", "SIGN_FIELD": "field", "PLACEHOLDER": "Invoice"}
+
+schema = schemathesis.openapi.from_dict(copy.deepcopy(DEFINITION))
+signing = schema[BASE64_PATH]["POST"]
+
+
+@pytest.fixture(scope="module")
+def token(sandbox: Sandbox) -> str:
+    answer = httpx.post(
+        sandbox.token_url,
+        auth=(sandbox.client_id, sandbox.client_secret),
+        data={"grant_type": "client_credentials"},
+    )
+    return str(answer.json()["access_token"])
+
+
+def signable(body: dict[str, Any]) -> dict[str, Any]:
+    """A request that the sandbox has no reason to refuse, with as much as can be of what was made up."""
+    body |= {"externalReference": uuid.uuid4().hex, "description": f".{body['description']}"}
+    for number, item in enumerate(body["documents"]):
+        document, info = item["documentRequest"], item["signatureInfo"]
+        document["externalReference"] = f"{body['externalReference']}/{number}/{document['externalReference']}"
+        document["name"] += ".pdf"
+        document["base64Content"] = base64.b64encode(CONTENTS[info["signatureType"]]).decode()
+        info.pop("advancedSignatureInfo" if info["signatureType"] == "PAdES" else "visibleSignatureInfo", None)
+        visible = info.get("visibleSignatureInfo", {})
+        for name in ("area", "areaBackgroundColor", "font", "imageValue"):
+            visible.pop(name, None)
+        if visible:
+            visible["locationValue"] = PLACES[visible["locationType"]]
+            visible["oneOffTemplate"] = f".{visible.get('oneOffTemplate', '')}"
+    return body
+
+
+@schema.parametrize()
+@SETTINGS
+@pytest.mark.timeout(TIMEOUT)
+def test_every_answer_is_as_the_definition_says(case: Case[Any], sandbox: Sandbox, token: str) -> None:
+    answer = case.call(base_url=sandbox.integration_base_url, headers={"Authorization": f"Bearer {token}"})
+    assume(answer.text != "Invalid HTTP request received.")  # made-up headers, such as Content-Length, that are no HTTP
+
+    documented = {int(status) for status in case.operation.definition.raw["responses"]}
+    assert answer.status_code in documented | {404, 405, 415}
+    if answer.status_code == 500:
+        assert answer.json()["errorCode"] in ("0.0.2", "0.0.6", "2.2.1")
+    if answer.status_code in documented:
+        case.validate_response(answer, checks=[content_type_conformance, response_schema_conformance])
+
+
+@given(case=signing.as_strategy(generation_mode=GenerationMode.POSITIVE))
+@SETTINGS
+@pytest.mark.timeout(TIMEOUT)
+def test_what_is_right_is_signed_or_tells_why(case: Case[Any], sandbox: Sandbox, token: str) -> None:
+    body: Any = case.body
+    assume(body["documents"])
+    case.body = signable(body)
+
+    answer = case.call(base_url=sandbox.base_url, headers={"Authorization": f"Bearer {token}"})
+
+    assert answer.status_code == 200, answer.text
+    case.validate_response(answer, checks=[content_type_conformance, response_schema_conformance])
+    for document in answer.json()["documentList"]:
+        assert ("causeMessage" in document) == (document["signStatus"] != "SIGNED")

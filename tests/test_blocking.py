@@ -1,0 +1,145 @@
+"""The client for applications without an event loop."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from signstash import (
+    ConfigurationError,
+    CredentialsRejectedError,
+    Document,
+    DuplicateReferenceError,
+    Outcome,
+    SignStash,
+)
+from signstash.blocking import BlockingSignStash
+from signstash.sandbox import Sandbox
+from signstash.testing import MockSignStash
+from tests.conftest import INVOICE
+
+
+@pytest.fixture
+def client(signstash_mock: MockSignStash) -> Iterator[BlockingSignStash]:
+    with BlockingSignStash(SignStash.from_env()) as opened:
+        yield opened
+
+
+def test_a_document_is_signed_and_saved(client: BlockingSignStash, tmp_path: Path) -> None:
+    signed = client.sign(Document.pdf(INVOICE), save_to=f"{tmp_path}/")
+
+    assert signed.saved_as == tmp_path / INVOICE.name
+    assert client.call(signed.read).startswith(INVOICE.read_bytes())
+
+
+def test_errors_are_those_of_the_client(client: BlockingSignStash) -> None:
+    document = Document.pdf(INVOICE)
+    client.sign(document)
+
+    with pytest.raises(DuplicateReferenceError):
+        client.sign(document)
+
+
+def test_threads_share_one_token(client: BlockingSignStash, signstash_mock: MockSignStash) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        signed = list(pool.map(lambda _: client.sign(Document.pdf(INVOICE)), range(40)))
+
+    assert len(signed) == 40
+    assert signstash_mock.routes.token.call_count == 1
+
+
+def test_sign_all_is_an_ordinary_iterator(client: BlockingSignStash) -> None:
+    documents = [Document.pdf(INVOICE) for _ in range(5)]
+
+    outcomes: list[Outcome] = list(client.sign_all(documents, batch_documents=2))
+
+    assert {id(outcome.document) for outcome in outcomes} == {id(document) for document in documents}
+
+
+def test_sign_all_ends_when_it_is_left(client: BlockingSignStash, signstash_mock: MockSignStash) -> None:
+    documents = (Document.pdf(INVOICE) for _ in range(100))
+
+    for outcome in client.sign_all(documents, batch_documents=1, in_flight=1):
+        assert outcome.ok
+        break
+
+    assert len(signstash_mock.sign_requests) < 10
+    assert client.sign(Document.pdf(INVOICE)).content
+
+
+def test_an_error_in_the_loop_body_ends_sign_all(client: BlockingSignStash) -> None:
+    outcomes = client.sign_all([Document.pdf(INVOICE) for _ in range(4)], batch_documents=1)
+
+    next(outcomes)
+    with pytest.raises(ZeroDivisionError):
+        outcomes.throw(ZeroDivisionError)  # type: ignore[attr-defined]  # an iterator to users, a generator here
+
+    assert next(outcomes, None) is None
+
+
+def test_a_fault_that_concerns_all_is_raised_while_iterating(
+    client: BlockingSignStash, signstash_mock: MockSignStash
+) -> None:
+    signstash_mock.credentials_rejected()
+
+    with pytest.raises(CredentialsRejectedError):
+        list(client.sign_all([Document.pdf(INVOICE)]))
+
+
+def test_leaving_the_block_closes_the_client(signstash_mock: MockSignStash) -> None:
+    threads = threading.active_count()
+    with BlockingSignStash(SignStash.from_env()) as client:
+        client.sign(Document.pdf(INVOICE))
+
+    assert threading.active_count() == threads
+    with pytest.raises(ConfigurationError, match="closed"):
+        client.sign(Document.pdf(INVOICE))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_client_used_before_a_fork_says_so_instead_of_hanging(client: BlockingSignStash) -> None:
+    client.sign(Document.pdf(INVOICE))
+    child = os.fork()
+    if child == 0:
+        try:
+            client.sign(Document.pdf(INVOICE))
+        except ConfigurationError as error:
+            os._exit(0 if "forked" in error.problem else 2)
+        os._exit(1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
+def test_a_client_made_before_a_fork_works_in_the_child(signstash_mock: MockSignStash) -> None:
+    client = BlockingSignStash(SignStash.from_env())
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if client.sign(Document.pdf(INVOICE)).content else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_process_that_forgets_to_close_ends_all_the_same(sandbox: Sandbox, tmp_path: Path) -> None:
+    program = """
+import sys
+from signstash import Document, SignStash
+from signstash.blocking import BlockingSignStash
+client = BlockingSignStash(SignStash(**eval(sys.argv[1])))
+client.sign(Document.binary(b"content", name="a.bin"))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, repr(dict(sandbox.credentials))],
+        capture_output=True,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")

@@ -1,0 +1,111 @@
+"""The Django and Celery applications that the guide shows, as they run: in worker processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+import signstash
+from signstash.sandbox import Sandbox
+from signstash.settings import ENVIRONMENT_VARIABLES
+from tests.conftest import INVOICE, require
+from tests.test_several_machines import started
+
+pytestmark = pytest.mark.sandbox
+
+GUIDE = Path(signstash.__file__).with_name("blocking.md").read_text("utf-8")
+DJANGO, CELERY = re.findall(r"```py\n(.*?)```", GUIDE, re.DOTALL)
+
+SITE = """
+from django.conf import settings
+settings.configure(DEBUG=False, ROOT_URLCONF="views", ALLOWED_HOSTS=["*"], SECRET_KEY="test", MIDDLEWARE=[])
+from django.core.wsgi import get_wsgi_application
+application = get_wsgi_application()
+"""
+
+SENDER = """
+import json, sys
+from tasks import sign_invoices
+results = [sign_invoices.delay({str(number): path}, "signed") for number, path in enumerate(json.loads(sys.argv[1]))]
+print([result.get(timeout=40) for result in results])
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    return {ENVIRONMENT_VARIABLES[name]: str(value) for name, value in sandbox.credentials.items()}
+
+
+def wait_until_it_listens(port: int) -> None:
+    deadline = time.monotonic() + 40
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.mark.parametrize("option", ["--threads=4", "--preload"])
+def test_django_signs_in_two_worker_processes_of_gunicorn(sandbox: Sandbox, tmp_path: Path, option: str) -> None:
+    (tmp_path / "views.py").write_text(DJANGO)
+    (tmp_path / "site_wsgi.py").write_text(SITE)
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "--workers=2", option, f"--bind=127.0.0.1:{port}"]
+
+    with started([*command, "site_wsgi:application"], tmp_path, **environment(sandbox)):
+        wait_until_it_listens(port)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=40) as http_client:
+            responses = [
+                http_client.put(
+                    f"/invoices/{option}{number}", content=INVOICE.read_bytes(), headers={"Connection": "close"}
+                )
+                for number in range(8)
+            ]
+            again = http_client.put(f"/invoices/{option}0", content=INVOICE.read_bytes())
+
+    assert [response.status_code for response in responses] == [200] * 8
+    assert all(response.content.startswith(INVOICE.read_bytes()) for response in responses)
+    assert again.status_code == 502
+    assert "used before" in again.text
+
+
+def test_celery_signs_in_two_worker_processes(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(CELERY)
+    paths = []
+    for number in range(6):
+        shutil.copy(INVOICE, tmp_path / f"{number}.pdf")
+        paths.append(f"{number}.pdf")
+    port = free_port()
+    settings = {**environment(sandbox), "BROKER_URL": f"redis://127.0.0.1:{port}/0"}
+    redis = [require("redis-server"), "--port", str(port), "--save", "", "--appendonly", "no"]
+    worker = [sys.executable, "-m", "celery", "--app=tasks", "worker", "--concurrency=2", "--loglevel=ERROR"]
+
+    with started(redis, tmp_path), started(worker, tmp_path, **settings):
+        wait_until_it_listens(port)
+        ended = subprocess.run(
+            [sys.executable, "-c", SENDER, str(paths).replace("'", '"')],
+            cwd=tmp_path,
+            env={**os.environ, **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert ended.stdout.strip() == str([{}] * 6), ended.stderr
+    assert sorted(path.name for path in (tmp_path / "signed").iterdir()) == sorted(paths)
