@@ -1,4 +1,4 @@
-"""The command `signstash check`: whether settings and connection are right, line by line, without signing anything."""
+"""The command `signstash check`: checks settings and connection without signing anything."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from .display import Lines
 from .settings import Settings, add_connection_options, settings_from
 
 _CLOCK_TOLERANCE: Final = 30.0
-"""Seconds by which this machine's clock may differ: a token is not used in its last thirty seconds."""
+"""Seconds that this machine's clock may be off: a token is not used in its last thirty seconds."""
 _CERTIFICATE_WARNING: Final = dt.timedelta(days=21)
 _DEFINITION_LIMIT: Final = 10_000_000
 _BASE_PATHS: Final = ("einvoice-integration-ws", "einvoice-integration-client-ws")
-"""The documented last parts of a proxy's base path (wiki: integration guide, and its newer version)."""
+"""The documented last segments of a proxy's base path (wiki: integration guide, and its newer version)."""
 _DEFINITIONS: Final = ("/v3/api-docs", "/v2/api-docs")
-"""Where proxies publish their definition, by their version."""
+"""Paths at which proxies publish their API definition."""
 
 _EXAMPLES: Final = """
 examples:
@@ -51,12 +51,12 @@ examples:
 
 @attrs.frozen
 class Finding:
-    """What was found out.
+    """One result of the check.
 
     Attributes:
-        subject: What it is about.
+        subject: What was checked.
         text: What was found, and what to do about it.
-        status: Whether it is well.
+        status: Whether it works.
     """
 
     subject: str
@@ -73,7 +73,7 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--sign", action="store_true", help="sign a small PDF, which may be charged")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
     add_connection_options(parser)
     return parser
 
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
 
     Args:
         arguments: The command's options.
-        program: What the command is called.
+        program: The command's name.
 
     Returns:
         The exit status.
@@ -106,11 +106,11 @@ async def _show(settings: Settings, lines: Lines, *, sign: bool) -> int:
 
 
 class _Check:
-    """One check.
+    """The checks, in order.
 
     Args:
-        settings: What the settings say.
-        http_client: What requests are sent with.
+        settings: The settings to check.
+        http_client: The client for requests outside the SDK.
         client: A client that uses it.
     """
 
@@ -131,7 +131,7 @@ class _Check:
         )
 
     async def findings(self, *, sign: bool) -> AsyncIterator[Finding]:
-        """What there is to say, as soon as it is known."""
+        """Yield each finding as soon as it is known."""
         environment = f", {self._environment}" if self._environment else ""
         yield Finding("settings", f"{self._client_id} at {self._base_url}{environment}")
         base = httpx.URL(self._base_url)
@@ -225,7 +225,7 @@ class _Check:
             return None
 
     async def _accepted(self) -> Finding:
-        """Whether the service takes the token: it is asked to sign nothing at all."""
+        """Check whether the service accepts the token, by a request without documents."""
         request = SignRequestBase64Document(f"{self._client_id}_check", "signstash check", [])
         try:
             await sign_document_batch_base_64.asyncio(client=self._client.generated, body=request)
@@ -283,7 +283,7 @@ def _certificate(subject: str, tls: ssl.SSLObject) -> Finding:
 
 
 def _seconds(date: str) -> float | None:
-    """A date of a header as seconds since 1970."""
+    """Return a date of a header as seconds since 1970, or None."""
     try:
         return email.utils.parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
@@ -299,7 +299,7 @@ def _clock(ahead: float) -> Finding:
 
 
 def _small_pdf() -> bytes:
-    """A PDF with one empty page."""
+    """Return a PDF with one empty page."""
     objects = (
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
