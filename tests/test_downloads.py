@@ -258,8 +258,14 @@ class TestTheAnswer:
     async def test_no_response_holds_the_event_loop(
         self, client: SignStash, service: MockedService, body: bytes
     ) -> None:
+        class Arriving(Pieces):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                async for piece in super().__aiter__():
+                    await asyncio.sleep(0)  # as a connection does
+                    yield piece
+
         answer_limit = 2**28
-        response = httpx.Response(200, stream=Pieces(cut(body, 2**16)))
+        response = httpx.Response(200, stream=Arriving(cut(body, 2**16)))
         longest = 0.0
 
         async def watch() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
@@ -26,7 +25,7 @@ from ._signing.saving import SaveTo, SignedFiles
 from ._signing.signer import RequestOptions, Signer
 from ._transport.endpoints import Call
 from ._transport.exchange import Exchange, ServiceResponse
-from ._transport.generated_client import GeneratedClient, Requests
+from ._transport.generated_client import OtherOperations, Requests
 from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
@@ -42,13 +41,13 @@ from .retries import Deadline, Retries, RetryPolicy, running_loop
 from .settings import (
     DEFAULT_DEADLINE,
     DEFAULT_TIMEOUT,
-    ENVIRONMENT_VARIABLES,
     TOKEN_URLS,
     ClientOptions,
     Environment,
     MultipartFileNames,
     Upload,
     as_timeout,
+    environment_arguments,
     limit_problems,
     option_problems,
     raise_for_problems,
@@ -58,7 +57,7 @@ from .settings import (
 )
 
 
-class SignStash(IntegrationQueries):
+class SignStash(IntegrationQueries, OtherOperations):
     """A client of one Sign'Stash service: a proxy, or the Integration Service.
 
         async with SignStash(base_url, client_id, client_secret, environment="staging") as client:
@@ -182,19 +181,12 @@ class SignStash(IntegrationQueries):
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
         """
-        environ = os.environ if environ is None else environ
-        found = {name: Secret(environ.get(variable, "")) for name, variable in ENVIRONMENT_VARIABLES.items()}
+        arguments, renamed = environment_arguments(os.environ if environ is None else environ, options)
         del environ  # so that no traceback shows the secret
-        if "environment" in options:
-            del found["token_url"]  # it is of the other environment, and would win over the given one
-        given = {name: value.reveal() or None for name, value in found.items() if name != "client_secret"}
-        arguments: dict[str, Any] = {**given, "client_secret": found["client_secret"], **options}
         try:
             return cls(arguments.pop("base_url") or "", **arguments)
         except ConfigurationError as error:
-            names = re.compile(rf"\b({'|'.join(found.keys() - options.keys())})\b")
-            problem = names.sub(lambda match: ENVIRONMENT_VARIABLES[match[0]], error.problem)
-            raise ConfigurationError(problem, "Set or correct these variables.") from None
+            raise ConfigurationError(renamed(error.problem), "Set or correct these variables.") from None
 
     def __repr__(self) -> str:
         if not hasattr(self, "_exchange"):  # a traceback shows it while arguments are validated
@@ -505,44 +497,6 @@ class SignStash(IntegrationQueries):
     async def _send(self, call: Call, deadline: Deadline) -> ServiceResponse:
         return await self._retries_of_calls.run(lambda: self._exchange.send(call, deadline), deadline)
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        params: Mapping[str, str | int] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """Send a request that has no method here, such as one of a definition that is newer than this package.
-
-            response = await client.request("GET", "/api/v0/operation/7", params={"withContent": "false"})
-
-        It gets the token, deadline, retries and errors of this client.
-
-        Args:
-            method: HTTP method. All but GET, HEAD and OPTIONS are taken to change something: they are not repeated
-                once they may have been processed.
-            path: Path below `base_url`, quoted where needed.
-            json: Body, as `json.dumps` takes it, or None for no body.
-            params: Query parameters.
-            headers: Headers, in addition to those of this client.
-
-        Returns:
-            The response, which is a success.
-
-        Raises:
-            SignStashError: If it failed.
-        """
-        if not path.startswith("/") or ".." in path.split("/"):
-            raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
-        requests = Requests(self._exchange, self._retries_of_calls)
-        return await requests.request(method=method, url=path, json=json, params=params, headers=dict(headers or {}))
-
     @property
-    def generated(self) -> GeneratedClient:
-        """The `client` for generated endpoint functions, for operations that have no method here.
-
-        Their requests get the token, deadline, retries and errors of this client.
-        """
-        return GeneratedClient(self._exchange, self._retries_of_calls)
+    def _requests(self) -> Requests:
+        return Requests(self._exchange, self._retries_of_calls)

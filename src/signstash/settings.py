@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, Literal, TypedDict, get_args
 
@@ -70,6 +71,29 @@ class ClientOptions(TypedDict, total=False):
     retries: RetryPolicy
     verify_signatures: bool
     instance_urls: Iterable[str]
+
+
+def environment_arguments(
+    environ: Mapping[str, str], options: ClientOptions
+) -> tuple[dict[str, Any], Callable[[str], str]]:
+    """The arguments of `SignStash` from environment variables and code, which wins.
+
+    Args:
+        environ: The variables.
+        options: The arguments that are given in code.
+
+    Returns:
+        The arguments, and a function that puts the names of variables into a text in place of those of arguments.
+    """
+    found: dict[str, Any] = {
+        name: environ.get(variable) or None for name, variable in ENVIRONMENT_VARIABLES.items() if name not in options
+    }
+    if "environment" in options:
+        found.pop("token_url", None)  # it is of the other environment, and would win over the given one
+    if "client_secret" in found:
+        found["client_secret"] = Secret(found["client_secret"] or "")
+    names = re.compile(rf"\b({'|'.join(found) or '(?!)'})\b")
+    return {**found, **options}, lambda text: names.sub(lambda match: ENVIRONMENT_VARIABLES[match[0]], text)
 
 
 class Credentials(TypedDict):

@@ -439,6 +439,29 @@ class TestJournal:
         assert names_in("signed") == ["FT_1.pdf"]
         assert run("failed", "--journal", "j").err == "No document failed or is in doubt.\n"
 
+    def test_what_could_not_be_saved_is_listed_and_saved_by_the_next_run(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+        before = sandbox.signatures.total()
+        with monkeypatch.context() as patched:
+            patched.setattr("signstash._signing.saving.write_unnamed", full)
+            assert run(*sign).status != 0
+
+        listed = run("failed", "--journal", "j")
+        assert "2 documents signed, but not saved where they belong" in listed.out
+        assert "j.recovered" in listed.out
+        assert len(names_in("j.recovered")) == 2
+
+        assert run(*sign).status == 0
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+        assert names_in("j.recovered") == []
+        assert run("failed", "--journal", "j").status == 0
+        assert sandbox.signatures.total() - before == 2
+
     def test_twins_are_not_taken_for_each_other(self, folder: Path, run: Run) -> None:
         Path("invoices/2026").mkdir()
         shutil.copy("invoices/FT_1.pdf", "invoices/2026")

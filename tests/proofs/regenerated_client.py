@@ -34,7 +34,7 @@ async def sign(way: str, signed: Path, base_url: str, token_url: str, client_id:
         if way == "asynchronous":
             signed.write_bytes(await sign_asynchronously(client, base_url))
         else:
-            await client.sign(Document.pdf(INVOICE), save_to=signed)
+            signed.write_bytes((await client.sign(Document.pdf(INVOICE))).content)
 
 
 async def sign_asynchronously(client: SignStash, base_url: str) -> bytes:

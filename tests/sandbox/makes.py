@@ -150,6 +150,16 @@ def page_with(**attributes: str) -> bytes:
     return rebuilt(objects, content[content.index(b"trailer") : content.index(b"startxref")])
 
 
+def pages_with(attributes: bytes) -> bytes:
+    """A PDF whose pages inherit attributes, by reference."""
+    content = document()
+    start = content.index(b"xref\n")
+    objects = re.sub(rb"/MediaBox \[[^]]*\]|/Rotate 0", b"", content[:start])
+    objects = objects.replace(b"/Type /Pages", b"/Type /Pages %b" % attributes)
+    trailer = content[content.index(b"trailer") : content.index(b"startxref")]
+    return rebuilt(objects, trailer)
+
+
 @cache
 def other_seal() -> Seal:
     """The identity of another signer."""
@@ -245,6 +255,9 @@ SIGNABLE: Mapping[str, Callable[[], bytes]] = {
     "cropped and turned": lambda: page_with(CropBox="[50 60 500 700]", Rotate="90"),
     "MediaBox with an origin": lambda: page_with(MediaBox="[-200 -300 395 542]"),
     "CropBox beyond the MediaBox": lambda: page_with(CropBox="[-50 -50 2000 2000]"),
+    "turned and cropped by inheritance": lambda: pages_with(
+        b"/Rotate 90 /MediaBox [0 0 595 842] /CropBox [50 60 500 700]"
+    ),
     "CropBox upside down": lambda: page_with(CropBox="[500 700 50 60]"),
 }  # fmt: skip
 """PDFs that are signed."""

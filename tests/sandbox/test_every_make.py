@@ -40,7 +40,8 @@ pytestmark = pytest.mark.sandbox
 
 TURNED_OR_CROPPED = [
     "turned by 90", "turned by 180", "turned by 270", "turned by -90", "cropped", "cropped and turned",
-    "MediaBox with an origin", "CropBox beyond the MediaBox", "CropBox upside down",
+    "MediaBox with an origin", "turned and cropped by inheritance", "CropBox beyond the MediaBox",
+    "CropBox upside down",
 ]  # fmt: skip
 SHOWN = VisibleSignature(page=1, x=30, y=40, size=(200, 50), text="Signed", background="#FFEE00")
 
@@ -115,6 +116,22 @@ async def test_every_make_is_signed_without_a_visible_change_or_refused_for_good
                 assert isinstance(error, DocumentNotSignedError), name
                 assert not error.retryable, name
                 assert not error.maybe_processed, name
+
+
+def drawn_by_poppler(pdf: bytes, folder: Path) -> bytes:
+    require("pdfsig")  # of the same package
+    path = folder / "drawn.pdf"
+    path.write_bytes(pdf)
+    return subprocess.run(["pdftoppm", "-r", "50", str(path)], capture_output=True, check=True).stdout
+
+
+async def test_values_of_a_form_without_appearances_stay_visible(sandbox_client: SignStash, tmp_path: Path) -> None:
+    content = SIGNABLE["form without appearances"]()
+
+    signed = await sandbox_client.sign(Document.pdf(content, name="a.pdf"))
+
+    assert drawn_by_poppler(signed.content, tmp_path) == drawn_by_poppler(content, tmp_path)
+    assert PdfFileReader(BytesIO(signed.content)).root["/AcroForm"]["/NeedAppearances"]
 
 
 @pytest.mark.parametrize("name", UNSIGNABLE)

@@ -211,7 +211,7 @@ class RunLedger:
             outcomes = self.files.save(outcomes, targets, None if self.journal is None else record_received)
             faults += [item.error for item in outcomes if isinstance(item.error, DocumentNotSavedError)]
         entries = [
-            self._entry(item, self._state(item, outcome), outcome, digest)
+            self._entry(item, self._state(item, outcome), outcome, digest or _digest_of_kept(outcome))
             for item, outcome, digest in zip(results, outcomes, digests, strict=True)
             if item not in unresolved
         ]
@@ -277,6 +277,17 @@ def _signed_document(given: Document, entry: Entry, path: Path | None) -> Signed
         details=DocumentResponse(external_reference=entry.reference, name=given.name),
         saved_as=path,
     )
+
+
+def _digest_of_kept(outcome: Outcome) -> str | None:
+    """SHA-256 of a signed document that could not be saved where it belongs, but in the folder for recovery."""
+    error = outcome.error
+    if not isinstance(error, DocumentNotSavedError) or error.signed is None or error.signed.saved_as is None:
+        return None
+    try:
+        return digest_of(InPath(error.signed.saved_as))
+    except InvalidDocumentError:
+        return None
 
 
 def _holds(path: Path, digest: str | None) -> bool:

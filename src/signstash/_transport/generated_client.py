@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 import httpx
@@ -29,14 +31,13 @@ class GeneratedClient(AuthenticatedClient):
     service failed, only those that read.
 
     Args:
-        exchange: Sends the requests.
-        retries: Repeats them.
+        requests: Sends the requests.
     """
 
-    def __init__(self, exchange: Exchange, retries: Retries) -> None:
+    def __init__(self, requests: Requests) -> None:
         # The exchange adds the token; this class is the one that every endpoint function accepts.
-        super().__init__(base_url=exchange.base_url, token="", raise_on_unexpected_status=True)
-        self._requests = Requests(exchange, retries)
+        super().__init__(base_url=requests.base_url, token="", raise_on_unexpected_status=True)
+        self._requests = requests
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
         """What endpoint functions send their requests with; it has only `request`."""
@@ -62,6 +63,7 @@ class Requests:
     """
 
     def __init__(self, exchange: Exchange, retries: Retries) -> None:
+        self.base_url: str = exchange.base_url
         self._exchange = exchange
         self._retries = retries
 
@@ -76,6 +78,58 @@ class Requests:
         with call_span("generated"):
             response = await self._retries.run(lambda: self._exchange.send(call, deadline), deadline)
         return _Response(response)
+
+
+class OtherOperations(ABC):
+    """The part of `SignStash` for operations that have no method."""
+
+    @property
+    @abstractmethod
+    def _requests(self) -> Requests:
+        """Sends requests."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send a request that has no method here, such as one of a definition that is newer than this package.
+
+            response = await client.request("GET", "/api/v0/operation/7", params={"withContent": "false"})
+
+        It gets the token, deadline, retries and errors of this client.
+
+        Args:
+            method: HTTP method. All but GET, HEAD and OPTIONS are taken to change something: they are not repeated
+                once they may have been processed.
+            path: Path below `base_url`, quoted where needed.
+            json: Body, as `json.dumps` takes it, or None for no body.
+            params: Query parameters.
+            headers: Headers, in addition to those of this client.
+
+        Returns:
+            The response, which is a success.
+
+        Raises:
+            SignStashError: If it failed.
+        """
+        if not path.startswith("/") or ".." in path.split("/"):
+            raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
+        return await self._requests.request(
+            method=method, url=path, json=json, params=params, headers=dict(headers or {})
+        )
+
+    @property
+    def generated(self) -> GeneratedClient:
+        """The `client` for generated endpoint functions, for operations that have no method here.
+
+        Their requests get the token, deadline, retries and errors of this client.
+        """
+        return GeneratedClient(self._requests)
 
 
 class _Response(httpx.Response):

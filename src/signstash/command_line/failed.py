@@ -52,6 +52,11 @@ _ADVICE: Final[Mapping[State, _Advice]] = {
         "  settle  it is signed, and you have the signed document\n"
         "  drop    it is not signed: forget it, so that it is sent as a new document",
     ),
+    "received": _Advice(
+        "signed, but not saved where they belong",
+        "run the same command again, with --force if other files have their names. It saves\n"
+        "them from the folder {journal}.recovered, and sends nothing.",
+    ),
     "sent": _Advice("being sent when a run ended", "run the same command again; its option --unknown decides."),
     "requeued": _Advice("to be sent again", "run the same command again."),
     "failed": _Advice("failed, not signed", "fix the cause, then run the same command again."),
@@ -100,7 +105,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         if given.action == "list":
             if given.references:
                 raise ConfigurationError("list takes no references.", "Name an action: retry, settle or drop.")
-            listed: dict[State, list[Entry]] = {state: journal.entries(state) for state in _ADVICE}
+            listed: Mapping[State, Sequence[Entry]] = {state: journal.entries(state) for state in _ADVICE}
             _list(listed, lines, journal=given.journal, as_json=given.json)
             return SOME_FAILED if any(listed.values()) else SIGNED
         if given.all == bool(given.references):
@@ -130,7 +135,9 @@ def _list(listed: Mapping[State, Sequence[Entry]], lines: Lines, *, journal: Pat
         elif entries:
             advice = _ADVICE[state]
             documents = count_of_documents(len(entries))
-            next_steps = advice.next_steps.format(failed=f"signstash failed --journal {shlex.quote(str(journal))}")
+            next_steps = advice.next_steps.format(
+                failed=f"signstash failed --journal {shlex.quote(str(journal))}", journal=printable(journal)
+            )
             lines.result(f"{documents} {advice.heading}:\n{_by_reason(entries)}\nNext: {next_steps}\n", {})
 
 
@@ -138,7 +145,9 @@ def _by_reason(entries: Sequence[Entry]) -> str:
     """The documents with their references, grouped by the reason."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        reason = without_names(entry.reason or "", [entry.reference, entry.name, entry.saved_as or ""])
+        reason = without_names(
+            entry.reason or "", [entry.reference, entry.name, entry.saved_as or "", entry.kept_as or ""]
+        )
         groups.setdefault(reason, []).append(entry)
     return "\n".join(
         "\n".join(
@@ -166,5 +175,6 @@ def _fields(entry: Entry) -> Mapping[str, object]:
         "name": entry.name,
         "external_reference": entry.reference,
         "operation_id": entry.operation_id,
+        "kept_as": entry.kept_as,
         "reason": entry.reason,
     }

@@ -22,7 +22,7 @@ from pyhanko.stamp import TextStamp, TextStampStyle
 from ...models import SignatureInfo, VisibleSignatureInfo, VisibleSignatureLocationType
 from ..certificate import COMMON_NAME
 from ..visible_signature import DEFAULT_AREA, DEFAULT_FONT_SIZE, colour, font_size, numbers
-from .pdf_page import page_view
+from .pdf_page import page_view, resolved
 from .pdf_writer import PdfWriter, without_preamble
 from .signer import CannotSignError, Seal
 
@@ -89,7 +89,7 @@ def _signature_field(visible: VisibleSignatureInfo | None, writer: PdfWriter, co
         if not is_empty or reference is None:
             raise CannotSignError(f"the document has no unsigned signature field {visible.location_value!r}")
         field: Any = reference.get_object()
-        rotation = page_view(field.get("/P")).rotation
+        rotation = page_view(resolved(field, "/P")).rotation
         return _Field(visible.location_value, rotation=rotation, exists=True)
     if visible.location_type == VisibleSignatureLocationType.PLACEHOLDER:
         from .placeholder import find_word  # loads PDFium, which is rarely needed

@@ -116,7 +116,12 @@ def _inherited(page: Any, name: str) -> Iterator[Any]:
     for _ in range(_DEPTH):
         if not isinstance(page, DictionaryObject):
             return
-        value = page.get(name)
+        value = resolved(page, name)
         if isinstance(value, ArrayObject | int):
             yield value
-        page = page.get("/Parent")
+        page = resolved(page, "/Parent")
+
+
+def resolved(dictionary: Any, name: str) -> Any:
+    """The value of an entry, or None; `get` of pyHanko does not follow references."""
+    return dictionary[name] if name in dictionary else None  # noqa: SIM401

@@ -13,6 +13,7 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.misc import PdfReadError
 from pyhanko.pdf_utils.reader import PdfFileReader
 
+from .pdf_page import resolved
 from .signer import CannotSignError
 
 HEADER_WITHIN: Final = 1024
@@ -48,8 +49,9 @@ class PdfWriter(IncrementalPdfFileWriter):
             _decrypt(reader)
         reader.trailer["/Size"] = NumberObject(_highest_number(reader, content) + 1)
         super().__init__(reader.stream, prev=reader)
-        form = self.root.get("/AcroForm")
-        self._needs_appearances = isinstance(form, DictionaryObject) and bool(form.get("/NeedAppearances"))
+        form = resolved(self.root, "/AcroForm")
+        flag = resolved(form, "/NeedAppearances") if isinstance(form, DictionaryObject) else None
+        self._needs_appearances = isinstance(flag, BooleanObject) and bool(flag.value)
 
     def write(self, stream: BinaryIO) -> None:
         """Write the document and its update."""
