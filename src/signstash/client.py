@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
@@ -31,7 +32,7 @@ from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
 from .auth import TokenAuth
 from .documents import Document, require_iterable
-from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses, SignStashError
+from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses
 from .integration import IntegrationQueries
 from .journal import Journal
 from .models import PreservationInfo
@@ -318,10 +319,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             save_to=save_to,
             overwrite=overwrite,
         )
-        result = batch.outcomes[0].result
-        if isinstance(result, SignStashError):
-            raise result
-        return result
+        return batch.outcomes[0].unwrap()
 
     async def sign_batch(
         self,
@@ -437,7 +435,9 @@ class SignStash(IntegrationQueries, OtherOperations):
             progress=progress,
         )
         run = settings.new_run(lambda _: options, ConcurrencyLimiter(in_flight))
-        return run.outcomes(require_iterable(documents))
+        outcomes = run.outcomes(require_iterable(documents))
+        weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
+        return outcomes
 
     def batching(
         self,
