@@ -359,6 +359,10 @@ class SignStash(IntegrationQueries, OtherOperations):
                     response = await self._send(call, deadline)
             except DuplicateReferenceError as error:
                 raise self._signer.explained(error, sent) from error.__cause__
+            except (SignStashError, asyncio.CancelledError) as error:
+                if not isinstance(error, SignStashError) or error.maybe_processed:
+                    self._signer.note_doubt(sent)
+                raise
             batch = await self._signer.read(response, sent)
         if files is None:
             return batch

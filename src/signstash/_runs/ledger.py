@@ -77,7 +77,7 @@ class RunLedger:
             attempt,
             target=None if self.files is None else self.files.claim(given),
             digest=digest,
-            failed_before=given._attempts.failed or (entry is not None and entry.used_up),
+            failed_before=attempt == 0 and (given._attempts.failed or (entry is not None and entry.used_up)),
             lost=entry is not None and entry.state in ("sent", "received", "requeued"),
             is_signed=entry is not None and entry.state == "received",
             requeued=entry is not None and entry.state == "requeued",
@@ -117,7 +117,7 @@ class RunLedger:
         """Number and reference of the next attempt; 0 and the caller's own reference if there is one."""
         if given.external_reference is not None:
             return 0, given.external_reference
-        if entry is not None and not (entry.attempt and entry.used_up):
+        if entry is not None and not (entry.attempt and (entry.used_up or entry.state == "dropped")):
             return entry.attempt, entry.reference
         attempt = 1 if entry is None else entry.attempt + 1
         stem = given.name.rpartition(".")[0] or given.name

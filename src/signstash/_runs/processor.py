@@ -161,8 +161,7 @@ class BatchProcessor:
             response = await self._retries.run(lambda: self._transmit(batch, call))
             signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
-            if isinstance(outcome.error, DocumentNotSignedError):
-                item.given._note_failure(item.reference)
+            item.given._note_attempt(item.reference, failed=isinstance(outcome.error, DocumentNotSignedError))
         return [outcome_of(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
     async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:
@@ -178,14 +177,13 @@ class BatchProcessor:
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
                     self.limiter.overloaded()
-                if isinstance(error, SignStashError):
-                    unsent = error.retryable and not error.maybe_processed
-                else:
-                    unsent = not delivery.handed_over
-                    if not unsent:
+                failure = error if isinstance(error, SignStashError) else None
+                if delivery.handed_over if failure is None else failure.maybe_processed:
+                    self.signer.note_doubt({item.reference: item.given for item in batch.items})
+                    if failure is None:
                         references = ", ".join(item.reference for item in batch.items)
                         logger.warning("cancelled after a request was sent; it may have signed %s", references)
-                if unsent and batch.lost is None:
+                elif batch.lost is None and (failure is None or failure.retryable):
                     await _completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
                 raise
             finally:

@@ -226,6 +226,7 @@ def _result(
         return error_from_document(
             None if sign_error is None else str(sign_error),
             None if sign_status is None else str(sign_status),
+            fields.get("causeMessage"),
             document=document.name,
             context=ErrorContext(
                 client_service=context.client_service,
