@@ -32,7 +32,7 @@ from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.tracing import call_span
 from .auth import TokenAuth
 from .documents import Document, require_iterable
-from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses
+from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses, SignStashError
 from .integration import IntegrationQueries
 from .journal import Journal
 from .models import PreservationInfo
