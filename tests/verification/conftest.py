@@ -46,6 +46,11 @@ class Judges:
             "-out", os.devnull, *options
         ).returncode  # fmt: skip
 
+    def openssl_reads(self, content: bytes) -> bool:
+        """Whether OpenSSL can parse a CMS message."""
+        (self.folder / "judged").write_bytes(content)
+        return not self.run("openssl", "cms", "-cmsout", "-noout", "-inform", "DER", "-in", "judged").returncode
+
     def xmlsec_accepts(self, content: bytes, ids: Sequence[str] = ()) -> bool:
         """Whether xmlsec1 accepts an XML signature, without a look at its certificate."""
         (self.folder / "judged.xml").write_bytes(content)
