@@ -89,12 +89,11 @@ class SignStash(IntegrationQueries, OtherOperations):
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
             with a class of the certificate family becomes a `DocumentCertificateError`.
-        retries: How often a call is attempted that was surely not processed. By default once, and as often as
-            `RetryPolicy.batch` says in `sign_all`.
+        retries: How often a call is attempted if it was certainly not processed. By default once, and in `sign_all` as
+            `RetryPolicy.batch` says.
         verify_signatures: Whether every returned document is verified before it is returned or saved; an invalid one
             becomes a `SignatureInvalidError`. Needs `pip install 'signstash[verify]'`. Trust is not checked: see
             `SignedDocument.verify`.
-
         instance_urls: URLs of the service's instances, for `at`. Their origins may see the token and the documents.
 
     Raises:
@@ -177,7 +176,7 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         Args:
             environ: The variables. By default those of this process.
-            **options: The arguments of `SignStash`. They win over the variables.
+            **options: The arguments of `SignStash`. They override the variables.
 
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
@@ -205,7 +204,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the calls in flight, close the connections that the client made itself, and refuse further use.
+        """End the calls in flight, close the client's own connections, and raise `ConfigurationError` on further use.
 
         May be called more than once. A call that is ended raises an `OutcomeUnknownError` if it was sent. Closing a
         view (`with_options`) has no effect.
@@ -255,8 +254,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         asynchronous mode of newer proxies does. Closing this client ends the calls of the view too.
 
         Args:
-            base_url: The instance's full base. It must have the origin of the client's own `base_url`, or of one of its
-                `instance_urls`: a response does not decide who sees the token.
+            base_url: Full base URL of the instance. It must have the origin of the client's own `base_url`, or of
+                one of its `instance_urls`, because a response must not decide who receives the token.
 
         Raises:
             ConfigurationError: If it is not a URL, or its origin is not named.

@@ -85,11 +85,11 @@ class Journal:
             async for outcome in client.sign_all(documents, journal=journal, save_to="signed"):
                 ...
 
-    What is recorded is on disk before the method returns, so not even a power failure loses it. The file is complete
-    at every moment: it may be copied, moved and restored, also while it is used or after a crash. Each document gets
-    the same references from every copy of a journal, so the service rejects what an older copy does not know as signed.
-    Each line is JSON with a checksum, and is never changed. Beside the file, as long as it is open, is a lock
-    (`.lock`), and after a full disk a folder with signed documents that could not be saved (`.recovered`).
+    Records are on disk before a method returns, so that a power failure loses none. The file may be copied, moved and
+    restored at any time, also while it is in use or after a crash. Each document gets the same references from every
+    copy of a journal, so the service rejects documents that it signed after an older copy was made. Each line is JSON
+    with a checksum, and is never changed. While the file is open, there is a lock in the same folder (`.lock`), and
+    after a full disk a folder of signed documents that could not be saved (`.recovered`).
 
     One process at a time may use it; a forked child may not use the journal of its parent.
 
@@ -147,7 +147,7 @@ class Journal:
 
     @property
     def recovery_folder(self) -> Path:
-        """Folder beside the journal for signed documents that could not be saved where they belong."""
+        """Folder next to the journal, for signed documents that could not be saved in their files."""
         real = os.path.realpath(self._path)
         return Path(f"{real}.recovered")
 
@@ -168,10 +168,10 @@ class Journal:
 
     @contextlib.contextmanager
     def run(self) -> Iterator[int]:
-        """One run with this journal, from its number on.
+        """One run with this journal, which gives its number.
 
         Raises:
-            ConfigurationError: If another one is under way, or the file cannot be written.
+            ConfigurationError: If another run uses the journal, or the file cannot be written.
         """
         with self._used():
             if self._running:
