@@ -7,6 +7,7 @@ import html
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import mermaidx
@@ -16,6 +17,7 @@ from pdoc.render_helpers import to_html
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "src" / "signstash"
 SITE = PROJECT / "build" / "docs"
+TEMPLATES = PROJECT / ".ci" / "pdoc"
 MODULES = (
     "signstash",
     *(
@@ -100,7 +102,11 @@ def _source(module: str) -> str:
 
 def main() -> int:
     """Build the site."""
-    pdoc.render.configure(docformat="google", show_source=False)
+    pdoc.render.configure(docformat="google", show_source=False, template_directory=TEMPLATES)
+    models = import_module("signstash.models")
+    names = import_module("signstash._generated.models").__all__
+    # Without `__all__` pdoc shows none of what a module imports.
+    vars(models).update({name: getattr(models, name) for name in names}, __all__=names)
     listed = (name for name in MODULES if name != "signstash.models")  # which the package lists itself
     pdoc.pdoc(*listed, r"!signstash\.command_line\.", output_directory=SITE)
     templates = Path(pdoc.__file__).parent / "templates"
