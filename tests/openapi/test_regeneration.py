@@ -32,7 +32,7 @@ def project(tmp_path: Path, scripts: dict[str, ModuleType], monkeypatch: pytest.
     for name in ("CONTRACT", "UPSTREAM", "DEFINITION", "OVERLAY", "GENERATED", "CONFIG", "TEMPLATE_DIFFS"):
         monkeypatch.setattr(generate, name, root / getattr(generate, name).relative_to(PROJECT))
     monkeypatch.setattr(generate, "ROOT", root)
-    monkeypatch.setattr(scripts["regenerate"], "TESTS", ("tests/test_outcomes.py",))
+    monkeypatch.setattr(scripts["regenerate"], "TESTS", ("tests/test_results.py",))
     return root
 
 

@@ -17,7 +17,7 @@ from signstash.sandbox.certificate import Root, new_root, pem
 from signstash.sandbox.signatures import SignatureMaker
 from signstash.verification import Verdict, verify_file
 from tests.conftest import INVOICE
-from tests.test_commands import python
+from tests.project.test_commands import python
 from tests.verification.test_cases import CASES
 
 KINDS = [SignatureType.PADES, SignatureType.XADES, SignatureType.CADES]

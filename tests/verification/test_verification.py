@@ -40,7 +40,7 @@ from signstash.sandbox.signatures import SignatureMaker
 from signstash.sandbox.signatures.signer import Seal
 from signstash.verification import Verdict, Verification, verify_file
 from tests.conftest import INVOICE
-from tests.test_commands import BARE, python
+from tests.project.test_commands import BARE, python
 
 XML = b"<fatura><!-- Novembro --><total moeda='EUR'>31,00</total><assinatura/></fatura>"
 SIGNER = "Sandbox Test Signer - NOT QUALIFIED"

@@ -34,7 +34,7 @@ fuzz = settings(
 )
 
 BASE_URL = "http://proxy.test/signstash"
-DEFINITION = json.loads(Path(__file__).parents[1].joinpath("openapi", "signstash.json").read_text("utf-8"))
+DEFINITION = json.loads(Path(__file__).parents[2].joinpath("openapi", "signstash.json").read_text("utf-8"))
 SCHEMAS: dict[str, Any] = DEFINITION["components"]["schemas"]
 REFERENCES = ("A", "B", "C")
 

@@ -18,7 +18,7 @@ import signstash
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 from tests.conftest import INVOICE, require
-from tests.test_several_machines import started
+from tests.guides.test_task_queue import started
 
 pytestmark = pytest.mark.sandbox
 

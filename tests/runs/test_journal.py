@@ -36,7 +36,7 @@ from signstash import (
 )
 from signstash.journal import Entry, State
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
-from tests.test_runs import collect, names_sent, requests
+from tests.runs.test_runs import collect, names_sent, requests
 
 
 @pytest.fixture
