@@ -94,7 +94,7 @@ sbom: $(INSTALLED)
 
 # Licences, SBOM, and known vulnerabilities of what is locked; exit status 3 if the vulnerability service does not answer.
 audit: sbom
-	$(BIN)/python -m pytest -q tests/test_packaging.py -k licences
+	$(BIN)/python -m pytest -q tests/project/test_packaging.py -k licences
 	$(BIN)/python .ci/audit.py
 
 # What is published: wheel, sdist and SBOM in build/dist, checked; it says what is left to the publisher.
