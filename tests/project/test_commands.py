@@ -16,7 +16,7 @@ import pytest
 from signstash import Document, SignStash
 from tests.conftest import INVOICE
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 BARE = """
 import importlib.machinery, sys
