@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -86,8 +87,10 @@ class Journal:
                 ...
 
     What is recorded is on disk before the method returns, so not even a power failure loses it. The file is complete
-    at every moment: it may be copied, moved and restored, also while it is used or after a crash. Each document gets
-    the same references from every copy of a journal, so the service rejects what an older copy does not know as signed.
+    at every moment: it may be copied or moved while it is used, and restored while it is not, also after a crash. Each
+    document gets the same references from every copy of a journal, so the service rejects what an older copy does not
+    know as signed. (Not so, if it can use the reference of a document again that it did not sign, and the copy does not
+    know of that failed attempt.)
     Each line is JSON with a checksum, and is never changed. Beside the file, as long as it is open, is a lock
     (`.lock`), and after a full disk a folder with signed documents that could not be saved (`.recovered`).
 
@@ -112,20 +115,25 @@ class Journal:
         self._last_run = 0
         self._id = ""
         self._checksum = self._length = 0
-        real = Path(os.path.realpath(self._path))
         with self._explained("Check the path, and that its folder exists."), contextlib.ExitStack() as opened:
-            self._lock = self._locked(real)
+            real = Path(os.path.realpath(self._path))
+            self._lock = self._locked(real.with_name(f"{real.name}.lock"))
             opened.callback(self._lock.release)
             if not os.path.lexists(real):
                 _create(real)
+            if not real.is_file():
+                raise ConfigurationError(f"{self._path} is no file, so no journal.", "Give the path of a file.")
+            if sys.platform != "win32":  # where nobody could read a copy of it
+                # It may have a second name, be moved, or somebody may remove the other lock.
+                opened.callback(self._locked(real, keep=True).release)
             self._file = opened.enter_context(real.open("r+b", buffering=0))
             self._reader = opened.enter_context(real.open("rb"))
             self._load()
             self._opened = opened.pop_all()
 
-    def _locked(self, real: Path) -> FileLock:
+    def _locked(self, path: Path, *, keep: bool = False) -> FileLock:
         try:
-            return FileLock(real.with_name(f"{real.name}.lock"))
+            return FileLock(path, keep=keep)
         except BlockingIOError:
             raise ConfigurationError(
                 f"The journal {self._path} is in use.", "Wait until the other process or run ends, or use another one."
@@ -141,7 +149,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
-        with self._mutex:
+        with self._mutex if self._lock.is_own else contextlib.nullcontext():
             self._closed = True
             self._opened.close()
 
@@ -278,6 +286,12 @@ class Journal:
             offsets.append(offset)
             offset += len(line)
         left = memoryview(b"".join(lines))
+        found = os.fstat(self._file.fileno())
+        if found.st_size != self._length or not found.st_nlink:
+            raise ConfigurationError(
+                f"The journal {self._path} was replaced, changed or removed while it was in use.",
+                "Close it, put the copy that is to count in its place, and open it again.",
+            )
         try:
             self._file.seek(self._length)
             while left:
@@ -311,7 +325,7 @@ class Journal:
             if not _is_intact(line, self._checksum):
                 raise ConfigurationError(
                     f"The journal {self._path} is damaged in line {number}.",
-                    "Restore a copy of it; an older copy is safe, as the service rejects the references of what it has "
+                    "Restore a copy of it. Under an older copy, the service rejects the references of what it has "
                     "signed since.",
                 )
             self._checksum = int(line[:8], 16)
@@ -336,13 +350,13 @@ class Journal:
 
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:
+        if not self._lock.is_own:  # nor is its mutex, which a thread of the parent may have held
+            raise ConfigurationError(
+                f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
+            )
         with self._mutex, self._explained("Check disk space and permissions, then run again."):
             if self._closed:
                 raise ConfigurationError(f"The journal {self._path} was used after it was closed.", "Open it again.")
-            if not self._lock.is_own:
-                raise ConfigurationError(
-                    f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
-                )
             yield
 
     @contextlib.contextmanager
