@@ -750,6 +750,32 @@ class TestFiles:
 
         assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
         assert "whether it is signed is not known" in str(found["0.pdf"].error)
+        assert states(journal) == {"0.pdf": "held"}
+
+    async def test_journals_of_one_name_rescue_into_folders_of_their_own(
+        self, client: SignStash, service: MockedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        kept = set[str | None]()
+        for number in (b"1", b"2"):
+            folder = tmp_path / number.decode()
+            (folder / "run.journal.recovered").parent.mkdir()
+            (folder / "run.journal.recovered").touch()  # so that it cannot be a folder
+            document = Document.pdf(PDF + number, name="a.pdf", external_reference="FT 1/1")
+            with Journal(folder / "run.journal") as journal:
+
+                def take_its_place(request: httpx.Request, folder: Path = folder) -> httpx.Response:
+                    (folder / "signed" / "a.pdf").touch()
+                    return signed_answer(request)
+
+                service.sign.mock(side_effect=take_its_place)
+                with pytest.raises(DocumentNotSavedError):
+                    await collect(client.sign_all([document], **durably(journal)))
+                (entry,) = journal.entries("received")
+                assert Path(str(entry.kept_as)).read_bytes() == b"signed:" + PDF + number
+                assert Path(str(entry.kept_as)).parent.stat().st_mode & 0o077 == 0
+                kept.add(entry.kept_as)
+        assert len(kept) == 2
 
     async def test_what_cannot_be_saved_is_recovered_by_the_next_run(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path

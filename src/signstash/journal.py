@@ -21,8 +21,9 @@ from typing import Any, Final, Literal, Self, get_args
 import attrs
 
 from ._content.arguments import require_path
-from ._content.files import sync_folder
+from ._content.contents import InMemory
 from ._content.lock import FileLock
+from ._content.writing import write_atomically
 from .errors import ConfigurationError
 
 State = Literal["planned", "sent", "received", "signed", "failed", "held", "requeued", "dropped"]
@@ -120,7 +121,8 @@ class Journal:
             self._lock = self._locked(real.with_name(f"{real.name}.lock"))
             opened.callback(self._lock.release)
             if not os.path.lexists(real):
-                _create(real)
+                # With its first line or not at all: an empty journal is a damaged one.
+                write_atomically(InMemory(_header(secrets.token_hex(8))), real, overwrite=False)
             if not real.is_file():
                 raise ConfigurationError(f"{self._path} is no file, so no journal.", "Give the path of a file.")
             if sys.platform != "win32":  # where nobody could read a copy of it
@@ -386,20 +388,6 @@ def _line(record: dict[str, Any], before: int) -> tuple[bytes, int]:
 
 def _is_intact(line: bytes, before: int) -> bool:
     return line[:9] == b"%08x " % zlib.crc32(line[9:-1], before) and line.endswith(b"}\n")
-
-
-def _create(path: Path) -> None:
-    """Create the file with its first line or not at all: an empty journal is a damaged one."""
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(_header(secrets.token_hex(8)))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 _sync: Final = getattr(os, "fdatasync", os.fsync)

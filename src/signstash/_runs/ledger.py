@@ -112,8 +112,13 @@ class RunLedger:
         try:
             item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
         except DocumentNotSavedError as error:
-            if is_known:
-                error.problem += f" An earlier run did send it ({reference}), and whether it is signed is not known."
+            if entry is not None and is_known:
+                what = (
+                    "had it signed" if entry.state == "received" else "sent it, and whether it is signed is not known"
+                )
+                error.problem += f" An earlier run {what} ({reference}): that file may be the signed one."
+                error.hint = "Inspect it; decide with `signstash failed`, or with `requeue`, `settle` or `drop`."
+                journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
             raise
         self._seen.add(identity)
         return attrs.evolve(item, identity=identity)
