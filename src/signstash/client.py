@@ -19,7 +19,7 @@ import httpx
 from ._errors.redaction import Secret
 from ._errors.unknown import noted
 from ._runs.batching import Batching
-from ._runs.concurrency import ConcurrencyLimiter
+from ._runs.concurrency import ConcurrencyLimiter, completed
 from ._runs.settings import RunSettings
 from ._signing.request import index_by_reference
 from ._signing.saving import SaveTo, SignedFiles
@@ -362,10 +362,9 @@ class SignStash(IntegrationQueries, OtherOperations):
                 if not isinstance(error, SignStashError) or error.maybe_processed:
                     self._signer.note_doubt(sent)
                 raise
-            batch = await self._signer.read(response, sent)
-        if files is None:
-            return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
+            with noted(sent, maybe_processed=True):
+                received = self._received(response, sent, files)
+                return await (received if files is None else completed(received))
 
     def sign_all(
         self,
@@ -492,6 +491,14 @@ class SignStash(IntegrationQueries, OtherOperations):
             in_flight=in_flight,
         )
         return Batching(settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)
+
+    async def _received(
+        self, response: ServiceResponse, sent: Mapping[str, Document], files: SignedFiles | None
+    ) -> SignedBatch:
+        batch = await self._signer.read(response, sent)
+        if files is None:
+            return batch
+        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
 
     async def _ask(self, call: Call) -> ServiceResponse:
         with call_span(call.operation, call.external_references, call.operation_id):

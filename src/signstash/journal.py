@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +21,9 @@ from typing import Any, Final, Literal, Self, get_args
 import attrs
 
 from ._content.arguments import require_path
-from ._content.files import sync_folder
+from ._content.contents import InMemory
 from ._content.lock import FileLock
+from ._content.writing import write_atomically
 from .errors import ConfigurationError
 
 State = Literal["planned", "sent", "received", "signed", "failed", "held", "requeued", "dropped"]
@@ -85,11 +87,13 @@ class Journal:
             async for outcome in client.sign_all(documents, journal=journal, save_to="signed"):
                 ...
 
-    Records are on disk before a method returns, so that a power failure loses none. The file may be copied, moved and
-    restored at any time, also while it is in use or after a crash. Each document gets the same references from every
-    copy of a journal, so the service rejects documents that it signed after an older copy was made. Each line is JSON
-    with a checksum, and is never changed. While the file is open, there is a lock in the same folder (`.lock`), and
-    after a full disk a folder of signed documents that could not be saved (`.recovered`).
+    Records are on disk before a method returns, so that a power failure loses none. The file is complete at every
+    moment: it may be copied or moved while it is in use, and restored while it is not, also after a crash. Each
+    document gets the same references from every copy of a journal, so the service rejects documents that it signed
+    after an older copy was made. One case is open: a service that accepts the reference of a document that it did not
+    sign a second time, and a copy that does not know of that failed attempt. Each line is JSON with a checksum, and is
+    never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a full disk a folder
+    of signed documents that could not be saved (`.recovered`).
 
     One process at a time may use it; a forked child may not use the journal of its parent.
 
@@ -112,20 +116,26 @@ class Journal:
         self._last_run = 0
         self._id = ""
         self._checksum = self._length = 0
-        real = Path(os.path.realpath(self._path))
         with self._explained("Check the path, and that its folder exists."), contextlib.ExitStack() as opened:
-            self._lock = self._locked(real)
+            real = Path(os.path.realpath(self._path))
+            self._lock = self._locked(real.with_name(f"{real.name}.lock"))
             opened.callback(self._lock.release)
             if not os.path.lexists(real):
-                _create(real)
+                # With its first line or not at all: an empty journal is a damaged one.
+                write_atomically(InMemory(_header(secrets.token_hex(8))), real, overwrite=False)
+            if not real.is_file():
+                raise ConfigurationError(f"{self._path} is no file, so no journal.", "Give the path of a file.")
+            if sys.platform != "win32":  # where nobody could read a copy of it
+                # It may have a second name, be moved, or somebody may remove the other lock.
+                opened.callback(self._locked(real, keep=True).release)
             self._file = opened.enter_context(real.open("r+b", buffering=0))
             self._reader = opened.enter_context(real.open("rb"))
             self._load()
             self._opened = opened.pop_all()
 
-    def _locked(self, real: Path) -> FileLock:
+    def _locked(self, path: Path, *, keep: bool = False) -> FileLock:
         try:
-            return FileLock(real.with_name(f"{real.name}.lock"))
+            return FileLock(path, keep=keep)
         except BlockingIOError:
             raise ConfigurationError(
                 f"The journal {self._path} is in use.", "Wait until the other process or run ends, or use another one."
@@ -141,7 +151,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
-        with self._mutex:
+        with self._mutex if self._lock.is_own else contextlib.nullcontext():
             self._closed = True
             self._opened.close()
 
@@ -277,6 +287,12 @@ class Journal:
             offsets.append(offset)
             offset += len(line)
         left = memoryview(b"".join(lines))
+        found = os.fstat(self._file.fileno())
+        if found.st_size != self._length or not found.st_nlink:
+            raise ConfigurationError(
+                f"The journal {self._path} was replaced, changed or removed while it was in use.",
+                "Close it, put the copy that is to count in its place, and open it again.",
+            )
         try:
             self._file.seek(self._length)
             while left:
@@ -310,7 +326,7 @@ class Journal:
             if not _is_intact(line, self._checksum):
                 raise ConfigurationError(
                     f"The journal {self._path} is damaged in line {number}.",
-                    "Restore a copy of it; an older copy is safe, as the service rejects the references of what it has "
+                    "Restore a copy of it. Under an older copy, the service rejects the references of what it has "
                     "signed since.",
                 )
             self._checksum = int(line[:8], 16)
@@ -335,13 +351,13 @@ class Journal:
 
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:
+        if not self._lock.is_own:  # nor is its mutex, which a thread of the parent may have held
+            raise ConfigurationError(
+                f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
+            )
         with self._mutex, self._explained("Check disk space and permissions, then run again."):
             if self._closed:
                 raise ConfigurationError(f"The journal {self._path} was used after it was closed.", "Open it again.")
-            if not self._lock.is_own:
-                raise ConfigurationError(
-                    f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
-                )
             yield
 
     @contextlib.contextmanager
@@ -371,20 +387,6 @@ def _line(record: dict[str, Any], before: int) -> tuple[bytes, int]:
 
 def _is_intact(line: bytes, before: int) -> bool:
     return line[:9] == b"%08x " % zlib.crc32(line[9:-1], before) and line.endswith(b"}\n")
-
-
-def _create(path: Path) -> None:
-    """Create the file with its first line or not at all: an empty journal is a damaged one."""
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(_header(secrets.token_hex(8)))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 _sync: Final = getattr(os, "fdatasync", os.fsync)

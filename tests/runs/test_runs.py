@@ -66,6 +66,17 @@ async def collect(outcomes: AsyncIterator[Outcome], found: dict[str, Outcome] | 
 
 
 class TestPlanning:
+    async def test_a_save_to_that_has_no_more_names_loses_no_document(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        names = iter(["a.pdf"])
+        found: dict[str, Outcome] = {}
+
+        with pytest.raises(ConfigurationError, match=r"StopIteration for 1\.pdf"):
+            await collect(client.sign_all(pdfs(3), save_to=lambda _: tmp_path / next(names)), found)
+
+        assert service.sign.call_count == 0
+
     async def test_batches_have_no_more_documents_than_allowed(self, client: SignStash, service: MockedService) -> None:
         found = await collect(client.sign_all(pdfs(7), batch_documents=3))
 
