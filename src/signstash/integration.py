@@ -42,6 +42,7 @@ class IntegrationQueries(ABC):
             external_reference: The document's external reference.
 
         Raises:
+            ApiError: With `status_code` 404 if nothing was processed under this reference.
             SignStashError: If the service was not reached, or rejected the request.
         """
         return await operation_id_from(await self._ask(operation_id(external_reference)))
