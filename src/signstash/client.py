@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, Unpack
 import attrs
 import httpx
 
+from ._content.arguments import require_flags
 from ._errors.redaction import Secret
 from ._errors.unknown import noted
 from ._runs.batching import Batching
@@ -47,6 +48,7 @@ from .settings import (
     Environment,
     MultipartFileNames,
     Upload,
+    as_list,
     as_timeout,
     environment_arguments,
     limit_problems,
@@ -120,7 +122,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         verify_signatures: bool = False,
         instance_urls: Iterable[str] = (),
     ) -> None:
-        instance_urls = [instance_urls] if isinstance(instance_urls, str) else list(instance_urls)
+        instance_urls = as_list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         raise_for_problems(
             [
@@ -347,6 +349,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
+        require_flags(overwrite=overwrite)
         options = RequestOptions.of(description, preservation, external_reference)
         sent = index_by_reference(list(require_iterable(documents)), self._client_service)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)

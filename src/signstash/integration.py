@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ._content.arguments import require_flags, require_path
+from ._content.arguments import Several, require_flags, require_path
 from ._content.files import make_folder, require_replaceable
 from ._content.names import safe_names
 from ._signing.response import parse_leniently, read_operation, read_signed_documents
@@ -110,7 +110,7 @@ class IntegrationQueries(ABC):
         return await asyncio.to_thread(_save_documents, response, fields, folder, overwrite=overwrite)
 
     async def resend_mails(
-        self, operation_id: int, recipients: Sequence[str], *, attach_documents: bool = False
+        self, operation_id: int, recipients: Several[str], *, attach_documents: bool = False
     ) -> None:
         """Send the e-mails about an operation again. Integration Service only: a proxy stores nothing.
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
 
 import attrs
 
-from ._content.arguments import text_problem
+from ._content.arguments import Several, text_problem
 from .errors import InvalidDocumentError
 from .models import (
     AdvancedSignatureInfo,
@@ -154,14 +154,14 @@ class SignatureOptions(TypedDict, total=False):
     name: str | None
     external_reference: str | None
     content_type: ContentType | str | None
-    signature_type: SignatureType | str | None
+    signature_type: SignatureType | Literal["PAdES", "XAdES", "CAdES"] | None
     reason: str | None
     location: str | None
     timestamp: bool | None
     visible_signature: VisibleSignature | VisibleSignatureInfo | None
     signature_location: str | None
-    signature_transform: SignatureTransform | str | None
-    canonical_transform: CanonicalTransform | str | None
+    signature_transform: SignatureTransform | Literal["ENVELOPED", "XPATH", "XPATH2_FILTER"] | None
+    canonical_transform: CanonicalTransform | Literal["EXCLUSIVE", "EXCLUSIVE_WITH_COMMENTS"] | None
     signature: SignatureInfo | None
 
 
@@ -335,7 +335,7 @@ class Preservation:
 
     preserve: bool = True
     alias: str | None = None
-    deliver_to: Sequence[str] = ()
+    deliver_to: Several[str] = ()
     attach_documents: bool = False
 
     def to_model(self) -> PreservationInfo:
@@ -358,7 +358,7 @@ class Preservation:
         return model
 
 
-def require_addresses(name: str, addresses: Sequence[str]) -> None:
+def require_addresses(name: str, addresses: Several[str]) -> None:
     """Check e-mail addresses.
 
     Raises:
