@@ -20,9 +20,9 @@ from ._errors.unknown import noted
 from ._runs.batching import Batching
 from ._runs.concurrency import ConcurrencyLimiter
 from ._runs.settings import RunSettings
-from ._signing.request import index_by_reference
+from ._signing.request import RequestOptions, index_by_reference
 from ._signing.saving import SaveTo, SignedFiles
-from ._signing.signer import RequestOptions, Signer
+from ._signing.signer import Signer
 from ._transport.endpoints import Call
 from ._transport.exchange import Exchange, ServiceResponse
 from ._transport.generated_client import OtherOperations, Requests

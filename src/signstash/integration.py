@@ -26,6 +26,7 @@ from ._transport.signed_content import receive_operation
 from .errors import DocumentNotSavedError, InvalidDocumentError
 from .models import BaseOperation, SignOperation
 from .options import require_addresses
+from .results import not_saved
 
 
 class IntegrationQueries(ABC):
@@ -55,11 +56,7 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
-        response = await self._ask(status(operation_id))
-        fields = await response.json()
-        if not isinstance(fields, dict) or "id" not in fields:
-            raise response.unreadable("is not an operation")
-        return parse_leniently(BaseOperation, fields)
+        return parse_leniently(BaseOperation, await _operation_in(await self._ask(status(operation_id))))
 
     async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
         """An operation with its documents. Integration Service only: a proxy stores nothing.
@@ -72,10 +69,7 @@ class IntegrationQueries(ABC):
             SignStashError: If the service was not reached, or rejected the request.
         """
         require_flags(include_content=include_content)
-        response = await self._ask(detail(operation_id, include_content=include_content))
-        fields = await response.json()
-        if not isinstance(fields, dict) or "id" not in fields:
-            raise response.unreadable("is not an operation")
+        fields = await _operation_in(await self._ask(detail(operation_id, include_content=include_content)))
         return await asyncio.to_thread(read_operation, fields)
 
     async def download_documents(
@@ -103,9 +97,7 @@ class IntegrationQueries(ABC):
             await asyncio.to_thread(make_folder, folder)
         call = detail(operation_id, include_content=True, receive=partial(receive_operation, folder=folder))
         response = await self._ask(call)
-        fields = await response.json()
-        if not isinstance(fields, dict) or "id" not in fields:
-            raise response.unreadable("is not an operation")
+        fields = await _operation_in(response)
         return await asyncio.to_thread(_save_documents, response, fields, folder, overwrite=overwrite)
 
     async def resend_mails(
@@ -130,6 +122,13 @@ class IntegrationQueries(ABC):
             raise response.unreadable("is a web page")
 
 
+async def _operation_in(response: ServiceResponse) -> dict[str, Any]:
+    fields = await response.json()
+    if not isinstance(fields, dict) or "id" not in fields:
+        raise response.unreadable("is not an operation")
+    return fields
+
+
 def _save_documents(
     response: ServiceResponse, fields: Mapping[str, Any], folder: Path, *, overwrite: bool
 ) -> list[Path]:
@@ -151,12 +150,5 @@ def _save_documents(
 def _saving(folder: Path) -> Iterator[None]:
     try:
         yield
-    except FileExistsError as error:
-        raise DocumentNotSavedError(
-            f"{error.filename} exists already.", "Choose another folder, or replace files with overwrite=True."
-        ) from error
     except OSError as error:
-        raise DocumentNotSavedError(
-            f"{error.filename or folder} cannot be written: {error.strerror}.",
-            "Check folder, permissions and space, then download again.",
-        ) from error
+        raise not_saved(error.filename or folder, error) from error

@@ -173,21 +173,13 @@ _ADVANCED: Final = ("signature_location", "signature_transform", "canonical_tran
 
 
 def signature_from(options: SignatureOptions, default: SignatureType, content_type: str) -> SignatureInfo:
-    """The signature that the options ask for, as the service's own model.
-
-    Args:
-        options: What the caller asked for.
-        default: The type if the caller named none.
-        content_type: Media type of the document.
+    """The signature that the options ask for, as the service's own model, or of a default type.
 
     Raises:
         InvalidDocumentError: If they contradict each other, or ask for what the service cannot do.
     """
     given = [name for name in _SIGNATURE if options.get(name) is not None]
     _require_types(
-        reason=(options.get("reason"), str),
-        location=(options.get("location"), str),
-        timestamp=(options.get("timestamp"), bool),
         visible_signature=(options.get("visible_signature"), VisibleSignature | VisibleSignatureInfo),
         signature_location=(options.get("signature_location"), str),
         signature=(options.get("signature"), SignatureInfo),
@@ -199,11 +191,11 @@ def signature_from(options: SignatureOptions, default: SignatureType, content_ty
         )
     if model is None:
         model = SignatureInfo(signature_type=_choice(SignatureType, "signature_type", options, default))
+        model.apply_timestamp = options.get("timestamp") or False
         if (reason := options.get("reason")) is not None:
             model.reason = reason
         if (location := options.get("location")) is not None:
             model.location = location
-        model.apply_timestamp = bool(options.get("timestamp"))
         visible = options.get("visible_signature")
         if visible is not None:
             model.visible_signature_info = (
@@ -245,13 +237,9 @@ def _require_possible(model: SignatureInfo, content_type: str) -> None:
     for name, text in (("reason", model.reason), ("location", model.location)):
         if isinstance(text, str) and (problem := text_problem(text)):
             raise InvalidDocumentError(f"{name} {text!r} {problem}.", "Remove them, or give another text.")
-    if kind == SignatureType.PADES and not is_pdf:
+    if (kind == SignatureType.PADES and not is_pdf) or (kind == SignatureType.XADES and not is_xml):
         raise InvalidDocumentError(
-            f"signature_type PAdES does not fit {content_type}.", "PAdES signs PDF only: use XAdES for XML, else CAdES."
-        )
-    if kind == SignatureType.XADES and not is_xml:
-        raise InvalidDocumentError(
-            f"signature_type XAdES does not fit {content_type}.", "XAdES signs XML only: use PAdES for PDF, else CAdES."
+            f"signature_type {kind} does not fit {content_type}.", "Use PAdES for PDF, XAdES for XML, else CAdES."
         )
     if visible and not (is_pdf and kind == SignatureType.PADES):
         raise InvalidDocumentError(
@@ -276,15 +264,20 @@ def _require_types(**given: tuple[object, type | UnionType]) -> None:
             raise InvalidDocumentError(f"{name} is {value!r}.", f"Give a value of type {wanted}.")
 
 
-_FONT = re.compile(r"(?!(.*,)?size=(?![1-9]\d*(,|$)))[a-z]+=[^,=]+(,[a-z]+=[^,=]+)*")
-_COORDINATE = re.compile(r"page=[1-9]\d*,x=\d+,y=\d+")
-_AREA = re.compile(r"width=[1-9]\d*,height=[1-9]\d*")
-_BACKGROUND = re.compile(r"#[0-9A-Fa-f]{6}|transparent")
+_FORMS: Final = {
+    "font": (
+        re.compile(r"(?!(.*,)?size=(?![1-9]\d*(,|$)))[a-z]+=[^,=]+(,[a-z]+=[^,=]+)*"),
+        "Give a size above 0: 'color=#000000,size=11'.",
+    ),
+    "area": (re.compile(r"width=[1-9]\d*,height=[1-9]\d*"), "Give whole pixels above 0: 'width=155,height=50'."),
+    "background": (re.compile(r"#[0-9A-Fa-f]{6}|transparent"), "Give '#RRGGBB' or 'transparent'."),
+}
+_COORDINATE: Final = re.compile(r"page=[1-9]\d*,x=\d+,y=\d+")
 
 
 def _require_possible_form(visible: VisibleSignatureInfo) -> None:
-    place, area, background = visible.location_value, visible.area, visible.area_background_color
-    template, image_type, image_value = visible.one_off_template, visible.image_type, visible.image_value
+    place, template = visible.location_value, visible.one_off_template
+    given = {"font": visible.font, "area": visible.area, "background": visible.area_background_color}
     _require_types(place=(place, str), template=(template or None, str), font=(visible.font or None, str))
     if visible.location_type == VisibleSignatureLocationType.COORDINATE and not _COORDINATE.fullmatch(place):
         raise InvalidDocumentError(
@@ -302,19 +295,11 @@ def _require_possible_form(visible: VisibleSignatureInfo) -> None:
         raise InvalidDocumentError(
             "The visible signature has a template that its template type does not use.", "Set the type to ONE_OFF."
         )
-    if isinstance(visible.font, str) and not _FONT.fullmatch(visible.font):
-        raise InvalidDocumentError(
-            f"The font of the visible signature is {visible.font!r}.", "Give a size above 0: 'color=#000000,size=11'."
-        )
-    if isinstance(area, str) and not _AREA.fullmatch(area):
-        raise InvalidDocumentError(
-            f"The area of the visible signature is {area!r}.", "Give whole pixels above 0: 'width=155,height=50'."
-        )
-    if isinstance(background, str) and not _BACKGROUND.fullmatch(background):
-        raise InvalidDocumentError(
-            f"The background of the visible signature is {background!r}.", "Give '#RRGGBB' or 'transparent'."
-        )
-    if isinstance(image_type, Unset) != isinstance(image_value, Unset):
+    for name, (form, hint) in _FORMS.items():
+        value = given[name]
+        if isinstance(value, str) and not form.fullmatch(value):
+            raise InvalidDocumentError(f"The {name} of the visible signature is {value!r}.", hint)
+    if isinstance(visible.image_type, Unset) != isinstance(visible.image_value, Unset):
         raise InvalidDocumentError(
             "The visible signature has only one of image type and image value.", "Give both, or neither."
         )
@@ -359,11 +344,7 @@ class Preservation:
 
 
 def require_addresses(name: str, addresses: Sequence[str]) -> None:
-    """Check e-mail addresses.
-
-    Raises:
-        InvalidDocumentError: If one cannot be an address. The error quotes it.
-    """
+    """Check e-mail addresses."""
     if isinstance(addresses, str) or not isinstance(addresses, Iterable):
         raise InvalidDocumentError(f"{name} is not a list.", "Give a list of e-mail addresses.")
     for address in addresses:
@@ -372,10 +353,6 @@ def require_addresses(name: str, addresses: Sequence[str]) -> None:
 
 
 def preservation_from(given: Preservation | PreservationInfo | None) -> PreservationInfo | None:
-    """Preservation and delivery as the service's own model.
-
-    Raises:
-        InvalidDocumentError: If the value has another type.
-    """
+    """Preservation and delivery as the service's own model."""
     _require_types(preservation=(given, Preservation | PreservationInfo))
     return given.to_model() if isinstance(given, Preservation) else given

@@ -76,27 +76,21 @@ def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
     return f"signstash: {text}{f' External references: {references}.' if references else ''}"
 
 
-def missing_in_response(document: str, where: str, reference: str) -> OutcomeUnknownError:
-    """The response does not mention the document.
-
-    Args:
-        document: Name and reference of the document.
-        where: Operation and client service, for the message.
-        reference: External reference of the document.
-    """
+def missing_in_response(document: str, context: ErrorContext) -> OutcomeUnknownError:
+    """The response does not mention the document, which is given by name and reference."""
     return OutcomeUnknownError(
-        f"{document} is missing from the service's response{where}.",
+        f"{document} is missing from the service's response{context.origin}.",
         "Look it up by its external reference before you send it again.",
-        external_references=(reference,),
+        external_references=context.external_references,
     )
 
 
-def not_signed_yet(document: str, where: str, reference: str) -> OutcomeUnknownError:
-    """The service received the document and has not signed it yet; the arguments are those of `missing_in_response`."""
+def not_signed_yet(document: str, context: ErrorContext) -> OutcomeUnknownError:
+    """The service received the document, given by name and reference, and has not signed it yet."""
     return OutcomeUnknownError(
-        f"{document} was received, but is not signed yet{where}.",
+        f"{document} was received, but is not signed yet{context.origin}.",
         "Look it up by its external reference later, before you send it again.",
-        external_references=(reference,),
+        external_references=context.external_references,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final, Literal, Self
 import attrs
 
 from .._errors.unknown import not_sent_in_time, response_not_awaited
-from .._signing.signer import RequestOptions
+from .._signing.request import RequestOptions
 from ..documents import Document, require_document
 from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError, SignStashError
 from ..models import PreservationInfo

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from .._signing.signer import RequestOptions
+from .._signing.request import RequestOptions
 from ..documents import Document
 from ..errors import SignStashError
 from ..results import Outcome

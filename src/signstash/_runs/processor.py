@@ -174,7 +174,7 @@ class BatchProcessor:
             try:
                 await _completed(self.ledger.sending(batch.items))
                 began = self.clock()
-                response = await self.signer.send(call, delivery)
+                response = await self.signer.exchange.send(call, delivery=delivery)
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
                     self.limiter.overloaded()

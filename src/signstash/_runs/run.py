@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from .._errors.unknown import sent_by_an_earlier_run
-from .._signing.signer import RequestOptions
+from .._signing.request import RequestOptions
 from ..documents import Document
 from ..options import UnknownOutcomes
 from ..results import Outcome, Progress

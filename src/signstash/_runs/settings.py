@@ -9,8 +9,9 @@ from typing import get_args
 import attrs
 
 from .._content.arguments import require_flags
+from .._signing.request import RequestOptions
 from .._signing.saving import SaveTo, SignedFiles
-from .._signing.signer import RequestOptions, Signer
+from .._signing.signer import Signer
 from ..documents import Document
 from ..errors import ConfigurationError
 from ..journal import Journal

@@ -17,7 +17,7 @@ from .._content.names import safe_names
 from .._content.writing import write_atomically, write_unnamed
 from ..documents import Document
 from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError
-from ..results import Outcome, SignedDocument
+from ..results import Outcome, SignedDocument, not_saved
 
 SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
 """A folder, in which signed files get the names of their documents, or a function that gives the file for each.
@@ -33,7 +33,7 @@ class SignedFiles:
     Attributes:
         save_to: See `SaveTo`.
         overwrite: Whether existing files are replaced. Only regular files are.
-        recovery: Folder for signed documents that cannot be saved where they belong, or None if there is none.
+        recovery: Folder for signed documents that cannot be saved where they belong, or None.
     """
 
     save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or require_path("save_to", value))
@@ -45,15 +45,11 @@ class SignedFiles:
 
     @property
     def claimed(self) -> list[Path]:
-        """The files that are claimed, in the order in which they were."""
+        """In the order in which they were claimed."""
         return list(self._claimed)
 
     def target(self, document: Document) -> Path:
-        """The file for a signed document.
-
-        Raises:
-            ConfigurationError: If `save_to` gives something else than a path, or names a file instead of a folder.
-        """
+        """The file for a signed document."""
         if not callable(self.save_to):
             folder = os.fspath(self.save_to)
             _require_folder(folder, document)
@@ -123,7 +119,7 @@ class SignedFiles:
         """Save what is signed, so that not even a power failure loses it.
 
         Args:
-            outcomes: The outcomes of some documents.
+            outcomes: What came of some documents.
             targets: The file for each.
             record: Is called once when all contents are on disk, before any file gets its name, with the SHA-256 of
                 each (hexadecimal digits; None for what is not signed or could not be written). If it raises, no file
@@ -173,13 +169,7 @@ def save_documents(
 ) -> list[SignedDocument | DocumentNotSavedError | None]:
     """Save signed documents in folders that exist, with as few waits for the disk as possible. Blocks.
 
-    Args:
-        documents: The documents, None where there is nothing to save, each with its file.
-        overwrite: Whether existing files are replaced.
-        record: See `SignedFiles.save`.
-
-    Returns:
-        Each document with its contents in the file, or the error that says why it is not.
+    Returns each with its contents in the file, or the error that says why it is not; None where there is none.
     """
     files = [_SignedFile(signed, target) for signed, target in documents if signed is not None]
     for file in files:
@@ -189,16 +179,19 @@ def save_documents(
             )
     if len(files) > 1:
         for file in files:
-            file.start_writeback()
+            if file.file is not None:
+                file.file.start_writeback()
     for file in files:
         with file.errors():
-            file.sync()
+            if file.file is not None:
+                file.file.sync()
     if record is not None:
         digests = iter(files)
         record([None if signed is None else next(digests).digest for signed, _ in documents])
     for file in files:
         with file.errors():
-            file.rename(overwrite=overwrite)
+            if file.file is not None:
+                file.file.rename(file.target, overwrite=overwrite)
     for folder in {file.target.parent for file in files if file.error is None}:
         sync_folder(folder)
     saved = iter(files)
@@ -222,20 +215,8 @@ class _SignedFile:
             yield
         except (OSError, ValueError, InvalidDocumentError) as error:
             self.digest = self.file = None
-            self.error = self.signed._not_saved(self.target, error)
+            self.error = not_saved(self.target, error, self.signed)
             self.error.__cause__ = error
-
-    def start_writeback(self) -> None:
-        if self.file is not None:
-            self.file.start_writeback()
-
-    def sync(self) -> None:
-        if self.file is not None:
-            self.file.sync()
-
-    def rename(self, *, overwrite: bool) -> None:
-        if self.file is not None:
-            self.file.rename(self.target, overwrite=overwrite)
 
     def result(self) -> SignedDocument | DocumentNotSavedError:
         return self.error or self.signed._saved(self.target)
