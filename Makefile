@@ -32,7 +32,7 @@ generate: $(INSTALLED)
 check-generated: $(INSTALLED)
 	$(BIN)/python openapi/generate.py --check
 
-# SPEC is the file or URL of a proxy's API definition; see openapi/README.md.
+# SPEC is the file or URL of a proxy's API definition; see src/signstash/definition.md.
 spec-diff: $(INSTALLED)
 	@$(BIN)/python openapi/regenerate.py --diff '$(or $(SPEC),$(error Name the definition: make spec-diff SPEC=<file or URL>))'
 

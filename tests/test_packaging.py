@@ -34,6 +34,7 @@ LICENCES = {
     "Apache-2.0 AND MIT",
     "Apache-2.0 OR BSD-2-Clause",
     "Apache-2.0 OR BSD-3-Clause",
+    "MIT OR Apache-2.0",
     "BSD License",
     "BSD-2-Clause",
     "BSD-3-Clause",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -31,6 +32,7 @@ from signstash import (
     SignStash,
     SignStashError,
 )
+from signstash.testing import MockSignStash
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
 
 AT_ONCE = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
@@ -795,3 +797,20 @@ class TestSaving:
         assert error.signed
         assert error.signed.content == b"signed:" + PDF
         assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_run_that_nobody_iterates_warns(signstash_mock: MockSignStash) -> None:
+    outcomes = signstash_mock.client.sign_all([Document.pdf(PDF, name="a.pdf")])
+
+    with pytest.warns(RuntimeWarning, match="never iterated"):
+        del outcomes
+
+
+async def test_a_run_that_is_iterated_does_not_warn(
+    signstash_mock: MockSignStash, recwarn: pytest.WarningsRecorder
+) -> None:
+    async for outcome in signstash_mock.client.sign_all([Document.pdf(PDF, name="a.pdf")]):
+        assert outcome.ok
+    gc.collect()
+
+    assert [str(warning.message) for warning in recwarn if warning.category is RuntimeWarning] == []

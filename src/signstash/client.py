@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
@@ -318,10 +319,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             save_to=save_to,
             overwrite=overwrite,
         )
-        result = batch.outcomes[0].result
-        if isinstance(result, SignStashError):
-            raise result
-        return result
+        return batch.outcomes[0].unwrap()
 
     async def sign_batch(
         self,
@@ -361,6 +359,10 @@ class SignStash(IntegrationQueries, OtherOperations):
                     response = await self._send(call, deadline)
             except DuplicateReferenceError as error:
                 raise self._signer.explained(error, sent) from error.__cause__
+            except (SignStashError, asyncio.CancelledError) as error:
+                if not isinstance(error, SignStashError) or error.maybe_processed:
+                    self._signer.note_doubt(sent)
+                raise
             batch = await self._signer.read(response, sent)
         if files is None:
             return batch
@@ -437,7 +439,9 @@ class SignStash(IntegrationQueries, OtherOperations):
             progress=progress,
         )
         run = settings.new_run(lambda _: options, ConcurrencyLimiter(in_flight))
-        return run.outcomes(require_iterable(documents))
+        outcomes = run.outcomes(require_iterable(documents))
+        weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
+        return outcomes
 
     def batching(
         self,

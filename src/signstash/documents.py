@@ -28,7 +28,12 @@ _Documents = TypeVar("_Documents")
 
 @attrs.define
 class _Attempts:
-    """What makes the reference of the next attempt unique, and whether one failed that may have used its own up."""
+    """What attempts leave behind.
+
+    Attributes:
+        distinction: What makes the reference of the next attempt unique.
+        failed: Whether the last attempt under the caller's own reference failed, which may have used it up.
+    """
 
     distinction: str = attrs.field(factory=lambda: secrets.token_hex(6))
     failed: bool = False
@@ -136,10 +141,16 @@ class Document:
             return self.external_reference
         return unique_reference(client_service, self.name.rpartition(".")[0] or self.name, self._attempts.distinction)
 
-    def _note_failure(self, reference: str) -> None:
-        """Take note that the service did not sign it under a reference, which may be used up by that."""
-        self._attempts.failed = True
-        if reference.endswith(self._attempts.distinction):
+    def _note_attempt(self, reference: str, *, failed: bool) -> None:
+        """Take note of an attempt under a reference that may have used it up.
+
+        Args:
+            reference: The reference.
+            failed: Whether it is certain that nothing was signed.
+        """
+        if self.external_reference is not None:
+            self._attempts.failed = failed
+        elif failed and reference.endswith(self._attempts.distinction):
             self._attempts.distinction = secrets.token_hex(6)
 
     @property

@@ -52,7 +52,7 @@ class Entry:
         state: What is known of it.
         attempt: How many references it had so far, or 0 if the reference is the caller's own. After a failure that may
             have used its reference up, it gets another one.
-        used_up: Whether a failed attempt may have used its reference up.
+        used_up: Whether a failed attempt may have used up this reference.
         saved_as: Where its signed bytes are, or are to be.
         kept_as: Where its signed bytes are as long as they could not be saved there.
         signed_digest: SHA-256 of its signed bytes, by which they are recognised.
@@ -222,7 +222,7 @@ class Journal:
         Raises:
             ConfigurationError: If one of them is not held.
         """
-        self._decide(references, "dropped", used_up=True)
+        self._decide(references, "dropped")
 
     def _decide(self, references: Sequence[str], state: State, **changes: Any) -> None:
         held = {entry.reference: entry for entry in self.entries("held")}

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias
 
 import attrs
 
@@ -133,38 +133,90 @@ def not_saved(target: str | Path, error: Exception, signed: SignedDocument | Non
 
 
 @attrs.frozen
-class Outcome:
-    """The outcome of one document.
+class SignedOutcome:
+    """The outcome of a document that is signed.
 
     Attributes:
         document: The document that the caller gave.
-        result: The signed document, or the error that says why there is none.
+        signed: The signed document.
         signed_before: Whether an earlier run with the same journal had it signed, so that it was not sent in this one.
+        error: None.
     """
 
     document: Document
-    result: SignedDocument | SignStashError
+    signed: SignedDocument
     signed_before: bool = False
+    error: None = attrs.field(default=None, init=False, repr=False)
 
     @property
-    def ok(self) -> bool:
+    def ok(self) -> Literal[True]:
         """Whether it is signed."""
-        return self.error is None
+        return True
 
     @property
-    def signed(self) -> SignedDocument | None:
-        """The signed document, or None."""
-        return None if isinstance(self.result, SignStashError) else self.result
+    def result(self) -> SignedDocument:
+        """The signed document."""
+        return self.signed
 
     @property
     def saved_as(self) -> Path | None:
         """Where the signed bytes are saved, or None."""
-        return None if self.signed is None else self.signed.saved_as
+        return self.signed.saved_as
+
+    def unwrap(self) -> SignedDocument:
+        """Return the signed document."""
+        return self.signed
+
+
+@attrs.frozen
+class FailedOutcome:
+    """The outcome of a document that is not signed, or not known to be.
+
+    Attributes:
+        document: The document that the caller gave.
+        error: Why there is no signed document.
+        signed_before: Whether an earlier run with the same journal had it signed.
+        signed: None.
+    """
+
+    document: Document
+    error: SignStashError
+    signed_before: bool = False
+    signed: None = attrs.field(default=None, init=False, repr=False)
 
     @property
-    def error(self) -> SignStashError | None:
-        """Why it was not signed, or None."""
-        return self.result if isinstance(self.result, SignStashError) else None
+    def ok(self) -> Literal[False]:
+        """Whether it is signed."""
+        return False
+
+    @property
+    def result(self) -> SignStashError:
+        """The error."""
+        return self.error
+
+    @property
+    def saved_as(self) -> None:
+        """None: nothing is saved."""
+        return None
+
+    def unwrap(self) -> NoReturn:
+        """Raise the error.
+
+        Raises:
+            SignStashError: Always.
+        """
+        raise self.error
+
+
+Outcome: TypeAlias = SignedOutcome | FailedOutcome
+"""The outcome of one document: after `if outcome.signed is None`, type checkers know that there is an `error`."""
+
+
+def outcome_of(document: Document, result: SignedDocument | SignStashError, *, signed_before: bool = False) -> Outcome:
+    """The outcome of a document, from the signed document or the error."""
+    if isinstance(result, SignStashError):
+        return FailedOutcome(document, result, signed_before)
+    return SignedOutcome(document, result, signed_before)
 
 
 @attrs.frozen(kw_only=True)

@@ -183,9 +183,9 @@ def reference_used_by_failure(name: str, reference: str, error: DuplicateReferen
     changed = copy.copy(error)
     changed.problem = (
         f"Document {name}: its external reference {reference!r} was used before, probably by the earlier attempt that "
-        "failed; nothing was signed."
+        "failed."
     )
-    changed.hint = "Give the document another external_reference, and sign it again."
+    changed.hint = "If nothing else has used it, give the document another external_reference, and sign it again."
     changed.__cause__ = error
     return changed
 

@@ -139,9 +139,7 @@ class Batching:
             reference = document.reference(self._settings.signer.client_service)
             late = response_not_awaited if waiting.is_sent else not_sent_in_time
             raise late(document.name, reference, seconds) from error
-        if isinstance(outcome.result, SignStashError):
-            raise outcome.result
-        return outcome.result
+        return outcome.unwrap()
 
     async def _outcome(self, waiting: _Waiting) -> Outcome:
         if self._is_closed:

@@ -18,7 +18,7 @@ from .._transport.signed_content import restore_base64
 from ..documents import Document
 from ..errors import SignatureInvalidError, SignStashError, UnexpectedAnswerError
 from ..models import DocumentResponse, SigningStatus, SignOperation
-from ..results import Outcome, SignedBatch, SignedDocument
+from ..results import Outcome, SignedBatch, SignedDocument, outcome_of
 
 logger: Final = logging.getLogger("signstash")
 
@@ -100,7 +100,7 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], res
 
     def outcome(reference: str, document: Document) -> Outcome:
         about = attrs.evolve(context, external_references=(reference,))
-        return Outcome(document, _result(document.name, received.get(reference, []), response, about))
+        return outcome_of(document, _result(document.name, received.get(reference, []), response, about))
 
     return SignedBatch(operation=operation, outcomes=tuple(outcome(*item) for item in documents.items()))
 
@@ -126,7 +126,7 @@ def verified(outcome: Outcome) -> Outcome:
         if verdict == "invalid"
         else "Check it (it is this error's `signed`) with a validation service before you use it."
     )
-    return Outcome(
+    return outcome_of(
         outcome.document,
         SignatureInvalidError(
             f"{name} {was} {'; '.join(problems)}.", hint, signed=signed, problems=problems, verdict=verdict
@@ -177,6 +177,7 @@ def _result(
         return error_from_document(
             None if sign_error is None else str(sign_error),
             None if sign_status is None else str(sign_status),
+            fields.get("causeMessage"),
             document=name,
             context=context,
         )

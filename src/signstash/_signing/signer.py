@@ -75,15 +75,21 @@ class Signer:
         """Read the response to a request with documents, which are given by their external references."""
         batch = await self._batch(response, documents)
         for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
-            if isinstance(outcome.error, DocumentNotSignedError):
-                document._note_failure(reference)
+            document._note_attempt(reference, failed=isinstance(outcome.error, DocumentNotSignedError))
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         return batch
 
+    def note_doubt(self, documents: Mapping[str, Document]) -> None:
+        """Take note that a request may have signed documents, so that what comes later is not put down to a failure."""
+        for reference, document in documents.items():
+            document._note_attempt(reference, failed=False)
+
     def explained(self, error: DuplicateReferenceError, documents: Mapping[str, Document]) -> DuplicateReferenceError:
-        """The same error, or a better one if an attempt under the caller's own reference failed before."""
-        failed = [(document, reference) for reference, document in documents.items() if document._attempts.failed]
-        return reference_used_by_failure(failed[0][0].name, failed[0][1], error) if failed else error
+        """The same error, or a better one if the last attempt under the caller's own reference failed."""
+        (reference, document), *others = documents.items()
+        if others or not document._attempts.failed:  # of several documents it may be another one
+            return error
+        return reference_used_by_failure(document.name, reference, error)
 
     async def look_up(self, reference: str, document: Document, folder: Path | None) -> Outcome | None:
         """Ask the Integration Service for a document whose response was lost; None if it does not know it."""

@@ -105,7 +105,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         if given.action == "list":
             if given.references:
                 raise ConfigurationError("list takes no references.", "Name an action: retry, settle or drop.")
-            listed = {state: journal.entries(state) for state in _ADVICE}
+            listed: Mapping[State, Sequence[Entry]] = {state: journal.entries(state) for state in _ADVICE}
             _list(listed, lines, journal=given.journal, as_json=given.json)
             return SOME_FAILED if any(listed.values()) else SIGNED
         if given.all == bool(given.references):
