@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 # What is tested with clients of httpx2, too.
 FAULTS := tests/test_faults.py tests/test_connections.py tests/sandbox/test_integration_service.py
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults prove-cancellation soak fuzz fuzz-sandbox bench audit docs lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults prove-cancellation soak fuzz fuzz-sandbox bench sbom audit release docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -86,13 +86,25 @@ bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.payloads
 	$(BIN)/python -m tests.benchmarks.sandbox
 
-# Licences, build/sbom.json (CycloneDX: what users install with every extra), and known vulnerabilities of what is locked.
-audit: $(INSTALLED)
-	$(BIN)/python -m pytest -q tests/test_packaging.py -k licences
+# build/sbom.json (CycloneDX): what users install with every extra.
+sbom: $(INSTALLED)
 	$(BIN)/uv venv --quiet --clear build/installed
 	$(BIN)/uv pip install --quiet --python build/installed --constraints requirements-dev.lock --all-extras --requirement pyproject.toml .
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json build/installed
+
+# Licences, SBOM, and known vulnerabilities of what is locked; exit status 3 if the vulnerability service does not answer.
+audit: sbom
+	$(BIN)/python -m pytest -q tests/test_packaging.py -k licences
 	$(BIN)/python .ci/audit.py
+
+# What is published: wheel, sdist and SBOM in build/dist, checked; it says what is left to the publisher.
+release: sbom
+	rm -rf build/dist
+	$(BIN)/python -m hatchling build --directory build/dist
+	$(BIN)/python -m twine check --strict build/dist/*
+	cp build/sbom.json build/dist/signstash.cdx.json
+	@echo "Date the version in CHANGELOG.md and tag it. Upload wheel and sdist from CI with trusted publishing, which also"
+	@echo "attests where they were built; attach the SBOM to the release. Uploads with a password have no attestations."
 
 # README, guides and API reference as pages and as text in build/docs; a warning fails.
 docs: $(INSTALLED)
