@@ -241,7 +241,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         deadline = self._exchange.deadline if deadline is None else deadline
         timeout = self._exchange.timeout if timeout is None else timeout
         raise_for_problems(limit_problems(timeout, deadline, retries))
-        exchange = self._exchange.with_limits(timeout=as_timeout(timeout), deadline=deadline)
+        exchange = attrs.evolve(self._exchange, timeout=as_timeout(timeout), deadline=deadline)
         if retries is None:
             return self._view(exchange)
         return self._view(exchange, _retries=retries, _retries_of_calls=Retries(policy=retries))

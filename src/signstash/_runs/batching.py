@@ -26,14 +26,7 @@ logger: Final = logging.getLogger(__name__)
 
 @attrs.define(eq=False)
 class _Waiting:
-    """A caller that waits for its document.
-
-    Attributes:
-        document: The document.
-        options: What is asked for it.
-        result: Where the outcome is put.
-        is_sent: Whether a run has taken it, so that it may be sent.
-    """
+    """A caller that waits for its document, which may be sent once a run has taken it."""
 
     document: Document
     options: RequestOptions

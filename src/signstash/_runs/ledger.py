@@ -29,13 +29,7 @@ from .plan import PlannedDocument
 
 @attrs.define(kw_only=True)
 class RunLedger:
-    """The records of one run.
-
-    Attributes:
-        client_service: Alias of the client service.
-        journal: Durable record, or None.
-        files: Where signed documents are saved, or None.
-    """
+    """The records of one run, which may have no journal, and save no files."""
 
     client_service: str
     journal: Journal | None
@@ -45,7 +39,6 @@ class RunLedger:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Lasts as long as the run."""
         with contextlib.nullcontext(0) if self.journal is None else self.journal.run() as self._run:
             yield
 

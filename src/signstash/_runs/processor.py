@@ -65,12 +65,6 @@ class BatchProcessor:
     """Processes the batches of one run.
 
     Attributes:
-        signer: Signs documents.
-        ledger: Keeps the records of the run.
-        retry_policy: How often requests are tried.
-        unknown_outcomes: What happens to documents whose response was lost.
-        limiter: Limits the requests in flight.
-        clock: Monotonic clock, in seconds.
         fault: What ended the run, or None.
         requests: Requests that were answered or failed.
         content_bytes: Bytes of the documents that are done.
@@ -109,11 +103,7 @@ class BatchProcessor:
                 await self._ended.wait()
 
     async def process(self, batch: Batch) -> tuple[list[Outcome], Sequence[Batch]]:
-        """Send a batch, or look it up, and record what came of it.
-
-        Returns:
-            The outcomes that are known, and the batches that are to follow.
-        """
+        """Send a batch, or look it up, and record it. Returns the known outcomes, and the batches that follow."""
         result = await self._result(batch)
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]

@@ -32,16 +32,8 @@ class Run:
     A batch is sent when it is full, or when the source has nothing ready and a request could be sent: nothing waits
     for company while the service is idle, and batches grow by themselves while it is busy.
 
-    Attributes:
-        processor: Sends batches.
-        ledger: Keeps the records of the run.
-        options_for: What is asked for a document. Documents with different options are in different requests.
-        unknown_outcomes: What happens to documents that an earlier run sent and whose outcome it did not record.
-        batch_documents: Documents that a batch may have.
-        batch_bytes: Bytes that a batch may have; a longer document is alone in its own.
-        linger: Seconds that a document may wait for others while a request could be sent.
-        progress: Is called with the progress after each outcome; it must not wait.
-        clock: Monotonic clock, in seconds.
+    What `options_for` asks for a document may differ: then they are in different requests. The other attributes are
+    those of `SignStash.sign_all`.
     """
 
     processor: BatchProcessor
@@ -63,15 +55,7 @@ class Run:
     _is_iterated: bool = attrs.field(init=False, default=False)
 
     async def outcomes(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
-        """The outcome of each document, as soon as it is known.
-
-        Args:
-            documents: What is to be signed; documents are read one batch ahead of the requests in flight.
-
-        Raises:
-            SignStashError: A fault that concerns all documents, after the outcomes of what was in flight.
-            BaseException: What the source of documents raised, likewise.
-        """
+        """The outcome of each document, as soon as it is known."""
         began = self.clock()
         self._is_iterated = True
         with self.ledger.opened():

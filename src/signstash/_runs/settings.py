@@ -26,24 +26,7 @@ from .run import Run
 
 @attrs.frozen(kw_only=True)
 class RunSettings:
-    """The settings of runs, which are validated when they are made.
-
-    Attributes:
-        signer: Signs documents.
-        retry_policy: How often requests are tried.
-        save_to: Where signed documents are saved, or None.
-        overwrite: Whether existing files are replaced.
-        journal: Durable record, or None.
-        unknown_outcomes: What happens to documents whose response was lost.
-        batch_documents: Documents that a request may have.
-        batch_bytes: Bytes of documents that a request may have.
-        linger: Seconds that a document may wait for others while a request could be sent.
-        in_flight: Requests that may be in flight.
-        progress: Is called after each outcome.
-
-    Raises:
-        ConfigurationError: If one of them cannot be used.
-    """
+    """The settings of runs, which are validated when they are made. They are those of `SignStash.sign_all`."""
 
     signer: Signer
     retry_policy: RetryPolicy
@@ -77,12 +60,7 @@ class RunSettings:
         self._files()
 
     def new_run(self, options_for: Callable[[Document], RequestOptions], limiter: ConcurrencyLimiter) -> Run:
-        """A new run.
-
-        Args:
-            options_for: What is asked for a document.
-            limiter: Limits the requests in flight.
-        """
+        """A new run, with what is asked for each document."""
         ledger = RunLedger(client_service=self.signer.client_service, journal=self.journal, files=self._files())
         processor = BatchProcessor(
             signer=self.signer,
@@ -110,10 +88,5 @@ class RunSettings:
 
 
 def require_count(name: str, value: object) -> None:
-    """Require a whole number above 0.
-
-    Raises:
-        ConfigurationError: If it is something else.
-    """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"{name} is {value!r}.", "Give a whole number above 0.")

@@ -77,11 +77,7 @@ class RequestOptions:
 
 
 def index_by_reference(documents: Sequence[Document], client_service: str) -> dict[str, Document]:
-    """The documents of one request by their external references, in their order.
-
-    Raises:
-        InvalidDocumentError: If there is none, one is not a `Document`, or two have the same reference.
-    """
+    """The documents of one request by their external references, in their order."""
     if not documents:
         raise InvalidDocumentError("There is no document to sign.", "Give at least one.")
     for document in documents:
@@ -115,10 +111,6 @@ async def signing_call(
             temporary files.
         files: Where the signed documents will be saved: each claims its file before anything else. The folder of the
             first is then used instead of `folder`.
-
-    Raises:
-        InvalidDocumentError: If a document cannot be used. If several cannot, its cause holds the error of each.
-        DocumentNotSavedError: If a file cannot be claimed.
     """
     if upload == "multipart" and multipart_file_names == "name":
         _require_different_names([document.name for document in documents.values()])

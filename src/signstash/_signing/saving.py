@@ -66,12 +66,7 @@ class SignedFiles:
         return self._folders[folder]
 
     def claim(self, document: Document) -> Path:
-        """The file for a signed document, which no other document gets.
-
-        Raises:
-            ConfigurationError: If `save_to` cannot be used; see `target`.
-            DocumentNotSavedError: If another document has the file, it exists, or it cannot be written.
-        """
+        """The file for a signed document, which no other document gets."""
         # Before the request: a signature that cannot be saved would be lost, or paid for in vain.
         try:
             target = self.target(document)

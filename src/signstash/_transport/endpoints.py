@@ -47,9 +47,7 @@ class Call:
 
     Attributes:
         operation: The operation's id in the API definition.
-        method: HTTP method.
         path: Path below the service's base URL, ready to be sent.
-        headers: Headers that the definition asks for.
         content: Body to be sent as it is, or None.
         files: Body to be sent as multipart, or None.
         inserts: Contents that take the places of their marks in the body, in order.
@@ -77,15 +75,11 @@ class Call:
 
 
 def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
-    return Call(
-        operation,
-        kwargs["method"].upper(),
-        kwargs["url"],
-        headers=kwargs.get("headers", {}),
-        content=_json(kwargs.get("json")),
-        files=kwargs.get("files"),
-        **details,
-    )
+    """A call with what a generated endpoint function gives to httpx."""
+    others = dict(kwargs)
+    method, path = others.pop("method").upper(), others.pop("url")
+    headers, content, files = others.pop("headers", {}), _json(others.pop("json", None)), others.pop("files", None)
+    return Call(operation, method, path, headers=headers, content=content, files=files, others=others, **details)
 
 
 def _json(value: object) -> bytes | None:
@@ -103,15 +97,9 @@ def _json(value: object) -> bytes | None:
 
 def any_operation(*, method: str, url: str, **others: Any) -> Call:
     """Whatever a generated endpoint function asks for, as it gives it to httpx. With a long body it takes its time."""
-    headers, body, files = others.pop("headers", {}), others.pop("json", None), others.pop("files", None)
-    return Call(
+    return _call(
         f"{method.upper()} {url}",
-        method.upper(),
-        url,
-        headers=headers,
-        content=_json(body),
-        files=files,
-        others=others,
+        {"method": method, "url": url, **others},
         answer_limit=CONTENT_LIMIT,
         changes_state=method.upper() not in ("GET", "HEAD", "OPTIONS"),
     )
@@ -195,11 +183,7 @@ def resend_mails(operation_id: int, recipients: Sequence[str], *, attach_documen
 
 
 def path_text(name: str, value: object) -> str:
-    """A text that may stand in a path.
-
-    Raises:
-        ConfigurationError: If it would make the request reach another path.
-    """
+    """Check that a text cannot make the request reach another path."""
     if not isinstance(value, str) or value in ("", ".", "..") or text_problem(value):
         raise ConfigurationError(
             f"{name} is {value!r}, which cannot be part of a path.",

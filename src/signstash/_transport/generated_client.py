@@ -29,9 +29,6 @@ class GeneratedClient(AuthenticatedClient):
     Only the asynchronous functions can be used. A request that fails raises a `SignStashError`, and a success that
     does not match the definition an `UnexpectedAnswerError`. Requests are retried as those of the methods: if the
     service failed, only those that read.
-
-    Args:
-        requests: Sends the requests.
     """
 
     def __init__(self, requests: Requests) -> None:
@@ -44,23 +41,14 @@ class GeneratedClient(AuthenticatedClient):
         return cast("httpx.AsyncClient", self._requests)
 
     def get_httpx_client(self) -> NoReturn:
-        """Raise: the token is fetched asynchronously.
-
-        Raises:
-            ConfigurationError: Always.
-        """
+        """Raise: the token is fetched asynchronously."""
         raise ConfigurationError(
             "A synchronous endpoint function was called.", "Await `asyncio` or `asyncio_detailed` of the same module."
         )
 
 
 class Requests:
-    """Sends requests that have no method.
-
-    Args:
-        exchange: Sends them.
-        retries: Repeats them.
-    """
+    """Sends requests that have no method."""
 
     def __init__(self, exchange: Exchange, retries: Retries) -> None:
         self.base_url: str = exchange.base_url
@@ -68,11 +56,7 @@ class Requests:
         self._retries = retries
 
     async def request(self, **arguments: Any) -> httpx.Response:
-        """Send a request, with the arguments that httpx takes, and return the response if it is a success.
-
-        Raises:
-            SignStashError: If it failed.
-        """
+        """Send a request, with the arguments that httpx takes, and return the response if it is a success."""
         deadline = Deadline.after(self._exchange.deadline)
         call = await asyncio.to_thread(any_operation, **arguments)
         with call_span("generated"):
