@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,9 @@ from ._content.names import safe_names
 from ._signing.response import parse_leniently, read_operation, read_signed_documents
 from ._signing.saving import save_documents
 from ._signing.signer import operation_id_from
-from ._transport.endpoints import Call, detail, operation_id, resend_mails, status
+from ._transport.endpoints import detail, operation_id, resend_mails, status
 from ._transport.exchange import ServiceResponse
+from ._transport.requests import Requests
 from ._transport.signed_content import receive_operation
 from .errors import DocumentNotSavedError, InvalidDocumentError
 from .models import BaseOperation, SignOperation
@@ -29,12 +29,10 @@ from .options import require_addresses
 from .results import not_saved
 
 
-class IntegrationQueries(ABC):
+class IntegrationQueries:
     """The part of `SignStash` that queries the Integration Service."""
 
-    @abstractmethod
-    async def _ask(self, call: Call) -> ServiceResponse:
-        """Send a call, and return its response if it is a success."""
+    _requests: Requests
 
     async def get_operation_id(self, external_reference: str) -> int:
         """The ID of the operation that signed a document. Integration Service only: a proxy stores nothing.
@@ -45,7 +43,7 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
-        return await operation_id_from(await self._ask(operation_id(external_reference)))
+        return await operation_id_from(await self._requests.ask(operation_id(external_reference)))
 
     async def get_status(self, operation_id: int) -> BaseOperation:
         """The status of an operation. Integration Service only: a proxy stores nothing.
@@ -56,7 +54,7 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
-        return parse_leniently(BaseOperation, await _operation_in(await self._ask(status(operation_id))))
+        return parse_leniently(BaseOperation, await _operation_in(await self._requests.ask(status(operation_id))))
 
     async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
         """An operation with its documents. Integration Service only: a proxy stores nothing.
@@ -69,7 +67,7 @@ class IntegrationQueries(ABC):
             SignStashError: If the service was not reached, or rejected the request.
         """
         require_flags(include_content=include_content)
-        fields = await _operation_in(await self._ask(detail(operation_id, include_content=include_content)))
+        fields = await _operation_in(await self._requests.ask(detail(operation_id, include_content=include_content)))
         return await asyncio.to_thread(read_operation, fields)
 
     async def download_documents(
@@ -96,7 +94,7 @@ class IntegrationQueries(ABC):
         with _saving(folder):
             await asyncio.to_thread(make_folder, folder)
         call = detail(operation_id, include_content=True, receive=partial(receive_operation, folder=folder))
-        response = await self._ask(call)
+        response = await self._requests.ask(call)
         fields = await _operation_in(response)
         return await asyncio.to_thread(_save_documents, response, fields, folder, overwrite=overwrite)
 
@@ -117,7 +115,7 @@ class IntegrationQueries(ABC):
         require_addresses("recipients", recipients)
         if not recipients:
             raise InvalidDocumentError("recipients is empty.", "Give at least one e-mail address.")
-        response = await self._ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))
+        response = await self._requests.ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))
         if "html" in response.headers.get("content-type", ""):
             raise response.unreadable("is a web page")
 

@@ -10,7 +10,7 @@ import attrs
 
 from .._content.arguments import require_flags
 from .._signing.request import RequestOptions
-from .._signing.saving import SaveTo, SignedFiles
+from .._signing.saving import SignedFiles
 from .._signing.signer import Signer
 from ..documents import Document
 from ..errors import ConfigurationError
@@ -18,6 +18,7 @@ from ..journal import Journal
 from ..options import UnknownOutcomes
 from ..results import Progress
 from ..retries import RetryPolicy
+from ..settings import SaveTo
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
 from .processor import BatchProcessor
@@ -26,18 +27,18 @@ from .run import Run
 
 @attrs.frozen(kw_only=True)
 class RunSettings:
-    """The settings of runs, which are validated when they are made. They are those of `SignStash.sign_all`."""
+    """The settings of runs, which are validated when they are made; see `RunOptions`."""
 
     signer: Signer
     retry_policy: RetryPolicy
-    save_to: SaveTo | None
-    overwrite: bool
-    journal: Journal | None
-    unknown_outcomes: UnknownOutcomes
-    batch_documents: int
-    batch_bytes: int
-    linger: float
-    in_flight: int
+    save_to: SaveTo | None = None
+    overwrite: bool = False
+    journal: Journal | None = None
+    unknown_outcomes: UnknownOutcomes = "hold"
+    batch_documents: int = 50
+    batch_bytes: int = 10_000_000
+    linger: float = 0.0
+    in_flight: int = 2
     progress: Callable[[Progress], None] | None = None
 
     def __attrs_post_init__(self) -> None:

@@ -18,12 +18,7 @@ from .._content.writing import write_atomically, write_unnamed
 from ..documents import Document
 from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError
 from ..results import Outcome, SignedDocument, not_saved, outcome_of
-
-SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
-"""A folder, in which signed files get the names of their documents, or a function that gives the file for each.
-
-It means the same for one document and for many. Folders are made.
-"""
+from ..settings import SaveTo
 
 
 @attrs.frozen(kw_only=True)

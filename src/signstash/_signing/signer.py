@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -12,13 +13,13 @@ from typing import Final
 import attrs
 
 from .._errors.parsing import operation_id_in
-from .._errors.unknown import reading_took_too_long, reference_used_by_failure
+from .._errors.unknown import noted, reading_took_too_long, reference_used_by_failure
 from .._transport.endpoints import Call, detail, operation_id
 from .._transport.exchange import SMALL_BODY, Exchange, ServiceResponse
 from .._transport.signed_content import receive_operation
 from .._transport.tracing import note_documents
 from ..documents import Document
-from ..errors import ApiError, DocumentNotSignedError, DuplicateReferenceError
+from ..errors import ApiError, DocumentNotSignedError, DuplicateReferenceError, SignStashError
 from ..results import Outcome, SignedBatch
 from ..retries import Deadline
 from ..settings import MultipartFileNames, Upload
@@ -30,7 +31,7 @@ FEW_OBJECTS: Final = 200
 """Objects of a response that are read in the event loop; more are read in a thread."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Signer:
     """Signs documents with one request each time. Its attributes are those of `SignStash`."""
 
@@ -79,12 +80,25 @@ class Signer:
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         return batch
 
+    @contextlib.contextmanager
+    def explaining(self, documents: Mapping[str, Document]) -> Iterator[None]:
+        """Explain the failure of a request, and take note of what it means for the next one with these documents."""
+        try:
+            with noted(documents):
+                yield
+        except DuplicateReferenceError as error:
+            raise self._explained(error, documents) from error.__cause__
+        except (SignStashError, asyncio.CancelledError) as error:
+            if not isinstance(error, SignStashError) or error.maybe_processed:
+                self.note_doubt(documents)
+            raise
+
     def note_doubt(self, documents: Mapping[str, Document]) -> None:
         """Take note that a request may have signed documents, so that what comes later is not put down to a failure."""
         for reference, document in documents.items():
             document._note_attempt(reference, failed=False)
 
-    def explained(self, error: DuplicateReferenceError, documents: Mapping[str, Document]) -> DuplicateReferenceError:
+    def _explained(self, error: DuplicateReferenceError, documents: Mapping[str, Document]) -> DuplicateReferenceError:
         """The same error, or a better one if the last attempt under the caller's own reference failed."""
         (reference, document), *others = documents.items()
         if others or not document._attempts.failed:  # of several documents it may be another one

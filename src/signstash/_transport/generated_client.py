@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
+import attrs
 import httpx
 
 from .._errors.parsing import NOT_JSON, json_value
 from .._generated import AuthenticatedClient
 from .._generated.errors import UnexpectedStatus
 from ..errors import ConfigurationError, SignStashError
-from ..retries import Deadline, Retries
+from ..retries import Deadline
 from .endpoints import any_operation
-from .exchange import Exchange, ServiceResponse
+from .exchange import ServiceResponse
+from .requests import Requests
 from .tracing import call_span
 
 
@@ -33,12 +34,12 @@ class GeneratedClient(AuthenticatedClient):
 
     def __init__(self, requests: Requests) -> None:
         # The exchange adds the token; this class is the one that every endpoint function accepts.
-        super().__init__(base_url=requests.base_url, token="", raise_on_unexpected_status=True)
-        self._requests = requests
+        super().__init__(base_url=requests.exchange.base_url, token="", raise_on_unexpected_status=True)
+        self._sender = _Sender(requests)
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
         """What endpoint functions send their requests with; it has only `request`."""
-        return cast("httpx.AsyncClient", self._requests)
+        return cast("httpx.AsyncClient", self._sender)
 
     def get_httpx_client(self) -> NoReturn:
         """Raise: the token is fetched asynchronously."""
@@ -47,30 +48,22 @@ class GeneratedClient(AuthenticatedClient):
         )
 
 
-class Requests:
-    """Sends requests that have no method."""
-
-    def __init__(self, exchange: Exchange, retries: Retries) -> None:
-        self.base_url: str = exchange.base_url
-        self._exchange = exchange
-        self._retries = retries
+@attrs.frozen
+class _Sender:
+    _requests: Requests
 
     async def request(self, **arguments: Any) -> httpx.Response:
         """Send a request, with the arguments that httpx takes, and return the response if it is a success."""
-        deadline = Deadline.after(self._exchange.deadline)
+        deadline = Deadline.after(self._requests.exchange.deadline)
         call = await asyncio.to_thread(any_operation, **arguments)
         with call_span("generated"):
-            response = await self._retries.run(lambda: self._exchange.send(call, deadline), deadline)
-        return _Response(response)
+            return _Response(await self._requests.send(call, deadline))
 
 
-class OtherOperations(ABC):
+class OtherOperations:
     """The part of `SignStash` for operations that have no method."""
 
-    @property
-    @abstractmethod
-    def _requests(self) -> Requests:
-        """Sends requests."""
+    _requests: Requests
 
     async def request(
         self,
@@ -103,7 +96,7 @@ class OtherOperations(ABC):
         """
         if not path.startswith("/") or ".." in path.split("/"):
             raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
-        return await self._requests.request(
+        return await _Sender(self._requests).request(
             method=method, url=path, json=json, params=params, headers=dict(headers or {})
         )
 
