@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import os
 import weakref
@@ -16,8 +15,9 @@ import attrs
 import httpx
 
 from ._errors.redaction import Secret
+from ._errors.unknown import noted
 from ._runs.batching import Batching
-from ._runs.concurrency import ConcurrencyLimiter
+from ._runs.concurrency import ConcurrencyLimiter, completed
 from ._runs.settings import RunSettings
 from ._signing.request import RequestOptions, index_by_reference
 from ._signing.saving import SignedFiles
@@ -69,7 +69,7 @@ class SignStash(IntegrationQueries, OtherOperations):
     `signstash.errors`; `CancelledError` passes through, with a note that names the documents concerned.
 
     Args:
-        base_url: The service's full base, such as `http://proxy:8081/signstash/einvoice-integration-ws`.
+        base_url: Full base URL of the service, such as `http://proxy:8081/signstash/einvoice-integration-ws`.
         client_id: Alias of the client service.
         client_secret: Its password, as defined in the backoffice.
         environment: `staging` or `production`: the vendor's token server. The proxy must be configured for the same.
@@ -88,7 +88,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
             with a class of the certificate family becomes a `DocumentCertificateError`.
-        retries: How often a call is attempted that was surely not processed. By default once, in `sign_all` as
+        retries: How often a call is attempted if it was certainly not processed. By default once, and in `sign_all` as
             `RetryPolicy.batch` says.
         verify_signatures: Whether every document is verified before it is returned or saved; an invalid one becomes a
             `SignatureInvalidError`. Needs the extra `verify`. Trust is not checked: see `SignedDocument.verify`.
@@ -161,7 +161,7 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         Args:
             environ: The variables. By default those of this process.
-            **options: The arguments of `SignStash`. They win over the variables.
+            **options: The arguments of `SignStash`. They override the variables.
 
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
@@ -187,7 +187,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the calls in flight, close the connections that the client made itself, and refuse further use.
+        """End the calls in flight, close the client's own connections, and raise `ConfigurationError` on further use.
 
         May be called more than once. A call that is ended raises an `OutcomeUnknownError` if it was sent. Closing a
         view (`with_options`) has no effect.
@@ -235,8 +235,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         asynchronous mode of newer proxies does. Closing this client ends the calls of the view too.
 
         Args:
-            base_url: The instance's full base. It must have the origin of the client's own `base_url`, or of one of its
-                `instance_urls`: a response does not decide who sees the token.
+            base_url: Full base URL of the instance. It must have the origin of the client's own `base_url`, or of
+                one of its `instance_urls`, because a response must not decide who receives the token.
 
         Raises:
             ConfigurationError: If it is not a URL, or its origin is not named.
@@ -329,10 +329,9 @@ class SignStash(IntegrationQueries, OtherOperations):
             with self._signer.explaining(sent):
                 call = await self._signer.prepare(sent, options, files=files, deadline=deadline)
                 response = await self._requests.send(call, deadline)
-            batch = await self._signer.read(response, sent)
-        if files is None:
-            return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
+            with noted(sent, maybe_processed=True):
+                received = self._signer.read(response, sent, files)
+                return await (received if files is None else completed(received))
 
     def sign_all(
         self,
@@ -343,7 +342,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         progress: Callable[[Progress], None] | None = None,
         **options: Unpack[RunOptions],
     ) -> AsyncGenerator[Outcome, None]:
-        """Sign any number of documents: they are put together into requests, of which few are in flight at once.
+        """Sign any number of documents, several in one request, with few requests in flight at a time.
 
             async for outcome in client.sign_all(documents, save_to="signed"):
                 ...
@@ -359,13 +358,13 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         Args:
             documents: What to sign, in any iterable or asynchronous iterable.
-            description: What they are about, for the people who see it in the backoffice.
-            preservation: What becomes of the signed documents at the service.
-            progress: Is called after each outcome, and must not wait.
-            **options: Where signed documents are saved, the journal, sizes of requests: see `RunOptions`.
+            description: Description of the requests, shown in the backoffice. By default the documents' names.
+            preservation: How long and where the service keeps the signed documents.
+            progress: Function that is called after each outcome. It must not block.
+            **options: See `RunOptions`: where signed documents are saved, the journal, the size of requests.
 
         Returns:
-            The outcomes, in the order in which they get known.
+            The outcomes, in the order in which they become known.
 
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
@@ -387,12 +386,12 @@ class SignStash(IntegrationQueries, OtherOperations):
                 signed = await batching.sign(document)  # in each request
 
         Args:
-            max_waiting: Documents that may wait or be in flight.
-            when_full: Whether a call waits while there are so many, or raises `RateLimitedError`.
+            max_waiting: Maximum number of documents that wait or are in flight.
+            when_full: What a call does beyond `max_waiting`: wait, or raise `RateLimitedError`.
             **options: As for `sign_all`.
 
         Returns:
-            What signs the documents; leave its `async with` block to wait for those that are under way.
+            An asynchronous context manager, whose `sign` signs documents. Leaving its block waits for those in flight.
         """
         policy = self._retries or RetryPolicy.none()
         settings = RunSettings(signer=self._signer, retry_policy=policy, **options)

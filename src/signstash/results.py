@@ -34,7 +34,7 @@ class SignedDocument:
         name: File name, as it was sent.
         external_reference: The document's external reference.
         operation_id: Number of the operation that signed it, if the service gave one.
-        details: What else the service says about the document.
+        details: The service's description of the document.
         saved_as: The file that `save_to` wrote, or None.
     """
 
@@ -69,7 +69,7 @@ class SignedDocument:
         """Write the signed bytes to a file, completely or not at all, so that a power failure does not lose them.
 
         Args:
-            path: The file. Its folders are made.
+            path: The file. Its folders are created.
             overwrite: Whether an existing file is replaced. Only regular files are.
 
         Raises:
@@ -88,7 +88,7 @@ class SignedDocument:
         await asyncio.to_thread(save)
 
     async def verify(self, original: Document | None = None, *, trusted_roots: Roots = ()) -> Verification:
-        """Check whether it is complete, signed, and the document that was sent.
+        """Verify that it is complete, validly signed, and the document that was sent.
 
         Needs `pip install 'signstash[verify]'`. Runs in a thread, and makes no network requests.
 
@@ -221,16 +221,16 @@ def outcome_of(document: Document, result: SignedDocument | SignStashError, *, s
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
-        signed: Documents that this run had signed.
-        signed_before: Documents that an earlier run with the same journal had signed.
+        signed: Documents signed in this run.
+        signed_before: Documents signed in an earlier run with the same journal.
         failed: Documents with an error.
-        total: Documents that there are, or None if their source has no length.
-        requests: Requests that were answered or failed.
-        content_bytes: Bytes of the documents that are done.
-        in_flight: Requests that are under way.
+        total: Number of documents, or None if their source has no length.
+        requests: Requests that are done, successfully or not.
+        content_bytes: Size of the documents that are done, in bytes.
+        in_flight: Requests in flight.
         seconds: Seconds since the run began.
     """
 
@@ -246,7 +246,7 @@ class Progress:
 
 @attrs.frozen(kw_only=True)
 class SignedBatch:
-    """What became of one request.
+    """The result of one request.
 
     Attributes:
         operation: The service's operation, without the signed contents.

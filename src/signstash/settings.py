@@ -88,18 +88,19 @@ class RunOptions(TypedDict, total=False):
 
     Attributes:
         save_to: Folder for the signed documents, which keep their names, or a function that returns the path of each.
-            Folders are made.
-        overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
-        journal: Durable record, with which a run that was ended or killed goes on; needs `save_to`. Documents that it
-            knows as signed are not sent; their outcomes have `signed_before`. Documents that it holds for review are
-            not sent either, and have an `OutcomeUnknownError`.
-        unknown_outcomes: What happens to documents whose response was lost. By default they are held for review.
-        batch_documents: Documents that a request may have, by default 50 (vendor: fewer than 100).
-        batch_bytes: Bytes of documents that a request may have, by default 10 MB; a longer one is alone in its own.
-        linger: Seconds that a document may wait for others to share its request while a request could be sent, by
-            default none. It adds as much to the latency of a document that comes alone; while `in_flight` requests are
-            under way, batches grow anyway.
-        in_flight: Requests that may be in flight, by default 2; fewer, while the service is overloaded.
+            Folders are created.
+        overwrite: Whether existing files are replaced. If not, their documents are not sent.
+        journal: Durable record, with which a run that was stopped or killed continues; needs `save_to`. Documents that
+            it records as signed are not sent; their outcomes have `signed_before`. Documents that it holds for review
+            are not sent either, and have an `OutcomeUnknownError`.
+        unknown_outcomes: What happens to documents whose response was lost. By default `hold`.
+        batch_documents: Maximum number of documents in a request (the vendor advises fewer than 100). By default 50.
+        batch_bytes: Maximum size of the documents in a request, in bytes. By default 10,000,000. A longer document has
+            its own request.
+        linger: Seconds that a document may wait for others to share its request although a request could be sent. By
+            default none. A document that arrives alone is signed that much later; while `in_flight` requests are in
+            flight, batches grow without it.
+        in_flight: Maximum number of requests in flight. By default 2; there are fewer while the service is overloaded.
     """
 
     save_to: SaveTo | None

@@ -14,11 +14,20 @@ class FileLock:
 
     It is held by a file of its own, so that nothing that the process does with the locked file can end it, and it
     belongs to the process that took it: a forked child neither holds nor releases it. The system releases it when the
-    process ends. The file is created, and removed on release. If the lock is held already, it raises `BlockingIOError`.
+    process ends.
+
+    Args:
+        path: The file, which is created if need be.
+        keep: Whether it stays on release.
+
+    Raises:
+        BlockingIOError: If the lock is held already.
+        OSError: If the file cannot be created or locked.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keep: bool = False) -> None:
         self._path = path
+        self._keep = keep
         self._owner = os.getpid()
         self._descriptor = _acquire(path)
         _held.add(self)
@@ -34,8 +43,9 @@ class FileLock:
         if descriptor < 0:
             return
         if self.is_own:
-            with contextlib.suppress(OSError):  # on Windows an open file cannot be removed
-                self._path.unlink()
+            if not self._keep:
+                with contextlib.suppress(OSError):  # on Windows an open file cannot be removed
+                    self._path.unlink()
             _unlock(descriptor)
         os.close(descriptor)
 

@@ -51,13 +51,14 @@ def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUn
 
 
 @contextlib.contextmanager
-def noted(references: Iterable[str]) -> Iterator[None]:
-    """Put a note on a cancellation before anything was processed, as in a pause between two attempts."""
+def noted(references: Iterable[str], *, maybe_processed: bool = False) -> Iterator[None]:
+    """Put a note on a cancellation before a request, as in a pause between two attempts, or after its response."""
     try:
         yield
     except asyncio.CancelledError as error:
         if not hasattr(error, "__notes__"):
-            error.add_note(cancelled(ErrorContext(external_references=tuple(references)), maybe_processed=False))
+            context = ErrorContext(external_references=tuple(references))
+            error.add_note(cancelled(context, maybe_processed=maybe_processed))
         raise
 
 

@@ -102,7 +102,17 @@ class RunLedger:
                 return known
         attempt, reference = self._attempt(journal, given, digest, entry)
         document = document._replaced(reference)
-        item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
+        try:
+            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
+        except DocumentNotSavedError as error:
+            if entry is not None and is_known:
+                what = (
+                    "had it signed" if entry.state == "received" else "sent it, and whether it is signed is not known"
+                )
+                error.problem += f" An earlier run {what} ({reference}): that file may be the signed one."
+                error.hint = "Inspect it; decide with `signstash failed`, or with `requeue`, `settle` or `drop`."
+                journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
+            raise
         self._seen.add(identity)
         return attrs.evolve(item, identity=identity)
 
@@ -250,12 +260,13 @@ class RunLedger:
 
 
 def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNotSavedError:
-    """A document that an earlier run had signed, or the error that its file is not there any more."""
+    """A document that an earlier run had signed, or the error that its file is not there any more, or another one."""
     path = None if entry.saved_as is None else Path(entry.saved_as)
-    if path is None or path.is_file():
+    if path is None or _holds(path, entry.signed_digest):
         return _signed_document(given, entry, path)
+    what = "was changed or replaced since" if path.is_file() else "is missing"
     return DocumentNotSavedError(
-        f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} is missing.",
+        f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} {what}.",
         "Restore the file, or fetch the document from the Integration Service; the journal does not have it signed "
         "again.",
     )

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 
@@ -30,13 +30,11 @@ from ..errors import (
 from ..options import UnknownOutcomes
 from ..results import Outcome, outcome_of
 from ..retries import Retries, RetryPolicy
-from .concurrency import ConcurrencyLimiter
+from .concurrency import ConcurrencyLimiter, completed
 from .ledger import RunLedger
 from .plan import Batch, BatchResult, PlannedDocument
 
 logger: Final = logging.getLogger("signstash")
-
-Result = TypeVar("Result")
 
 FAULTS_OF_ALL: Final = (
     ConfigurationError,
@@ -108,7 +106,7 @@ class BatchProcessor:
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
         recording = self.ledger.done(result.outcomes, unresolved=result.unresolved, unsent=unsent)
-        outcomes, fault = await _completed(recording)
+        outcomes, fault = await completed(recording)
         if fault is not None:
             self.end(fault)
         self.content_bytes += sum(item.size for item in result.outcomes)
@@ -161,7 +159,7 @@ class BatchProcessor:
             delivery = Delivery()
             began = self.clock()
             try:
-                await _completed(self.ledger.sending(batch.items))
+                await completed(self.ledger.sending(batch.items))
                 began = self.clock()
                 response = await self.signer.exchange.send(call, delivery=delivery)
             except (SignStashError, asyncio.CancelledError) as error:
@@ -174,7 +172,7 @@ class BatchProcessor:
                         references = ", ".join(item.reference for item in batch.items)
                         logger.warning("cancelled after a request was sent; it may have signed %s", references)
                 elif batch.lost is None and (failure is None or failure.retryable):
-                    await _completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
+                    await completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
                 raise
             finally:
                 self.requests += 1
@@ -240,13 +238,3 @@ class BatchProcessor:
 def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:
     error = signed_but_lost if item.is_signed else held_for_review
     return outcome_of(item.given, error(item.given.name, item.reference, cause))
-
-
-async def _completed(work: Coroutine[Any, Any, Result]) -> Result:
-    """Await what must not stay half done: if it is cancelled, it is waited for all the same."""
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -37,6 +37,7 @@ class SignedFiles:
     _claimed: dict[Path, None] = attrs.field(init=False, factory=dict[Path, None])
     _folders: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
     _made: set[str] = attrs.field(init=False, factory=set[str])
+    _temporary: list[Path] = attrs.field(init=False, factory=list[Path])
 
     @property
     def claimed(self) -> list[Path]:
@@ -49,7 +50,10 @@ class SignedFiles:
             folder = os.fspath(self.save_to)
             _require_folder(folder, document)
             return Path(self._resolved(folder), document.name)
-        named: object = self.save_to(document)
+        try:
+            named: object = self.save_to(document)
+        except StopIteration as error:  # which would end the run as if there were no more documents
+            raise ConfigurationError(f"save_to raised StopIteration for {document.name}.", "Return a path.") from error
         if not isinstance(named, str | os.PathLike):
             raise ConfigurationError(f"save_to returned {named!r} for {document.name}.", "Return a path.")
         folder, name = os.path.split(os.fspath(named))
@@ -134,12 +138,19 @@ class SignedFiles:
             return result
         signed = result.signed
         (name,) = safe_names([f"{signed.external_reference}.{signed.name}"])
-        for folder in (self.recovery, Path(tempfile.gettempdir(), self.recovery.name)):
+        for is_temporary in (False, True):
             with contextlib.suppress(OSError, ValueError, InvalidDocumentError):
-                kept = write_atomically(signed._contents, folder / name, overwrite=True).path
+                folder = self._temporary_folder(self.recovery.name) if is_temporary else self.recovery
+                kept = write_atomically(signed._contents, folder / name, overwrite=False).path
                 hint = f"It is signed, and kept as {kept}: move it to its place."
                 return DocumentNotSavedError(result.problem, hint, signed=signed._saved(kept))
         return result
+
+    def _temporary_folder(self, name: str) -> Path:
+        """A folder in the system's folder of temporary files, where nobody else may write, nor another journal."""
+        if not self._temporary:
+            self._temporary.append(Path(tempfile.mkdtemp(prefix=f"{name}.")))
+        return self._temporary[0]
 
 
 def _require_folder(folder: str, document: Document) -> None:

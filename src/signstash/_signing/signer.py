@@ -72,13 +72,17 @@ class Signer:
         except TimeoutError as error:
             raise reading_took_too_long(self.exchange.deadline, tuple(documents)) from error
 
-    async def read(self, response: ServiceResponse, documents: Mapping[str, Document]) -> SignedBatch:
-        """Read the response to a request with documents, which are given by their external references."""
+    async def read(
+        self, response: ServiceResponse, documents: Mapping[str, Document], files: SignedFiles | None = None
+    ) -> SignedBatch:
+        """Read the response to a request, and save what is signed in the files that are claimed."""
         batch = await self._batch(response, documents)
         for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
             document._note_attempt(reference, failed=isinstance(outcome.error, DocumentNotSignedError))
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
-        return batch
+        if files is None:
+            return batch
+        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
 
     @contextlib.contextmanager
     def explaining(self, documents: Mapping[str, Document]) -> Iterator[None]:

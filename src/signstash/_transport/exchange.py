@@ -136,7 +136,7 @@ class Exchange:
     ) -> ServiceResponse:
         """Send a call, and return the response if it is a success.
 
-        By default the deadline begins now. `delivery` is told how far the request came if this fails or is cancelled.
+        By default the deadline begins now. `delivery` records how far the request came if this fails or is cancelled.
         """
         deadline = deadline or Deadline.after(self.deadline)
         context = ErrorContext(

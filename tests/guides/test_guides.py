@@ -24,7 +24,7 @@ from signstash.sandbox import Sandbox
 from signstash.testing import MockSignStash
 from tests.conftest import INVOICE
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 PACKAGE = PROJECT / "src" / "signstash"
 README = PROJECT / "README.md"
 GUIDES = {

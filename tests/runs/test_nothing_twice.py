@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -21,7 +24,7 @@ from signstash import (
 )
 from signstash.options import UnknownOutcomes
 from tests.conftest import PDF, MockedService, signed_answer
-from tests.test_runs import collect
+from tests.runs.test_runs import collect
 
 Effect = Literal["sign", "fail", "lose"]
 """What becomes of a request: it is signed, or not, or it is signed and its response is lost."""
@@ -169,3 +172,31 @@ class TestAfterAFailure:
             await client.sign(document)
 
         assert "the earlier attempt that failed" not in str(raised.value)
+
+
+class TestCancelledAfterTheResponse:
+    async def test_what_is_signed_is_saved_all_the_same(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        loop, threads_are_free, answered = asyncio.get_running_loop(), threading.Event(), asyncio.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            loop.run_in_executor(None, threads_are_free.wait, 10)
+            answered.set()
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=answer)
+        call = asyncio.create_task(client.sign(invoice(), save_to=tmp_path))
+        await answered.wait()
+        for _ in range(100):  # until it waits for a thread
+            await asyncio.sleep(0)
+        for _ in range(3):
+            call.cancel()
+            await asyncio.sleep(0)
+        threads_are_free.set()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await call
+
+        assert (tmp_path / "a.pdf").read_bytes() == b"signed:" + PDF
+        assert "was cancelled after its request was sent" in raised.value.__notes__[0]
