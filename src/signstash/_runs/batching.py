@@ -17,8 +17,9 @@ from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError,
 from ..models import PreservationInfo
 from ..options import Preservation
 from ..results import Outcome, SignedDocument
+from ..retries import require_count
 from .concurrency import ConcurrencyLimiter
-from .settings import RunSettings, require_count
+from .settings import RunSettings
 
 logger: Final = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import get_args
 
@@ -17,7 +16,7 @@ from ..errors import ConfigurationError
 from ..journal import Journal
 from ..options import UnknownOutcomes
 from ..results import Progress
-from ..retries import RetryPolicy
+from ..retries import RetryPolicy, require_count, require_seconds
 from ..settings import SaveTo
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
@@ -44,8 +43,7 @@ class RunSettings:
     def __attrs_post_init__(self) -> None:
         for name in ("batch_documents", "batch_bytes", "in_flight"):
             require_count(name, getattr(self, name))
-        if isinstance(self.linger, bool) or not isinstance(self.linger, int | float) or not 0 <= self.linger < math.inf:
-            raise ConfigurationError(f"linger is {self.linger!r}.", "Give seconds, 0 or more.")
+        require_seconds("linger", self.linger, or_none=True)
         if self.unknown_outcomes not in get_args(UnknownOutcomes):
             choices = ", ".join(get_args(UnknownOutcomes))
             raise ConfigurationError(f"unknown_outcomes is {self.unknown_outcomes!r}.", f"Give one of {choices}.")
@@ -86,8 +84,3 @@ class RunSettings:
             return None
         recovery = None if self.journal is None else self.journal.recovery_folder
         return SignedFiles(save_to=self.save_to, overwrite=self.overwrite, recovery=recovery)
-
-
-def require_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} is {value!r}.", "Give a whole number above 0.")
