@@ -52,14 +52,13 @@ class Document:
 
     One `Document` object stands for one document to be signed once: its external reference stays the same however often
     it is sent, so the service rejects a second signature (`DuplicateReferenceError`). Only after a response that says
-    that it was not signed (`DocumentNotSignedError`), the next attempt gets a new reference; one that the caller gave
-    stays.
+    that it was not signed (`DocumentNotSignedError`), the next attempt gets a new reference, unless you gave one.
 
     Attributes:
         name: File name.
         content_type: Media type.
         signature: The requested signature, as the service's own model.
-        external_reference: The unique reference that the caller gave, or None.
+        external_reference: Your own unique reference, or None.
     """
 
     name: str

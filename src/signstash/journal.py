@@ -1,4 +1,4 @@
-"""A durable record of runs: which document has which reference, and what became of it.
+"""Runs over many documents, and their durable record: the external reference and the state of each document.
 
 .. include:: runs.md
 """
@@ -27,16 +27,16 @@ from ._content.writing import write_atomically
 from .errors import ConfigurationError
 
 State = Literal["planned", "sent", "received", "signed", "failed", "held", "requeued", "dropped"]
-"""What a journal knows of a document.
+"""The state of a document in a journal.
 
 - `planned`: it has a reference, and nothing was sent.
 - `sent`: a request with it went out, and no response is recorded.
-- `received`: it is signed, and its signed bytes are not where they belong yet; `kept_as` tells where they are.
+- `received`: it is signed, and its signed bytes are not in their file yet; `kept_as` says where they are.
 - `signed`: its signed bytes are saved.
-- `failed`: it is not signed; the next run tries it again.
+- `failed`: it is not signed; the next run sends it again.
 - `held`: whether it is signed is not known, or its signed bytes are lost: it needs a manual decision.
 - `requeued`: somebody decided that the next run sends it again.
-- `dropped`: somebody decided that it is forgotten: the next run takes it for a new document.
+- `dropped`: somebody decided that it is forgotten: the next run treats it as a new document.
 """
 
 _FORMAT: Final = "signstash-journal 1"
@@ -45,22 +45,22 @@ _FORMAT: Final = "signstash-journal 1"
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """What a journal knows of one document.
+    """The record of one document.
 
     Attributes:
         reference: Its external reference.
         name: Its file name.
         digest: SHA-256 of its contents, in hexadecimal digits.
-        state: What is known of it.
-        attempt: How many references it had so far, or 0 if the reference is the caller's own. After a failure that may
-            have used its reference up, it gets another one.
+        state: Its state.
+        attempt: Number of references that it had so far, or 0 if the reference is the caller's own. It gets another one
+            after a failure that may have used up its reference.
         used_up: Whether a failed attempt may have used up this reference.
-        saved_as: Where its signed bytes are, or are to be.
-        kept_as: Where its signed bytes are as long as they could not be saved there.
+        saved_as: File of its signed bytes, which may not be written yet.
+        kept_as: Where its signed bytes are if they could not be saved there.
         signed_digest: SHA-256 of its signed bytes, by which they are recognised.
-        operation_id: Number of the operation that signed it, if it is known.
+        operation_id: ID of the operation that signed it, if it is known.
         reason: Why it is not signed, or None.
-        run: Number of the last run that had to do with it.
+        run: Number of the last run that recorded it.
     """
 
     reference: str
@@ -81,19 +81,18 @@ _FIELDS: Final = {field.name: field.default for field in attrs.fields(Entry)}
 
 
 class Journal:
-    """A record of runs in one file, with which a run that was ended or killed goes on.
+    """A durable record of runs in one file, with which a run that was stopped or killed continues.
 
         with Journal("november.journal") as journal:
             async for outcome in client.sign_all(documents, journal=journal, save_to="signed"):
                 ...
 
-    What is recorded is on disk before the method returns, so not even a power failure loses it. The file is complete
-    at every moment: it may be copied or moved while it is used, and restored while it is not, also after a crash. Each
-    document gets the same references from every copy of a journal, so the service rejects what an older copy does not
-    know as signed. (Not so, if it can use the reference of a document again that it did not sign, and the copy does not
-    know of that failed attempt.)
-    Each line is JSON with a checksum, and is never changed. Beside the file, as long as it is open, is a lock
-    (`.lock`), and after a full disk a folder with signed documents that could not be saved (`.recovered`).
+    Records are on disk before a method returns, so that a power failure loses none. The file may be copied or moved at
+    any time, also while it is in use or after a crash, and restored while it is not in use. Each document gets the same
+    references from every copy of a journal, so the service rejects documents that it signed after an older copy was
+    made. (Unless a first attempt failed since, and the service lets its reference be used again.) Each line is JSON
+    with a checksum, and is never changed. While the file is open, there is a lock in the same folder (`.lock`), and
+    after a full disk a folder of signed documents that could not be saved (`.recovered`).
 
     One process at a time may use it; a forked child may not use the journal of its parent.
 
@@ -157,12 +156,12 @@ class Journal:
 
     @property
     def recovery_folder(self) -> Path:
-        """Folder beside the journal for signed documents that could not be saved where they belong."""
+        """Folder next to the journal, for signed documents that could not be saved in their files."""
         real = os.path.realpath(self._path)
         return Path(f"{real}.recovered")
 
     def entries(self, state: State | None = None) -> list[Entry]:
-        """What is recorded, in the order of first record.
+        """The recorded documents, in the order in which they were first recorded.
 
         Args:
             state: Only documents in this state. By default all but those that are dropped.
@@ -178,10 +177,10 @@ class Journal:
 
     @contextlib.contextmanager
     def run(self) -> Iterator[int]:
-        """One run with this journal, from its number on.
+        """One run with this journal, which gives its number.
 
         Raises:
-            ConfigurationError: If another one is under way, or the file cannot be written.
+            ConfigurationError: If another run uses the journal, or the file cannot be written.
         """
         with self._used():
             if self._running:
@@ -197,10 +196,9 @@ class Journal:
             self._running = False
 
     def requeue(self, *references: str) -> None:
-        """Let the next run take up documents that are held, under the same references.
+        """Let the next run send held documents again, under the same references.
 
-        It sends them again, and the service rejects what it has signed; with `unknown_outcomes="look_up"` it looks them
-        up before.
+        The service rejects references that it has signed. With `unknown_outcomes="look_up"` they are looked up first.
 
         Args:
             *references: Their external references.
@@ -211,7 +209,7 @@ class Journal:
         self._decide(references, "requeued")
 
     def settle(self, *references: str) -> None:
-        """Record that documents that are held are signed, and that somebody has the signed documents.
+        """Record that held documents are signed, and that you have the signed documents.
 
         Args:
             *references: Their external references.
@@ -222,9 +220,9 @@ class Journal:
         self._decide(references, "signed", saved_as=None, kept_as=None)
 
     def drop(self, *references: str) -> None:
-        """Forget documents that are held: the next run takes them for new ones.
+        """Forget held documents: the next run treats them as new ones.
 
-        Those without a reference of their own get another one, under which the service signs them a second time.
+        Documents without a reference of your own get a new one, under which the service may sign them a second time.
 
         Args:
             *references: Their external references.

@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..journal import Entry, Journal, State
 from ..models import DocumentResponse
-from ..results import Outcome, SignedDocument
+from ..results import Outcome, SignedDocument, outcome_of
 from .plan import PlannedDocument
 
 
@@ -63,7 +63,7 @@ class RunLedger:
                 return self._planned_by(self.journal, document)
             return self._to_be_sent(document, document, attempt=0)
         except (InvalidDocumentError, DocumentNotSavedError) as error:
-            return Outcome(document, error)
+            return outcome_of(document, error)
 
     def _to_be_sent(
         self, given: Document, document: Document, *, attempt: int, digest: str = "", entry: Entry | None = None
@@ -136,9 +136,9 @@ class RunLedger:
     def _known(self, journal: Journal, given: Document, entry: Entry) -> Outcome | None:
         """The outcome of a document that the journal knows, or None if it is to be sent or looked up."""
         if entry.state == "held":
-            return Outcome(given, held_before(given.name, entry.reference, entry.reason))
+            return outcome_of(given, held_before(given.name, entry.reference, entry.reason))
         if entry.state == "signed":
-            return Outcome(given, _signed_before(given, entry), signed_before=True)
+            return outcome_of(given, _signed_before(given, entry), signed_before=True)
         if entry.state != "received":
             return None
         for path in filter(None, (entry.saved_as, entry.kept_as)):
@@ -149,14 +149,14 @@ class RunLedger:
     def _taken_up(self, journal: Journal, given: Document, entry: Entry, path: Path) -> Outcome:
         """Complete what an earlier run could not: the signed bytes are in a file, and get their place and record."""
         signed = _signed_document(given, entry, path)
-        outcome = Outcome(given, signed, signed_before=True)
+        outcome = outcome_of(given, signed, signed_before=True)
         if self.files is not None and str(path) != entry.saved_as:
             target = self.files.claim(given)
             (saved,) = self.files.save([outcome], [target])
             if saved.signed is None:
                 return saved
             path.unlink(missing_ok=True)
-            outcome = Outcome(given, saved.result, signed_before=True)
+            outcome = outcome_of(given, saved.result, signed_before=True)
             entry = attrs.evolve(entry, saved_as=str(target))
         journal._record([attrs.evolve(entry, state="signed", kept_as=None, reason=None)])
         return outcome

@@ -28,7 +28,7 @@ from ..errors import (
     SignStashError,
 )
 from ..options import UnknownOutcomes
-from ..results import Outcome
+from ..results import Outcome, outcome_of
 from ..retries import Retries, RetryPolicy
 from .concurrency import ConcurrencyLimiter, completed
 from .ledger import RunLedger
@@ -160,7 +160,7 @@ class BatchProcessor:
             signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
             item.given._note_attempt(item.reference, failed=isinstance(outcome.error, DocumentNotSignedError))
-        return [Outcome(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
+        return [outcome_of(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
     async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:
         async with self.limiter.slot():
@@ -204,7 +204,7 @@ class BatchProcessor:
             self._count_failure(error)
             if batch.lost is not None:
                 return self.unresolved(batch)
-            return BatchResult({item: Outcome(item.given, error.copy_for_raise()) for item in batch.items})
+            return BatchResult({item: outcome_of(item.given, error.copy_for_raise()) for item in batch.items})
         if len(batch.items) > 1:
             # One document is at fault: halving finds it, and the others get signed.
             logger.debug("a request with %d documents was rejected, splitting it: %s", len(batch.items), error)
@@ -215,9 +215,9 @@ class BatchProcessor:
         if batch.lost is None:
             if isinstance(error, DuplicateReferenceError) and item.failed_before:
                 error = reference_used_by_failure(item.given.name, item.reference, error)
-            return BatchResult({item: Outcome(item.given, error)})
+            return BatchResult({item: outcome_of(item.given, error)})
         if isinstance(error, DuplicateReferenceError) and not item.is_signed:
-            return BatchResult({item: Outcome(item.given, reference_used(item.given.name, item.reference, error))})
+            return BatchResult({item: outcome_of(item.given, reference_used(item.given.name, item.reference, error))})
         return BatchResult({item: _held(item, batch.lost)})  # this rejection says nothing about the earlier request
 
     async def _looked_up(self, batch: Batch, item: PlannedDocument) -> BatchResult:
@@ -247,4 +247,4 @@ class BatchProcessor:
 
 def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:
     error = signed_but_lost if item.is_signed else held_for_review
-    return Outcome(item.given, error(item.given.name, item.reference, cause))
+    return outcome_of(item.given, error(item.given.name, item.reference, cause))

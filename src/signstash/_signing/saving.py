@@ -17,7 +17,7 @@ from .._content.names import safe_names
 from .._content.writing import write_atomically, write_unnamed
 from ..documents import Document
 from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError
-from ..results import Outcome, SignedDocument
+from ..results import Outcome, SignedDocument, outcome_of
 
 SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
 """A folder, in which signed files get the names of their documents, or a function that gives the file for each.
@@ -142,7 +142,7 @@ class SignedFiles:
             for target in targets:
                 self._claimed.pop(target, None)
         return [
-            outcome if result is None else Outcome(outcome.document, self._recovered(result))
+            outcome if result is None else outcome_of(outcome.document, self._recovered(result))
             for outcome, result in zip(outcomes, saved, strict=True)
         ]
 

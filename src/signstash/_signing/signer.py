@@ -136,10 +136,10 @@ class Signer:
 
         Args:
             call: The request.
-            delivery: Is told whether the service may have the request, also if this is cancelled.
+            delivery: Records whether the service may have the request, also if this is cancelled.
 
         Raises:
-            SignStashError: If the service refuses it or cannot be reached, or the response is lost.
+            SignStashError: If the service rejects it or cannot be reached, or the response is lost.
         """
         return await self.exchange.send(call, delivery=delivery)
 
@@ -194,7 +194,7 @@ class Signer:
             What became of the document, or None if the service does not know it.
 
         Raises:
-            SignStashError: If the service refuses or cannot be reached.
+            SignStashError: If the service rejects the query or cannot be reached.
         """
         try:
             found = await operation_id_from(await self.exchange.send(operation_id(reference)))

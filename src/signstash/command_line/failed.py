@@ -23,7 +23,7 @@ actions:
   list    list documents that are in doubt, were being sent when a run ended,
           or failed, with the next step for each (default)
   retry   send them again in the next run, under the same references: the
-          service refuses a reference that it has signed, so nothing is signed
+          service rejects a reference that it has signed, so nothing is signed
           twice
   settle  record them as signed: you have the signed documents
   drop    forget them: the next run treats them as new documents, which the
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         if given.action == "list":
             if given.references:
                 raise ConfigurationError("list takes no references.", "Name an action: retry, settle or drop.")
-            listed = {state: journal.entries(state) for state in _ADVICE}
+            listed: Mapping[State, Sequence[Entry]] = {state: journal.entries(state) for state in _ADVICE}
             _list(listed, lines, journal=given.journal, as_json=given.json)
             return SOME_FAILED if any(listed.values()) else SIGNED
         if given.all == bool(given.references):

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 
 import signstash
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text("utf-8"))["project"]
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "node_modules", "__pycache__", ".*_cache", ".hypothesis")
 
@@ -34,6 +34,7 @@ LICENCES = {
     "Apache-2.0 AND MIT",
     "Apache-2.0 OR BSD-2-Clause",
     "Apache-2.0 OR BSD-3-Clause",
+    "MIT OR Apache-2.0",
     "BSD License",
     "BSD-2-Clause",
     "BSD-3-Clause",

@@ -24,7 +24,7 @@ from signstash import (
 )
 from signstash.options import UnknownOutcomes
 from tests.conftest import PDF, MockedService, signed_answer
-from tests.test_runs import collect
+from tests.runs.test_runs import collect
 
 Effect = Literal["sign", "fail", "lose"]
 """What becomes of a request: it is signed, or not, or it is signed and its response is lost."""
