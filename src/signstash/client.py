@@ -18,6 +18,7 @@ from ._errors.redaction import Secret
 from ._errors.unknown import noted
 from ._runs.batching import Batching
 from ._runs.concurrency import ConcurrencyLimiter, completed
+from ._runs.plan import OneCaller
 from ._runs.settings import RunSettings
 from ._signing.request import RequestOptions, index_by_reference
 from ._signing.saving import SignedFiles
@@ -372,7 +373,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         asked = RequestOptions.of(description, preservation)
         policy = self._retries or RetryPolicy.batch()
         settings = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options)
-        run = settings.new_run(lambda _: asked, ConcurrencyLimiter(settings.in_flight))
+        run = settings.new_run(OneCaller(asked), ConcurrencyLimiter(settings.in_flight))
         outcomes = run.outcomes(require_iterable(documents))
         weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
         return outcomes

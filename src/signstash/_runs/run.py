@@ -13,12 +13,11 @@ from typing import Final
 import attrs
 
 from .._errors.unknown import sent_by_an_earlier_run
-from .._signing.request import RequestOptions
 from ..documents import Document
 from ..options import UnknownOutcomes
 from ..results import Outcome, Progress
 from .ledger import RunLedger
-from .plan import Batch, OpenBatch, PlannedDocument
+from .plan import Batch, Callers, OpenBatch, PlannedDocument
 from .processor import BatchProcessor
 from .reader import DocumentReader
 
@@ -31,14 +30,11 @@ class Run:
 
     A batch is sent when it is full, or when the source has nothing ready and a request could be sent: nothing waits
     for company while the service is idle, and batches grow by themselves while it is busy.
-
-    What `options_for` asks for a document may differ: then they are in different requests. The other attributes are
-    those of `SignStash.sign_all`.
     """
 
     processor: BatchProcessor
     ledger: RunLedger
-    options_for: Callable[[Document], RequestOptions]
+    callers: Callers
     unknown_outcomes: UnknownOutcomes
     batch_documents: int
     batch_bytes: int
@@ -126,7 +122,7 @@ class Run:
         return loop.time() >= self._due
 
     def _add(self, item: PlannedDocument) -> None:
-        options = self.options_for(item.given)
+        options = self.callers.options_for(item.given)
         batch = next((batch for batch in self._open if batch.options == options), None)
         if batch is None:
             batch = OpenBatch(options, self.batch_documents, self.batch_bytes)
@@ -163,7 +159,7 @@ class Run:
                 elif item.lost:
                     lost = sent_by_an_earlier_run(item.reference)
                     look_up = self.unknown_outcomes == "look_up"
-                    self._backlog.append(Batch([item], self.options_for(item.given), lost, look_up=look_up))
+                    self._backlog.append(Batch([item], self.callers.options_for(item.given), lost, look_up=look_up))
                 else:
                     self._add(item)
         for request in [request for request in self._requests if request.done()]:

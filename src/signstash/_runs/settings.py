@@ -8,10 +8,8 @@ from typing import get_args
 import attrs
 
 from .._content.arguments import require_flags
-from .._signing.request import RequestOptions
 from .._signing.saving import SignedFiles
 from .._signing.signer import Signer
-from ..documents import Document
 from ..errors import ConfigurationError
 from ..journal import Journal
 from ..options import UnknownOutcomes
@@ -20,6 +18,7 @@ from ..retries import RetryPolicy, require_count, require_seconds
 from ..settings import SaveTo
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
+from .plan import Callers
 from .processor import BatchProcessor
 from .run import Run
 
@@ -58,8 +57,8 @@ class RunSettings:
         require_flags(overwrite=self.overwrite)
         self._files()
 
-    def new_run(self, options_for: Callable[[Document], RequestOptions], limiter: ConcurrencyLimiter) -> Run:
-        """A new run, with what is asked for each document."""
+    def new_run(self, callers: Callers, limiter: ConcurrencyLimiter) -> Run:
+        """A new run for those who want documents signed."""
         ledger = RunLedger(client_service=self.signer.client_service, journal=self.journal, files=self._files())
         processor = BatchProcessor(
             signer=self.signer,
@@ -67,11 +66,12 @@ class RunSettings:
             retry_policy=self.retry_policy,
             unknown_outcomes=self.unknown_outcomes,
             limiter=limiter,
+            callers=callers,
         )
         return Run(
             processor=processor,
             ledger=ledger,
-            options_for=options_for,
+            callers=callers,
             unknown_outcomes=self.unknown_outcomes,
             batch_documents=self.batch_documents,
             batch_bytes=self.batch_bytes,
