@@ -9,5 +9,10 @@ raised as `SignStashError`. The names here come from the contract; `make regener
 and removes nothing.
 """
 
-# Without __all__: type checkers then export what the definition offers, by the generator's own list.
-from ._generated.api import *  # noqa: F403
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # Without __all__: type checkers then export what the definition offers, by the generator's own list.
+    from ._generated.api import *  # noqa: F403
+else:
+    from ._generated.api import __all__, __getattr__  # noqa: F401
