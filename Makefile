@@ -4,9 +4,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 # What is tested with clients of httpx2, too.
-FAULTS := tests/test_faults.py tests/test_connections.py tests/sandbox/test_integration_service.py
+FAULTS := tests/transport/test_faults.py tests/transport/test_connections.py tests/sandbox/test_integration_service.py
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults prove-cancellation soak fuzz fuzz-sandbox bench audit docs lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults prove-cancellation soak fuzz fuzz-sandbox bench sbom audit release docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -32,7 +32,7 @@ generate: $(INSTALLED)
 check-generated: $(INSTALLED)
 	$(BIN)/python openapi/generate.py --check
 
-# SPEC is the file or URL of a proxy's API definition; see openapi/README.md.
+# SPEC is the file or URL of a proxy's API definition; see src/signstash/definition.md.
 spec-diff: $(INSTALLED)
 	@$(BIN)/python openapi/regenerate.py --diff '$(or $(SPEC),$(error Name the definition: make spec-diff SPEC=<file or URL>))'
 
@@ -41,7 +41,7 @@ regenerate: $(INSTALLED)
 
 # Records the public names and signatures, once CHANGELOG.md lists what changed.
 public-names: $(INSTALLED)
-	@$(BIN)/python -m tests.public_names
+	@$(BIN)/python -m tests.project.public_names
 
 # Slow: clients from other definitions sign, and the whole suite runs after three of them; with --short only the former.
 prove-regeneration: $(INSTALLED)
@@ -61,7 +61,7 @@ prove-watch: $(INSTALLED)
 
 # Slow: signs 2,000 documents with a service that fails in every way; none is lost or signed twice.
 prove-faults: $(INSTALLED)
-	SIGNSTASH_FAULT_DOCUMENTS=2000 $(BIN)/python -m pytest -q tests/test_fault_run.py
+	SIGNSTASH_FAULT_DOCUMENTS=2000 $(BIN)/python -m pytest -q tests/runs/test_fault_run.py
 
 # Slow: cuts off 20,000 calls on asyncio and on uvloop, and uses every connection afterwards.
 prove-cancellation: $(INSTALLED)
@@ -73,7 +73,7 @@ soak: $(INSTALLED)
 
 # Slow: the fuzz tests with a hundred times as many responses.
 fuzz: $(INSTALLED)
-	SIGNSTASH_FUZZ_EXAMPLES=30000 $(BIN)/python -m pytest -q --timeout 3600 tests/test_fuzz.py
+	SIGNSTASH_FUZZ_EXAMPLES=30000 $(BIN)/python -m pytest -q --timeout 3600 tests/errors/test_fuzz.py
 
 # Slow: two thousand generated requests for each of the sandbox's operations.
 fuzz-sandbox: $(INSTALLED)
@@ -86,13 +86,25 @@ bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.payloads
 	$(BIN)/python -m tests.benchmarks.sandbox
 
-# Licences, build/sbom.json (CycloneDX: what users install with every extra), and known vulnerabilities of what is locked.
-audit: $(INSTALLED)
-	$(BIN)/python -m pytest -q tests/test_packaging.py -k licences
+# build/sbom.json (CycloneDX): what users install with every extra.
+sbom: $(INSTALLED)
 	$(BIN)/uv venv --quiet --clear build/installed
 	$(BIN)/uv pip install --quiet --python build/installed --constraints requirements-dev.lock --all-extras --requirement pyproject.toml .
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json build/installed
+
+# Licences, SBOM, and known vulnerabilities of what is locked; exit status 3 if the vulnerability service does not answer.
+audit: sbom
+	$(BIN)/python -m pytest -q tests/project/test_packaging.py -k licences
 	$(BIN)/python .ci/audit.py
+
+# What is published: wheel, sdist and SBOM in build/dist, checked; it says what is left to the publisher.
+release: sbom
+	rm -rf build/dist
+	$(BIN)/python -m hatchling build --directory build/dist
+	$(BIN)/python -m twine check --strict build/dist/*
+	cp build/sbom.json build/dist/signstash.cdx.json
+	@echo "Date the version in CHANGELOG.md and tag it. Upload wheel and sdist from CI with trusted publishing, which also"
+	@echo "attests where they were built; attach the SBOM to the release. Uploads with a password have no attestations."
 
 # README, guides and API reference as pages and as text in build/docs; a warning fails.
 docs: $(INSTALLED)

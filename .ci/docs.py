@@ -4,8 +4,10 @@ Diagrams are Mermaid in the Markdown; they are drawn here, so that no page runs 
 """
 
 import html
+import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import mermaidx
@@ -15,13 +17,14 @@ from pdoc.render_helpers import to_html
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "src" / "signstash"
 SITE = PROJECT / "build" / "docs"
+TEMPLATES = PROJECT / ".ci" / "pdoc"
 MODULES = (
     "signstash",
     *(
         f"signstash.{name}"
         for name in ("client", "blocking", "documents", "options", "results", "journal", "errors", "retries")
     ),
-    *(f"signstash.{name}" for name in ("auth", "settings", "integration", "models")),
+    *(f"signstash.{name}" for name in ("auth", "settings", "integration", "models", "api")),
     *(f"signstash.{name}" for name in ("testing", "sandbox", "verification", "command_line")),
 )
 DIAGRAM = re.compile(r'<pre class="mermaid-pre"><div class="mermaid">(.*?)</div>\s*</pre>', re.DOTALL)
@@ -61,18 +64,29 @@ def draw(page: str) -> str:
     return DIAGRAM.sub(drawn, page)
 
 
-def link(markdown: str) -> str:
-    """Let links to guides lead to the modules that include them."""
-    modules = {
-        guide.name if guide.parent == PACKAGE else f"{guide.parent.name}/{guide.name}": module
+def link(html_page: str, page: Path, folder: Path) -> str:
+    """Let links to guides lead to the pages of the modules that include them.
+
+    Args:
+        html_page: A page.
+        page: Where it is.
+        folder: Folder of the Markdown in it, from which its links lead.
+    """
+
+    def linked(match: re.Match[str]) -> str:
+        module = _module_of((folder / match[1]).resolve())
+        target = SITE / f"{module.replace('.', '/')}.html"
+        return f'href="{os.path.relpath(target, page.parent)}{match[2] or ""}"'
+
+    return re.sub(r'href="((?!https?:)[^"#]+\.md)(#[^"]*)?"', linked, html_page)
+
+
+def _module_of(guide: Path) -> str:
+    """The module that includes a guide."""
+    return next(
+        module
         for module in MODULES
-        for guide in PACKAGE.rglob("*.md")
-        if f".. include:: {guide.name}" in _source(module) and guide.parent == _folder(module)
-    }
-    return re.sub(
-        r"\]\(src/signstash/([\w/]+\.md)(#[\w-]+)?\)",
-        lambda match: f"]({modules.get(match[1], 'signstash').replace('.', '/')}.html{match[2] or ''})",
-        markdown,
+        if guide.parent == _folder(module) and f".. include:: {guide.name}" in _source(module)
     )
 
 
@@ -88,16 +102,22 @@ def _source(module: str) -> str:
 
 def main() -> int:
     """Build the site."""
-    pdoc.render.configure(docformat="google", show_source=False)
+    pdoc.render.configure(docformat="google", show_source=False, template_directory=TEMPLATES)
+    models = import_module("signstash.models")
+    names = import_module("signstash._generated.models").__all__
+    # Without `__all__` pdoc shows none of what a module imports.
+    vars(models).update({name: getattr(models, name) for name in names}, __all__=names)
     listed = (name for name in MODULES if name != "signstash.models")  # which the package lists itself
     pdoc.pdoc(*listed, r"!signstash\.command_line\.", output_directory=SITE)
     templates = Path(pdoc.__file__).parent / "templates"
     style = "\n".join((templates / name).read_text("utf-8") for name in ("theme.css", "syntax-highlighting.css"))
     links = " · ".join(f'<a href="{name.replace(".", "/")}.html">{name}</a>' for name in MODULES)
-    text = to_html(link((PROJECT / "README.md").read_text("utf-8")))
+    text = to_html((PROJECT / "README.md").read_text("utf-8"))
     (SITE / "index.html").write_text(PAGE.format(style=style, links=links, text=text), "utf-8")
     for page in SITE.rglob("*.html"):
-        page.write_text(draw(page.read_text("utf-8")), "utf-8")
+        module = ".".join(page.relative_to(SITE).with_suffix("").parts)
+        folder = PROJECT if module == "index" else _folder(module)
+        page.write_text(link(draw(page.read_text("utf-8")), page, folder), "utf-8")
     (SITE / "llms.txt").write_text("\n\n".join(guide.read_text("utf-8").strip() for guide in guides()) + "\n", "utf-8")
     print(f"{SITE / 'index.html'}: {sum(1 for _ in SITE.rglob('*.html'))} pages")
     return 0

@@ -54,6 +54,7 @@ DEBIAN_PACKAGES = {
     "pdfsig": "poppler-utils",
     "qpdf": "qpdf",
     "redis-server": "redis-server",
+    "systemd-analyze": "systemd",
     "xmlsec1": "xmlsec1",
 }
 """The programs that tests run, and the packages that `.ci/run` installs them from."""

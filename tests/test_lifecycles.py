@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import os
 import socket
 import sys
@@ -323,11 +324,11 @@ class TestAnotherEventLoop:
             first.run(tokens.aclose())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no uvloop")
 class TestUvloop:
     @pytest.fixture
     def run(self) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
-        uvloop = pytest.importorskip("uvloop")
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=importlib.import_module("uvloop").new_event_loop) as runner:
             yield runner.run
 
     @pytest.mark.parametrize("life", [sign_many_at_once, end_early, be_cancelled], ids=lambda life: life.__name__)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 
 from signstash import (
     ConfigurationError,
@@ -292,8 +293,6 @@ async def test_the_user_agent_of_a_given_client_stays(service: MockedService) ->
 
 
 def test_under_trio_the_error_is_clear() -> None:
-    trio = pytest.importorskip("trio")
-
     async def sign() -> None:
         client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
         with pytest.raises(ConfigurationError, match="asyncio"):

@@ -64,3 +64,13 @@ def judged(error: SignStashError) -> float | None:
         case ConfigurationError(problem=problem):
             assert_type(problem, str)
     return None
+
+
+async def unwrapped(client: SignStash, documents: list[Document]) -> list[bytes]:
+    contents = []
+    async for outcome in client.sign_all(documents):
+        if outcome.signed is None:
+            raise outcome.error
+        contents.append(outcome.signed.content)
+        assert_type(outcome.unwrap(), SignedDocument)
+    return contents

@@ -2,14 +2,16 @@
 
 Start with `SignStash` and `Document`. Also here are:
 
+- `signstash.blocking`: the client for applications without an event loop
 - `signstash.options`: options of a signature
-- `signstash.errors`: the exceptions, and the error codes of the service
+- `signstash.journal`: runs over many documents, and the record of a run
+- `signstash.errors`: the exceptions
 - `signstash.integration`: queries of the Integration Service
-- `signstash.models`: the service's data model, generated
+- `signstash.settings`: settings of the client, token, connections, logs and traces
+- `signstash.models` and `signstash.api`: data model and operations of the service, generated
 - `signstash.testing` and `signstash.sandbox`: a mock and a local service, for tests
-- `signstash.verification`: checks signed documents
-
-Log lines go to the logger `signstash`; those about pauses between attempts to `signstash.retries` below it.
+- `signstash.verification`: verification of signed documents
+- `signstash.command_line`: the command `signstash`
 
 .. include:: security.md
 """

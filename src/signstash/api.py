@@ -1,12 +1,12 @@
-"""The operations of the service as functions, generated from its API definition: one module for each operation.
+"""The operations of the service, generated from its API definition: one module for each operation.
 
     from signstash.api import get_status
 
     operation = await get_status.asyncio(7, client=client.generated)
 
-`asyncio` returns what the service returned, `asyncio_detailed` a response with status and headers, too. Failures are
-raised as `SignStashError`. The names here come from the contract; `make regenerate` adds what else a definition offers,
-and removes nothing.
+`asyncio` returns the parsed body of the response; `asyncio_detailed` returns a response with status and headers too.
+Failures raise a `SignStashError`. `make regenerate` adds the operations of another definition, and removes none: see
+`signstash.models`.
 """
 
 from typing import TYPE_CHECKING

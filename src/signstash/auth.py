@@ -152,7 +152,7 @@ class TokenAuth(httpx.Auth):
         return f"TokenAuth(token_url={self._request.url!r}, client_id={self.client_id!r})"
 
     async def aclose(self) -> None:
-        """End the renewal that may be running, and refuse further use. May be called more than once."""
+        """Stop refreshing, and raise `ConfigurationError` on further use. May be called more than once."""
         self._closed = True
         self._token = None
         renewal, self._renewal = self._renewal, None

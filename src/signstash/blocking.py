@@ -65,7 +65,7 @@ class BlockingSignStash:
         client: The client whose methods are called. It must not be used elsewhere.
 
     Attributes:
-        client: The same.
+        client: That client.
     """
 
     def __init__(self, client: SignStash) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
@@ -45,7 +46,7 @@ from .settings import (
 
 if TYPE_CHECKING:  # at run time a call imports what it needs
     from ._runs.batching import Batching
-    from ._signing.saving import SaveTo
+    from ._signing.saving import SaveTo, SignedFiles
     from ._transport.endpoints import Call
     from ._transport.exchange import Exchange, ServiceResponse
     from ._transport.requests import Requests
@@ -66,7 +67,7 @@ class SignStash(IntegrationQueries, OtherOperations):
     `signstash.errors`; `CancelledError` passes through, with a note that names the documents concerned.
 
     Args:
-        base_url: The service's full base, such as `http://proxy:8081/signstash/einvoice-integration-ws`.
+        base_url: Full base URL of the service, such as `http://proxy:8081/signstash/einvoice-integration-ws`.
         client_id: Alias of the client service.
         client_secret: Its password, as defined in the backoffice.
         environment: `staging` or `production`: the vendor's token server. The proxy must be configured for the same.
@@ -86,12 +87,11 @@ class SignStash(IntegrationQueries, OtherOperations):
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
             with a class of the certificate family becomes a `DocumentCertificateError`.
-        retries: How often a call is attempted that was surely not processed. By default once, and as often as
-            `RetryPolicy.batch` says in `sign_all`.
+        retries: How often a call is attempted if it was certainly not processed. By default once, and in `sign_all` as
+            `RetryPolicy.batch` says.
         verify_signatures: Whether every returned document is verified before it is returned or saved; an invalid one
             becomes a `SignatureInvalidError`. Needs `pip install 'signstash[verify]'`. Trust is not checked: see
             `SignedDocument.verify`.
-
         instance_urls: URLs of the service's instances, for `at`. Their origins may see the token and the documents.
 
     Raises:
@@ -177,7 +177,7 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         Args:
             environ: The variables. By default those of this process.
-            **options: The arguments of `SignStash`. They win over the variables.
+            **options: The arguments of `SignStash`. They override the variables.
 
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
@@ -205,7 +205,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the calls in flight, close the connections that the client made itself, and refuse further use.
+        """End the calls in flight, close the client's own connections, and raise `ConfigurationError` on further use.
 
         May be called more than once. A call that is ended raises an `OutcomeUnknownError` if it was sent. Closing a
         view (`with_options`) has no effect.
@@ -255,8 +255,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         asynchronous mode of newer proxies does. Closing this client ends the calls of the view too.
 
         Args:
-            base_url: The instance's full base. It must have the origin of the client's own `base_url`, or of one of its
-                `instance_urls`: a response does not decide who sees the token.
+            base_url: Full base URL of the instance. It must have the origin of the client's own `base_url`, or of
+                one of its `instance_urls`, because a response must not decide who receives the token.
 
         Raises:
             ConfigurationError: If it is not a URL, or its origin is not named.
@@ -319,10 +319,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             save_to=save_to,
             overwrite=overwrite,
         )
-        result = batch.outcomes[0].result
-        if isinstance(result, SignStashError):
-            raise result
-        return result
+        return batch.outcomes[0].unwrap()
 
     async def sign_batch(
         self,
@@ -352,6 +349,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
         from ._errors.unknown import noted
+        from ._runs.concurrency import completed
         from ._signing.request import index_by_reference
         from ._signing.saving import SignedFiles
         from ._signing.signer import RequestOptions
@@ -367,10 +365,13 @@ class SignStash(IntegrationQueries, OtherOperations):
                     response = await self._send(call, deadline)
             except DuplicateReferenceError as error:
                 raise self._signer.explained(error, sent) from error.__cause__
-            batch = await self._signer.read(response, sent)
-        if files is None:
-            return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
+            except (SignStashError, asyncio.CancelledError) as error:
+                if not isinstance(error, SignStashError) or error.maybe_processed:
+                    self._signer.note_doubt(sent)
+                raise
+            with noted(sent, maybe_processed=True):
+                received = self._received(response, sent, files)
+                return await (received if files is None else completed(received))
 
     def sign_all(
         self,
@@ -388,7 +389,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         in_flight: int = 2,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[Outcome, None]:
-        """Sign any number of documents: they are put together into requests, of which few are in flight at once.
+        """Sign any number of documents, several in one request, with few requests in flight at a time.
 
             async for outcome in client.sign_all(documents, save_to="signed"):
                 ...
@@ -404,26 +405,26 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         Args:
             documents: What to sign, in any iterable or asynchronous iterable.
-            description: What they are about, for the people who see it in the backoffice.
-            preservation: What becomes of the signed documents at the service.
+            description: Description of the requests, shown in the backoffice. By default the documents' names.
+            preservation: How long and where the service keeps the signed documents.
             save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
-                each. Folders are made.
-            overwrite: Whether files that are there already are replaced. If not, their documents are not sent.
-            journal: Durable record, with which a run that was ended or killed goes on. Documents that it knows as
-                signed are not sent; their outcomes have `signed_before`. Documents that it holds for review are not
+                each. Folders are created.
+            overwrite: Whether existing files are replaced. If not, their documents are not sent.
+            journal: Durable record, with which a run that was stopped or killed continues. Documents that it records
+                as signed are not sent; their outcomes have `signed_before`. Documents that it holds for review are not
                 sent either, and have an `OutcomeUnknownError`.
             unknown_outcomes: What happens to documents whose response was lost; see
                 `signstash.options.UnknownOutcomes`.
-            batch_documents: Documents that a request may have (vendor: fewer than 100).
-            batch_bytes: Bytes of documents that a request may have; a longer one is alone in its own.
-            linger: Seconds that a document may wait for others to share its request while a request could be sent. It
-                adds as much to the latency of a document that comes alone; while `in_flight` requests are under way,
-                batches grow anyway.
-            in_flight: Requests that may be in flight; fewer, while the service is overloaded.
-            progress: Is called after each outcome, and must not wait.
+            batch_documents: Maximum number of documents in a request (the vendor advises fewer than 100).
+            batch_bytes: Maximum size of the documents in a request, in bytes. A longer document has its own request.
+            linger: Seconds that a document may wait for others to share its request although a request could be sent. A
+                document that arrives alone is signed that much later; while `in_flight` requests are in flight, batches
+                grow without it.
+            in_flight: Maximum number of requests in flight. There are fewer while the service is overloaded.
+            progress: Function that is called after each outcome. It must not block.
 
         Returns:
-            The outcomes, in the order in which they get known.
+            The outcomes, in the order in which they become known.
 
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
@@ -447,7 +448,9 @@ class SignStash(IntegrationQueries, OtherOperations):
             progress=progress,
         )
         run = settings.new_run(lambda _: options, ConcurrencyLimiter(in_flight))
-        return run.outcomes(require_iterable(documents))
+        outcomes = run.outcomes(require_iterable(documents))
+        weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
+        return outcomes
 
     def batching(
         self,
@@ -477,11 +480,11 @@ class SignStash(IntegrationQueries, OtherOperations):
             batch_bytes: As for `sign_all`.
             linger: As for `sign_all`; by default a document is sent at once while a request could be sent.
             in_flight: As for `sign_all`.
-            max_waiting: Documents that may wait or be in flight.
-            when_full: Whether a call waits while there are so many, or raises `RateLimitedError`.
+            max_waiting: Maximum number of documents that wait or are in flight.
+            when_full: What a call does beyond `max_waiting`: wait, or raise `RateLimitedError`.
 
         Returns:
-            What signs the documents; leave its `async with` block to wait for those that are under way.
+            An asynchronous context manager, whose `sign` signs documents. Leaving its block waits for those in flight.
 
         Raises:
             ConfigurationError: If an argument cannot be used.
@@ -502,6 +505,14 @@ class SignStash(IntegrationQueries, OtherOperations):
             in_flight=in_flight,
         )
         return Batching(settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)
+
+    async def _received(
+        self, response: ServiceResponse, sent: Mapping[str, Document], files: SignedFiles | None
+    ) -> SignedBatch:
+        batch = await self._signer.read(response, sent)
+        if files is None:
+            return batch
+        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
 
     async def _ask(self, call: Call) -> ServiceResponse:
         with call_span(call.operation, call.external_references, call.operation_id):

@@ -32,7 +32,7 @@ class _Attempts:
 
     Attributes:
         distinction: What makes the reference of the next attempt unique.
-        failed: Whether an attempt failed that may have used its reference up.
+        failed: Whether the last attempt under the caller's own reference failed, which may have used it up.
     """
 
     distinction: str = attrs.field(factory=lambda: secrets.token_hex(6))
@@ -52,14 +52,13 @@ class Document:
 
     One `Document` object stands for one document to be signed once: its external reference stays the same however often
     it is sent, so the service rejects a second signature (`DuplicateReferenceError`). Only after a response that says
-    that it was not signed (`DocumentNotSignedError`), the next attempt gets a new reference; one that the caller gave
-    stays.
+    that it was not signed (`DocumentNotSignedError`), the next attempt gets a new reference, unless you gave one.
 
     Attributes:
         name: File name.
         content_type: Media type.
         signature: The requested signature, as the service's own model.
-        external_reference: The unique reference that the caller gave, or None.
+        external_reference: Your own unique reference, or None.
     """
 
     name: str
@@ -158,10 +157,16 @@ class Document:
             return self.external_reference
         return unique_reference(client_service, self.name.rpartition(".")[0] or self.name, self._attempts.distinction)
 
-    def _note_failure(self, reference: str) -> None:
-        """Take note that the service did not sign it under a reference, which may be used up by that."""
-        self._attempts.failed = True
-        if reference.endswith(self._attempts.distinction):
+    def _note_attempt(self, reference: str, *, failed: bool) -> None:
+        """Take note of an attempt under a reference that may have used it up.
+
+        Args:
+            reference: The reference.
+            failed: Whether it is certain that nothing was signed.
+        """
+        if self.external_reference is not None:
+            self._attempts.failed = failed
+        elif failed and reference.endswith(self._attempts.distinction):
             self._attempts.distinction = secrets.token_hex(6)
 
     @property

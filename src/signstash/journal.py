@@ -1,4 +1,4 @@
-"""A durable record of runs: which document has which reference, and what became of it.
+"""Runs over many documents, and their durable record: the external reference and the state of each document.
 
 .. include:: runs.md
 """
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,21 +21,22 @@ from typing import Any, Final, Literal, Self, get_args
 import attrs
 
 from ._content.arguments import require_path
-from ._content.files import sync_folder
+from ._content.contents import InMemory
 from ._content.lock import FileLock
+from ._content.writing import write_atomically
 from .errors import ConfigurationError
 
 State = Literal["planned", "sent", "received", "signed", "failed", "held", "requeued", "dropped"]
-"""What a journal knows of a document.
+"""The state of a document in a journal.
 
 - `planned`: it has a reference, and nothing was sent.
 - `sent`: a request with it went out, and no response is recorded.
-- `received`: it is signed, and its signed bytes are not where they belong yet; `kept_as` tells where they are.
+- `received`: it is signed, and its signed bytes are not in their file yet; `kept_as` says where they are.
 - `signed`: its signed bytes are saved.
-- `failed`: it is not signed; the next run tries it again.
+- `failed`: it is not signed; the next run sends it again.
 - `held`: whether it is signed is not known, or its signed bytes are lost: it needs a manual decision.
 - `requeued`: somebody decided that the next run sends it again.
-- `dropped`: somebody decided that it is forgotten: the next run takes it for a new document.
+- `dropped`: somebody decided that it is forgotten: the next run treats it as a new document.
 """
 
 _FORMAT: Final = "signstash-journal 1"
@@ -43,22 +45,22 @@ _FORMAT: Final = "signstash-journal 1"
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """What a journal knows of one document.
+    """The record of one document.
 
     Attributes:
         reference: Its external reference.
         name: Its file name.
         digest: SHA-256 of its contents, in hexadecimal digits.
-        state: What is known of it.
-        attempt: How many references it had so far, or 0 if the reference is the caller's own. After a failure that may
-            have used its reference up, it gets another one.
-        used_up: Whether a failed attempt may have used its reference up.
-        saved_as: Where its signed bytes are, or are to be.
-        kept_as: Where its signed bytes are as long as they could not be saved there.
+        state: Its state.
+        attempt: Number of references that it had so far, or 0 if the reference is the caller's own. It gets another one
+            after a failure that may have used up its reference.
+        used_up: Whether a failed attempt may have used up this reference.
+        saved_as: File of its signed bytes, which may not be written yet.
+        kept_as: Where its signed bytes are if they could not be saved there.
         signed_digest: SHA-256 of its signed bytes, by which they are recognised.
-        operation_id: Number of the operation that signed it, if it is known.
+        operation_id: ID of the operation that signed it, if it is known.
         reason: Why it is not signed, or None.
-        run: Number of the last run that had to do with it.
+        run: Number of the last run that recorded it.
     """
 
     reference: str
@@ -79,17 +81,19 @@ _FIELDS: Final = {field.name: field.default for field in attrs.fields(Entry)}
 
 
 class Journal:
-    """A record of runs in one file, with which a run that was ended or killed goes on.
+    """A durable record of runs in one file, with which a run that was stopped or killed continues.
 
         with Journal("november.journal") as journal:
             async for outcome in client.sign_all(documents, journal=journal, save_to="signed"):
                 ...
 
-    What is recorded is on disk before the method returns, so not even a power failure loses it. The file is complete
-    at every moment: it may be copied, moved and restored, also while it is used or after a crash. Each document gets
-    the same references from every copy of a journal, so the service rejects what an older copy does not know as signed.
-    Each line is JSON with a checksum, and is never changed. Beside the file, as long as it is open, is a lock
-    (`.lock`), and after a full disk a folder with signed documents that could not be saved (`.recovered`).
+    Records are on disk before a method returns, so that a power failure loses none. The file is complete at every
+    moment: it may be copied or moved while it is in use, and restored while it is not, also after a crash. Each
+    document gets the same references from every copy of a journal, so the service rejects documents that it signed
+    after an older copy was made. One case is open: a service that accepts the reference of a document that it did not
+    sign a second time, and a copy that does not know of that failed attempt. Each line is JSON with a checksum, and is
+    never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a full disk a folder
+    of signed documents that could not be saved (`.recovered`).
 
     One process at a time may use it; a forked child may not use the journal of its parent.
 
@@ -112,20 +116,26 @@ class Journal:
         self._last_run = 0
         self._id = ""
         self._checksum = self._length = 0
-        real = Path(os.path.realpath(self._path))
         with self._explained("Check the path, and that its folder exists."), contextlib.ExitStack() as opened:
-            self._lock = self._locked(real)
+            real = Path(os.path.realpath(self._path))
+            self._lock = self._locked(real.with_name(f"{real.name}.lock"))
             opened.callback(self._lock.release)
             if not os.path.lexists(real):
-                _create(real)
+                # With its first line or not at all: an empty journal is a damaged one.
+                write_atomically(InMemory(_header(secrets.token_hex(8))), real, overwrite=False)
+            if not real.is_file():
+                raise ConfigurationError(f"{self._path} is no file, so no journal.", "Give the path of a file.")
+            if sys.platform != "win32":  # where nobody could read a copy of it
+                # It may have a second name, be moved, or somebody may remove the other lock.
+                opened.callback(self._locked(real, keep=True).release)
             self._file = opened.enter_context(real.open("r+b", buffering=0))
             self._reader = opened.enter_context(real.open("rb"))
             self._load()
             self._opened = opened.pop_all()
 
-    def _locked(self, real: Path) -> FileLock:
+    def _locked(self, path: Path, *, keep: bool = False) -> FileLock:
         try:
-            return FileLock(real.with_name(f"{real.name}.lock"))
+            return FileLock(path, keep=keep)
         except BlockingIOError:
             raise ConfigurationError(
                 f"The journal {self._path} is in use.", "Wait until the other process or run ends, or use another one."
@@ -141,18 +151,18 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
-        with self._mutex:
+        with self._mutex if self._lock.is_own else contextlib.nullcontext():
             self._closed = True
             self._opened.close()
 
     @property
     def recovery_folder(self) -> Path:
-        """Folder beside the journal for signed documents that could not be saved where they belong."""
+        """Folder next to the journal, for signed documents that could not be saved in their files."""
         real = os.path.realpath(self._path)
         return Path(f"{real}.recovered")
 
     def entries(self, state: State | None = None) -> list[Entry]:
-        """What is recorded, in the order of first record.
+        """The recorded documents, in the order in which they were first recorded.
 
         Args:
             state: Only documents in this state. By default all but those that are dropped.
@@ -168,10 +178,10 @@ class Journal:
 
     @contextlib.contextmanager
     def run(self) -> Iterator[int]:
-        """One run with this journal, from its number on.
+        """One run with this journal, which gives its number.
 
         Raises:
-            ConfigurationError: If another one is under way, or the file cannot be written.
+            ConfigurationError: If another run uses the journal, or the file cannot be written.
         """
         with self._used():
             if self._running:
@@ -187,10 +197,9 @@ class Journal:
             self._running = False
 
     def requeue(self, *references: str) -> None:
-        """Let the next run take up documents that are held, under the same references.
+        """Let the next run send held documents again, under the same references.
 
-        It sends them again, and the service rejects what it has signed; with `unknown_outcomes="look_up"` it looks them
-        up before.
+        The service rejects references that it has signed. With `unknown_outcomes="look_up"` they are looked up first.
 
         Args:
             *references: Their external references.
@@ -201,7 +210,7 @@ class Journal:
         self._decide(references, "requeued")
 
     def settle(self, *references: str) -> None:
-        """Record that documents that are held are signed, and that somebody has the signed documents.
+        """Record that held documents are signed, and that you have the signed documents.
 
         Args:
             *references: Their external references.
@@ -212,9 +221,9 @@ class Journal:
         self._decide(references, "signed", saved_as=None, kept_as=None)
 
     def drop(self, *references: str) -> None:
-        """Forget documents that are held: the next run takes them for new ones.
+        """Forget held documents: the next run treats them as new ones.
 
-        Those without a reference of their own get another one, under which the service signs them a second time.
+        Documents without a reference of your own get a new one, under which the service may sign them a second time.
 
         Args:
             *references: Their external references.
@@ -222,7 +231,7 @@ class Journal:
         Raises:
             ConfigurationError: If one of them is not held.
         """
-        self._decide(references, "dropped", used_up=True)
+        self._decide(references, "dropped")
 
     def _decide(self, references: Sequence[str], state: State, **changes: Any) -> None:
         held = {entry.reference: entry for entry in self.entries("held")}
@@ -278,6 +287,12 @@ class Journal:
             offsets.append(offset)
             offset += len(line)
         left = memoryview(b"".join(lines))
+        found = os.fstat(self._file.fileno())
+        if found.st_size != self._length or not found.st_nlink:
+            raise ConfigurationError(
+                f"The journal {self._path} was replaced, changed or removed while it was in use.",
+                "Close it, put the copy that is to count in its place, and open it again.",
+            )
         try:
             self._file.seek(self._length)
             while left:
@@ -311,7 +326,7 @@ class Journal:
             if not _is_intact(line, self._checksum):
                 raise ConfigurationError(
                     f"The journal {self._path} is damaged in line {number}.",
-                    "Restore a copy of it; an older copy is safe, as the service rejects the references of what it has "
+                    "Restore a copy of it. Under an older copy, the service rejects the references of what it has "
                     "signed since.",
                 )
             self._checksum = int(line[:8], 16)
@@ -336,13 +351,13 @@ class Journal:
 
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:
+        if not self._lock.is_own:  # nor is its mutex, which a thread of the parent may have held
+            raise ConfigurationError(
+                f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
+            )
         with self._mutex, self._explained("Check disk space and permissions, then run again."):
             if self._closed:
                 raise ConfigurationError(f"The journal {self._path} was used after it was closed.", "Open it again.")
-            if not self._lock.is_own:
-                raise ConfigurationError(
-                    f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
-                )
             yield
 
     @contextlib.contextmanager
@@ -372,20 +387,6 @@ def _line(record: dict[str, Any], before: int) -> tuple[bytes, int]:
 
 def _is_intact(line: bytes, before: int) -> bool:
     return line[:9] == b"%08x " % zlib.crc32(line[9:-1], before) and line.endswith(b"}\n")
-
-
-def _create(path: Path) -> None:
-    """Create the file with its first line or not at all: an empty journal is a damaged one."""
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(_header(secrets.token_hex(8)))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 _sync: Final = getattr(os, "fdatasync", os.fsync)

@@ -1,7 +1,9 @@
-"""The service's own data model, generated from its API definition.
+"""The data model of the service, generated from its API definition.
 
-Every class here takes and gives the field names of the definition with `to_dict` and `from_dict`; what an answer leaves
-out is `UNSET`, and what the definition does not know is kept in `additional_properties`.
+`to_dict` and `from_dict` use the field names of the definition. A field that a response does not contain is `UNSET`; a
+field that the definition does not describe is in `additional_properties`.
+
+.. include:: definition.md
 """
 
 from typing import TYPE_CHECKING

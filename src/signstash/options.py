@@ -33,7 +33,7 @@ IMAGE_TYPES: Final[Mapping[bytes, models.VisibleImageType]] = {
     b"\x89PNG\r\n\x1a\n": models.VisibleImageType.IMAGE_PNG,
     b"\xff\xd8\xff": models.VisibleImageType.IMAGE_JPG,
 }
-"""How pictures begin that the service takes."""
+"""The first bytes of the image formats that the service accepts."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +44,7 @@ class VisibleSignature:
         VisibleSignature(field="Signature1")
         VisibleSignature(placeholder="SIGN-HERE", image=Path("stamp.png").read_bytes())
 
-    Its position is given in one of these three ways.
+    Give its position in one of these three ways.
 
     Attributes:
         x: Pixels from the left edge of the page.
@@ -60,7 +60,7 @@ class VisibleSignature:
         font_size: Size of the text, or None for the service's default. The service prints black only.
 
     Raises:
-        InvalidDocumentError: If its position is given in no way, or in several.
+        InvalidDocumentError: If its position is not given in exactly one way.
     """
 
     x: int | None = None
@@ -132,7 +132,7 @@ class SignatureOptions(TypedDict, total=False):
         reason: Why it is signed.
         location: Where it is signed.
         timestamp: Whether a qualified timestamp is added, for archiving (charged separately).
-        visible_signature: How the signature is seen on the page. PDF only.
+        visible_signature: Position and appearance of a visible signature. PDF only.
         signature_location: Element that takes the signature. XML only.
         signature_transform: How the signature refers to the document. XML only.
         canonical_transform: How the XML is made canonical. XML only.
@@ -310,7 +310,7 @@ def _require_possible_form(visible: models.VisibleSignatureInfo) -> None:
 
 @attrs.frozen(kw_only=True)
 class Preservation:
-    """What the service does with the signed documents of a request: preserve them, and send them by e-mail.
+    """Preservation and delivery of the signed documents of a request.
 
         Preservation(deliver_to=["ana@example.pt"], attach_documents=True)
 

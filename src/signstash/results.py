@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias
 
 import attrs
 
@@ -34,7 +34,7 @@ class SignedDocument:
         name: File name, as it was sent.
         external_reference: The document's external reference.
         operation_id: Number of the operation that signed it, if the service gave one.
-        details: What else the service says about the document.
+        details: The service's description of the document.
         saved_as: The file that `save_to` wrote, or None.
     """
 
@@ -69,7 +69,7 @@ class SignedDocument:
         """Write the signed bytes to a file, completely or not at all, so that a power failure does not lose them.
 
         Args:
-            path: The file. Its folders are made.
+            path: The file. Its folders are created.
             overwrite: Whether an existing file is replaced. Only regular files are.
 
         Raises:
@@ -88,7 +88,7 @@ class SignedDocument:
         await asyncio.to_thread(save)
 
     async def verify(self, original: Document | None = None, *, trusted_roots: Roots = ()) -> Verification:
-        """Check whether it is complete, signed, and the document that was sent.
+        """Verify that it is complete, validly signed, and the document that was sent.
 
         Needs `pip install 'signstash[verify]'`. Runs in a thread, and makes no network requests.
 
@@ -141,52 +141,104 @@ class SignedDocument:
 
 
 @attrs.frozen
-class Outcome:
-    """The outcome of one document.
+class SignedOutcome:
+    """The outcome of a document that is signed.
 
     Attributes:
         document: The document that the caller gave.
-        result: The signed document, or the error that says why there is none.
+        signed: The signed document.
         signed_before: Whether an earlier run with the same journal had it signed, so that it was not sent in this one.
+        error: None.
     """
 
     document: Document
-    result: SignedDocument | SignStashError
+    signed: SignedDocument
     signed_before: bool = False
+    error: None = attrs.field(default=None, init=False, repr=False)
 
     @property
-    def ok(self) -> bool:
+    def ok(self) -> Literal[True]:
         """Whether it is signed."""
-        return self.error is None
+        return True
 
     @property
-    def signed(self) -> SignedDocument | None:
-        """The signed document, or None."""
-        return None if isinstance(self.result, SignStashError) else self.result
+    def result(self) -> SignedDocument:
+        """The signed document."""
+        return self.signed
 
     @property
     def saved_as(self) -> Path | None:
         """Where the signed bytes are saved, or None."""
-        return None if self.signed is None else self.signed.saved_as
+        return self.signed.saved_as
+
+    def unwrap(self) -> SignedDocument:
+        """Return the signed document."""
+        return self.signed
+
+
+@attrs.frozen
+class FailedOutcome:
+    """The outcome of a document that is not signed, or not known to be.
+
+    Attributes:
+        document: The document that the caller gave.
+        error: Why there is no signed document.
+        signed_before: Whether an earlier run with the same journal had it signed.
+        signed: None.
+    """
+
+    document: Document
+    error: SignStashError
+    signed_before: bool = False
+    signed: None = attrs.field(default=None, init=False, repr=False)
 
     @property
-    def error(self) -> SignStashError | None:
-        """Why it was not signed, or None."""
-        return self.result if isinstance(self.result, SignStashError) else None
+    def ok(self) -> Literal[False]:
+        """Whether it is signed."""
+        return False
+
+    @property
+    def result(self) -> SignStashError:
+        """The error."""
+        return self.error
+
+    @property
+    def saved_as(self) -> None:
+        """None: nothing is saved."""
+        return None
+
+    def unwrap(self) -> NoReturn:
+        """Raise the error.
+
+        Raises:
+            SignStashError: Always.
+        """
+        raise self.error
+
+
+Outcome: TypeAlias = SignedOutcome | FailedOutcome
+"""The outcome of one document: after `if outcome.signed is None`, type checkers know that there is an `error`."""
+
+
+def outcome_of(document: Document, result: SignedDocument | SignStashError, *, signed_before: bool = False) -> Outcome:
+    """The outcome of a document, from the signed document or the error."""
+    if isinstance(result, SignStashError):
+        return FailedOutcome(document, result, signed_before)
+    return SignedOutcome(document, result, signed_before)
 
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
-        signed: Documents that this run had signed.
-        signed_before: Documents that an earlier run with the same journal had signed.
+        signed: Documents signed in this run.
+        signed_before: Documents signed in an earlier run with the same journal.
         failed: Documents with an error.
-        total: Documents that there are, or None if their source has no length.
-        requests: Requests that were answered or failed.
-        content_bytes: Bytes of the documents that are done.
-        in_flight: Requests that are under way.
+        total: Number of documents, or None if their source has no length.
+        requests: Requests that are done, successfully or not.
+        content_bytes: Size of the documents that are done, in bytes.
+        in_flight: Requests in flight.
         seconds: Seconds since the run began.
     """
 
@@ -202,7 +254,7 @@ class Progress:
 
 @attrs.frozen(kw_only=True)
 class SignedBatch:
-    """What became of one request.
+    """The result of one request.
 
     Attributes:
         operation: The service's operation, without the signed contents.

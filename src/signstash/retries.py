@@ -99,7 +99,7 @@ class Deadline:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often a call is attempted, and how long it waits in between.
+    """How often a call is attempted, and how long the pauses are.
 
         SignStash.from_env(retries=RetryPolicy.interactive())
 
@@ -109,11 +109,11 @@ class RetryPolicy:
 
     Attributes:
         attempts: How often it is attempted in all.
-        shortest_pause: Least seconds between two attempts, if the service does not say how long to wait.
-        first_bound: Most seconds before the second attempt; the bound doubles with each further one.
-        longest_bound: Most seconds that the bound grows to.
-        deadline: Seconds in which the last attempt must have begun. A `Retry-After` beyond it is raised at once, as
-            one beyond the call's own deadline.
+        shortest_pause: Minimum seconds between two attempts, if the service does not say how long to wait.
+        first_bound: Maximum seconds before the second attempt; the bound doubles with each further attempt.
+        longest_bound: Maximum of the bound, in seconds.
+        deadline: Seconds in which the last attempt must begin. If `Retry-After` is longer, or longer than the call's
+            own deadline allows, the error is raised at once.
     """
 
     attempts: int = attrs.field(validator=_whole)

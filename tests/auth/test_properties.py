@@ -18,7 +18,7 @@ from signstash import (
     TokenRejectedError,
     UnexpectedAnswerError,
 )
-from signstash.auth import REJECTION_PAUSE
+from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE
 from tests.auth.vendor import RENEWAL_TASK, Answer, Clock, Vendor, call, settle
 from tests.conftest import TOKEN_URL, token_answer
 
@@ -62,11 +62,13 @@ class Asked:
         token: The token that it carries.
         since: When it arrived.
         answer: What it is to get.
+        is_second: Whether the same request was rejected with another token before.
     """
 
     token: str
     since: float
     answer: asyncio.Future[Answer]
+    is_second: bool
 
 
 @attrs.define
@@ -78,12 +80,14 @@ class Issued:
         lifetime: How many seconds it lives.
         refused: Whether the service has refused it.
         known: Whether the refusal has arrived.
+        kept_until: Until when it is used although it is refused, because it was refused when it was new.
     """
 
     since: float
     lifetime: float
     refused: bool = False
     known: bool = False
+    kept_until: float = 0.0
 
     @property
     def end(self) -> float:
@@ -127,8 +131,11 @@ class WaitingVendor(Vendor):
             waiting = self.asked
             issued = self.issued[token]
             self.faults += [f"{token} was used {now - issued.end} s after its end"] if now >= issued.end else []
-            self.faults += [f"{token} was used after it was refused"] if issued.known else []
-        asked = Asked(token, now, asyncio.get_running_loop().create_future())
+            if issued.known and now >= issued.kept_until:
+                self.faults.append(f"{token} was used after it was refused")
+        is_second = request.extensions.get("is_second", False)
+        request.extensions["is_second"] = str(request.url) != TOKEN_URL
+        asked = Asked(token, now, asyncio.get_running_loop().create_future(), is_second)
         waiting.append(asked)
         try:
             answer = await asked.answer
@@ -216,6 +223,8 @@ class TokenMachine(RuleBasedStateMachine):
         asked = data.draw(st.sampled_from(self.vendor.asked))
         issued = self.vendor.issued[asked.token]
         issued.refused = issued.refused or status_code == 401
+        if status_code == 401 and asked.is_second:
+            issued.kept_until = self.vendor.clock.now + RENEWAL_PAUSE
         asked.answer.set_result(httpx.Response(status_code))
         self.run(settle(15))
         issued.known = issued.refused

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 import signstash.command_line
 from tests.command_line.conftest import Run
+from tests.conftest import require
 
 GUIDE = Path(signstash.command_line.__file__).with_name("guide.md").read_text("utf-8")
 (UNIT,) = re.findall(r"```ini\n(.*?)```", GUIDE, re.DOTALL)
@@ -40,7 +38,6 @@ def test_its_unit_starts_a_command_that_the_parser_takes(run: Run, tmp_path: Pat
     assert (ended.status, "is not a folder" in ended.err) == (2, True)
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_accepts_its_unit(tmp_path: Path) -> None:
     program = tmp_path / "signstash"
     program.write_text("#!/bin/sh\n")
@@ -49,8 +46,8 @@ def test_systemd_accepts_its_unit(tmp_path: Path) -> None:
     unit.write_text(UNIT.replace("/opt/signstash/bin/signstash", str(program)).replace("User=signstash", "User=root"))
 
     ended = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit],
-        capture_output=True, text=True, check=False, timeout=30, env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"},
+        [require("systemd-analyze"), "verify", "--man=no", unit],
+        capture_output=True, text=True, check=False, env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"},
     )  # fmt: skip
 
     assert not [line for line in ended.stderr.splitlines() if "signstash.service" in line], ended.stderr

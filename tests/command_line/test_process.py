@@ -75,7 +75,7 @@ class TestTerminal:
 
     def test_lines_in_a_pipe(self, process: Start) -> None:
         with process("sign", "invoices", "-o", "signed") as signing:
-            out, err = signing.communicate(timeout=30)
+            out, err = signing.communicate()
 
         assert (signing.returncode, err) == (0, "")
         assert out.startswith("signed       invoices/FT_1.pdf -> signed/FT_1.pdf\nsigned       invoices/FT_2.pdf -> ")
@@ -90,7 +90,7 @@ class TestTerminal:
         os.close(read)
         with process("sign", "invoices", "-o", "signed", stdout=write) as signing:
             os.close(write)
-            _, err = signing.communicate(timeout=30)
+            _, err = signing.communicate()
 
         assert (signing.returncode, err) == (0, "")
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
@@ -100,7 +100,7 @@ class TestTerminal:
         with failing(sandbox, Fault("too_many_requests", times=1, seconds=0)):
             ended = subprocess.run(
                 ["sh", "-c", f"exec {COMMAND} sign invoices -o signed --retries interactive {output}"],
-                capture_output=True, timeout=30, check=False,
+                capture_output=True, check=False,
             )  # fmt: skip
 
         assert b"Traceback" not in ended.stderr
@@ -115,9 +115,9 @@ class TestTerminal:
         monkeypatch.setenv("PYTHONIOENCODING", encoding)
 
         with process("sign", "invoices", "-o", "signed", "--json") as signing:
-            out, err = signing.communicate(timeout=30)
+            out, err = signing.communicate()
         with process("sign", "invoices", "-o", "again", stdout=subprocess.DEVNULL) as signing:
-            signing.communicate(timeout=30)
+            signing.communicate()
 
         named = [json.loads(line).get("file") for line in out.splitlines()]
         assert (err, set(named)) == ("", {"invoices/\udcffã.pdf", "invoices/FT_1.pdf", None})
@@ -183,7 +183,7 @@ class TestEnding:
                 assert signing.stderr is not None
                 assert "Press Ctrl-C again" in signing.stderr.readline()
                 signing.send_signal(signal.SIGINT)
-                out, _ = signing.communicate(timeout=30)
+                out, _ = signing.communicate()
             connection.close()
 
         assert signing.returncode == 130

@@ -14,7 +14,7 @@ import httpx
 from signstash.sandbox import Sandbox
 from tests.command_line.conftest import COMMAND, Run
 from tests.conftest import INVOICE
-from tests.test_guides import GUIDES
+from tests.guides.test_guides import GUIDES
 
 GUIDE = GUIDES["src/signstash/command_line/guide.md"]
 (SESSION,) = re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)

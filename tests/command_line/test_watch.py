@@ -748,7 +748,7 @@ class TestProcess:
         self.wait_for(watch, "invoices/FT_3.pdf")
 
         watch.send_signal(signal.SIGTERM)
-        _, err = watch.communicate(timeout=30)
+        _, err = watch.communicate()
 
         assert (watch.returncode, "Traceback" in err) == (0, False)
         assert is_signed("signed/FT_3.pdf")
@@ -766,7 +766,7 @@ class TestProcess:
             while "Finishing what is in flight" not in (line := watch.stderr.readline()):
                 assert line
             watch.send_signal(signal.SIGTERM)
-            watch.communicate(timeout=30)
+            watch.communicate()
             connection.close()
 
         assert watch.returncode == 130

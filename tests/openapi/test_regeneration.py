@@ -32,7 +32,7 @@ def project(tmp_path: Path, scripts: dict[str, ModuleType], monkeypatch: pytest.
     for name in ("CONTRACT", "UPSTREAM", "DEFINITION", "OVERLAY", "GENERATED", "CONFIG", "TEMPLATE_DIFFS"):
         monkeypatch.setattr(generate, name, root / getattr(generate, name).relative_to(PROJECT))
     monkeypatch.setattr(generate, "ROOT", root)
-    monkeypatch.setattr(scripts["regenerate"], "TESTS", ("tests/test_outcomes.py",))
+    monkeypatch.setattr(scripts["regenerate"], "TESTS", ("tests/test_results.py",))
     return root
 
 
@@ -161,7 +161,7 @@ def test_the_report_says_what_is_there(
     assert scripts["regenerate"].main() == 0
     shown = capsys.readouterr().out.splitlines()
     assert line in shown
-    guide = (PROJECT / "openapi" / "README.md").read_text("utf-8").splitlines()
+    guide = (PROJECT / "src" / "signstash" / "definition.md").read_text("utf-8").splitlines()
     assert [text for text in shown if text.split()[0] not in ("added", "removed", "changed") and text not in guide] == [
         shown[-1]
     ]

@@ -30,9 +30,11 @@ MODULES = {
 GO_WITHOUT = {"cli", "speed"}
 """Extras without which there is something else to see instead of an error."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-TESTS_OF_PACKAGES = ("tests/command_line", "tests/testing", "tests/test_client.py", "tests/test_http_client.py",
-                     "tests/sandbox/test_application.py", "tests/sandbox/test_signatures.py", "tests/test_tracing.py",
-                     "tests/test_verification.py")  # fmt: skip
+TESTS_OF_PACKAGES = (
+    "tests/command_line", "tests/sandbox", "tests/test_client.py", "tests/testing",
+    "tests/transport/test_http_client.py", "tests/transport/test_tracing.py", "tests/verification",
+)  # fmt: skip
+"""Tests of what has to do with other packages."""
 UV = [str(Path(sysconfig.get_path("scripts"), "uv")), "--quiet", "--no-python-downloads"]
 
 
@@ -113,9 +115,9 @@ def prove_tests(
     unpacked = folder / sdist.name.removesuffix(".tar.gz")
     tested = environment.runs("import signstash; print(signstash.__file__)")
     assert Path(tested).is_relative_to(folder / "tests"), tested
-    # What is published today is judged with today's tools, by tests/test_packaging.py in the project itself.
+    # What is published today is judged with today's tools, by tests/project/test_packaging.py in the project itself.
     run(environment.python, "-m", "pytest", "-q", "--numprocesses", "2", "--dist", "worksteal",
-        "--ignore", "tests/test_packaging.py", *tests,
+        "--ignore", "tests/project/test_packaging.py", *tests,
         folder=unpacked)  # fmt: skip
     print(f"Python {version}, {constraints.name}: the sdist's tests pass", flush=True)
 

@@ -133,5 +133,5 @@ def browser(profile: Path) -> Iterator[Browser]:
         yield Browser(write_commands, read_events)
     finally:
         os.close(write_commands)  # which ends it
-        process.wait(timeout=30)
+        process.wait()
         os.close(read_events)

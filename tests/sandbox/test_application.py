@@ -277,7 +277,7 @@ def test_the_sandbox_runs_from_a_zipped_package(tmp_path: Path) -> None:
         for file in (PROJECT / "src").rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
                 archive.write(file, file.relative_to(PROJECT / "src"))
-        for name in ("signstash.json", "upstream.json"):  # as in the wheel
+        for name in ("signstash.json", "contract.json"):  # as in the wheel
             archive.write(PROJECT / "openapi" / name, f"signstash/sandbox/{name}")
     program = (
         "import asyncio, httpx, signstash\n"

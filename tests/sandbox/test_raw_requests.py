@@ -23,7 +23,7 @@ def exchanged(sandbox: Sandbox, method: str, path: str, headers: dict[str, str],
     url = httpx.URL(sandbox.base_url)
     lines = [f"{method} {path} HTTP/1.1", f"Host: {url.host}:{url.port}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in {"Content-Length": len(body), **headers}.items()]
-    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+    with socket.create_connection((url.host, url.port or 0)) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, content = answer.partition(b"\r\n\r\n")
@@ -108,7 +108,7 @@ def test_a_request_that_comes_in_pieces(sandbox: Sandbox, token: str) -> None:
     url = httpx.URL(sandbox.base_url)
     lines = [f"POST {url.path}{BASE64_PATH} HTTP/1.1", f"Host: {url.host}", "Connection: close"]
 
-    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+    with socket.create_connection((url.host, url.port or 0)) as connection:
         connection.sendall("\r\n".join([*lines, *(f"{n}: {v}" for n, v in headers.items()), "", ""]).encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 100")
         connection.sendall(chunked)
@@ -172,7 +172,7 @@ def test_a_client_that_hangs_up(sandbox: Sandbox, token: str, caplog: pytest.Log
     head = f"POST {url.path}{BASE64_PATH} HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {token}\r\n"
     before = sandbox.request_log.entries()[-1:]
 
-    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+    with socket.create_connection((url.host, url.port or 0)) as connection:
         connection.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
 
     while sandbox.request_log.entries()[-1:] == before:

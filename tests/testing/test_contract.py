@@ -12,9 +12,10 @@ import attrs
 import httpx
 import pytest
 
-from signstash import Document, DuplicateReferenceError, Outcome, SignedBatch, SignedDocument, SignStash, SignStashError
+from signstash import Document, DuplicateReferenceError, SignedBatch, SignedDocument, SignStash, SignStashError
 from signstash._errors.codes import ERROR_CODES
 from signstash.models import BaseOperation, DocumentResponse, SigningError, SignOperation
+from signstash.results import FailedOutcome, SignedOutcome
 from signstash.sandbox import Fault, Sandbox
 from signstash.settings import Credentials
 from signstash.testing import MockSignStash
@@ -47,7 +48,7 @@ def described(result: Any) -> Any:
             return type(result), {name: getattr(result, name, None) for name in ERROR_FACTS}
         case SignedBatch(operation=operation, outcomes=outcomes):
             return described(operation), [described(outcome) for outcome in outcomes]
-        case Outcome(document=document, result=became):
+        case SignedOutcome(document=document, result=became) | FailedOutcome(document=document, result=became):
             return document.name, described(became)
         case SignedDocument(details=details, content=content):
             original = INVOICE.read_bytes()

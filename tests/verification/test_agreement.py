@@ -100,5 +100,6 @@ def test_verdicts_agree(judges: Judges, name: str) -> None:
         if accepts(judges, SignatureType(how.signature_type), broken):
             # Certificates, unsigned properties and what is around are theirs to ignore, and ours to report.
             assert found.verdict is not Verdict.INVALID or "timestamp" in found.reason or "not signed" in found.reason
-        else:
+        elif how.signature_type != SignatureType.CADES or judges.openssl_reads(broken):
+            # What OpenSSL cannot parse may be a certificate, which is no part of what is signed.
             assert found.verdict is not Verdict.VALID

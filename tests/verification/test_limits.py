@@ -17,7 +17,7 @@ from signstash.sandbox.certificate import Root, new_root, pem
 from signstash.sandbox.signatures import SignatureMaker
 from signstash.verification import Verdict, verify_file
 from tests.conftest import INVOICE
-from tests.test_commands import python
+from tests.project.test_commands import python
 from tests.verification.test_cases import CASES
 
 KINDS = [SignatureType.PADES, SignatureType.XADES, SignatureType.CADES]
@@ -27,36 +27,41 @@ def content_for(kind: SignatureType) -> bytes:
     return {SignatureType.PADES: INVOICE.read_bytes(), SignatureType.XADES: b"<a/>"}.get(kind, b"any bytes")
 
 
+LARGE = [
+    (b"", b"", "neither a PDF"),
+    (b"%PDF-1.7\n", b"startxref\n9\n%%EOF\n", "not a whole PDF"),
+    (b"<a>", b"", "XML is judged up to 67108864"),
+    (b"\x30\x80\x06\x09", b"", "CMS signatures are judged up to 134217728"),
+    (b"-----BEGIN CMS-----\n", b"", "CMS signatures are judged up to 134217728"),
+]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the module resource is of Unix")
-@pytest.mark.parametrize(
-    ("start", "end", "reason"),
-    [
-        (b"", b"", "neither a PDF"),
-        (b"%PDF-1.7\n", b"startxref\n9\n%%EOF\n", "not a whole PDF"),
-        (b"<a>", b"", "XML is judged up to 67108864"),
-        (b"\x30\x80\x06\x09", b"", "CMS signatures are judged up to 134217728"),
-        (b"-----BEGIN CMS-----\n", b"", "CMS signatures are judged up to 134217728"),
-    ],
-)
-def test_a_gigabyte_takes_neither_time_nor_memory(tmp_path: Path, start: bytes, end: bytes, reason: str) -> None:
-    path = tmp_path / "large"
-    with path.open("wb") as file:
-        file.write(start)
-        file.truncate(2**30 - len(end))
-        file.seek(0, 2)
-        file.write(end)
+def test_a_gigabyte_takes_neither_time_nor_memory(tmp_path: Path) -> None:
+    for number, (start, end, _) in enumerate(LARGE):
+        with (tmp_path / str(number)).open("wb") as file:
+            file.write(start)
+            file.truncate(2**30 - len(end))
+            file.seek(0, 2)
+            file.write(end)
 
     ended = python(
         "import resource\nfrom signstash.verification import verify_file\n"
         "before = resource.getrusage(resource.RUSAGE_SELF)\n"
-        f"found = verify_file({str(path)!r})\n"
+        f"for number in range({len(LARGE)}):\n"
+        "    found = verify_file(str(number))\n"
+        "    print(found.verdict, found.reason)\n"
         "after = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(found.verdict, found.reason, after.ru_maxrss - before.ru_maxrss < 50_000, "
-        "after.ru_utime - before.ru_utime < 2)"
+        "print(after.ru_maxrss - before.ru_maxrss < 50_000, after.ru_utime - before.ru_utime < 5)",
+        folder=tmp_path,
     )
 
-    assert (ended.stderr, ended.stdout.split()[0], ended.stdout.split()[-2:]) == ("", "indeterminate", ["True", "True"])
-    assert reason in ended.stdout
+    assert ended.stderr == ""
+    *found, measured = ended.stdout.splitlines()
+    assert measured == "True True"
+    for line, (_, _, reason) in zip(found, LARGE, strict=True):
+        assert line.startswith("indeterminate ")
+        assert reason in line
 
 
 SIGNATURE = (CASES / "plain.xml").read_bytes().partition(b"<ds:Signature ")[1:]
@@ -95,11 +100,15 @@ def test_entities_are_not_expanded() -> None:
     assert verify_file(bomb.encode()).verdict is Verdict.INDETERMINATE
 
 
-@pytest.mark.parametrize("path", sorted(CASES.iterdir()), ids=lambda path: path.name)
-def test_nothing_is_written_to_standard_error(path: Path) -> None:
-    ended = python(f"from signstash.verification import verify_file\nverify_file({str(path)!r})")
+def test_nothing_is_written_to_standard_error() -> None:
+    """By a process of its own, in which nothing catches what lxml and logging write there."""
+    ended = python(
+        "import pathlib\nfrom signstash.verification import verify_file\n"
+        f"for path in pathlib.Path({str(CASES)!r}).iterdir():\n    print(verify_file(path).verdict)"
+    )
 
-    assert (ended.stdout, ended.stderr) == ("", "")
+    assert ended.stderr == ""
+    assert len(ended.stdout.splitlines()) == len(list(CASES.iterdir())) > 0
 
 
 def made_by(monkeypatch: pytest.MonkeyPatch, change: Any) -> Root:

@@ -14,33 +14,21 @@ _LONE_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def require_flags(**flags: object) -> None:
-    """Check that values are booleans: a text such as "no" would count as True.
-
-    Raises:
-        ConfigurationError: If one is not.
-    """
+    """Check that values are booleans: a text such as "no" would count as True."""
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise ConfigurationError(f"{name} is {value!r}.", "Give True or False.")
 
 
 def require_path(name: str, value: object) -> Path:
-    """An argument as a path.
-
-    Raises:
-        ConfigurationError: If it is not one, or is empty: files would be written to the current folder.
-    """
+    """An argument as a path. An empty one is an error: files would be written to the current folder."""
     if not isinstance(value, str | os.PathLike) or value == "":
         raise ConfigurationError(f"{name} is {value!r}.", "Give a path.")
     return Path(value)
 
 
 def require_text(name: str, value: object) -> None:
-    """Check that a value is a text that can be written in a request.
-
-    Raises:
-        InvalidDocumentError: If it is something else, empty, or has characters that no text has.
-    """
+    """Check that a value is a text that can be written in a request."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidDocumentError(f"{name} is {value!r}.", "Give a text that is not empty.")
     if problem := text_problem(value):

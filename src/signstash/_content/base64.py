@@ -1,6 +1,7 @@
 """Base64 at memory speed with pybase64 (extra `speed`), and with the standard library otherwise.
 
-Both decoders accept the same: letters of the standard alphabet in groups of four, padding only where it belongs.
+Both decoders accept the same, and raise `ValueError` for everything else: letters of the standard alphabet in groups of
+four, padding only where it belongs.
 """
 
 from __future__ import annotations
@@ -12,27 +13,15 @@ try:
 except ImportError:
 
     def encode_base64(block: bytes) -> bytes:
-        """The base64 of a block, without line ends."""
         return binascii.b2a_base64(block, newline=False)
 
     def decode_base64(text: bytes | memoryview) -> bytes:
-        """The bytes of a text in base64.
-
-        Raises:
-            ValueError: If it is not base64.
-        """
         return binascii.a2b_base64(text, strict_mode=True)
 
 else:
 
     def encode_base64(block: bytes) -> bytes:
-        """The base64 of a block, without line ends."""
         return pybase64.b64encode(block)
 
     def decode_base64(text: bytes | memoryview) -> bytes:
-        """The bytes of a text in base64.
-
-        Raises:
-            ValueError: If it is not base64.
-        """
         return pybase64.b64decode(text, validate=True)

@@ -34,11 +34,6 @@ class OpenContent:
     errors: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes.
-
-        Raises:
-            InvalidDocumentError: If they cannot be read.
-        """
         with self.errors():
             return self.file.read(size)
 
@@ -47,23 +42,16 @@ class Contents(Protocol):
     """Contents that can be read as often as is needed. Reading blocks: do it in a thread."""
 
     def opened(self) -> contextlib.AbstractContextManager[OpenContent]:
-        """Open the contents, to be read from their beginning.
-
-        Raises:
-            InvalidDocumentError: If they cannot be read.
-        """
+        """Open the contents, to be read from their beginning, or raise an `InvalidDocumentError`."""
         ...
 
 
 @attrs.frozen
 class InMemory:
-    """Contents in memory."""
-
     content: bytes = attrs.field(repr=False)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenContent]:
-        """See `Contents`."""
         yield OpenContent(io.BytesIO(self.content), lambda: (len(self.content),))
 
 
@@ -75,7 +63,6 @@ class InPath:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenContent]:
-        """See `Contents`."""
         with self._errors():
             # Opening a named pipe would wait for a writer without end.
             if not stat.S_ISREG(os.stat(self.path).st_mode):  # noqa: PTH116 - a third of the time of Path.stat
@@ -104,13 +91,10 @@ def _fingerprint(file: BinaryIO) -> tuple[int, ...]:
 
 @attrs.frozen
 class InTemporaryFile:
-    """Contents in a temporary file."""
-
     file: TemporaryFile
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenContent]:
-        """See `Contents`."""
         with InPath(self.file.path).opened() as opened:
             yield opened
 
@@ -120,11 +104,7 @@ class InTemporaryFile:
 
 
 class Spool:
-    """Contents that arrive in blocks: kept in memory, and moved to a temporary file if they get long.
-
-    Args:
-        folder: Where the file is made; see `TemporaryFile`.
-    """
+    """Contents that arrive in blocks: kept in memory, and moved to a temporary file if they get long."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -138,7 +118,6 @@ class Spool:
         return self._written + self.in_memory
 
     def add(self, block: bytes) -> None:
-        """Keep a block in memory."""
         self._blocks.append(block)
         self.in_memory += len(block)
 
@@ -171,7 +150,6 @@ class Spool:
             return InMemory(b"".join([file.read(self._written), *self._blocks]))
 
     def discard(self) -> None:
-        """Drop what was added."""
         self._blocks, self.in_memory = [], 0
         if self._file is not None:
             self._file.remove()

@@ -24,13 +24,10 @@ class TemporaryFile:
     """A file that is removed when nothing refers to this object any more, unless it was given its final name.
 
     In a folder of the user's it has no name before that, where the system supports it (Linux: `O_TMPFILE`), so that a
-    killed process leaves nothing behind. Elsewhere it is called `.<random>.part`.
+    killed process leaves nothing behind. Elsewhere it is called `.<random>.part`. Its methods block.
 
     Args:
         folder: The folder in which it will get its final name, or None for the system's temporary folder.
-
-    Raises:
-        OSError: If it cannot be created.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -47,11 +44,6 @@ class TemporaryFile:
         self.remove = weakref.finalize(self, _unlink, self.path)
 
     def append(self, blocks: Iterable[bytes]) -> None:
-        """Write more to its end. Blocks.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
         with self._opened() as file:
             for block in blocks:
                 left = memoryview(block)
@@ -65,21 +57,11 @@ class TemporaryFile:
                 os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def sync(self) -> None:
-        """Write it to disk. Blocks.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
         with self._opened() as file:
             os.fsync(file)
 
     def rename(self, target: Path, *, overwrite: bool) -> None:
-        """Give it its final name, in the folder in which it was made. Blocks.
-
-        Raises:
-            FileExistsError: If the name is taken, and is not to be replaced.
-            OSError: If it cannot get the name, or something else than a regular file has it.
-        """
+        """Give it its final name, in the folder in which it was made."""
         require_replaceable(target, overwrite=overwrite)
         if self._descriptor is None:
             _rename(self.path, target, overwrite=overwrite)
@@ -132,11 +114,7 @@ def _path_of(descriptor: int) -> Path:
 
 
 def _link_descriptor(descriptor: int, target: Path) -> bool:
-    """Give an unnamed file a name, or return False where that does not work.
-
-    Raises:
-        FileExistsError: If the name is taken.
-    """
+    """Give an unnamed file a name, or return False where that does not work."""
     try:
         # Only with a descriptor of a folder does Python call linkat, which follows the link in /proc; it is not used.
         os.link(_path_of(descriptor), target, src_dir_fd=descriptor, follow_symlinks=True)
@@ -176,12 +154,7 @@ def _unlink(path: Path) -> None:
 
 
 def require_replaceable(target: Path, *, overwrite: bool) -> None:
-    """Check that a file can get a name.
-
-    Raises:
-        FileExistsError: If the name is taken, and is not to be replaced.
-        OSError: If something else than a regular file has it, such as a folder or a device.
-    """
+    """Raise an `OSError` if a file cannot get a name, a `FileExistsError` if the name is only not to be replaced."""
     try:
         mode = os.lstat(target).st_mode
     except FileNotFoundError:
@@ -195,11 +168,7 @@ def require_replaceable(target: Path, *, overwrite: bool) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, unless they exist, and check that files can be created in it. Blocks.
-
-    Raises:
-        OSError: If it cannot be made or written to.
-    """
+    """Make a folder and its parents, unless they exist, and check that files can be created in it. Blocks."""
     if not folder.is_dir():
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)

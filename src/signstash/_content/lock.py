@@ -17,15 +17,17 @@ class FileLock:
     process ends.
 
     Args:
-        path: The file, which is created, and removed on release.
+        path: The file, which is created if need be.
+        keep: Whether it stays on release.
 
     Raises:
         BlockingIOError: If the lock is held already.
         OSError: If the file cannot be created or locked.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keep: bool = False) -> None:
         self._path = path
+        self._keep = keep
         self._owner = os.getpid()
         self._descriptor = _acquire(path)
         _held.add(self)
@@ -36,13 +38,14 @@ class FileLock:
         return self._owner == os.getpid()
 
     def release(self) -> None:
-        """Release the lock. May be called more than once."""
+        """May be called more than once."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
         if self.is_own:
-            with contextlib.suppress(OSError):  # on Windows an open file cannot be removed
-                self._path.unlink()
+            if not self._keep:
+                with contextlib.suppress(OSError):  # on Windows an open file cannot be removed
+                    self._path.unlink()
             _unlock(descriptor)
         os.close(descriptor)
 

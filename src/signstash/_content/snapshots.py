@@ -24,7 +24,6 @@ class ContentSnapshot:
     """Contents that must be the same whenever they are read.
 
     Attributes:
-        contents: The contents.
         fingerprint: How they were found; first their length in bytes.
     """
 
@@ -33,23 +32,14 @@ class ContentSnapshot:
 
     @property
     def size(self) -> int:
-        """Their length in bytes."""
         return self.fingerprint[0]
 
     @property
     def in_memory(self) -> bool:
-        """Whether reading them does not block."""
         return isinstance(self.contents, InMemory)
 
     def blocks(self, length: int) -> Iterator[bytes]:
-        """The contents in blocks. Each may block: take it in a thread.
-
-        Args:
-            length: Bytes that a block may have.
-
-        Raises:
-            InvalidDocumentError: If they cannot be read, or have changed.
-        """
+        """The contents in blocks. Each may block: take it in a thread."""
         if isinstance(self.contents, InMemory):
             content = self.contents.content
             yield from (content[start : start + length] for start in range(0, self.size, length))
@@ -75,7 +65,6 @@ class Unmodified:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenContent]:
-        """See `Contents`."""
         with self._snapshot.contents.opened() as opened:
             if opened.fingerprint() != self._snapshot.fingerprint:
                 raise InvalidDocumentError("it changed since the run looked at it.", "Start again with what it is now.")
@@ -88,23 +77,17 @@ class Fingerprint:
 
     Attributes:
         contents: The same contents, which raise an error when they have changed.
-        size: Their length in bytes.
         digest: Their SHA-256, in hexadecimal digits.
     """
 
     contents: Contents
-    size: int
     digest: str
 
 
 def fingerprint(contents: Contents) -> Fingerprint:
-    """Read contents once, for their length and digest. Blocks: call it in a thread.
-
-    Raises:
-        InvalidDocumentError: If they cannot be read.
-    """
+    """Read contents once, for their digest. Blocks."""
     if isinstance(contents, InMemory):
-        return Fingerprint(contents, len(contents.content), hashlib.sha256(contents.content).hexdigest())
+        return Fingerprint(contents, hashlib.sha256(contents.content).hexdigest())
     with contents.opened() as opened:
         found = opened.fingerprint()
         start = opened.read(_KEPT)
@@ -113,15 +96,11 @@ def fingerprint(contents: Contents) -> Fingerprint:
             digest.update(block)
         is_whole = len(start) == found[0] == opened.fingerprint()[0]
     kept = InMemory(start) if is_whole else Unmodified(ContentSnapshot(contents, found))
-    return Fingerprint(kept, found[0], digest.hexdigest())
+    return Fingerprint(kept, digest.hexdigest())
 
 
 def snapshot(contents: Contents) -> ContentSnapshot:
-    """Contents as they are now. Blocks: call it in a thread.
-
-    Raises:
-        InvalidDocumentError: If they cannot be read.
-    """
+    """Contents as they are now. Blocks."""
     if isinstance(contents, InMemory):
         return ContentSnapshot(contents, (len(contents.content),))
     with contents.opened() as opened:
@@ -129,20 +108,12 @@ def snapshot(contents: Contents) -> ContentSnapshot:
 
 
 def digest_of(contents: Contents) -> str:
-    """SHA-256 of contents, in hexadecimal digits. Blocks: call it in a thread.
-
-    Raises:
-        InvalidDocumentError: If they cannot be read.
-    """
+    """SHA-256 of contents, in hexadecimal digits. Blocks."""
     return fingerprint(contents).digest
 
 
 def read(contents: Contents) -> bytes:
-    """The contents as bytes. Blocks: call it in a thread.
-
-    Raises:
-        InvalidDocumentError: If they cannot be read.
-    """
+    """The contents as bytes. Blocks."""
     if isinstance(contents, InMemory):
         return contents.content
     with contents.opened() as opened:
@@ -150,16 +121,7 @@ def read(contents: Contents) -> bytes:
 
 
 def prepare(contents: Contents, content_type: str, *, keep: int) -> ContentSnapshot:
-    """Check contents before they are sent. Blocks: call it in a thread.
-
-    Args:
-        contents: The contents.
-        content_type: Media type that they must look like.
-        keep: Length in bytes up to which they are kept in memory; longer ones are read when they are sent.
-
-    Raises:
-        InvalidDocumentError: If they cannot be read, are empty, or are not of their type.
-    """
+    """Check contents before they are sent, and keep up to `keep` bytes in memory. Blocks."""
     if isinstance(contents, InMemory):
         prepared, start = snapshot(contents), contents.content[:_HEADER]
     else:

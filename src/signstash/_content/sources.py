@@ -20,17 +20,13 @@ from .contents import SPOOL_LIMIT, Contents, InMemory, InPath, OpenContent, Spoo
 class Readable(Protocol):
     """A file opened for reading in binary mode, be it on disk, compressed or in an archive."""
 
-    def read(self, size: int = ..., /) -> bytes:
-        """The next bytes, as many as are asked for, or all."""
-        ...
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 class AsyncReadable(Protocol):
     """The same with an asynchronous `read`, such as a file of anyio or aiofiles, or Starlette's `UploadFile`."""
 
-    def read(self, size: int = ..., /) -> Awaitable[bytes]:
-        """The next bytes, as many as are asked for, or all."""
-        ...
+    def read(self, size: int = ..., /) -> Awaitable[bytes]: ...
 
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | AsyncReadable
@@ -48,14 +44,7 @@ _BLOCK: Final = 256 * 1024
 
 
 def contents_of(source: Any) -> Contents:
-    """The contents that a user gives.
-
-    Args:
-        source: See `Source`; anything else is an error.
-
-    Raises:
-        InvalidDocumentError: If it cannot be contents.
-    """
+    """The contents that a user gives as a `Source`; anything else is an `InvalidDocumentError`."""
     if isinstance(source, str) and (source.lstrip()[:1] == "<" or len(source) > _LONGEST_PATH):
         raise InvalidDocumentError("Its contents are given as a text, which would be a path.", "Give them as bytes.")
     if isinstance(source, str | os.PathLike):
@@ -101,7 +90,6 @@ class InOpenFile:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenContent]:
-        """See `Contents`."""
         with self._read(threading.Event()).opened() as opened:
             yield opened
 
@@ -128,7 +116,6 @@ class InAsyncFile:
         self._error: InvalidDocumentError | None = None
 
     async def load(self) -> None:
-        """Copy the file."""
         async with self._lock:
             if self._copy is not None or self._error is not None:
                 return
@@ -147,7 +134,6 @@ class InAsyncFile:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenContent]:
-        """See `Contents`."""
         if self._copy is None:
             raise self._error or InvalidDocumentError(
                 "its file is asynchronous, and cannot be read here.", "Await its `read`, and give the bytes."

@@ -43,6 +43,9 @@ _BACKOFFICE = "An operator of the issuer must {} in the Sign'Stash backoffice; r
 _CERTIFICATE = "An operator of the issuer must {} for the client service in the backoffice; repeating does not help."
 _SUPPORT = "Contact the vendor's support; repeating does not help."
 _LATER = "Repeat it later; contact the vendor's support if it keeps failing."
+_CHECK_DOCUMENT = (
+    "Check whether the document is damaged, protected or signed before; else contact the vendor's support."
+)
 # Whether the service frees the reference of a document that it did not sign is not published.
 _SIGN_LATER = (
     "Sign the document again later. If you chose its external reference and it is then rejected as used "
@@ -181,4 +184,4 @@ SIGN_ERRORS: Mapping[str, ErrorRule] = {
 }
 """The service's `signError` values; their meaning is not published, this is how integrators read them."""
 
-OTHER_SIGN_ERROR = ErrorRule(DocumentNotSignedError, "the service did not sign it", "Contact the vendor's support.")
+OTHER_SIGN_ERROR = ErrorRule(DocumentNotSignedError, "the service did not sign it", _CHECK_DOCUMENT)

@@ -137,13 +137,14 @@ def rejects_token(status_code: int, body: bytes) -> bool:
 
 
 def error_from_document(
-    sign_error: str | None, sign_status: str | None, *, document: str, context: ErrorContext
+    sign_error: str | None, sign_status: str | None, cause_message: object, *, document: str, context: ErrorContext
 ) -> DocumentNotSignedError:
     """The exception for one document of a processed request that was not signed.
 
     Args:
         sign_error: The document's `signError`, as it came.
         sign_status: The document's `signStatus`, as it came.
+        cause_message: The document's `causeMessage`, if it has one.
         document: Name of the document.
         context: The call, with the reference of this document alone. An error class of the certificate family turns
             the failure into a `DocumentCertificateError`.
@@ -158,10 +159,11 @@ def error_from_document(
     if issubclass(context.error_classes.get(sign_error or "", SignStashError), CertificateNotProvisionedError):
         raises = DocumentCertificateError
     marks = [text for text in (_text(sign_error), f"status {_text(sign_status)}" if sign_status else "") if text]
+    cause = _text(cause_message)
     (reference,) = context.external_references
     return raises(
         f"Document {document} ({reference}) was not signed: {rule.meaning}"
-        f"{' (' + ', '.join(marks) + ')' if marks else ''}{context.origin}.",
+        f"{' (' + ', '.join(marks) + ')' if marks else ''}{': ' + cause.rstrip('.') if cause else ''}{context.origin}.",
         rule.hint,
         external_references=(reference,),
         document=document,

@@ -56,13 +56,14 @@ def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUn
 
 
 @contextlib.contextmanager
-def noted(references: Iterable[str]) -> Iterator[None]:
-    """Put a note on a cancellation before anything was processed, as in a pause between two attempts."""
+def noted(references: Iterable[str], *, maybe_processed: bool = False) -> Iterator[None]:
+    """Put a note on a cancellation before a request, as in a pause between two attempts, or after its response."""
     try:
         yield
     except asyncio.CancelledError as error:
         if not hasattr(error, "__notes__"):
-            error.add_note(cancelled(ErrorContext(external_references=tuple(references)), maybe_processed=False))
+            context = ErrorContext(external_references=tuple(references))
+            error.add_note(cancelled(context, maybe_processed=maybe_processed))
         raise
 
 
@@ -189,9 +190,9 @@ def reference_used_by_failure(name: str, reference: str, error: DuplicateReferen
     changed = copy.copy(error)
     changed.problem = (
         f"Document {name}: its external reference {reference!r} was used before, probably by the earlier attempt that "
-        "failed; nothing was signed."
+        "failed."
     )
-    changed.hint = "Give the document another external_reference, and sign it again."
+    changed.hint = "If nothing else has used it, give the document another external_reference, and sign it again."
     changed.__cause__ = error
     return changed
 

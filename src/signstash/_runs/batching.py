@@ -48,7 +48,7 @@ class Batching:
             signed = await batching.sign(Document.pdf("invoice.pdf"))
 
     A document is sent at once if fewer than `in_flight` requests are in flight; otherwise it shares the next request
-    with the others that came meanwhile. So requests grow by themselves under load, and nothing waits without it.
+    with the others that arrived meanwhile. So requests grow under load, and nothing waits without load.
 
     Args:
         settings: How documents are sent.
@@ -85,7 +85,7 @@ class Batching:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Take no more documents, and wait until those that are under way have their outcomes."""
+        """Accept no more documents, and wait for those in flight."""
         self._is_closed = True
         while self._run is not None:
             await asyncio.wait([self._run])
@@ -107,14 +107,14 @@ class Batching:
             document: What to sign.
             description: Description of the request, shown in the backoffice. Documents with different descriptions are
                 in different requests, so give none, or one that many documents share.
-            preservation: How long and where the service keeps the signed document; likewise.
+            preservation: How long and where the service keeps the signed document. The same applies.
             deadline: Seconds that the call may take. By default those of the client.
 
         Returns:
             The signed document.
 
         Raises:
-            RateLimitedError: If `max_waiting` documents are under way, and `when_full` is `"raise"`.
+            RateLimitedError: If `max_waiting` documents wait or are in flight, and `when_full` is `"raise"`.
             SignStashError: As for `SignStash.sign`.
         """
         require_document(document)
@@ -139,9 +139,7 @@ class Batching:
             reference = document.reference(self._settings.signer.client_service)
             late = response_not_awaited if waiting.is_sent else not_sent_in_time
             raise late(document.name, reference, seconds) from error
-        if isinstance(outcome.result, SignStashError):
-            raise outcome.result
-        return outcome.result
+        return outcome.unwrap()
 
     async def _outcome(self, waiting: _Waiting) -> Outcome:
         if self._is_closed:

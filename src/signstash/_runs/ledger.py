@@ -23,7 +23,7 @@ from ..errors import (
     SignStashError,
 )
 from ..journal import Entry, Journal, State
-from ..results import Outcome, SignedDocument
+from ..results import Outcome, SignedDocument, outcome_of
 from .plan import PlannedDocument
 
 
@@ -63,7 +63,7 @@ class RunLedger:
                 return self._planned_by(self.journal, document)
             return self._to_be_sent(document, document, attempt=0)
         except (InvalidDocumentError, DocumentNotSavedError) as error:
-            return Outcome(document, error)
+            return outcome_of(document, error)
 
     def _to_be_sent(
         self, given: Document, document: Document, *, attempt: int, digest: str = "", entry: Entry | None = None
@@ -77,7 +77,7 @@ class RunLedger:
             attempt,
             target=None if self.files is None else self.files.claim(given),
             digest=digest,
-            failed_before=given._attempts.failed or (entry is not None and entry.used_up),
+            failed_before=attempt == 0 and (given._attempts.failed or (entry is not None and entry.used_up)),
             lost=entry is not None and entry.state in ("sent", "received", "requeued"),
             is_signed=entry is not None and entry.state == "received",
             requeued=entry is not None and entry.state == "requeued",
@@ -109,7 +109,17 @@ class RunLedger:
                 return known
         attempt, reference = self._attempt(journal, given, digest, entry)
         document = document._replaced(reference)
-        item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
+        try:
+            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
+        except DocumentNotSavedError as error:
+            if entry is not None and is_known:
+                what = (
+                    "had it signed" if entry.state == "received" else "sent it, and whether it is signed is not known"
+                )
+                error.problem += f" An earlier run {what} ({reference}): that file may be the signed one."
+                error.hint = "Inspect it; decide with `signstash failed`, or with `requeue`, `settle` or `drop`."
+                journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
+            raise
         self._seen.add(identity)
         return attrs.evolve(item, identity=identity)
 
@@ -117,7 +127,7 @@ class RunLedger:
         """Number and reference of the next attempt; 0 and the caller's own reference if there is one."""
         if given.external_reference is not None:
             return 0, given.external_reference
-        if entry is not None and not (entry.attempt and entry.used_up):
+        if entry is not None and not (entry.attempt and (entry.used_up or entry.state == "dropped")):
             return entry.attempt, entry.reference
         attempt = 1 if entry is None else entry.attempt + 1
         stem = given.name.rpartition(".")[0] or given.name
@@ -126,9 +136,9 @@ class RunLedger:
     def _known(self, journal: Journal, given: Document, entry: Entry) -> Outcome | None:
         """The outcome of a document that the journal knows, or None if it is to be sent or looked up."""
         if entry.state == "held":
-            return Outcome(given, held_before(given.name, entry.reference, entry.reason))
+            return outcome_of(given, held_before(given.name, entry.reference, entry.reason))
         if entry.state == "signed":
-            return Outcome(given, _signed_before(given, entry), signed_before=True)
+            return outcome_of(given, _signed_before(given, entry), signed_before=True)
         if entry.state != "received":
             return None
         for path in filter(None, (entry.saved_as, entry.kept_as)):
@@ -139,14 +149,14 @@ class RunLedger:
     def _taken_up(self, journal: Journal, given: Document, entry: Entry, path: Path) -> Outcome:
         """Complete what an earlier run could not: the signed bytes are in a file, and get their place and record."""
         signed = _signed_document(given, entry, path)
-        outcome = Outcome(given, signed, signed_before=True)
+        outcome = outcome_of(given, signed, signed_before=True)
         if self.files is not None and str(path) != entry.saved_as:
             target = self.files.claim(given)
             (saved,) = self.files.save([outcome], [target])
             if saved.signed is None:
                 return saved
             path.unlink(missing_ok=True)
-            outcome = Outcome(given, saved.result, signed_before=True)
+            outcome = outcome_of(given, saved.result, signed_before=True)
             entry = attrs.evolve(entry, saved_as=str(target))
         journal._record([attrs.evolve(entry, state="signed", kept_as=None, reason=None)])
         return outcome
@@ -257,12 +267,13 @@ class RunLedger:
 
 
 def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNotSavedError:
-    """A document that an earlier run had signed, or the error that its file is not there any more."""
+    """A document that an earlier run had signed, or the error that its file is not there any more, or another one."""
     path = None if entry.saved_as is None else Path(entry.saved_as)
-    if path is None or path.is_file():
+    if path is None or _holds(path, entry.signed_digest):
         return _signed_document(given, entry, path)
+    what = "was changed or replaced since" if path.is_file() else "is missing"
     return DocumentNotSavedError(
-        f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} is missing.",
+        f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} {what}.",
         "Restore the file, or fetch the document from the Integration Service; the journal does not have it signed "
         "again.",
     )

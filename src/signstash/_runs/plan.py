@@ -25,7 +25,7 @@ class PlannedDocument:
         attempt: Number of the reference that the SDK made for it, from 1, or 0 if the reference is the caller's own.
         target: Where its signed bytes are to be saved, or None.
         digest: SHA-256 of its contents, or an empty text if there is no journal.
-        failed_before: Whether an earlier attempt failed that may have used its reference up.
+        failed_before: Whether an earlier attempt failed that may have used up its reference, which is the caller's own.
         lost: Whether an earlier run sent it and recorded no response.
         is_signed: Whether a response to an earlier run said that it is signed, and its signed bytes are lost.
         requeued: Whether somebody decided that it is sent again.

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 
@@ -28,15 +28,13 @@ from ..errors import (
     SignStashError,
 )
 from ..options import UnknownOutcomes
-from ..results import Outcome
+from ..results import Outcome, outcome_of
 from ..retries import Retries, RetryPolicy
-from .concurrency import ConcurrencyLimiter
+from .concurrency import ConcurrencyLimiter, completed
 from .ledger import RunLedger
 from .plan import Batch, BatchResult, PlannedDocument
 
 logger: Final = logging.getLogger("signstash")
-
-Result = TypeVar("Result")
 
 FAULTS_OF_ALL: Final = (
     ConfigurationError,
@@ -118,7 +116,7 @@ class BatchProcessor:
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
         recording = self.ledger.done(result.outcomes, unresolved=result.unresolved, unsent=unsent)
-        outcomes, fault = await _completed(recording)
+        outcomes, fault = await completed(recording)
         if fault is not None:
             self.end(fault)
         self.content_bytes += sum(item.size for item in result.outcomes)
@@ -161,9 +159,8 @@ class BatchProcessor:
             response = await self._retries.run(lambda: self._transmit(batch, call))
             signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
-            if isinstance(outcome.error, DocumentNotSignedError):
-                item.given._note_failure(item.reference)
-        return [Outcome(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
+            item.given._note_attempt(item.reference, failed=isinstance(outcome.error, DocumentNotSignedError))
+        return [outcome_of(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
     async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:
         async with self.limiter.slot():
@@ -172,21 +169,20 @@ class BatchProcessor:
             delivery = Delivery()
             began = self.clock()
             try:
-                await _completed(self.ledger.sending(batch.items))
+                await completed(self.ledger.sending(batch.items))
                 began = self.clock()
                 response = await self.signer.send(call, delivery)
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
                     self.limiter.overloaded()
-                if isinstance(error, SignStashError):
-                    unsent = error.retryable and not error.maybe_processed
-                else:
-                    unsent = not delivery.handed_over
-                    if not unsent:
+                failure = error if isinstance(error, SignStashError) else None
+                if delivery.handed_over if failure is None else failure.maybe_processed:
+                    self.signer.note_doubt({item.reference: item.given for item in batch.items})
+                    if failure is None:
                         references = ", ".join(item.reference for item in batch.items)
                         logger.warning("cancelled after a request was sent; it may have signed %s", references)
-                if unsent and batch.lost is None:
-                    await _completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
+                elif batch.lost is None and (failure is None or failure.retryable):
+                    await completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
                 raise
             finally:
                 self.requests += 1
@@ -208,7 +204,7 @@ class BatchProcessor:
             self._count_failure(error)
             if batch.lost is not None:
                 return self.unresolved(batch)
-            return BatchResult({item: Outcome(item.given, error.copy_for_raise()) for item in batch.items})
+            return BatchResult({item: outcome_of(item.given, error.copy_for_raise()) for item in batch.items})
         if len(batch.items) > 1:
             # One document is at fault: halving finds it, and the others get signed.
             logger.debug("a request with %d documents was rejected, splitting it: %s", len(batch.items), error)
@@ -219,9 +215,9 @@ class BatchProcessor:
         if batch.lost is None:
             if isinstance(error, DuplicateReferenceError) and item.failed_before:
                 error = reference_used_by_failure(item.given.name, item.reference, error)
-            return BatchResult({item: Outcome(item.given, error)})
+            return BatchResult({item: outcome_of(item.given, error)})
         if isinstance(error, DuplicateReferenceError) and not item.is_signed:
-            return BatchResult({item: Outcome(item.given, reference_used(item.given.name, item.reference, error))})
+            return BatchResult({item: outcome_of(item.given, reference_used(item.given.name, item.reference, error))})
         return BatchResult({item: _held(item, batch.lost)})  # this rejection says nothing about the earlier request
 
     async def _looked_up(self, batch: Batch, item: PlannedDocument) -> BatchResult:
@@ -251,14 +247,4 @@ class BatchProcessor:
 
 def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:
     error = signed_but_lost if item.is_signed else held_for_review
-    return Outcome(item.given, error(item.given.name, item.reference, cause))
-
-
-async def _completed(work: Coroutine[Any, Any, Result]) -> Result:
-    """Await what must not stay half done: if it is cancelled, it is waited for all the same."""
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    return outcome_of(item.given, error(item.given.name, item.reference, cause))

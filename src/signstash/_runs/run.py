@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from typing import Final
@@ -59,6 +60,7 @@ class Run:
     _planning: asyncio.Task[list[PlannedDocument | Outcome]] | None = attrs.field(init=False, default=None)
     _requests: set[asyncio.Task[tuple[list[Outcome], Sequence[Batch]]]] = attrs.field(init=False, factory=set)
     _progress: Progress = attrs.field(init=False, factory=Progress)
+    _is_iterated: bool = attrs.field(init=False, default=False)
 
     async def outcomes(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
         """The outcome of each document, as soon as it is known.
@@ -71,6 +73,7 @@ class Run:
             BaseException: What the source of documents raised, likewise.
         """
         began = self.clock()
+        self._is_iterated = True
         with self.ledger.opened():
             reader = DocumentReader(documents, self._changed)
             self._progress = Progress(total=reader.total)
@@ -92,6 +95,11 @@ class Run:
                     raise self.processor.fault
             finally:
                 await self._stop(reader, known)
+
+    def warn_if_never_iterated(self) -> None:
+        """Warn that nothing was signed, as Python does of a coroutine that was never awaited."""
+        if not self._is_iterated:
+            warnings.warn("sign_all was never iterated: nothing was signed", RuntimeWarning, stacklevel=2)
 
     def _goes_on(self, reader: DocumentReader) -> bool:
         """Start whatever can be started now; tell whether there is anything left to wait for."""

@@ -22,7 +22,7 @@ from ..errors import (
     SignStashError,
     UnexpectedAnswerError,
 )
-from ..results import Outcome, SignedBatch, SignedDocument
+from ..results import Outcome, SignedBatch, SignedDocument, outcome_of
 
 logger: Final = logging.getLogger("signstash")
 
@@ -141,7 +141,7 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], con
     if strangers:
         logger.warning("the response has %d references that were not sent%s", strangers, context.where)
     outcomes = [
-        Outcome(document, _result(document, reference, received.get(reference, []), context))
+        outcome_of(document, _result(document, reference, received.get(reference, []), context))
         for reference, document in documents.items()
     ]
     return SignedBatch(operation=operation, outcomes=tuple(outcomes))
@@ -168,7 +168,7 @@ def verified(outcome: Outcome) -> Outcome:
         if verdict == "invalid"
         else "Check it (it is this error's `signed`) with a validation service before you use it."
     )
-    return Outcome(
+    return outcome_of(
         outcome.document,
         SignatureInvalidError(
             f"{name} {was} {'; '.join(problems)}.", hint, signed=signed, problems=problems, verdict=verdict
@@ -226,6 +226,7 @@ def _result(
         return error_from_document(
             None if sign_error is None else str(sign_error),
             None if sign_status is None else str(sign_status),
+            fields.get("causeMessage"),
             document=document.name,
             context=ErrorContext(
                 client_service=context.client_service,

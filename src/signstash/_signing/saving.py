@@ -17,7 +17,7 @@ from .._content.names import safe_names
 from .._content.writing import write_atomically, write_unnamed
 from ..documents import Document
 from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError
-from ..results import Outcome, SignedDocument
+from ..results import Outcome, SignedDocument, outcome_of
 
 SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
 """A folder, in which signed files get the names of their documents, or a function that gives the file for each.
@@ -42,6 +42,7 @@ class SignedFiles:
     _claimed: dict[Path, None] = attrs.field(init=False, factory=dict[Path, None])
     _folders: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
     _made: set[str] = attrs.field(init=False, factory=set[str])
+    _temporary: list[Path] = attrs.field(init=False, factory=list[Path])
 
     @property
     def claimed(self) -> list[Path]:
@@ -58,7 +59,10 @@ class SignedFiles:
             folder = os.fspath(self.save_to)
             _require_folder(folder, document)
             return Path(self._resolved(folder), document.name)
-        named: object = self.save_to(document)
+        try:
+            named: object = self.save_to(document)
+        except StopIteration as error:  # which would end the run as if there were no more documents
+            raise ConfigurationError(f"save_to raised StopIteration for {document.name}.", "Return a path.") from error
         if not isinstance(named, str | os.PathLike):
             raise ConfigurationError(f"save_to returned {named!r} for {document.name}.", "Return a path.")
         folder, name = os.path.split(os.fspath(named))
@@ -138,7 +142,7 @@ class SignedFiles:
             for target in targets:
                 self._claimed.pop(target, None)
         return [
-            outcome if result is None else Outcome(outcome.document, self._recovered(result))
+            outcome if result is None else outcome_of(outcome.document, self._recovered(result))
             for outcome, result in zip(outcomes, saved, strict=True)
         ]
 
@@ -148,12 +152,19 @@ class SignedFiles:
             return result
         signed = result.signed
         (name,) = safe_names([f"{signed.external_reference}.{signed.name}"])
-        for folder in (self.recovery, Path(tempfile.gettempdir(), self.recovery.name)):
+        for is_temporary in (False, True):
             with contextlib.suppress(OSError, ValueError, InvalidDocumentError):
-                kept = write_atomically(signed._contents, folder / name, overwrite=True).path
+                folder = self._temporary_folder(self.recovery.name) if is_temporary else self.recovery
+                kept = write_atomically(signed._contents, folder / name, overwrite=False).path
                 hint = f"It is signed, and kept as {kept}: move it to its place."
                 return DocumentNotSavedError(result.problem, hint, signed=signed._saved(kept))
         return result
+
+    def _temporary_folder(self, name: str) -> Path:
+        """A folder in the system's folder of temporary files, where nobody else may write, nor another journal."""
+        if not self._temporary:
+            self._temporary.append(Path(tempfile.mkdtemp(prefix=f"{name}.")))
+        return self._temporary[0]
 
 
 def _require_folder(folder: str, document: Document) -> None:

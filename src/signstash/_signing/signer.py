@@ -136,10 +136,10 @@ class Signer:
 
         Args:
             call: The request.
-            delivery: Is told whether the service may have the request, also if this is cancelled.
+            delivery: Records whether the service may have the request, also if this is cancelled.
 
         Raises:
-            SignStashError: If the service refuses it or cannot be reached, or the response is lost.
+            SignStashError: If the service rejects it or cannot be reached, or the response is lost.
         """
         return await self.exchange.send(call, delivery=delivery)
 
@@ -157,20 +157,30 @@ class Signer:
         if batch is None:
             raise response.unreadable("is not an operation")
         for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
-            if isinstance(outcome.error, DocumentNotSignedError):
-                document._note_failure(reference)
+            document._note_attempt(reference, failed=isinstance(outcome.error, DocumentNotSignedError))
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         return batch
 
+    def note_doubt(self, documents: Mapping[str, Document]) -> None:
+        """Take note that a request may have signed documents, so that what comes later is not put down to a failure.
+
+        Args:
+            documents: The documents of the request by their external references.
+        """
+        for reference, document in documents.items():
+            document._note_attempt(reference, failed=False)
+
     def explained(self, error: DuplicateReferenceError, documents: Mapping[str, Document]) -> DuplicateReferenceError:
-        """The same error, or a better one if an attempt under the caller's own reference failed before.
+        """The same error, or a better one if the last attempt under the caller's own reference failed.
 
         Args:
             error: What was raised for a request.
             documents: The documents of the request by their external references.
         """
-        failed = [(document, reference) for reference, document in documents.items() if document._attempts.failed]
-        return reference_used_by_failure(failed[0][0].name, failed[0][1], error) if failed else error
+        (reference, document), *others = documents.items()
+        if others or not document._attempts.failed:  # of several documents it may be another one
+            return error
+        return reference_used_by_failure(document.name, reference, error)
 
     async def look_up(self, reference: str, document: Document, folder: Path | None) -> Outcome | None:
         """Ask the Integration Service for a document whose response was lost.
@@ -184,7 +194,7 @@ class Signer:
             What became of the document, or None if the service does not know it.
 
         Raises:
-            SignStashError: If the service refuses or cannot be reached.
+            SignStashError: If the service rejects the query or cannot be reached.
         """
         try:
             found = await operation_id_from(await self.exchange.send(operation_id(reference)))

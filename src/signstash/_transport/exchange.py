@@ -156,7 +156,7 @@ class Exchange:
         Args:
             call: What to send.
             deadline: When the call ends. By default it begins now.
-            delivery: Is told how far the request came if this fails or is cancelled.
+            delivery: Records how far the request came if this fails or is cancelled.
 
         Raises:
             SignStashError: If it failed; see `signstash.errors`.

@@ -230,14 +230,14 @@ class _Check:
         try:
             await sign_document_batch_base_64.asyncio(client=self._client.generated, body=request)
         except InvalidRequestError:
-            return Finding("access", "the service takes the token, and refuses a request without documents")
+            return Finding("access", "the service accepts the token, and rejects a request without documents")
         except ServiceError as error:
             return Finding(
-                "access", f"Whether the service takes the token is not known: {error} Try --sign.", "warning"
+                "access", f"Whether the service accepts the token is not known: {error} Try --sign.", "warning"
             )
         except SignStashError as error:
             return Finding("access", str(error), "failed")
-        return Finding("access", "the service takes the token")
+        return Finding("access", "the service accepts the token")
 
     async def _signed(self) -> Finding:
         document = Document.pdf(_small_pdf(), name="signstash-check.pdf", reason="signstash check")

@@ -23,7 +23,7 @@ actions:
   list    list documents that are in doubt, were being sent when a run ended,
           or failed, with the next step for each (default)
   retry   send them again in the next run, under the same references: the
-          service refuses a reference that it has signed, so nothing is signed
+          service rejects a reference that it has signed, so nothing is signed
           twice
   settle  record them as signed: you have the signed documents
   drop    forget them: the next run treats them as new documents, which the

@@ -234,7 +234,9 @@ class _Signing:
                 self._report(display, self._sent.pop(outcome.document), result, signed_before=outcome.signed_before)
 
     def _documents(self, display: Display, interruption: Interruption) -> Iterator[Document]:
-        for file in self.files:
+        for file in sorted(
+            self.files, key=lambda file: file.problem is None
+        ):  # problems show even if the run ends early
             if interruption.asked:
                 return
             if file.problem is not None:

@@ -50,7 +50,7 @@ HTTP_STATUSES: Final[Mapping[str, int]] = {
     "1.3.0": 403,
     "2.2.1": 500,  # not published
 }
-"""HTTP statuses of the codes in `signstash.errors.ERROR_CODES` (wiki: error table)."""
+"""HTTP status of each published error code (wiki: error table)."""
 
 
 def token_response(token: str = "token") -> httpx.Response:  # noqa: S107 - it opens nothing

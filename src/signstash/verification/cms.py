@@ -173,6 +173,11 @@ def judge_signers(
         which: The name of the signature.
         findings: Takes the result.
     """
+    for certificate in data.certificates:
+        try:
+            _ = certificate.native  # parsed as a whole, also if no signer needs it
+        except (ValueError, TypeError, KeyError):
+            findings.indeterminate(f"a certificate in {which} cannot be read, so other software may reject it")
     for number, signer in enumerate(data.signers, 1):
         found = Findings()
         name = which if len(data.signers) == 1 else f"{which} by signer {number}"

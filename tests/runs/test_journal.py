@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -36,7 +37,7 @@ from signstash import (
 )
 from signstash.journal import Entry, State
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
-from tests.test_runs import collect, names_sent, requests
+from tests.runs.test_runs import collect, names_sent, requests
 
 
 @pytest.fixture
@@ -627,9 +628,8 @@ class TestOutages:
             run = asyncio.create_task(collect(client.sign_all(pdfs(2), **durably(journal))))
             await is_tried.wait()
             if fault != "no token":
-                async with asyncio.timeout(10):
-                    while set(states(journal).values()) != {"planned"}:  # in the pause, which lasts a minute
-                        await asyncio.to_thread(str)
+                while set(states(journal).values()) != {"planned"}:  # in the pause, which lasts a minute
+                    await asyncio.to_thread(str)
             run.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await run
@@ -722,6 +722,60 @@ class TestFiles:
         assert found["1.pdf"].ok
         assert service.sign.call_count == 1
 
+    async def test_another_file_in_place_of_a_signed_one_is_reported(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        """It may be the corrected invoice of the same name, which must not be handed out as this document."""
+        invoice, corrected = (Document.pdf(PDF + number, name="a.pdf") for number in (b"1", b"2"))
+        await collect(client.sign_all([invoice], **durably(journal)))
+        await collect(client.sign_all([corrected], **durably(journal), overwrite=True))
+
+        outcomes = [outcome async for outcome in client.sign_all([invoice, corrected], **durably(journal))]
+
+        assert isinstance(outcomes[0].error, DocumentNotSavedError)
+        assert "a.pdf was changed or replaced since" in str(outcomes[0].error)
+        assert outcomes[1].ok
+        assert service.sign.call_count == 2
+
+    async def test_a_file_in_the_way_of_a_lost_document_hides_no_doubt(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
+        journal.requeue(journal.entries("held")[0].reference)
+        (durably(journal)["save_to"] / "0.pdf").write_bytes(b"somebody else's")
+
+        found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
+        assert "whether it is signed is not known" in str(found["0.pdf"].error)
+        assert states(journal) == {"0.pdf": "held"}
+
+    async def test_journals_of_one_name_rescue_into_folders_of_their_own(
+        self, client: SignStash, service: MockedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        kept = set[str | None]()
+        for number in (b"1", b"2"):
+            folder = tmp_path / number.decode()
+            (folder / "run.journal.recovered").parent.mkdir()
+            (folder / "run.journal.recovered").touch()  # so that it cannot be a folder
+            document = Document.pdf(PDF + number, name="a.pdf", external_reference="FT 1/1")
+            with Journal(folder / "run.journal") as journal:
+
+                def take_its_place(request: httpx.Request, folder: Path = folder) -> httpx.Response:
+                    (folder / "signed" / "a.pdf").touch()
+                    return signed_answer(request)
+
+                service.sign.mock(side_effect=take_its_place)
+                with pytest.raises(DocumentNotSavedError):
+                    await collect(client.sign_all([document], **durably(journal)))
+                (entry,) = journal.entries("received")
+                assert Path(str(entry.kept_as)).read_bytes() == b"signed:" + PDF + number
+                assert Path(str(entry.kept_as)).parent.stat().st_mode & 0o077 == 0
+                kept.add(entry.kept_as)
+        assert len(kept) == 2
+
     async def test_what_cannot_be_saved_is_recovered_by_the_next_run(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
@@ -757,6 +811,58 @@ class TestFile:
 
         assert "is in use" in open_in_another_process(tmp_path / "run.journal")
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="there no file that is in use can be moved")
+    @pytest.mark.parametrize("how", ["second name", "moved", "lock removed"])
+    def test_no_name_of_the_file_lets_a_second_process_in(self, journal: Journal, tmp_path: Path, how: str) -> None:
+        other = tmp_path / "other"
+        if how == "second name":
+            other.hardlink_to(tmp_path / "run.journal")
+        elif how == "moved":
+            (tmp_path / "run.journal").rename(other)
+        else:
+            (tmp_path / "run.journal.lock").unlink()
+            other = tmp_path / "run.journal"
+
+        assert "is in use" in open_in_another_process(other)
+
+        journal._record([entry(1)])
+        journal.close()
+        with Journal(other) as journal:
+            assert len(journal.entries()) == 1
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there no file that is in use can be replaced")
+    @pytest.mark.parametrize("how", ["in place", "renamed", "removed"])
+    def test_a_record_that_would_be_in_no_file_is_refused(self, journal: Journal, tmp_path: Path, how: str) -> None:
+        path, copy = tmp_path / "run.journal", tmp_path / "copy"
+        copy.write_bytes(path.read_bytes())
+        journal._record([entry(1)])
+        if how == "in place":
+            path.write_bytes(copy.read_bytes())
+        elif how == "renamed":
+            copy.replace(path)
+        else:
+            path.unlink()
+
+        with pytest.raises(ConfigurationError, match="replaced, changed or removed while it was in use"):
+            journal._record([entry(2)])
+
+        journal.close()
+        with Journal(path) as journal:
+            assert journal.entries() == []
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(self, journal: Journal) -> None:
+        with journal._mutex:  # as a thread that records something
+            child = os.fork()
+            if child == 0:
+                signal.alarm(5)
+                with contextlib.suppress(ConfigurationError):
+                    journal.entries()
+                journal.close()
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_forked_child_neither_uses_nor_unlocks_it(self, journal: Journal, tmp_path: Path) -> None:
@@ -781,7 +887,9 @@ class TestFile:
 
         assert open_in_another_process(tmp_path / "run.journal") == ""
 
-    @pytest.mark.parametrize("name", ["missing/run.journal", "notes.txt", "empty", ".", ":memory:", "sqlite"])
+    @pytest.mark.parametrize(
+        "name", ["missing/run.journal", "notes.txt", "empty", ".", ":memory:", "sqlite", os.devnull, "a\0b"]
+    )
     def test_what_can_be_no_journal(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "notes.txt").write_text("not a journal")

@@ -17,7 +17,7 @@ from signstash import ConfigurationError, SignStash
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 from tests.conftest import INVOICE
-from tests.test_guides import GUIDES
+from tests.guides.test_guides import GUIDES
 from tests.test_lifecycles import nothing_left
 
 pytestmark = pytest.mark.sandbox

@@ -17,7 +17,8 @@ import pytest
 from signstash import Document, DocumentNotSavedError, Outcome, SignedDocument, models
 from signstash._content.files import TemporaryFile
 from signstash._signing.saving import SignedFiles
-from tests.test_outcomes import contents_of
+from signstash.results import outcome_of
+from tests.test_results import contents_of
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -25,7 +26,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 def outcomes(count: int = 3) -> list[Outcome]:
     details = models.DocumentResponse()
     return [
-        Outcome(
+        outcome_of(
             Document.binary(b"x", name=f"{number}.bin"),
             SignedDocument(
                 content=b"signed %d" % number,
@@ -88,7 +89,7 @@ class TestTheRecord:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         files, given = SignedFiles(save_to=lambda d: tmp_path / d.name[0] / d.name, overwrite=False), outcomes()
-        given[0] = Outcome(given[0].document, DocumentNotSavedError("p.", "h."))
+        given[0] = outcome_of(given[0].document, DocumentNotSavedError("p.", "h."))
         targets = claimed(files, given)
         failing(targets[1].parent, monkeypatch)
         recorded: list[Sequence[str | None]] = []
@@ -144,7 +145,8 @@ class TestRecovery:
 
         files.save(given, targets)
 
-        assert contents_of(tmp_path / "temporary") == {"recovered/r_0.0.bin": b"signed 0"}
+        (folder,) = (tmp_path / "temporary").iterdir()
+        assert contents_of(folder) == {"r_0.0.bin": b"signed 0"}
 
 
 class TestClaims:

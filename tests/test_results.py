@@ -25,6 +25,7 @@ from signstash import (
     SignStash,
     models,
 )
+from signstash.results import outcome_of
 from tests.conftest import PDF, MockedService
 
 COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
@@ -42,11 +43,13 @@ class TestValues:
     VALUES = (
         Document.pdf(b"%PDF-never shown", name="a.pdf", reason="r"),
         signed_document(content=b"never shown"),
-        Outcome(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document(content=b"never shown")),
-        Outcome(Document.pdf(PDF, name="a"), DocumentNotSignedError("p.", "c.", document="a", external_reference="r")),
+        outcome_of(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document(content=b"never shown")),
+        outcome_of(
+            Document.pdf(PDF, name="a"), DocumentNotSignedError("p.", "c.", document="a", external_reference="r")
+        ),
         SignedBatch(
             operation=models.SignOperation(id=7),
-            outcomes=(Outcome(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document()),),
+            outcomes=(outcome_of(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document()),),
         ),
     )
 
@@ -240,3 +243,13 @@ def no_links(*_: object, **__: object) -> None:
 
 def contents_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_unwrap_returns_the_signed_document_or_raises_the_error() -> None:
+    error = DocumentNotSignedError("p.", "c.", document="a", external_reference="r")
+    signed = signed_document()
+
+    assert outcome_of(Document.pdf(PDF, name="a"), signed).unwrap() is signed
+    with pytest.raises(DocumentNotSignedError) as raised:
+        outcome_of(Document.pdf(PDF, name="a"), error).unwrap()
+    assert raised.value is error

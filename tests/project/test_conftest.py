@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import DEBIAN_PACKAGES, require
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 
 from signstash.sandbox import Sandbox
 from tests.conftest import INVOICE, require
-from tests.test_guides import GUIDES
+from tests.guides.test_guides import GUIDES
 
 (WORKER,) = re.findall(r"```py\n(.*?)```", GUIDES["src/signstash/applications.md"], re.DOTALL)
 

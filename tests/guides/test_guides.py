@@ -1,9 +1,11 @@
-"""README: every Python block runs and passes a type checker, and the tables are complete."""
+"""README and guides: every Python block runs and passes a type checker, and the tables are complete."""
 
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -17,22 +19,25 @@ import pytest
 
 import signstash.sandbox
 from signstash import errors
+from signstash.command_line.definition.known import compare_with_known
 from signstash.sandbox import Sandbox
 from signstash.testing import MockSignStash
 from tests.conftest import INVOICE
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 PACKAGE = PROJECT / "src" / "signstash"
 README = PROJECT / "README.md"
 GUIDES = {
     path.relative_to(PROJECT).as_posix(): path.read_text("utf-8") for path in (README, *sorted(PACKAGE.rglob("*.md")))
 }
 PROGRAM, *_ = re.findall(r"```python\n(.*?)```", GUIDES["README.md"], re.DOTALL)
+OTHER_DEFINITION = "# Names depend on your definition.\n"
+"""Begins a snippet for a client from another definition, as `tests.proofs.regeneration` makes it."""
 SNIPPETS = [
     pytest.param(snippet, id=f"{name}-{number}")
     for name, text in GUIDES.items()
     for number, snippet in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    if snippet != PROGRAM
+    if snippet != PROGRAM and not snippet.startswith(OTHER_DEFINITION)
 ]
 
 
@@ -63,6 +68,8 @@ async def test_a_snippet_runs(
     signstash_mock.assert_all_called = False
     signstash_mock.router.get(path__regex="/v3/api-docs$").respond(json={})
     signstash_mock.router.route(host="127.0.0.1").pass_through()  # a sandbox that the snippet starts
+    if "multicert-root.pem" in snippet:
+        await _sign_with_a_sandbox(Path("multicert-root.pem"))
     client = signstash_mock.client
     await client.sign(signstash.Document.pdf("invoice.pdf", external_reference="FT_2026_31"))
     names = {
@@ -76,9 +83,16 @@ async def test_a_snippet_runs(
         **signstash_mock.credentials,
     }
     code: CodeType = compile(snippet, "guide", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    running = eval(code, names)
-    if inspect.isawaitable(running):
-        await running
+    if code.co_flags & inspect.CO_COROUTINE:
+        await eval(code, names)
+    else:
+        await asyncio.to_thread(eval, code, names)
+
+
+async def _sign_with_a_sandbox(root: Path) -> None:
+    async with Sandbox() as sandbox, signstash.SignStash(**sandbox.credentials) as client:
+        await client.sign(signstash.Document.pdf("invoice.pdf"), save_to="signed")
+        root.write_bytes(sandbox.root_certificate)
 
 
 GIVEN = """
@@ -96,7 +110,9 @@ async def snippet(
 def test_type_checkers_accept_every_snippet(tmp_path: Path) -> None:
     for guide, text in GUIDES.items():
         for number, block in enumerate(re.findall(r"```py(?:thon)?\n(.*?)```", text, re.DOTALL)):
-            complete = re.search(r"^from signstash\b.* import", block, re.MULTILINE)
+            if block.startswith(OTHER_DEFINITION):
+                continue
+            complete = re.search(r"^from signstash(?!\.api)\b.* import", block, re.MULTILINE)
             path = tmp_path / f"{re.sub(r'[^a-z]', '_', guide.lower())}_{number}.py"
             path.write_text(block if complete else GIVEN + textwrap.indent(block, "    "))
 
@@ -105,6 +121,16 @@ def test_type_checkers_accept_every_snippet(tmp_path: Path) -> None:
             [sys.executable, "-m", *command], cwd=PROJECT, capture_output=True, text=True, check=False
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_guide_to_definitions_shows_what_is_reported() -> None:
+    guide = GUIDES["src/signstash/definition.md"]
+    reports = re.findall(r"```text\n(.*?)```", guide, re.DOTALL)
+
+    for name, report in zip(("01-sign-only-springfox2", "06-asynchronous-and-noise"), reports, strict=True):
+        definition = json.loads((PROJECT / "tests" / "data" / "definitions" / f"{name}.json").read_text("utf-8"))
+        found = compare_with_known(definition).report()
+        assert [line.split() for line in report.splitlines()] == [f"{what} {text}".split() for what, text in found]
 
 
 def test_the_guide_to_errors_lists_every_error() -> None:

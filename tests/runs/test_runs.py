@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -31,6 +32,7 @@ from signstash import (
     SignStash,
     SignStashError,
 )
+from signstash.testing import MockSignStash
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
 
 AT_ONCE = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
@@ -64,6 +66,17 @@ async def collect(outcomes: AsyncIterator[Outcome], found: dict[str, Outcome] | 
 
 
 class TestPlanning:
+    async def test_a_save_to_that_has_no_more_names_loses_no_document(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        names = iter(["a.pdf"])
+        found: dict[str, Outcome] = {}
+
+        with pytest.raises(ConfigurationError, match=r"StopIteration for 1\.pdf"):
+            await collect(client.sign_all(pdfs(3), save_to=lambda _: tmp_path / next(names)), found)
+
+        assert service.sign.call_count == 0
+
     async def test_batches_have_no_more_documents_than_allowed(self, client: SignStash, service: MockedService) -> None:
         found = await collect(client.sign_all(pdfs(7), batch_documents=3))
 
@@ -304,7 +317,7 @@ class TestFaults:
             return httpx.Response(403, json={"errorCode": "1.2.0"})
 
         service.sign.mock(side_effect=answer)
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client, asyncio.timeout(20):
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
             with pytest.raises(ClientServiceInactiveError):
                 await collect(client.sign_all(pdfs(2), batch_documents=1))
 
@@ -409,7 +422,7 @@ class TestSources:
             yield pdfs(1)[0]
             await first_is_signed.wait()
 
-        async with asyncio.timeout(10), aclosing(client.sign_all(source(), batch_documents=1)) as outcomes:
+        async with aclosing(client.sign_all(source(), batch_documents=1)) as outcomes:
             assert (await anext(outcomes)).ok
             first_is_signed.set()
 
@@ -425,9 +438,8 @@ class TestSources:
             finally:
                 closed = True
 
-        async with asyncio.timeout(10):
-            with pytest.raises(ClientServiceInactiveError):
-                await collect(client.sign_all(source(), batch_documents=1))
+        with pytest.raises(ClientServiceInactiveError):
+            await collect(client.sign_all(source(), batch_documents=1))
         assert closed
 
     async def test_they_are_closed_when_the_loop_is_left(self, client: SignStash) -> None:
@@ -467,9 +479,8 @@ class TestWaitingSources:
                 yield document
                 await is_signed.wait()  # for ever, if the document waits for others
 
-        async with asyncio.timeout(10):
-            async for _ in client.sign_all(source()):
-                is_signed.set()
+        async for _ in client.sign_all(source()):
+            is_signed.set()
 
         assert requests(service) == [["0.pdf"], ["1.pdf"], ["2.pdf"]]
 
@@ -506,8 +517,7 @@ class TestWaitingSources:
                 for _ in range(100):
                     await asyncio.sleep(0)
 
-        async with asyncio.timeout(10):
-            await collect(client.sign_all(source(), linger=linger))
+        await collect(client.sign_all(source(), linger=linger))
 
         assert sorted(requests(service)) == ([["0.pdf", "1.pdf"]] if together else [["0.pdf"], ["1.pdf"]])
 
@@ -540,7 +550,7 @@ class TestWaitingSources:
         producing = asyncio.create_task(produce())
         found: dict[str, Outcome] = {}
         tasks = set[int]()
-        async with asyncio.timeout(30), aclosing(client.sign_all(consume(), progress=seen.append)) as outcomes:
+        async with aclosing(client.sign_all(consume(), progress=seen.append)) as outcomes:
             async for outcome in outcomes:
                 found[outcome.document.name] = outcome
                 tasks.add(len(asyncio.all_tasks()))
@@ -642,7 +652,7 @@ class TestUnknownOutcomes:
             return signed_answer(request)
 
         service.sign.mock(side_effect=refuse_both)
-        async with asyncio.timeout(10), aclosing(client.sign_all(pdfs(2), save_to=tmp_path)) as outcomes:
+        async with aclosing(client.sign_all(pdfs(2), save_to=tmp_path)) as outcomes:
             assert (await anext(outcomes)).document.name == "0.pdf"
             assert (tmp_path / "0.pdf").exists()
             first_is_saved.set()
@@ -795,3 +805,20 @@ class TestSaving:
         assert error.signed
         assert error.signed.content == b"signed:" + PDF
         assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_run_that_nobody_iterates_warns(signstash_mock: MockSignStash) -> None:
+    outcomes = signstash_mock.client.sign_all([Document.pdf(PDF, name="a.pdf")])
+
+    with pytest.warns(RuntimeWarning, match="never iterated"):
+        del outcomes
+
+
+async def test_a_run_that_is_iterated_does_not_warn(
+    signstash_mock: MockSignStash, recwarn: pytest.WarningsRecorder
+) -> None:
+    async for outcome in signstash_mock.client.sign_all([Document.pdf(PDF, name="a.pdf")]):
+        assert outcome.ok
+    gc.collect()
+
+    assert [str(warning.message) for warning in recwarn if warning.category is RuntimeWarning] == []

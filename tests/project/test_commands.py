@@ -16,7 +16,7 @@ import pytest
 from signstash import Document, SignStash
 from tests.conftest import INVOICE
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 BARE = """
 import importlib.machinery, sys
@@ -116,7 +116,7 @@ class TestCommand:
         ended = self.run("--help")
 
         assert ended.returncode == 0
-        assert re.search(r"sandbox +serve a Sign'Stash on this machine", ended.stdout)
+        assert re.search(r"sandbox +run a local Sign'Stash for tests", ended.stdout)
 
     def test_options_are_passed_on_to_the_sandbox(self) -> None:
         assert self.run("sandbox", "--help").stdout.startswith("usage: signstash sandbox [-h] [--host HOST]")

@@ -18,7 +18,7 @@ import signstash
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 from tests.conftest import INVOICE, require
-from tests.test_several_machines import started
+from tests.guides.test_task_queue import started
 
 pytestmark = pytest.mark.sandbox
 
@@ -36,7 +36,7 @@ SENDER = """
 import json, sys
 from tasks import sign_invoices
 results = [sign_invoices.delay({str(number): path}, "signed") for number, path in enumerate(json.loads(sys.argv[1]))]
-print([result.get(timeout=40) for result in results])
+print([result.get() for result in results])
 """
 
 
@@ -50,12 +50,10 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
 
 
 def wait_until_it_listens(port: int) -> None:
-    deadline = time.monotonic() + 40
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert time.monotonic() < deadline
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
             time.sleep(0.05)
         else:
             return
@@ -70,7 +68,7 @@ def test_django_signs_in_two_worker_processes_of_gunicorn(sandbox: Sandbox, tmp_
 
     with started([*command, "site_wsgi:application"], tmp_path, **environment(sandbox)):
         wait_until_it_listens(port)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=40) as http_client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as http_client:
             responses = [
                 http_client.put(
                     f"/invoices/{option}{number}", content=INVOICE.read_bytes(), headers={"Connection": "close"}

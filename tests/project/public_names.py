@@ -14,8 +14,8 @@ from pathlib import Path
 
 import griffe
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[2]
+DATA = Path(__file__).parents[1] / "data"
 PACKAGE = "signstash"
 RECORDS: Mapping[str, tuple[str, ...]] = {
     "public_names.txt": ("signstash", "signstash.testing", "signstash.sandbox", "signstash.verification"),

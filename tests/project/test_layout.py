@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[1] / "src" / "signstash"
+SOURCE = Path(__file__).parents[2] / "src" / "signstash"
 FLOORS = """
     command_line testing blocking
     client

@@ -8,8 +8,8 @@ import re
 import griffe
 import pytest
 
-from tests import public_names
-from tests.public_names import DATA, RECORDS, Names, missing_from_changelog, recorded_names
+from tests.project import public_names
+from tests.project.public_names import DATA, RECORDS, Names, missing_from_changelog, recorded_names
 
 BEFORE: Names = {
     "signstash.Sealed": "class Sealed:\n    def open(self, key: str, *, tries: int = 3) -> bytes: ...\n",

@@ -13,8 +13,6 @@ from hypothesis import example, given, settings, strategies as st
 
 from signstash._content import base64 as with_pybase64
 
-pytest.importorskip("pybase64")
-
 
 @pytest.fixture(scope="module")
 def without() -> Iterator[ModuleType]:
@@ -42,7 +40,7 @@ def damaged(text: bytes, position: int, letter: int) -> bytes:
 
 
 def test_both_are_tested(without: ModuleType) -> None:
-    assert with_pybase64.decode_base64.__code__ is not without.decode_base64.__code__
+    assert with_pybase64.decode_base64.__code__ != without.decode_base64.__code__
 
 
 @settings(max_examples=500, deadline=None)
