@@ -20,6 +20,7 @@ from ._errors.redaction import Secret
 from ._errors.unknown import noted
 from ._runs.batching import Batching
 from ._runs.concurrency import ConcurrencyLimiter, completed
+from ._runs.plan import OneCaller
 from ._runs.settings import RunSettings
 from ._signing.request import index_by_reference
 from ._signing.saving import SaveTo, SignedFiles
@@ -436,7 +437,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             in_flight=in_flight,
             progress=progress,
         )
-        run = settings.new_run(lambda _: options, ConcurrencyLimiter(in_flight))
+        run = settings.new_run(OneCaller(options), ConcurrencyLimiter(in_flight))
         outcomes = run.outcomes(require_iterable(documents))
         weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
         return outcomes
