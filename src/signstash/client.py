@@ -9,34 +9,20 @@ import copy
 import os
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from typing import Literal, Self, Unpack
+from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import attrs
 import httpx
 
 from ._errors.redaction import Secret
-from ._errors.unknown import noted
-from ._runs.batching import Batching
-from ._runs.concurrency import ConcurrencyLimiter, completed
-from ._runs.plan import OneCaller
-from ._runs.settings import RunSettings
-from ._signing.request import RequestOptions, index_by_reference
-from ._signing.saving import SignedFiles
-from ._signing.signer import Signer
-from ._transport.exchange import Exchange
-from ._transport.generated_client import OtherOperations
 from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
-from ._transport.requests import Requests
-from ._transport.tracing import call_span
+from ._transport.other_operations import OtherOperations
 from .auth import TokenAuth
 from .documents import Document, require_iterable
 from .errors import ConfigurationError, ErrorClasses
 from .integration import IntegrationQueries
-from .models import PreservationInfo
-from .options import Preservation
-from .results import Outcome, Progress, SignedBatch, SignedDocument
-from .retries import Deadline, Retries, RetryPolicy, running_loop
+from .retries import Retries, RetryPolicy, running_loop
 from .settings import (
     DEFAULT_DEADLINE,
     DEFAULT_TIMEOUT,
@@ -57,6 +43,13 @@ from .settings import (
     url_problems,
     warn_of_plain_http,
 )
+
+if TYPE_CHECKING:  # at run time a call imports what it needs
+    from ._runs.batching import Batching
+    from ._transport.exchange import Exchange
+    from .models import PreservationInfo
+    from .options import Preservation
+    from .results import Outcome, Progress, SignedBatch, SignedDocument
 
 
 class SignStash(IntegrationQueries, OtherOperations):
@@ -119,6 +112,10 @@ class SignStash(IntegrationQueries, OtherOperations):
         verify_signatures: bool = False,
         instance_urls: Iterable[str] = (),
     ) -> None:
+        from ._signing.signer import Signer
+        from ._transport.exchange import Exchange
+        from ._transport.requests import Requests
+
         instance_urls = [instance_urls] if isinstance(instance_urls, str) else list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         raise_for_problems(
@@ -252,9 +249,10 @@ class SignStash(IntegrationQueries, OtherOperations):
     def _view(self, exchange: Exchange, retries: RetryPolicy | None = None) -> Self:
         view = copy.copy(self)
         signer = attrs.evolve(self._signer, exchange=exchange)
-        requests = Requests(exchange, Retries(policy=retries) if retries else self._requests.retries)
-        retries = retries or self._retries
-        vars(view).update(_is_view=True, _exchange=exchange, _signer=signer, _requests=requests, _retries=retries)
+        requests = attrs.evolve(self._requests, exchange=exchange)
+        vars(view).update(_is_view=True, _exchange=exchange, _signer=signer, _requests=requests)
+        if retries is not None:
+            vars(view).update(_retries=retries, _requests=attrs.evolve(requests, retries=Retries(policy=retries)))
         return view
 
     async def sign(
@@ -322,17 +320,13 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
+        from ._runs.single_request import sign_with_one_request
+        from ._signing.request import RequestOptions
+
         options = RequestOptions.of(description, preservation, external_reference)
-        sent = index_by_reference(list(require_iterable(documents)), self._client_service)
-        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
-        deadline = Deadline.after(self._exchange.deadline)
-        with call_span("sign", sent):
-            with self._signer.explaining(sent):
-                call = await self._signer.prepare(sent, options, files=files, deadline=deadline)
-                response = await self._requests.send(call, deadline)
-            with noted(sent, maybe_processed=True):
-                received = self._signer.read(response, sent, files)
-                return await (received if files is None else completed(received))
+        return await sign_with_one_request(
+            self._signer, self._requests, require_iterable(documents), options, save_to=save_to, overwrite=overwrite
+        )
 
     def sign_all(
         self,
@@ -370,6 +364,11 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
         """
+        from ._runs.concurrency import ConcurrencyLimiter
+        from ._runs.plan import OneCaller
+        from ._runs.settings import RunSettings
+        from ._signing.request import RequestOptions
+
         asked = RequestOptions.of(description, preservation)
         policy = self._retries or RetryPolicy.batch()
         settings = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options)
@@ -394,6 +393,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         Returns:
             An asynchronous context manager, whose `sign` signs documents. Leaving its block waits for those in flight.
         """
-        policy = self._retries or RetryPolicy.none()
-        settings = RunSettings(signer=self._signer, retry_policy=policy, **options)
+        from ._runs.batching import Batching
+        from ._runs.settings import RunSettings
+
+        settings = RunSettings(signer=self._signer, retry_policy=self._retries or RetryPolicy.none(), **options)
         return Batching(settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)

@@ -11,22 +11,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._content.arguments import require_flags, require_path
 from ._content.files import make_folder, require_replaceable
 from ._content.names import safe_names
-from ._signing.response import parse_leniently, read_operation, read_signed_documents
-from ._signing.saving import save_documents
-from ._signing.signer import operation_id_from
-from ._transport.endpoints import detail, operation_id, resend_mails, status
-from ._transport.exchange import ServiceResponse
-from ._transport.requests import Requests
-from ._transport.signed_content import receive_operation
 from .errors import DocumentNotSavedError, InvalidDocumentError
-from .models import BaseOperation, SignOperation
 from .options import require_addresses
-from .results import not_saved
+
+if TYPE_CHECKING:
+    from ._transport.exchange import ServiceResponse
+    from ._transport.requests import Requests
+    from .models import BaseOperation, SignOperation
 
 
 class IntegrationQueries:
@@ -43,6 +39,9 @@ class IntegrationQueries:
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._signing.signer import operation_id_from
+        from ._transport.endpoints import operation_id
+
         return await operation_id_from(await self._requests.ask(operation_id(external_reference)))
 
     async def get_status(self, operation_id: int) -> BaseOperation:
@@ -54,6 +53,10 @@ class IntegrationQueries:
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._signing.response import parse_leniently
+        from ._transport.endpoints import status
+        from .models import BaseOperation
+
         return parse_leniently(BaseOperation, await _operation_in(await self._requests.ask(status(operation_id))))
 
     async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
@@ -66,6 +69,9 @@ class IntegrationQueries:
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._signing.response import read_operation
+        from ._transport.endpoints import detail
+
         require_flags(include_content=include_content)
         fields = await _operation_in(await self._requests.ask(detail(operation_id, include_content=include_content)))
         return await asyncio.to_thread(read_operation, fields)
@@ -89,6 +95,9 @@ class IntegrationQueries:
             DocumentNotSavedError: If a file exists already or cannot be written.
             SignStashError: If the service was not reached, rejected the request, or did not send the documents.
         """
+        from ._transport.endpoints import detail
+        from ._transport.signed_content import receive_operation
+
         require_flags(overwrite=overwrite)
         folder = require_path("save_to", save_to).absolute()
         with _saving(folder):
@@ -111,6 +120,8 @@ class IntegrationQueries:
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._transport.endpoints import resend_mails
+
         require_flags(attach_documents=attach_documents)
         require_addresses("recipients", recipients)
         if not recipients:
@@ -130,6 +141,9 @@ async def _operation_in(response: ServiceResponse) -> dict[str, Any]:
 def _save_documents(
     response: ServiceResponse, fields: Mapping[str, Any], folder: Path, *, overwrite: bool
 ) -> list[Path]:
+    from ._signing.response import read_signed_documents
+    from ._signing.saving import save_documents
+
     try:
         documents = read_signed_documents(fields, response.contents)
     except ValueError as error:
@@ -149,4 +163,6 @@ def _saving(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        from .results import not_saved
+
         raise not_saved(error.filename or folder, error) from error

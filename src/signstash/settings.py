@@ -11,18 +11,20 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 import httpx
 
 from ._errors.redaction import Secret
 from ._transport.http_client import is_local
 from ._transport.httpx2 import HttpClient
-from .documents import Document
 from .errors import ApiError, ConfigurationError, ErrorClasses
-from .journal import Journal
-from .options import UnknownOutcomes
 from .retries import RetryPolicy
+
+if TYPE_CHECKING:
+    from .documents import Document
+    from .journal import Journal
+    from .options import UnknownOutcomes
 
 logger: Final = logging.getLogger("signstash")
 
@@ -46,7 +48,7 @@ Upload = Literal["base64", "multipart"]
 MultipartFileNames = Literal["name", "external_reference"]
 """What a multipart file is called. How the service matches files with documents is not published."""
 
-SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
+SaveTo = str | os.PathLike[str] | Callable[["Document"], str | os.PathLike[str]]
 """A folder, in which signed files get the names of their documents, or a function that gives the file for each.
 
 It means the same for one document and for many. Folders are made.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from .. import models
 from .._content.contents import InPath
 from .._content.snapshots import digest_of, snapshot
 from .._errors.unknown import held_before
@@ -22,7 +23,6 @@ from ..errors import (
     SignStashError,
 )
 from ..journal import Entry, Journal, State
-from ..models import DocumentResponse
 from ..results import Outcome, SignedDocument, outcome_of
 from .plan import PlannedDocument
 
@@ -278,7 +278,7 @@ def _signed_document(given: Document, entry: Entry, path: Path | None) -> Signed
         name=given.name,
         external_reference=entry.reference,
         operation_id=entry.operation_id,
-        details=DocumentResponse(external_reference=entry.reference, name=given.name),
+        details=models.DocumentResponse(external_reference=entry.reference, name=given.name),
         saved_as=path,
     )
 
