@@ -65,7 +65,14 @@ class RunLedger:
             return outcome_of(document, error)
 
     def _to_be_sent(
-        self, given: Document, document: Document, *, attempt: int, digest: str = "", entry: Entry | None = None
+        self,
+        given: Document,
+        document: Document,
+        *,
+        attempt: int,
+        digest: str = "",
+        entry: Entry | None = None,
+        identity: str = "",
     ) -> PlannedDocument:
         size = document._read_with(snapshot).size
         return PlannedDocument(
@@ -80,6 +87,7 @@ class RunLedger:
             lost=entry is not None and entry.state in ("sent", "received", "requeued"),
             is_signed=entry is not None and entry.state == "received",
             requeued=entry is not None and entry.state == "requeued",
+            identity=identity,
         )
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
@@ -109,7 +117,7 @@ class RunLedger:
         attempt, reference = self._attempt(journal, given, digest, entry)
         document = document._replaced(reference)
         try:
-            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
+            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry, identity=identity)
         except DocumentNotSavedError as error:
             if entry is not None and is_known:
                 what = (
@@ -120,7 +128,7 @@ class RunLedger:
                 journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
             raise
         self._seen.add(identity)
-        return attrs.evolve(item, identity=identity)
+        return item
 
     def _attempt(self, journal: Journal, given: Document, digest: str, entry: Entry | None) -> tuple[int, str]:
         """Number and reference of the next attempt; 0 and the caller's own reference if there is one."""
