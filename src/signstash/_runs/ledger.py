@@ -19,6 +19,7 @@ from ..errors import (
     DocumentNotSignedError,
     DuplicateReferenceError,
     InvalidDocumentError,
+    SignatureInvalidError,
     SignStashError,
 )
 from ..journal import Entry, Journal, State
@@ -249,7 +250,7 @@ class RunLedger:
     ) -> Entry:
         error = None if outcome is None else outcome.error
         signed = None if outcome is None else outcome.signed
-        kept = error.signed if isinstance(error, DocumentNotSavedError) else None
+        kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         return Entry(
             reference=item.reference,
             name=item.given.name,
