@@ -52,7 +52,7 @@ async def _release(semaphore: asyncio.Semaphore) -> None:
 
 
 class BlockingSignStash:
-    """The methods of `SignStash` as ordinary functions, which may be called from any thread.
+    """The methods of `SignStash` that sign and query, as ordinary functions, which may be called from any thread.
 
         with BlockingSignStash(SignStash.from_env()) as client:
             signed = client.sign(Document.pdf("invoice.pdf"), save_to="signed/")

@@ -11,7 +11,13 @@ from typing import Final
 
 import attrs
 
-from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure, signed_but_lost
+from .._errors.unknown import (
+    held_for_review,
+    is_certainly_not_signed,
+    reference_used,
+    reference_used_by_failure,
+    signed_but_lost,
+)
 from .._signing.request import index_by_reference
 from .._signing.signer import Signer
 from .._transport.endpoints import Call
@@ -22,7 +28,6 @@ from ..errors import (
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
     ConfigurationError,
-    DocumentNotSignedError,
     DuplicateReferenceError,
     RateLimitedError,
     SignStashError,
@@ -157,7 +162,7 @@ class BatchProcessor:
             response = await self._retries.run(lambda: self._transmit(batch, call))
             signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
-            item.given._note_attempt(item.reference, failed=isinstance(outcome.error, DocumentNotSignedError))
+            item.given._note_attempt(item.reference, failed=is_certainly_not_signed(outcome.error))
         return [outcome_of(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
     async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:

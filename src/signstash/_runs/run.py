@@ -170,12 +170,12 @@ class Run:
         return known
 
     def _count(self, outcome: Outcome, seconds: float) -> None:
-        before = self._progress
-        self._progress = attrs.evolve(
-            before,
-            signed=before.signed + (outcome.ok and not outcome.signed_before),
-            signed_before=before.signed_before + (outcome.ok and outcome.signed_before),
-            failed=before.failed + (not outcome.ok),
+        before, is_signed = self._progress, outcome.ok
+        self._progress = Progress(
+            signed=before.signed + (is_signed and not outcome.signed_before),
+            signed_before=before.signed_before + (is_signed and outcome.signed_before),
+            failed=before.failed + (not is_signed),
+            total=before.total,
             requests=self.processor.requests,
             content_bytes=self.processor.content_bytes,
             in_flight=len(self._requests),

@@ -13,13 +13,18 @@ from typing import Final
 import attrs
 
 from .._errors.parsing import operation_id_in
-from .._errors.unknown import noted, reading_took_too_long, reference_used_by_failure
+from .._errors.unknown import (
+    is_certainly_not_signed,
+    noted,
+    reading_took_too_long,
+    reference_used_by_failure,
+)
 from .._transport.endpoints import Call, detail, operation_id
 from .._transport.exchange import SMALL_BODY, Exchange, ServiceResponse
 from .._transport.signed_content import receive_operation
 from .._transport.tracing import note_documents
 from ..documents import Document
-from ..errors import ApiError, DocumentNotSignedError, DuplicateReferenceError, SignStashError
+from ..errors import ApiError, DuplicateReferenceError, SignStashError
 from ..results import Outcome, SignedBatch
 from ..retries import Deadline
 from ..settings import MultipartFileNames, Upload
@@ -78,7 +83,7 @@ class Signer:
         """Read the response to a request, and save what is signed in the files that are claimed."""
         batch = await self._batch(response, documents)
         for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
-            document._note_attempt(reference, failed=isinstance(outcome.error, DocumentNotSignedError))
+            document._note_attempt(reference, failed=is_certainly_not_signed(outcome.error))
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         if files is None:
             return batch
