@@ -87,12 +87,13 @@ class Journal:
             async for outcome in client.sign_all(documents, journal=journal, save_to="signed"):
                 ...
 
-    Records are on disk before a method returns, so that a power failure loses none. The file may be copied or moved at
-    any time, also while it is in use or after a crash, and restored while it is not in use. Each document gets the same
-    references from every copy of a journal, so the service rejects documents that it signed after an older copy was
-    made. (Unless a first attempt failed since, and the service lets its reference be used again.) Each line is JSON
-    with a checksum, and is never changed. While the file is open, there is a lock in the same folder (`.lock`), and
-    after a full disk a folder of signed documents that could not be saved (`.recovered`).
+    Records are on disk before a method returns, so that a power failure loses none. The file is complete at every
+    moment: it may be copied or moved while it is in use, and restored while it is not, also after a crash. Each
+    document gets the same references from every copy of a journal, so the service rejects documents that it signed
+    after an older copy was made. One case is open: a service that accepts the reference of a document that it did not
+    sign a second time, and a copy that does not know of that failed attempt. Each line is JSON with a checksum, and is
+    never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a full disk a folder
+    of signed documents that could not be saved (`.recovered`).
 
     One process at a time may use it; a forked child may not use the journal of its parent.
 

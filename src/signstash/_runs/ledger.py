@@ -19,6 +19,7 @@ from ..errors import (
     DocumentNotSavedError,
     DuplicateReferenceError,
     InvalidDocumentError,
+    SignatureInvalidError,
     SignStashError,
 )
 from ..journal import Entry, Journal, State
@@ -256,7 +257,7 @@ class RunLedger:
     ) -> Entry:
         error = None if outcome is None else outcome.error
         signed = None if outcome is None else outcome.signed
-        kept = error.signed if isinstance(error, DocumentNotSavedError) else None
+        kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         return Entry(
             reference=item.reference,
             name=item.given.name,
