@@ -170,11 +170,7 @@ class TestTwice:
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         """However a run is cancelled, what it began to save is saved and recorded."""
-<<<<<<< HEAD
-        for turns in range(1, 30):
-=======
         for turns in range(1, 30):  # cancelled before, it is never iterated
->>>>>>> 8cf85fbe1648646a80b3c171e6a50b6b9cfa1342
             run = asyncio.create_task(collect(client.sign_all([numbered(turns)], **durably(journal))))
             for _ in range(turns):
                 await asyncio.sleep(0)
