@@ -82,8 +82,8 @@ class SignStash(IntegrationQueries, OtherOperations):
             service matches files with documents is not published; both are sent in the order of the documents.
         http_client: Your own `httpx.AsyncClient` or `httpx2.AsyncClient`, for outbound proxy, CA, limits or transport.
             It sends the token requests too, without its headers, parameters and cookies, and is not closed here.
-            The default obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. If a hook of an `httpx.AsyncClient`
-            raises for error responses, a rejected token is not replaced.
+            The default obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. If a hook of an
+            `httpx.AsyncClient` raises for error responses, a rejected token is not replaced.
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
             with a class of the certificate family becomes a `DocumentCertificateError`.
@@ -430,6 +430,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             SignStashError: A fault that concerns all documents, while iterating.
         """
         from ._runs.concurrency import ConcurrencyLimiter
+        from ._runs.plan import OneCaller
         from ._runs.settings import RunSettings
         from ._signing.signer import RequestOptions
 
@@ -447,7 +448,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             in_flight=in_flight,
             progress=progress,
         )
-        run = settings.new_run(lambda _: options, ConcurrencyLimiter(in_flight))
+        run = settings.new_run(OneCaller(options), ConcurrencyLimiter(in_flight))
         outcomes = run.outcomes(require_iterable(documents))
         weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
         return outcomes

@@ -40,6 +40,7 @@ class IntegrationQueries(ABC):
             external_reference: The document's external reference.
 
         Raises:
+            ApiError: With `status_code` 404 if nothing was processed under this reference.
             SignStashError: If the service was not reached, or rejected the request.
         """
         from ._signing.signer import operation_id_from

@@ -12,14 +12,14 @@ import attrs
 from .. import models
 from .._content.contents import InPath
 from .._content.snapshots import digest_of, snapshot
-from .._errors.unknown import held_before
+from .._errors.unknown import held_before, is_certainly_not_signed
 from .._signing.saving import SignedFiles
 from ..documents import Document, unique_reference
 from ..errors import (
     DocumentNotSavedError,
-    DocumentNotSignedError,
     DuplicateReferenceError,
     InvalidDocumentError,
+    SignatureInvalidError,
     SignStashError,
 )
 from ..journal import Entry, Journal, State
@@ -257,14 +257,14 @@ class RunLedger:
     ) -> Entry:
         error = None if outcome is None else outcome.error
         signed = None if outcome is None else outcome.signed
-        kept = error.signed if isinstance(error, DocumentNotSavedError) else None
+        kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         return Entry(
             reference=item.reference,
             name=item.given.name,
             digest=item.digest,
             state=state,
             attempt=item.attempt,
-            used_up=item.failed_before or isinstance(error, DocumentNotSignedError),
+            used_up=item.failed_before or is_certainly_not_signed(error),
             saved_as=None if item.target is None else str(item.target),
             kept_as=None if kept is None or kept.saved_as is None else str(kept.saved_as),
             signed_digest=signed_digest,

@@ -16,7 +16,7 @@ from .._content.files import TemporaryFile, make_folder, sync_folder
 from .._content.names import safe_names
 from .._content.writing import write_atomically, write_unnamed
 from ..documents import Document
-from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError
+from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignatureInvalidError
 from ..results import Outcome, SignedDocument, outcome_of
 
 SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
@@ -142,23 +142,32 @@ class SignedFiles:
             for target in targets:
                 self._claimed.pop(target, None)
         return [
-            outcome if result is None else outcome_of(outcome.document, self._recovered(result))
+            self._recovered(outcome if result is None else outcome_of(outcome.document, result))
             for outcome, result in zip(outcomes, saved, strict=True)
         ]
 
-    def _recovered(self, result: SignedDocument | DocumentNotSavedError) -> SignedDocument | DocumentNotSavedError:
-        """The same result, with a signed document that could not be saved in the folder for recovery."""
-        if self.recovery is None or isinstance(result, SignedDocument) or not isinstance(result.signed, SignedDocument):
-            return result
-        signed = result.signed
+    def _recovered(self, outcome: Outcome) -> Outcome:
+        """The same outcome, with a signed document that was not saved in the folder for recovery."""
+        error = outcome.error
+        kept = self._kept(error.signed) if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
+        if kept is None:
+            return outcome
+        if isinstance(error, SignatureInvalidError):  # perhaps it is only that its signature cannot be judged
+            error.signed, error.hint = kept, f"{error.hint} It is kept as {kept.saved_as}."
+            return outcome
+        if isinstance(error, DocumentNotSavedError):
+            error.signed, error.hint = kept, f"It is signed, and kept as {kept.saved_as}: move it to its place."
+        return outcome
+
+    def _kept(self, signed: object) -> SignedDocument | None:
+        if self.recovery is None or not isinstance(signed, SignedDocument):
+            return None
         (name,) = safe_names([f"{signed.external_reference}.{signed.name}"])
         for is_temporary in (False, True):
             with contextlib.suppress(OSError, ValueError, InvalidDocumentError):
                 folder = self._temporary_folder(self.recovery.name) if is_temporary else self.recovery
-                kept = write_atomically(signed._contents, folder / name, overwrite=False).path
-                hint = f"It is signed, and kept as {kept}: move it to its place."
-                return DocumentNotSavedError(result.problem, hint, signed=signed._saved(kept))
-        return result
+                return signed._saved(write_atomically(signed._contents, folder / name, overwrite=False).path)
+        return None
 
     def _temporary_folder(self, name: str) -> Path:
         """A folder in the system's folder of temporary files, where nobody else may write, nor another journal."""

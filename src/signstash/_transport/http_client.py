@@ -44,7 +44,7 @@ def use_transport(make: MakeTransport) -> Iterator[None]:
 
 
 async def new_http_client() -> httpx.AsyncClient:
-    """An HTTP client that obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
+    """An HTTP client that obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
 
     Raises:
         ConfigurationError: If one of these cannot be used.
