@@ -20,6 +20,7 @@ from ._errors.redaction import Secret
 from ._errors.unknown import noted
 from ._runs.batching import Batching
 from ._runs.concurrency import ConcurrencyLimiter, completed
+from ._runs.run import Run
 from ._runs.settings import RunSettings
 from ._signing.request import index_by_reference
 from ._signing.saving import SaveTo, SignedFiles
@@ -168,6 +169,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         self._retries = retries
         self._retries_of_calls = Retries(policy=retries or RetryPolicy.none())
         self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instance_urls))
+        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         self._is_view = False
 
     @classmethod
@@ -212,9 +214,15 @@ class SignStash(IntegrationQueries, OtherOperations):
         if self._is_view:
             return
         self._exchange.clients.close()
+        self._end_runs(ConfigurationError("The client was closed during a run.", "Close it after the run."))
         if self._own_auth is not None:
             await self._own_auth.aclose()
         await self._exchange.aclose()
+
+    def _end_runs(self, fault: SignStashError | None = None) -> None:
+        """Let runs send nothing more, and end their pauses between attempts; what is in flight is awaited."""
+        for run in list(self._runs):
+            run.end(fault)
 
     def with_options(
         self,
@@ -438,6 +446,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         )
         run = settings.new_run(lambda _: options, ConcurrencyLimiter(in_flight))
         outcomes = run.outcomes(require_iterable(documents))
+        self._runs.add(run)
         weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
         return outcomes
 
