@@ -11,34 +11,20 @@ import os
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import attrs
 import httpx
 
 from ._errors.redaction import Secret
-from ._errors.unknown import noted
-from ._runs.batching import Batching
-from ._runs.concurrency import ConcurrencyLimiter, completed
-from ._runs.run import Run
-from ._runs.settings import RunSettings
-from ._signing.request import index_by_reference
-from ._signing.saving import SaveTo, SignedFiles
-from ._signing.signer import RequestOptions, Signer
-from ._transport.endpoints import Call
-from ._transport.exchange import Exchange, ServiceResponse
-from ._transport.generated_client import OtherOperations, Requests
 from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
+from ._transport.other_operations import OtherOperations
 from ._transport.tracing import call_span
 from .auth import TokenAuth
 from .documents import Document, require_iterable
 from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses, SignStashError
 from .integration import IntegrationQueries
-from .journal import Journal
-from .models import PreservationInfo
-from .options import Preservation, UnknownOutcomes
-from .results import Outcome, Progress, SignedBatch, SignedDocument
 from .retries import Deadline, Retries, RetryPolicy, running_loop
 from .settings import (
     DEFAULT_DEADLINE,
@@ -57,6 +43,18 @@ from .settings import (
     url_problems,
     warn_of_plain_http,
 )
+
+if TYPE_CHECKING:  # at run time a call imports what it needs
+    from ._runs.batching import Batching
+    from ._runs.run import Run
+    from ._signing.saving import SaveTo, SignedFiles
+    from ._transport.endpoints import Call
+    from ._transport.exchange import Exchange, ServiceResponse
+    from ._transport.requests import Requests
+    from .journal import Journal
+    from .models import PreservationInfo
+    from .options import Preservation, UnknownOutcomes
+    from .results import Outcome, Progress, SignedBatch, SignedDocument
 
 
 class SignStash(IntegrationQueries, OtherOperations):
@@ -85,8 +83,8 @@ class SignStash(IntegrationQueries, OtherOperations):
             service matches files with documents is not published; both are sent in the order of the documents.
         http_client: Your own `httpx.AsyncClient` or `httpx2.AsyncClient`, for outbound proxy, CA, limits or transport.
             It sends the token requests too, without its headers, parameters and cookies, and is not closed here.
-            The default obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. If a hook of an `httpx.AsyncClient`
-            raises for error responses, a rejected token is not replaced.
+            The default obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. If a hook of an
+            `httpx.AsyncClient` raises for error responses, a rejected token is not replaced.
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
             with a class of the certificate family becomes a `DocumentCertificateError`.
@@ -121,6 +119,9 @@ class SignStash(IntegrationQueries, OtherOperations):
         verify_signatures: bool = False,
         instance_urls: Iterable[str] = (),
     ) -> None:
+        from ._signing.signer import Signer
+        from ._transport.exchange import Exchange
+
         instance_urls = [instance_urls] if isinstance(instance_urls, str) else list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         raise_for_problems(
@@ -355,6 +356,12 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
+        from ._errors.unknown import noted
+        from ._runs.concurrency import completed
+        from ._signing.request import index_by_reference
+        from ._signing.saving import SignedFiles
+        from ._signing.signer import RequestOptions
+
         options = RequestOptions.of(description, preservation, external_reference)
         sent = index_by_reference(list(require_iterable(documents)), self._client_service)
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
@@ -430,6 +437,11 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
         """
+        from ._runs.concurrency import ConcurrencyLimiter
+        from ._runs.plan import OneCaller
+        from ._runs.settings import RunSettings
+        from ._signing.signer import RequestOptions
+
         options = RequestOptions.of(description, preservation)
         settings = RunSettings(
             signer=self._signer,
@@ -444,7 +456,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             in_flight=in_flight,
             progress=progress,
         )
-        run = settings.new_run(lambda _: options, ConcurrencyLimiter(in_flight))
+        run = settings.new_run(OneCaller(options), ConcurrencyLimiter(in_flight))
         outcomes = run.outcomes(require_iterable(documents))
         self._runs.add(run)
         weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
@@ -487,6 +499,9 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             ConfigurationError: If an argument cannot be used.
         """
+        from ._runs.batching import Batching
+        from ._runs.settings import RunSettings
+
         settings = RunSettings(
             signer=self._signer,
             retry_policy=self._retries or RetryPolicy.none(),
@@ -518,4 +533,6 @@ class SignStash(IntegrationQueries, OtherOperations):
 
     @property
     def _requests(self) -> Requests:
+        from ._transport.requests import Requests
+
         return Requests(self._exchange, self._retries_of_calls)

@@ -12,20 +12,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._content.arguments import require_flags, require_path
 from ._content.files import make_folder, require_replaceable
 from ._content.names import safe_names
-from ._signing.response import parse_leniently, read_operation, read_signed_documents
-from ._signing.saving import save_documents
-from ._signing.signer import operation_id_from
-from ._transport.endpoints import Call, detail, operation_id, resend_mails, status
-from ._transport.exchange import ServiceResponse
-from ._transport.signed_content import receive_operation
 from .errors import DocumentNotSavedError, InvalidDocumentError
-from .models import BaseOperation, SignOperation
 from .options import require_addresses
+
+if TYPE_CHECKING:
+    from ._transport.endpoints import Call
+    from ._transport.exchange import ServiceResponse
+    from .models import BaseOperation, SignOperation
 
 
 class IntegrationQueries(ABC):
@@ -42,8 +40,12 @@ class IntegrationQueries(ABC):
             external_reference: The document's external reference.
 
         Raises:
+            ApiError: With `status_code` 404 if nothing was processed under this reference.
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._signing.signer import operation_id_from
+        from ._transport.endpoints import operation_id
+
         return await operation_id_from(await self._ask(operation_id(external_reference)))
 
     async def get_status(self, operation_id: int) -> BaseOperation:
@@ -55,6 +57,10 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._signing.response import parse_leniently
+        from ._transport.endpoints import status
+        from .models import BaseOperation
+
         response = await self._ask(status(operation_id))
         fields = await response.json()
         if not isinstance(fields, dict) or "id" not in fields:
@@ -71,6 +77,9 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._signing.response import read_operation
+        from ._transport.endpoints import detail
+
         require_flags(include_content=include_content)
         response = await self._ask(detail(operation_id, include_content=include_content))
         fields = await response.json()
@@ -97,6 +106,9 @@ class IntegrationQueries(ABC):
             DocumentNotSavedError: If a file exists already or cannot be written.
             SignStashError: If the service was not reached, rejected the request, or did not send the documents.
         """
+        from ._transport.endpoints import detail
+        from ._transport.signed_content import receive_operation
+
         require_flags(overwrite=overwrite)
         folder = require_path("save_to", save_to).absolute()
         with _saving(folder):
@@ -121,6 +133,8 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._transport.endpoints import resend_mails
+
         require_flags(attach_documents=attach_documents)
         require_addresses("recipients", recipients)
         if not recipients:
@@ -133,6 +147,9 @@ class IntegrationQueries(ABC):
 def _save_documents(
     response: ServiceResponse, fields: Mapping[str, Any], folder: Path, *, overwrite: bool
 ) -> list[Path]:
+    from ._signing.response import read_signed_documents
+    from ._signing.saving import save_documents
+
     try:
         documents = read_signed_documents(fields, response.contents)
     except ValueError as error:

@@ -264,7 +264,10 @@ class Journal:
         entries = list(entries)
         if not entries:
             return
-        lines = [{k: v for k, v in attrs.asdict(entry).items() if v != _FIELDS[k]} for entry in entries]
+        lines = [
+            {name: value for name, default in _FIELDS.items() if (value := getattr(entry, name)) != default}
+            for entry in entries
+        ]
         with self._used():
             for entry, offset in zip(entries, self._append(lines), strict=True):
                 self._index(entry, offset)

@@ -16,9 +16,9 @@ from ._content.snapshots import read
 from ._content.writing import write_atomically
 from .documents import Document, require_document
 from .errors import DocumentNotSavedError, InvalidDocumentError, SignStashError
-from .models import DocumentResponse, SignOperation
 
 if TYPE_CHECKING:
+    from .models import DocumentResponse, SignOperation
     from .verification import Roots, Verification
 
 

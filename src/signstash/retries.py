@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
-from .errors import ConfigurationError, RateLimitedError, SignStashError
+from .errors import ConfigurationError, SignStashError
 
 logger: Final = logging.getLogger("signstash.retries")
 
@@ -104,7 +104,7 @@ class RetryPolicy:
         SignStash.from_env(retries=RetryPolicy.interactive())
 
     Retried: connection failures (`ConnectionFailedError`), 429 (`RateLimitedError`), and server errors on read-only
-    calls (`ServiceError` that is `retryable`); never a signing request that may have been processed. Between two
+    calls (`ServiceError`, `UnexpectedAnswerError`); never a signing request that may have been processed. Between two
     attempts it waits for a random time up to a bound that doubles each time, or as long as `Retry-After` says.
 
     Attributes:
@@ -145,8 +145,9 @@ class RetryPolicy:
             error: How it failed.
             jitter: A number between 0 and 1 that spreads the pause.
         """
-        if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            return error.retry_after
+        retry_after: float | None = getattr(error, "retry_after", None)
+        if retry_after is not None:
+            return retry_after
         doublings = min(attempt - 1, 60)  # by then any bound is reached
         bound = max(min(self.first_bound * 2.0**doublings, self.longest_bound), self.shortest_pause)
         return self.shortest_pause + (bound - self.shortest_pause) * jitter

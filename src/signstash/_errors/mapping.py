@@ -19,6 +19,8 @@ from ..errors import (
     UnexpectedAnswerError,
 )
 from .codes import (
+    AFTER_SIGNING,
+    CHECK_RESULT,
     ERROR_CODES,
     ERROR_FAMILIES,
     OTHER_FAILURE,
@@ -26,6 +28,7 @@ from .codes import (
     OTHER_SIGN_ERROR,
     SIGN_ERRORS,
     STATUSES,
+    UNKNOWN_TO_SERVICE,
     ErrorRule,
 )
 from .parsing import json_object, retry_after
@@ -68,6 +71,11 @@ class ErrorContext:
         return f"{problem}{self.origin}."
 
     @property
+    def is_about_the_past(self) -> bool:
+        """Whether the call is about what the service has processed, and not about documents to be signed."""
+        return self.operation_id is not None or (bool(self.external_references) and not self.changes_state)
+
+    @property
     def origin(self) -> str:
         """Client service and operation, in brackets."""
         parts = [f"client service {self.client_service}"] if self.client_service else []
@@ -105,6 +113,9 @@ def error_from_response(
     cause_message = _text(fields.get("causeMessage")) or None
 
     rule = _rule_for(code, status_code, context.error_classes)
+    if rule is STATUSES[404] and context.is_about_the_past:
+        rule = UNKNOWN_TO_SERVICE
+    maybe_processed = context.changes_state and rule.maybe_processed
     texts = "; ".join(text.rstrip(".") for text in (cause_message, description) if text)
     marks = f"{f'code {code}, ' if code else ''}HTTP {status_code}{_request_id(headers)}"
     details: dict[str, Any] = {
@@ -113,19 +124,20 @@ def error_from_response(
         "error_code": code,
         "description": description,
         "headers": shown_headers(headers),
+        "retry_after": retry_after(headers),
     }
-    hint = rule.hint
+    hint = AFTER_SIGNING if maybe_processed and context.external_references else rule.hint
     if issubclass(rule.raises, AuthenticationError):
         details["error_code"] = code or _text(fields.get("error")) or None
     else:
         details |= {
             "cause_message": cause_message,
-            "retryable": rule.retryable,
-            "maybe_processed": context.changes_state and rule.maybe_processed,
+            "retryable": rule.retryable and not maybe_processed,
+            "maybe_processed": maybe_processed,
             "body": body,
         }
     if issubclass(rule.raises, RateLimitedError):
-        seconds = details["retry_after"] = retry_after(headers)
+        seconds = details["retry_after"]
         hint = hint if seconds is None else f"Repeat it after {seconds:.0f} seconds, and send fewer at once."
     return rule.raises(context.sentence(f"{rule.meaning} ({marks}){f': {texts}' if texts else ''}"), hint, **details)
 
@@ -160,20 +172,21 @@ def error_from_document(
         raises = DocumentCertificateError
     marks = [text for text in (_text(sign_error), f"status {_text(sign_status)}" if sign_status else "") if text]
     cause = _text(cause_message)
+    # An error or the status ERROR_SIGNING says that it is not signed; anything else says nothing, or both.
+    maybe_processed = sign_status == "SIGNED" or (sign_error is None and sign_status != "ERROR_SIGNING")
     (reference,) = context.external_references
     return raises(
         f"Document {document} ({reference}) was not signed: {rule.meaning}"
         f"{' (' + ', '.join(marks) + ')' if marks else ''}{': ' + cause.rstrip('.') if cause else ''}{context.origin}.",
-        rule.hint,
+        AFTER_SIGNING if maybe_processed else rule.hint,
         external_references=(reference,),
         document=document,
         external_reference=reference,
         sign_error=sign_error,
         sign_status=sign_status,
         operation_id=context.operation_id,
-        retryable=rule.retryable,
-        # An error or the status ERROR_SIGNING says that it is not signed; anything else says nothing, or both.
-        maybe_processed=sign_status == "SIGNED" or (sign_error is None and sign_status != "ERROR_SIGNING"),
+        retryable=rule.retryable and not maybe_processed,
+        maybe_processed=maybe_processed,
     )
 
 
@@ -190,11 +203,9 @@ def unreadable_response(
         context: The call. If it changes state, the request may have been processed.
     """
     content_type = printable(headers.get("content-type", ""), 100)
+    hint = "Check `base_url` and what responds there, such as a gateway or a login page."
     if context.changes_state:
-        hint = "The request may have been processed: look the documents up by their external references before you "
-        hint += "send them again."
-    else:
-        hint = "Check `base_url` and what responds there, such as a gateway or a login page."
+        hint = AFTER_SIGNING if context.external_references else CHECK_RESULT
     # A 2xx body may hold signed documents or a token; only an error response is quoted.
     excerpt = "" if 200 <= status_code < 300 else _excerpt(body)
     marks = f"HTTP {status_code}, " if status_code else ""
@@ -203,9 +214,11 @@ def unreadable_response(
         f"{problem} It begins: {excerpt!r}." if excerpt else problem,
         hint,
         external_references=context.external_references,
+        retryable=status_code >= 500 and not context.changes_state,
         maybe_processed=context.changes_state,
         status_code=status_code,
         headers=shown_headers(headers),
+        retry_after=retry_after(headers),
         content_type=content_type,
         excerpt=excerpt,
     )

@@ -7,7 +7,14 @@ import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..errors import ConnectionFailedError, DuplicateReferenceError, OutcomeUnknownError, SignStashError
+from ..errors import (
+    ConnectionFailedError,
+    DocumentNotSignedError,
+    DuplicateReferenceError,
+    OutcomeUnknownError,
+    SignStashError,
+)
+from .codes import AFTER_SIGNING, CHECK_RESULT
 from .mapping import ErrorContext
 
 
@@ -21,9 +28,14 @@ def response_lost(problem: str, context: ErrorContext) -> OutcomeUnknownError:
     references = context.external_references
     return OutcomeUnknownError(
         context.sentence(problem),
-        _AFTER_SIGNING if references else "Check the result; repeat only if the request is idempotent.",
+        AFTER_SIGNING if references else CHECK_RESULT,
         external_references=references,
     )
+
+
+def is_certainly_not_signed(error: SignStashError | None) -> bool:
+    """Whether a response says that a document was not signed, so that its next attempt needs another reference."""
+    return isinstance(error, DocumentNotSignedError) and not error.maybe_processed
 
 
 def reading_took_too_long(deadline: float, references: Sequence[str]) -> ConnectionFailedError:
@@ -195,10 +207,3 @@ def reference_used_by_failure(name: str, reference: str, error: DuplicateReferen
     changed.hint = "If nothing else has used it, give the document another external_reference, and sign it again."
     changed.__cause__ = error
     return changed
-
-
-_AFTER_SIGNING = (
-    "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, send "
-    "the same Document objects again: if the first request went through they are rejected (DuplicateReferenceError), "
-    "and nothing is signed twice."
-)

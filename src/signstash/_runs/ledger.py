@@ -9,21 +9,20 @@ from pathlib import Path
 
 import attrs
 
+from .. import models
 from .._content.contents import InPath
 from .._content.snapshots import digest_of, snapshot
-from .._errors.unknown import held_before
+from .._errors.unknown import held_before, is_certainly_not_signed
 from .._signing.saving import SignedFiles
 from ..documents import Document, unique_reference
 from ..errors import (
     DocumentNotSavedError,
-    DocumentNotSignedError,
     DuplicateReferenceError,
     InvalidDocumentError,
     SignatureInvalidError,
     SignStashError,
 )
 from ..journal import Entry, Journal, State
-from ..models import DocumentResponse
 from ..results import Outcome, SignedDocument, outcome_of
 from .plan import PlannedDocument
 
@@ -67,7 +66,14 @@ class RunLedger:
             return outcome_of(document, error)
 
     def _to_be_sent(
-        self, given: Document, document: Document, *, attempt: int, digest: str = "", entry: Entry | None = None
+        self,
+        given: Document,
+        document: Document,
+        *,
+        attempt: int,
+        digest: str = "",
+        entry: Entry | None = None,
+        identity: str = "",
     ) -> PlannedDocument:
         size = document._read_with(snapshot).size
         return PlannedDocument(
@@ -82,6 +88,7 @@ class RunLedger:
             lost=entry is not None and entry.state in ("sent", "received", "requeued"),
             is_signed=entry is not None and entry.state == "received",
             requeued=entry is not None and entry.state == "requeued",
+            identity=identity,
         )
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
@@ -111,7 +118,7 @@ class RunLedger:
         attempt, reference = self._attempt(journal, given, digest, entry)
         document = document._replaced(reference)
         try:
-            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
+            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry, identity=identity)
         except DocumentNotSavedError as error:
             if entry is not None and is_known:
                 what = (
@@ -122,7 +129,7 @@ class RunLedger:
                 journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
             raise
         self._seen.add(identity)
-        return attrs.evolve(item, identity=identity)
+        return item
 
     def _attempt(self, journal: Journal, given: Document, digest: str, entry: Entry | None) -> tuple[int, str]:
         """Number and reference of the next attempt; 0 and the caller's own reference if there is one."""
@@ -257,7 +264,7 @@ class RunLedger:
             digest=item.digest,
             state=state,
             attempt=item.attempt,
-            used_up=item.failed_before or isinstance(error, DocumentNotSignedError),
+            used_up=item.failed_before or is_certainly_not_signed(error),
             saved_as=None if item.target is None else str(item.target),
             kept_as=None if kept is None or kept.saved_as is None else str(kept.saved_as),
             signed_digest=signed_digest,
@@ -286,7 +293,7 @@ def _signed_document(given: Document, entry: Entry, path: Path | None) -> Signed
         name=given.name,
         external_reference=entry.reference,
         operation_id=entry.operation_id,
-        details=DocumentResponse(external_reference=entry.reference, name=given.name),
+        details=models.DocumentResponse(external_reference=entry.reference, name=given.name),
         saved_as=path,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import attrs
 
@@ -11,6 +12,37 @@ from .._signing.signer import RequestOptions
 from ..documents import Document
 from ..errors import SignStashError
 from ..results import Outcome
+
+
+class Callers(Protocol):
+    """Those who want the documents of a run signed."""
+
+    def options_for(self, document: Document, /) -> RequestOptions:
+        """What is asked for a document. Documents with different options are in different requests."""
+        ...
+
+    def want(self, document: Document, /) -> bool:
+        """Whether a document that is about to be sent is still wanted."""
+        ...
+
+    def sending(self, documents: Sequence[Document], /) -> None:
+        """Take note that documents are sent now."""
+        ...
+
+
+@attrs.frozen
+class OneCaller:
+    """A caller who wants every document, with the same options."""
+
+    options: RequestOptions
+
+    def options_for(self, _: Document, /) -> RequestOptions:
+        return self.options
+
+    def want(self, _: Document, /) -> bool:
+        return True
+
+    def sending(self, _: Sequence[Document], /) -> None: ...
 
 
 @attrs.frozen(eq=False)

@@ -11,7 +11,13 @@ from typing import Final
 
 import attrs
 
-from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure, signed_but_lost
+from .._errors.unknown import (
+    held_for_review,
+    is_certainly_not_signed,
+    reference_used,
+    reference_used_by_failure,
+    signed_but_lost,
+)
 from .._signing.request import index_by_reference
 from .._signing.signer import Signer
 from .._transport.endpoints import Call
@@ -22,7 +28,6 @@ from ..errors import (
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
     ConfigurationError,
-    DocumentNotSignedError,
     DuplicateReferenceError,
     RateLimitedError,
     SignStashError,
@@ -32,7 +37,7 @@ from ..results import Outcome, outcome_of
 from ..retries import Retries, RetryPolicy
 from .concurrency import ConcurrencyLimiter, completed
 from .ledger import RunLedger
-from .plan import Batch, BatchResult, PlannedDocument
+from .plan import Batch, BatchResult, Callers, PlannedDocument
 
 logger: Final = logging.getLogger("signstash")
 
@@ -58,6 +63,10 @@ class _NotSentError(Exception):
     """The run ended before a request was sent."""
 
 
+class _NotWantedError(Exception):
+    """A document of a request was withdrawn before the request was sent."""
+
+
 @attrs.define(kw_only=True)
 class BatchProcessor:
     """Processes the batches of one run.
@@ -68,6 +77,7 @@ class BatchProcessor:
         retry_policy: How often requests are tried.
         unknown_outcomes: What happens to documents whose response was lost.
         limiter: Limits the requests in flight.
+        callers: Those who want the documents signed.
         clock: Monotonic clock, in seconds.
         fault: What ended the run, or None.
         requests: Requests that were answered or failed.
@@ -79,6 +89,7 @@ class BatchProcessor:
     retry_policy: RetryPolicy
     unknown_outcomes: UnknownOutcomes
     limiter: ConcurrencyLimiter
+    callers: Callers
     clock: Callable[[], float] = time.monotonic
     fault: BaseException | None = attrs.field(init=False, default=None)
     requests: int = attrs.field(init=False, default=0)
@@ -140,6 +151,9 @@ class BatchProcessor:
             outcomes = await self._outcomes(batch)
         except _NotSentError:
             return self.unresolved(batch)
+        except _NotWantedError:
+            wanted = [item for item in batch.items if self.callers.want(item.given)]
+            return BatchResult(next=[attrs.evolve(batch, items=wanted)] if wanted else [])
         except FAULTS_OF_ALL as error:
             self.end(error)
             return self.unresolved(batch)
@@ -159,13 +173,17 @@ class BatchProcessor:
             response = await self._retries.run(lambda: self._transmit(batch, call))
             signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
-            item.given._note_attempt(item.reference, failed=isinstance(outcome.error, DocumentNotSignedError))
+            item.given._note_attempt(item.reference, failed=is_certainly_not_signed(outcome.error))
         return [outcome_of(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
     async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:
         async with self.limiter.slot():
             if self.has_ended:
                 raise _NotSentError
+            documents = [item.given for item in batch.items]
+            if batch.lost is None and not all(map(self.callers.want, documents)):
+                raise _NotWantedError
+            self.callers.sending(documents)
             delivery = Delivery()
             began = self.clock()
             try:

@@ -13,12 +13,11 @@ from typing import Final
 import attrs
 
 from .._errors.unknown import sent_by_an_earlier_run
-from .._signing.signer import RequestOptions
 from ..documents import Document
 from ..options import UnknownOutcomes
 from ..results import Outcome, Progress
 from .ledger import RunLedger
-from .plan import Batch, OpenBatch, PlannedDocument
+from .plan import Batch, Callers, OpenBatch, PlannedDocument
 from .processor import BatchProcessor
 from .reader import DocumentReader
 
@@ -35,7 +34,7 @@ class Run:
     Attributes:
         processor: Sends batches.
         ledger: Keeps the records of the run.
-        options_for: What is asked for a document. Documents with different options are in different requests.
+        callers: Those who want the documents signed.
         unknown_outcomes: What happens to documents that an earlier run sent and whose outcome it did not record.
         batch_documents: Documents that a batch may have.
         batch_bytes: Bytes that a batch may have; a longer document is alone in its own.
@@ -46,7 +45,7 @@ class Run:
 
     processor: BatchProcessor
     ledger: RunLedger
-    options_for: Callable[[Document], RequestOptions]
+    callers: Callers
     unknown_outcomes: UnknownOutcomes
     batch_documents: int
     batch_bytes: int
@@ -151,7 +150,7 @@ class Run:
         return loop.time() >= self._due
 
     def _add(self, item: PlannedDocument) -> None:
-        options = self.options_for(item.given)
+        options = self.callers.options_for(item.given)
         batch = next((batch for batch in self._open if batch.options == options), None)
         if batch is None:
             batch = OpenBatch(options, self.batch_documents, self.batch_bytes)
@@ -188,7 +187,7 @@ class Run:
                 elif item.lost:
                     lost = sent_by_an_earlier_run(item.reference)
                     look_up = self.unknown_outcomes == "look_up"
-                    self._backlog.append(Batch([item], self.options_for(item.given), lost, look_up=look_up))
+                    self._backlog.append(Batch([item], self.callers.options_for(item.given), lost, look_up=look_up))
                 else:
                     self._add(item)
         for request in [request for request in self._requests if request.done()]:
@@ -199,12 +198,12 @@ class Run:
         return known
 
     def _count(self, outcome: Outcome, seconds: float) -> None:
-        before = self._progress
-        self._progress = attrs.evolve(
-            before,
-            signed=before.signed + (outcome.ok and not outcome.signed_before),
-            signed_before=before.signed_before + (outcome.ok and outcome.signed_before),
-            failed=before.failed + (not outcome.ok),
+        before, is_signed = self._progress, outcome.ok
+        self._progress = Progress(
+            signed=before.signed + (is_signed and not outcome.signed_before),
+            signed_before=before.signed_before + (is_signed and outcome.signed_before),
+            failed=before.failed + (not is_signed),
+            total=before.total,
             requests=self.processor.requests,
             content_bytes=self.processor.content_bytes,
             in_flight=len(self._requests),

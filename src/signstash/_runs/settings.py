@@ -10,8 +10,7 @@ import attrs
 
 from .._content.arguments import require_flags
 from .._signing.saving import SaveTo, SignedFiles
-from .._signing.signer import RequestOptions, Signer
-from ..documents import Document
+from .._signing.signer import Signer
 from ..errors import ConfigurationError
 from ..journal import Journal
 from ..options import UnknownOutcomes
@@ -19,6 +18,7 @@ from ..results import Progress
 from ..retries import RetryPolicy
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
+from .plan import Callers
 from .processor import BatchProcessor
 from .run import Run
 
@@ -75,11 +75,11 @@ class RunSettings:
         require_flags(overwrite=self.overwrite)
         self._files()
 
-    def new_run(self, options_for: Callable[[Document], RequestOptions], limiter: ConcurrencyLimiter) -> Run:
+    def new_run(self, callers: Callers, limiter: ConcurrencyLimiter) -> Run:
         """A new run.
 
         Args:
-            options_for: What is asked for a document.
+            callers: Those who want the documents signed.
             limiter: Limits the requests in flight.
         """
         ledger = RunLedger(client_service=self.signer.client_service, journal=self.journal, files=self._files())
@@ -89,11 +89,12 @@ class RunSettings:
             retry_policy=self.retry_policy,
             unknown_outcomes=self.unknown_outcomes,
             limiter=limiter,
+            callers=callers,
         )
         return Run(
             processor=processor,
             ledger=ledger,
-            options_for=options_for,
+            callers=callers,
             unknown_outcomes=self.unknown_outcomes,
             batch_documents=self.batch_documents,
             batch_bytes=self.batch_bytes,

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import attrs
 
+from .. import models
 from .._content.base64 import decode_base64
 from .._content.contents import Contents, InMemory
 from .._errors.mapping import ErrorContext, error_from_document
@@ -21,7 +22,6 @@ from ..errors import (
     SignStashError,
     UnexpectedAnswerError,
 )
-from ..models import DocumentResponse, SigningStatus, SignOperation
 from ..results import Outcome, SignedBatch, SignedDocument, outcome_of
 
 logger: Final = logging.getLogger("signstash")
@@ -104,18 +104,18 @@ def _signed_contents(signed_content: object, contents: Mapping[str, Contents]) -
     return None if found == InMemory(b"") else found
 
 
-def read_operation(fields: Mapping[str, Any]) -> SignOperation:
+def read_operation(fields: Mapping[str, Any]) -> models.SignOperation:
     """Read an operation and each of its documents.
 
     Args:
         fields: The response.
     """
     if not isinstance(fields.get("documentList"), list):
-        return parse_leniently(SignOperation, fields)
+        return parse_leniently(models.SignOperation, fields)
     operation = parse_leniently(
-        SignOperation, {name: value for name, value in fields.items() if name != "documentList"}
+        models.SignOperation, {name: value for name, value in fields.items() if name != "documentList"}
     )
-    operation.document_list = [parse_leniently(DocumentResponse, item) for item in _documents(fields)]
+    operation.document_list = [parse_leniently(models.DocumentResponse, item) for item in _documents(fields)]
     return operation
 
 
@@ -188,9 +188,9 @@ def read_signed_documents(fields: Mapping[str, Any], contents: Mapping[str, Cont
     """
     found: list[SignedDocument] = []
     for item in _documents(fields):
-        if item.get("signStatus") != SigningStatus.SIGNED or item.get("signError"):
+        if item.get("signStatus") != models.SigningStatus.SIGNED or item.get("signError"):
             continue
-        details = parse_leniently(DocumentResponse, _without_content(item))
+        details = parse_leniently(models.DocumentResponse, _without_content(item))
         name, reference = str(item.get("name") or ""), str(item.get("externalReference") or "")
         content = _signed_contents(item.get("signedContent"), contents)
         if content is None:
@@ -206,7 +206,7 @@ class _Received:
     """A document of a response: as it came, and as it was read."""
 
     fields: Mapping[str, Any]
-    details: DocumentResponse
+    details: models.DocumentResponse
 
 
 def _result(
@@ -220,9 +220,9 @@ def _result(
     # From the response itself: a value of an unexpected type must not count as missing.
     fields = received[0].fields
     sign_error, sign_status = fields.get("signError") or None, fields.get("signStatus") or None
-    if sign_status == SigningStatus.RECEIVED and sign_error is None:
+    if sign_status == models.SigningStatus.RECEIVED and sign_error is None:
         return not_signed_yet(which, context.where, reference)
-    if sign_status != SigningStatus.SIGNED or sign_error is not None:
+    if sign_status != models.SigningStatus.SIGNED or sign_error is not None:
         return error_from_document(
             None if sign_error is None else str(sign_error),
             None if sign_status is None else str(sign_status),

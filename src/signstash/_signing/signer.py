@@ -14,13 +14,13 @@ import attrs
 
 from .._content.arguments import require_text
 from .._errors.parsing import operation_id_in
-from .._errors.unknown import reading_took_too_long, reference_used_by_failure
+from .._errors.unknown import is_certainly_not_signed, reading_took_too_long, reference_used_by_failure
 from .._transport.endpoints import Call, detail, operation_id
 from .._transport.exchange import SMALL_BODY, Delivery, Exchange, ServiceResponse
 from .._transport.signed_content import receive_operation
 from .._transport.tracing import note_documents
 from ..documents import Document, require_reference, unique_reference
-from ..errors import ApiError, DocumentNotSignedError, DuplicateReferenceError
+from ..errors import ApiError, DuplicateReferenceError
 from ..models import PreservationInfo
 from ..options import Preservation, preservation_from
 from ..results import Outcome, SignedBatch
@@ -157,7 +157,7 @@ class Signer:
         if batch is None:
             raise response.unreadable("is not an operation")
         for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
-            document._note_attempt(reference, failed=isinstance(outcome.error, DocumentNotSignedError))
+            document._note_attempt(reference, failed=is_certainly_not_signed(outcome.error))
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         return batch
 

@@ -16,18 +16,11 @@ from typing import Any
 import attrs
 import httpx
 
+from .. import models
 from .._content.arguments import text_problem
-from .._generated.api.document_sign import sign_document_batch_base_64, sign_document_batch_binary
-from .._generated.api.operation_management import (
-    get_operation_id_by_document_external_reference,
-    get_sign_operation_detail,
-    get_sign_operation_documents_content,
-    get_status,
-    resend_delivery_mails,
-)
+from .._generated import api
 from .._generated.types import File, RequestFiles
 from ..errors import ConfigurationError, InvalidDocumentError
-from ..models import SignDocumentBatchBinaryBody, SignRequestBase64Document, SignRequestDocument
 from .request_content import ContentSlot
 from .signed_content import Received, receive_operation, receive_whole
 
@@ -117,18 +110,18 @@ def any_operation(*, method: str, url: str, **others: Any) -> Call:
     )
 
 
-def sign_base64(body: SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
+def sign_base64(body: models.SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
     """Sign documents that are in the request itself; in the body a mark stands for each."""
     return _call(
         "signDocumentBatchBase64",
-        sign_document_batch_base_64._get_kwargs(body=body),
+        api.sign_document_batch_base_64._get_kwargs(body=body),
         inserts=inserts,
         **_signing(inserts, [item.document_request.external_reference for item in body.documents], folder),
     )
 
 
 def sign_multipart(
-    body: SignRequestDocument, file_names: Sequence[str], inserts: Sequence[ContentSlot], *, folder: Path | None
+    body: models.SignRequestDocument, file_names: Sequence[str], inserts: Sequence[ContentSlot], *, folder: Path | None
 ) -> Call:
     """Sign documents whose contents are parts of a multipart request."""
     requests = [item.document_request for item in body.documents]
@@ -136,10 +129,10 @@ def sign_multipart(
         File(payload=BytesIO(insert.mark.encode()), file_name=name, mime_type=document.content_type)
         for name, document, insert in zip(file_names, requests, inserts, strict=True)
     ]
-    parts = SignDocumentBatchBinaryBody(files=files, sign_request=body)
+    parts = models.SignDocumentBatchBinaryBody(files=files, sign_request=body)
     return _call(
         "signDocumentBatchBinary",
-        sign_document_batch_binary._get_kwargs(body=parts),
+        api.sign_document_batch_binary._get_kwargs(body=parts),
         inserts=inserts,
         **_signing(inserts, [document.external_reference for document in requests], folder),
     )
@@ -161,21 +154,21 @@ def operation_id(external_reference: str) -> Call:
     reference = path_text("external_reference", external_reference)
     return _call(
         "getOperationIdByDocumentExternalReference",
-        get_operation_id_by_document_external_reference._get_kwargs(reference),
+        api.get_operation_id_by_document_external_reference._get_kwargs(reference),
         external_references=(reference,),
     )
 
 
 def status(operation_id: int) -> Call:
     """Ask how far an operation has come."""
-    return _call("getStatus", get_status._get_kwargs(_number(operation_id)), operation_id=operation_id)
+    return _call("getStatus", api.get_status._get_kwargs(_number(operation_id)), operation_id=operation_id)
 
 
 def detail(operation_id: int, *, include_content: bool, receive: Receive = receive_whole) -> Call:
     """Ask for an operation with its documents."""
     return _call(
         "getSignOperationDetail",
-        get_sign_operation_detail._get_kwargs(_number(operation_id), include_content),
+        api.get_sign_operation_detail._get_kwargs(_number(operation_id), include_content),
         receive=receive,
         answer_limit=CONTENT_LIMIT if include_content else ANSWER_LIMIT,
         operation_id=operation_id,
@@ -184,13 +177,13 @@ def detail(operation_id: int, *, include_content: bool, receive: Receive = recei
 
 def documents(operation_id: int) -> Call:
     """Ask for the signed documents of an operation, as a ZIP file."""
-    kwargs = get_sign_operation_documents_content._get_kwargs(_number(operation_id))
+    kwargs = api.get_sign_operation_documents_content._get_kwargs(_number(operation_id))
     return _call("getSignOperationDocumentsContent", kwargs, answer_limit=CONTENT_LIMIT, operation_id=operation_id)
 
 
 def resend_mails(operation_id: int, recipients: Sequence[str], *, attach_documents: bool) -> Call:
     """Have the mails about an operation sent again."""
-    kwargs = resend_delivery_mails._get_kwargs(_number(operation_id), attach_documents, body=list(recipients))
+    kwargs = api.resend_delivery_mails._get_kwargs(_number(operation_id), attach_documents, body=list(recipients))
     return _call("resendDeliveryMails", kwargs, changes_state=True, operation_id=operation_id)
 
 

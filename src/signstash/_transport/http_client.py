@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import platform
 import ssl
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,8 @@ from .. import __version__
 from ..errors import ConfigurationError
 from ..retries import running_loop
 
-USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{platform.python_version()}"
+_PYTHON: Final = ".".join(map(str, sys.version_info[:3]))
+USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{_PYTHON}"
 
 CANCELLED_LIMIT: Final = 40
 """Cancelled calls after which a pool of 100 connections is replaced."""
@@ -43,7 +44,7 @@ def use_transport(make: MakeTransport) -> Iterator[None]:
 
 
 async def new_http_client() -> httpx.AsyncClient:
-    """An HTTP client that obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
+    """An HTTP client that obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
 
     Raises:
         ConfigurationError: If one of these cannot be used.
