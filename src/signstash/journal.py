@@ -15,7 +15,6 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
 import attrs
@@ -147,9 +146,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -267,7 +264,10 @@ class Journal:
         entries = list(entries)
         if not entries:
             return
-        lines = [{k: v for k, v in attrs.asdict(entry).items() if v != _FIELDS[k]} for entry in entries]
+        lines = [
+            {name: value for name, default in _FIELDS.items() if (value := getattr(entry, name)) != default}
+            for entry in entries
+        ]
         with self._used():
             for entry, offset in zip(entries, self._append(lines), strict=True):
                 self._index(entry, offset)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
-import json
 import os
 import re
 import subprocess
@@ -19,7 +18,6 @@ import pytest
 
 import signstash.sandbox
 from signstash import errors
-from signstash.command_line.definition.known import compare_with_known
 from signstash.sandbox import Sandbox
 from signstash.testing import MockSignStash
 from tests.conftest import INVOICE
@@ -121,16 +119,6 @@ def test_type_checkers_accept_every_snippet(tmp_path: Path) -> None:
             [sys.executable, "-m", *command], cwd=PROJECT, capture_output=True, text=True, check=False
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
-def test_the_guide_to_definitions_shows_what_is_reported() -> None:
-    guide = GUIDES["src/signstash/definition.md"]
-    reports = re.findall(r"```text\n(.*?)```", guide, re.DOTALL)
-
-    for name, report in zip(("01-sign-only-springfox2", "06-asynchronous-and-noise"), reports, strict=True):
-        definition = json.loads((PROJECT / "tests" / "data" / "definitions" / f"{name}.json").read_text("utf-8"))
-        found = compare_with_known(definition).report()
-        assert [line.split() for line in report.splitlines()] == [f"{what} {text}".split() for what, text in found]
 
 
 def test_the_guide_to_errors_lists_every_error() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,3 +186,51 @@ async def test_a_closed_batching_says_so(client: SignStash) -> None:
 async def test_arguments_that_cannot_be_used_are_named(client: SignStash, wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         client.batching(**wrong)  # type: ignore[arg-type]
+
+
+async def test_documents_withdrawn_while_they_wait_are_not_sent(
+    client: SignStash, signstash_mock: MockSignStash
+) -> None:
+    async with client.batching(in_flight=1, linger=60) as batching:
+        cancelled = asyncio.create_task(batching.sign(document(1)))
+        kept = asyncio.create_task(batching.sign(document(2)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        cancelled.cancel()
+        with pytest.raises(ConnectionFailedError, match="was not sent"):
+            await batching.sign(document(3), deadline=1e-6)
+        leaving = asyncio.create_task(batching.aclose())
+        signed = await kept
+        await leaving
+
+    assert signed.external_reference == "invoice_2"
+    assert [item.external_reference for request in signstash_mock.sign_requests for item in request.documents] == [
+        "invoice_2"
+    ]
+
+
+async def test_closing_sends_what_lingers_at_once(client: SignStash, signstash_mock: MockSignStash) -> None:
+    async with client.batching(linger=10**9) as batching:
+        call = asyncio.create_task(batching.sign(document(1)))
+        await asyncio.sleep(0)
+
+    assert (await call).external_reference == "invoice_1"
+
+
+async def test_a_cancelled_call_names_its_document(client: SignStash) -> None:
+    async with client.batching(linger=60) as batching:
+        call = asyncio.create_task(batching.sign(document(1)))
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await call
+
+    assert "invoice_1" in "".join(cancelled.value.__notes__)
+    assert "Nothing was processed" in "".join(cancelled.value.__notes__)
+
+
+@pytest.mark.parametrize("deadline", ["x", 0, -1, float("nan"), float("inf"), True])
+async def test_a_deadline_that_cannot_be_used_is_named(client: SignStash, deadline: Any) -> None:
+    async with client.batching() as batching:
+        with pytest.raises(ConfigurationError, match="deadline"):
+            await batching.sign(document(1), deadline=deadline)

@@ -67,7 +67,12 @@ async def test_leaving_the_block_ends_a_delay_quietly(
     arrived = threading.Event()
     async with Sandbox(faults=[Fault("latency", on="token", seconds=3600)]) as sandbox:
         fault_for = sandbox.faults.for_request
-        monkeypatch.setattr(sandbox.faults, "for_request", lambda *args: (arrived.set(), fault_for(*args))[1])
+
+        def for_request(*args: Any) -> Any:
+            arrived.set()
+            return fault_for(*args)
+
+        monkeypatch.setattr(sandbox.faults, "for_request", for_request)
         client = SignStash(**sandbox.credentials)
         call = asyncio.create_task(client.sign(document()))
         await asyncio.to_thread(arrived.wait)

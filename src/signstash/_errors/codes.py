@@ -22,15 +22,7 @@ from ..errors import (
 
 @attrs.frozen
 class ErrorRule:
-    """The exception for one code of the service, and its text.
-
-    Attributes:
-        raises: Class of the exception.
-        meaning: What happened, as the start of a sentence.
-        hint: What to do, in one sentence.
-        retryable: Whether the same request may succeed later.
-        maybe_processed: Whether the service may have processed the request before it failed.
-    """
+    """The exception for one code of the service, what it means as the start of a sentence, and what to do."""
 
     raises: type[SignStashError]
     meaning: str

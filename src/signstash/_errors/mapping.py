@@ -45,15 +45,7 @@ _HIDDEN_HEADERS: Final = ("set-cookie", "authorization", "proxy-authorization", 
 
 @attrs.frozen(kw_only=True)
 class ErrorContext:
-    """What an error says about the call that failed.
-
-    Attributes:
-        client_service: Alias of the client service.
-        external_references: External references of the documents concerned.
-        operation_id: ID of the operation concerned, or None.
-        changes_state: Whether the call does something that must not be done twice.
-        error_classes: The user's own classes for error codes.
-    """
+    """What an error says about the call that failed, which changes state if it must not be done twice."""
 
     client_service: str = ""
     external_references: Sequence[str] = ()
@@ -86,17 +78,7 @@ class ErrorContext:
 def error_from_response(
     status_code: int, headers: Mapping[str, str], body: bytes, context: ErrorContext
 ) -> SignStashError:
-    """The exception for an error response of the service.
-
-    Args:
-        status_code: HTTP status, anything but 2xx.
-        headers: The response's headers.
-        body: The response's body, or its beginning.
-        context: The call.
-
-    Returns:
-        The exception, not yet raised.
-    """
+    """The exception for an error response of the service."""
     if 300 <= status_code < 400:
         # Following it would send documents and token to wherever it points.
         why = "redirects to another URL, which is not followed"
@@ -151,25 +133,14 @@ def rejects_token(status_code: int, body: bytes) -> bool:
 def error_from_document(
     sign_error: str | None, sign_status: str | None, cause_message: object, *, document: str, context: ErrorContext
 ) -> DocumentNotSignedError:
-    """The exception for one document of a processed request that was not signed.
+    """The exception for one document of a processed request that was not signed; the context is about it alone.
 
-    Args:
-        sign_error: The document's `signError`, as it came.
-        sign_status: The document's `signStatus`, as it came.
-        cause_message: The document's `causeMessage`, if it has one.
-        document: Name of the document.
-        context: The call, with the reference of this document alone. An error class of the certificate family turns
-            the failure into a `DocumentCertificateError`.
-
-    Returns:
-        The exception, not yet raised.
+    An error class of the certificate family turns the failure into a `DocumentCertificateError`.
     """
     rule = SIGN_ERRORS.get(sign_error or "", OTHER_SIGN_ERROR)
-    raises: type[DocumentNotSignedError] = (
-        DocumentCertificateError if issubclass(rule.raises, DocumentCertificateError) else DocumentNotSignedError
-    )
-    if issubclass(context.error_classes.get(sign_error or "", SignStashError), CertificateNotProvisionedError):
-        raises = DocumentCertificateError
+    own = context.error_classes.get(sign_error or "", rule.raises)
+    is_certificate_fault = issubclass(own, CertificateNotProvisionedError) or rule.raises is DocumentCertificateError
+    raises = DocumentCertificateError if is_certificate_fault else DocumentNotSignedError
     marks = [text for text in (_text(sign_error), f"status {_text(sign_status)}" if sign_status else "") if text]
     cause = _text(cause_message)
     # An error or the status ERROR_SIGNING says that it is not signed; anything else says nothing, or both.
@@ -197,8 +168,8 @@ def unreadable_response(
 
     Args:
         status_code: HTTP status, or 0 if it is not known.
-        headers: The response's headers.
-        body: The response's body, or its beginning.
+        headers: Its headers.
+        body: Its body, or its beginning.
         why: What is wrong with it, as the end of a sentence.
         context: The call. If it changes state, the request may have been processed.
     """

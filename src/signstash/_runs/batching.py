@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
-from collections.abc import AsyncGenerator
-from types import TracebackType
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final, Literal, Self
 
 import attrs
 
-from .._errors.unknown import not_sent_in_time, response_not_awaited
-from .._signing.signer import RequestOptions
+from .._errors.mapping import ErrorContext
+from .._errors.unknown import cancelled, not_sent_in_time, response_not_awaited
+from .._signing.request import RequestOptions
 from ..documents import Document, require_document
 from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError, SignStashError
 from ..models import PreservationInfo
 from ..options import Preservation
 from ..results import Outcome, SignedDocument
+from ..retries import require_count
 from .concurrency import ConcurrencyLimiter
-from .settings import RunSettings, require_count
+from .settings import RunSettings
 
 logger: Final = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
 class _Waiting:
-    """A caller that waits for its document.
-
-    Attributes:
-        document: The document.
-        options: What is asked for it.
-        result: Where the outcome is put.
-        is_sent: Whether a run has taken it, so that it may be sent.
-    """
+    """A caller that waits for its document, which a run takes before its request is sent."""
 
     document: Document
     options: RequestOptions
     result: asyncio.Future[Outcome]
+    is_taken: bool = False
     is_sent: bool = False
 
 
@@ -79,14 +75,13 @@ class Batching:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
         """Accept no more documents, and wait for those in flight."""
         self._is_closed = True
+        self._changed.set()
         while self._run is not None:
             await asyncio.wait([self._run])
 
@@ -100,8 +95,8 @@ class Batching:
     ) -> SignedDocument:
         """Sign one document. Calls that come while requests are in flight share the next one.
 
-        Cancelling a call does not affect the others. If its document was sent already, the outcome is logged, and
-        recorded in the journal, if there is one.
+        Cancelling a call does not affect the others. A document that was not sent yet is withdrawn; the outcome of one
+        that was sent is logged, and recorded in the journal, if there is one.
 
         Args:
             document: What to sign.
@@ -131,6 +126,8 @@ class Batching:
                 retryable=True,
             )
         seconds = self._deadline if deadline is None else deadline
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+            raise ConfigurationError(f"deadline is {deadline!r}.", "Give a positive number of seconds.")
         waiting = _Waiting(document, options, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(seconds), self._places:
@@ -151,6 +148,10 @@ class Batching:
             self._run = asyncio.create_task(self._sign_arrived())
         try:
             return await waiting.result
+        except asyncio.CancelledError as error:
+            reference = waiting.document.reference(self._settings.signer.client_service)
+            error.add_note(cancelled(ErrorContext(external_references=(reference,)), maybe_processed=waiting.is_sent))
+            raise
         finally:
             if not waiting.is_sent:
                 self._waiting.pop(id(waiting.document), None)
@@ -162,14 +163,14 @@ class Batching:
         """One run, from the first document until none is under way."""
         fault: BaseException | None = None
         self._is_idle = False
-        run = self._settings.new_run(lambda document: self._waiting[id(document)].options, self._limiter)
+        run = self._settings.new_run(self, self._limiter)
         try:
             async for outcome in run.outcomes(self._source()):
-                waiting = self._waiting.pop(id(outcome.document))
+                waiting = self._waiting.pop(id(outcome.document), None)
                 if not self._waiting:  # what comes from now on is for the next run
                     self._is_idle = True
                     self._changed.set()
-                if waiting.result.done():
+                if waiting is None or waiting.result.done():
                     what = "signed" if outcome.ok else str(outcome.error)
                     logger.warning("outcome of %s, which nobody waits for: %s", outcome.document.name, what)
                 else:
@@ -183,7 +184,7 @@ class Batching:
     def _end(self, fault: BaseException | None) -> None:
         """Give a fault that concerns all documents to those that have no outcome; start a new run for late ones."""
         for waiting in list(self._waiting.values()):
-            if not waiting.is_sent and fault is None:
+            if not waiting.is_taken and fault is None:
                 continue
             self._waiting.pop(id(waiting.document))
             if not waiting.result.done():
@@ -195,11 +196,28 @@ class Batching:
 
     async def _source(self) -> AsyncGenerator[Document, None]:
         """The documents as they arrive, until none is under way."""
-        while not self._is_idle:
+        while True:
             while self._arrived:
                 waiting = self._arrived.popleft()
                 if not waiting.result.done():  # nobody waits for the others any more
-                    waiting.is_sent = True
+                    waiting.is_taken = True
                     yield waiting.document
+            if self._is_idle or self._is_closed:
+                return
             self._changed.clear()
             await self._changed.wait()
+
+    def options_for(self, document: Document, /) -> RequestOptions:
+        """What is asked for a document; see `Callers`."""
+        waiting = self._waiting.get(id(document))
+        return RequestOptions() if waiting is None else waiting.options
+
+    def want(self, document: Document, /) -> bool:
+        """Whether a caller waits for a document."""
+        waiting = self._waiting.get(id(document))
+        return waiting is not None and not waiting.result.done()
+
+    def sending(self, documents: Sequence[Document], /) -> None:
+        """Take note that documents are sent now."""
+        for document in documents:
+            self._waiting[id(document)].is_sent = True

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from .. import models
 from .._content.contents import InPath
 from .._content.snapshots import digest_of, snapshot
 from .._errors.unknown import held_before, is_certainly_not_signed
@@ -18,23 +19,17 @@ from ..errors import (
     DocumentNotSavedError,
     DuplicateReferenceError,
     InvalidDocumentError,
+    SignatureInvalidError,
     SignStashError,
 )
 from ..journal import Entry, Journal, State
-from ..models import DocumentResponse
 from ..results import Outcome, SignedDocument, outcome_of
 from .plan import PlannedDocument
 
 
 @attrs.define(kw_only=True)
 class RunLedger:
-    """The records of one run.
-
-    Attributes:
-        client_service: Alias of the client service.
-        journal: Durable record, or None.
-        files: Where signed documents are saved, or None.
-    """
+    """The records of one run, which may have no journal, and save no files."""
 
     client_service: str
     journal: Journal | None
@@ -44,7 +39,6 @@ class RunLedger:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Lasts as long as the run."""
         with contextlib.nullcontext(0) if self.journal is None else self.journal.run() as self._run:
             yield
 
@@ -65,7 +59,14 @@ class RunLedger:
             return outcome_of(document, error)
 
     def _to_be_sent(
-        self, given: Document, document: Document, *, attempt: int, digest: str = "", entry: Entry | None = None
+        self,
+        given: Document,
+        document: Document,
+        *,
+        attempt: int,
+        digest: str = "",
+        entry: Entry | None = None,
+        identity: str = "",
     ) -> PlannedDocument:
         size = document._read_with(snapshot).size
         return PlannedDocument(
@@ -80,6 +81,7 @@ class RunLedger:
             lost=entry is not None and entry.state in ("sent", "received", "requeued"),
             is_signed=entry is not None and entry.state == "received",
             requeued=entry is not None and entry.state == "requeued",
+            identity=identity,
         )
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
@@ -109,7 +111,7 @@ class RunLedger:
         attempt, reference = self._attempt(journal, given, digest, entry)
         document = document._replaced(reference)
         try:
-            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
+            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry, identity=identity)
         except DocumentNotSavedError as error:
             if entry is not None and is_known:
                 what = (
@@ -120,7 +122,7 @@ class RunLedger:
                 journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
             raise
         self._seen.add(identity)
-        return attrs.evolve(item, identity=identity)
+        return item
 
     def _attempt(self, journal: Journal, given: Document, digest: str, entry: Entry | None) -> tuple[int, str]:
         """Number and reference of the next attempt; 0 and the caller's own reference if there is one."""
@@ -248,7 +250,7 @@ class RunLedger:
     ) -> Entry:
         error = None if outcome is None else outcome.error
         signed = None if outcome is None else outcome.signed
-        kept = error.signed if isinstance(error, DocumentNotSavedError) else None
+        kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         return Entry(
             reference=item.reference,
             name=item.given.name,
@@ -284,7 +286,7 @@ def _signed_document(given: Document, entry: Entry, path: Path | None) -> Signed
         name=given.name,
         external_reference=entry.reference,
         operation_id=entry.operation_id,
-        details=DocumentResponse(external_reference=entry.reference, name=given.name),
+        details=models.DocumentResponse(external_reference=entry.reference, name=given.name),
         saved_as=path,
     )
 

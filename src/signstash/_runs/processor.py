@@ -37,7 +37,7 @@ from ..results import Outcome, outcome_of
 from ..retries import Retries, RetryPolicy
 from .concurrency import ConcurrencyLimiter, completed
 from .ledger import RunLedger
-from .plan import Batch, BatchResult, PlannedDocument
+from .plan import Batch, BatchResult, Callers, PlannedDocument
 
 logger: Final = logging.getLogger("signstash")
 
@@ -63,17 +63,15 @@ class _NotSentError(Exception):
     """The run ended before a request was sent."""
 
 
+class _NotWantedError(Exception):
+    """A document of a request was withdrawn before the request was sent."""
+
+
 @attrs.define(kw_only=True)
 class BatchProcessor:
     """Processes the batches of one run.
 
     Attributes:
-        signer: Signs documents.
-        ledger: Keeps the records of the run.
-        retry_policy: How often requests are tried.
-        unknown_outcomes: What happens to documents whose response was lost.
-        limiter: Limits the requests in flight.
-        clock: Monotonic clock, in seconds.
         fault: What ended the run, or None.
         requests: Requests that were answered or failed.
         content_bytes: Bytes of the documents that are done.
@@ -84,6 +82,7 @@ class BatchProcessor:
     retry_policy: RetryPolicy
     unknown_outcomes: UnknownOutcomes
     limiter: ConcurrencyLimiter
+    callers: Callers
     clock: Callable[[], float] = time.monotonic
     fault: BaseException | None = attrs.field(init=False, default=None)
     requests: int = attrs.field(init=False, default=0)
@@ -112,11 +111,7 @@ class BatchProcessor:
                 await self._ended.wait()
 
     async def process(self, batch: Batch) -> tuple[list[Outcome], Sequence[Batch]]:
-        """Send a batch, or look it up, and record what came of it.
-
-        Returns:
-            The outcomes that are known, and the batches that are to follow.
-        """
+        """Send a batch, or look it up, and record it. Returns the known outcomes, and the batches that follow."""
         result = await self._result(batch)
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
@@ -145,6 +140,9 @@ class BatchProcessor:
             outcomes = await self._outcomes(batch)
         except _NotSentError:
             return self.unresolved(batch)
+        except _NotWantedError:
+            wanted = [item for item in batch.items if self.callers.want(item.given)]
+            return BatchResult(next=[attrs.evolve(batch, items=wanted)] if wanted else [])
         except FAULTS_OF_ALL as error:
             self.end(error)
             return self.unresolved(batch)
@@ -171,12 +169,16 @@ class BatchProcessor:
         async with self.limiter.slot():
             if self.has_ended:
                 raise _NotSentError
+            documents = [item.given for item in batch.items]
+            if batch.lost is None and not all(map(self.callers.want, documents)):
+                raise _NotWantedError
+            self.callers.sending(documents)
             delivery = Delivery()
             began = self.clock()
             try:
                 await completed(self.ledger.sending(batch.items))
                 began = self.clock()
-                response = await self.signer.send(call, delivery)
+                response = await self.signer.exchange.send(call, delivery=delivery)
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
                     self.limiter.overloaded()

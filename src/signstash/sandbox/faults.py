@@ -80,7 +80,7 @@ _KINDS: Final = {
     "odd_dates": Kind("after", "dates in every format that the service may use"),
     "unknown_enums": Kind("after", "values that the definition does not list"),
 }
-KINDS: Final = cast("Mapping[FaultKind, Kind]", _KINDS)
+KINDS: Final[Mapping[FaultKind, Kind]] = cast("Any", _KINDS)
 """All kinds of faults, by name."""
 
 
