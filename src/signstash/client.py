@@ -46,6 +46,7 @@ from .settings import (
 
 if TYPE_CHECKING:  # at run time a call imports what it needs
     from ._runs.batching import Batching
+    from ._runs.run import Run
     from ._transport.exchange import Exchange
     from .models import PreservationInfo
     from .options import Preservation
@@ -151,6 +152,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         self._retries = retries
         self._requests = Requests(self._exchange, Retries(policy=retries or RetryPolicy.none()))
         self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instance_urls))
+        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         self._is_view = False
 
     @classmethod
@@ -193,9 +195,15 @@ class SignStash(IntegrationQueries, OtherOperations):
         if self._is_view:
             return
         self._exchange.clients.close()
+        self._end_runs(ConfigurationError("The client was closed during a run.", "Close it after the run."))
         if self._own_auth is not None:
             await self._own_auth.aclose()
         await self._exchange.aclose()
+
+    def _end_runs(self, fault: SignStashError | None = None) -> None:
+        """Let runs send nothing more, and end their pauses between attempts; what is in flight is awaited."""
+        for run in list(self._runs):
+            run.end(fault)
 
     def with_options(
         self,
@@ -374,6 +382,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         settings = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options)
         run = settings.new_run(OneCaller(asked), ConcurrencyLimiter(settings.in_flight))
         outcomes = run.outcomes(require_iterable(documents))
+        self._runs.add(run)
         weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
         return outcomes
 

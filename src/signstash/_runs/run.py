@@ -24,7 +24,7 @@ from .reader import DocumentReader
 logger: Final = logging.getLogger("signstash")
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class Run:
     """One run over any number of documents.
 
@@ -75,6 +75,15 @@ class Run:
                     raise self.processor.fault
             finally:
                 await self._stop(reader, known)
+
+    def end(self, fault: BaseException | None = None) -> None:
+        """Send nothing more, and end pauses between attempts; what is in flight is awaited.
+
+        Args:
+            fault: What is raised then, or None.
+        """
+        self.processor.end(fault)
+        self._changed.set()
 
     def warn_if_never_iterated(self) -> None:
         """Warn that nothing was signed, as Python does of a coroutine that was never awaited."""
