@@ -216,8 +216,6 @@ class SignStash(IntegrationQueries, OtherOperations):
     ) -> Self:
         """This client under other limits, which shares its token, its connections and the calls in flight.
 
-            patient = client.with_options(deadline=900, retries=RetryPolicy.batch())
-
         Closing this client ends the calls of the view too.
 
         Args:
@@ -354,7 +352,7 @@ class SignStash(IntegrationQueries, OtherOperations):
                 ...
 
         Documents are read from their source as they are needed, and each gets exactly one outcome, as soon as it is
-        known. A request is sent when it is full, or when the source has nothing ready and a request can be sent, so a
+        known, in any order. A request is sent when it is full, or when the source has nothing ready and a request can be sent, so a
         source may wait between documents and need not end. A request that is rejected because of one document is
         split, so that the others get signed. A fault that concerns all documents ends the run, and so does an exception
         of the source: it is raised after the outcomes of what was in flight.
@@ -369,25 +367,18 @@ class SignStash(IntegrationQueries, OtherOperations):
             progress: Function that is called after each outcome. It must not block.
             **options: See `RunOptions`: where signed documents are saved, the journal, the size of requests.
 
-        Returns:
-            The outcomes, in the order in which they become known.
-
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
         """
-        from ._runs.concurrency import ConcurrencyLimiter
         from ._runs.plan import OneCaller
         from ._runs.settings import RunSettings
         from ._signing.request import RequestOptions
 
-        asked = RequestOptions.of(description, preservation)
+        caller = OneCaller(RequestOptions.of(description, preservation))
         policy = self._retries or RetryPolicy.batch()
-        settings = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options)
-        run = settings.new_run(OneCaller(asked), ConcurrencyLimiter(settings.in_flight))
-        outcomes = run.outcomes(require_iterable(documents))
+        run = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options).new_run(caller)
         self._runs.add(run)
-        weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
-        return outcomes
+        return run.started(require_iterable(documents))
 
     def batching(
         self, *, max_waiting: int = 1000, when_full: Literal["wait", "raise"] = "wait", **options: Unpack[RunOptions]

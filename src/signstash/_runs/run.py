@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import warnings
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from typing import Final
@@ -49,6 +50,12 @@ class Run:
     _requests: set[asyncio.Task[tuple[list[Outcome], Sequence[Batch]]]] = attrs.field(init=False, factory=set)
     _progress: Progress = attrs.field(init=False, factory=Progress)
     _is_iterated: bool = attrs.field(init=False, default=False)
+
+    def started(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
+        """The outcomes of documents, with a warning if nobody iterates over them."""
+        outcomes = self.outcomes(documents)
+        weakref.finalize(outcomes, self.warn_if_never_iterated).atexit = False
+        return outcomes
 
     async def outcomes(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
         """The outcome of each document, as soon as it is known."""
