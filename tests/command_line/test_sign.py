@@ -462,17 +462,62 @@ class TestJournal:
         assert run("failed", "--journal", "j").status == 0
         assert sandbox.signatures.total() - before == 2
 
-    def test_twins_are_not_taken_for_each_other(self, folder: Path, run: Run) -> None:
-        Path("invoices/2026").mkdir()
-        shutil.copy("invoices/FT_1.pdf", "invoices/2026")
+    def test_files_that_are_alike_are_all_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        for year in ("2025", "2026"):
+            Path("invoices", year).mkdir()
+            shutil.copy("invoices/FT_1.pdf", f"invoices/{year}/FT_1.pdf")
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+        before = sandbox.signatures.total()
 
         first, second = run(*sign), run(*sign)
 
-        assert (first.status, second.status) == (1, 1)
-        assert "failed       invoices/2026/FT_1.pdf: " in second.out
-        assert "is in this run twice" in second.out
-        assert "\nsigned         0\nsigned before  2\nfailed         1\n" in second.out
+        assert (first.status, second.status) == (0, 0)
+        assert "\nsigned         0\nsigned before  4\n" in second.out
+        assert sandbox.signatures.total() - before == 4
+        for place in ("FT_1.pdf", "2025/FT_1.pdf", "2026/FT_1.pdf", "FT_2.pdf"):
+            assert is_signed(f"signed/{place}")
+
+    @pytest.mark.parametrize("output", [["-o", "signed"], ["-o", "again"], ["-o", "signed", "--force"]])
+    def test_a_file_that_is_alike_and_added_later_is_signed(
+        self, folder: Path, run: Run, sandbox: Sandbox, output: list[str]
+    ) -> None:
+        run("sign", "invoices", "-o", "signed", "--journal", "j")
+        Path("invoices/2026").mkdir()  # sorts before those that are signed
+        shutil.copy("invoices/FT_1.pdf", "invoices/2026/FT_1.pdf")
+        before = sandbox.signatures.total()
+
+        first = run("sign", "invoices", *output, "--journal", "j")
+        second = run("sign", "invoices", *output, "--journal", "j")
+
+        assert (first.status, second.status) == (0, 0)
+        assert sandbox.signatures.total() - before == 1
+
+    def test_a_file_that_was_moved_is_not_signed_again(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        run("sign", "invoices", "-o", "signed", "--journal", "j")
+        Path("invoices/2026").mkdir()
+        Path("invoices/FT_1.pdf").rename("invoices/2026/FT_1.pdf")
+        before = sandbox.signatures.total()
+
+        assert run("sign", "invoices", "-o", "signed", "--journal", "j").status == 0
+        assert sandbox.signatures.total() == before
+
+    @pytest.mark.parametrize("action", ["retry", "drop"])
+    def test_files_that_are_alike_fail_each_for_itself(
+        self, folder: Path, run: Run, sandbox: Sandbox, action: str
+    ) -> None:
+        Path("invoices/2026").mkdir()
+        shutil.copy("invoices/FT_2.pdf", "invoices/2026/FT_2.pdf")
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+        with failing(sandbox, Fault("reset_before", times=1, name="FT_2 (2).pdf")):
+            run(*sign, "--in-flight", "1")
+
+        listed = run("failed", "--journal", "j", "--json").objects
+        assert "FT_2 (2).pdf" in [item["name"] for item in listed]
+        assert run("failed", action, "--all", "--journal", "j").status == 0
+        Path("invoices/2026/FT_2.pdf").unlink()  # the other one keeps its name
+
+        assert run(*sign).status == 0
+        assert is_signed("signed/FT_2.pdf")
 
     def test_one_that_is_in_doubt_says_nothing_of_another(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         for number in (1, 2):
