@@ -79,11 +79,13 @@ fuzz: $(INSTALLED)
 fuzz-sandbox: $(INSTALLED)
 	SIGNSTASH_SANDBOX_EXAMPLES=2000 $(BIN)/python -m pytest -q --timeout 3600 tests/sandbox/test_fuzz.py
 
+# Slow: 20,000 documents of 2 KB and as many of 200 KB; fewer with DOCUMENTS=... LARGE=...
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.auth
 	$(BIN)/python -m tests.benchmarks.runs
 	$(BIN)/python -m tests.benchmarks.batching
 	$(BIN)/python -m tests.benchmarks.payloads
+	$(BIN)/python -m tests.benchmarks.volume --documents $(or $(DOCUMENTS),20000) --large $(or $(LARGE),20000)
 	$(BIN)/python -m tests.benchmarks.sandbox
 
 # build/sbom.json (CycloneDX): what users install with every extra.

@@ -19,9 +19,11 @@ import attrs
 # Appended, and without the package itself: `_generated` may be what is broken.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "src" / "signstash" / "command_line"))
 
-from definition.comparison import Comparison, compare, relative_path, shape_of
+from definition.comparison import compare
+from definition.findings import Comparison, relative_path
 from definition.normalisation import BINARY, SCHEMAS, TEXT, Operation, Schema
 from definition.reading import DefinitionError, parse_definition
+from definition.shapes import shape_of
 
 __all__ = ["PYTHON_NAME", "DefinitionError", "Laid", "lay", "parse_definition"]
 

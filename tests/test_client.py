@@ -272,8 +272,15 @@ class TestIntegrationService:
     async def test_on_a_proxy_there_is_nothing_to_ask(self, client: SignStash, service: MockedService) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(404)
 
-        with pytest.raises(ApiError, match="only the Integration Service answers queries"):
+        with pytest.raises(ApiError, match=r"knows no such document or operation .*check that `base_url` is"):
             await client.get_status(7)
+
+    async def test_what_the_integration_service_does_not_know(self, client: SignStash, service: MockedService) -> None:
+        service.router.get(path__regex="/operation/").respond(404)
+
+        with pytest.raises(ApiError, match=r"FT_31.*knows no such document.*has not processed") as failed:
+            await client.get_operation_id("FT_31")
+        assert failed.value.status_code == 404
 
     async def test_a_lost_question_changed_nothing(self, client: SignStash, service: MockedService) -> None:
         service.router.get(url_of("getStatus", operationId=7)).mock(side_effect=httpx.ReadTimeout("slow"))

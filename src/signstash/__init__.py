@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         SignedDocument as SignedDocument,
     )
     from .retries import RetryPolicy as RetryPolicy
+    from .settings import RunOptions as RunOptions
 else:
     # Imported on first use: the pytest plugin, and an application that only catches errors, load no client.
     _MODULES = {
@@ -66,6 +67,7 @@ else:
         "Preservation": "options",
         "Progress": "results",
         "RetryPolicy": "retries",
+        "RunOptions": "settings",
         "SignStash": "client",
         "SignedBatch": "results",
         "SignedDocument": "results",

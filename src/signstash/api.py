@@ -9,5 +9,10 @@ Failures raise a `SignStashError`. `make regenerate` adds the operations of anot
 `signstash.models`.
 """
 
-# Without __all__: type checkers then export what the definition offers, by the generator's own list.
-from ._generated.api import *  # noqa: F403
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # Without __all__: type checkers then export what the definition offers, by the generator's own list.
+    from ._generated.api import *  # noqa: F403
+else:
+    from ._generated.api import __all__, __getattr__  # noqa: F401

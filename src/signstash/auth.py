@@ -120,13 +120,11 @@ class TokenAuth(httpx.Auth):
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret)
         base_urls = [base_urls] if isinstance(base_urls, str) else list(base_urls or ())
         raise_for_problems(
-            [
-                *token_url_problems(token_url),
-                *credential_problems(client_id, client_secret),
-                *([] if base_urls else ["base_urls is missing"]),
-                *(problem for url in base_urls for problem in url_problems("base_urls", url)),
-                *client_problems(http_client=http_client),
-            ]
+            token_url_problems(token_url),
+            credential_problems(client_id, client_secret),
+            [] if base_urls else ["base_urls is missing"],
+            *(url_problems("base_urls", url) for url in base_urls),
+            client_problems(http_client=http_client),
         )
         warn_of_plain_http(base_urls)
         self.client_id = client_id

@@ -15,7 +15,7 @@ from contextlib import ExitStack, aclosing
 from functools import partial, wraps
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -52,7 +52,7 @@ async def _release(semaphore: asyncio.Semaphore) -> None:
 
 
 class BlockingSignStash:
-    """The methods of `SignStash` as ordinary functions, which may be called from any thread.
+    """The methods of `SignStash` that sign and query, as ordinary functions, which may be called from any thread.
 
         with BlockingSignStash(SignStash.from_env()) as client:
             signed = client.sign(Document.pdf("invoice.pdf"), save_to="signed/")
@@ -161,11 +161,12 @@ class BlockingSignStash:
         finally:
             wait([run])
 
-    sign = _blocking(SignStash.sign)
-    sign_batch = _blocking(SignStash.sign_batch)
-    sign_all = _iterating(SignStash.sign_all)
-    get_operation_id = _blocking(SignStash.get_operation_id)
-    get_status = _blocking(SignStash.get_status)
-    get_operation = _blocking(SignStash.get_operation)
-    download_documents = _blocking(SignStash.download_documents)
-    resend_mails = _blocking(SignStash.resend_mails)
+    # Final, so that type checkers infer the same types.
+    sign: Final = _blocking(SignStash.sign)
+    sign_batch: Final = _blocking(SignStash.sign_batch)
+    sign_all: Final = _iterating(SignStash.sign_all)
+    get_operation_id: Final = _blocking(SignStash.get_operation_id)
+    get_status: Final = _blocking(SignStash.get_status)
+    get_operation: Final = _blocking(SignStash.get_operation)
+    download_documents: Final = _blocking(SignStash.download_documents)
+    resend_mails: Final = _blocking(SignStash.resend_mails)

@@ -5,41 +5,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import os
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from types import TracebackType
-from typing import Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import attrs
 import httpx
 
 from ._errors.redaction import Secret
-from ._errors.unknown import noted
-from ._runs.batching import Batching
-from ._runs.concurrency import ConcurrencyLimiter, completed
-from ._runs.plan import OneCaller
-from ._runs.settings import RunSettings
-from ._signing.request import index_by_reference
-from ._signing.saving import SaveTo, SignedFiles
-from ._signing.signer import RequestOptions, Signer
-from ._transport.endpoints import Call
-from ._transport.exchange import Exchange, ServiceResponse
-from ._transport.generated_client import OtherOperations, Requests
 from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
-from ._transport.tracing import call_span
+from ._transport.other_operations import OtherOperations
 from .auth import TokenAuth
 from .documents import Document, require_iterable
-from .errors import ConfigurationError, DuplicateReferenceError, ErrorClasses, SignStashError
+from .errors import ConfigurationError, ErrorClasses
 from .integration import IntegrationQueries
-from .journal import Journal
-from .models import PreservationInfo
-from .options import Preservation, UnknownOutcomes
-from .results import Outcome, Progress, SignedBatch, SignedDocument
-from .retries import Deadline, Retries, RetryPolicy, running_loop
+from .retries import Retries, RetryPolicy, running_loop
 from .settings import (
     DEFAULT_DEADLINE,
     DEFAULT_TIMEOUT,
@@ -47,8 +30,11 @@ from .settings import (
     ClientOptions,
     Environment,
     MultipartFileNames,
+    RunOptions,
+    SaveTo,
     Upload,
     as_timeout,
+    client_problems,
     environment_arguments,
     limit_problems,
     option_problems,
@@ -57,6 +43,14 @@ from .settings import (
     url_problems,
     warn_of_plain_http,
 )
+
+if TYPE_CHECKING:  # at run time a call imports what it needs
+    from ._runs.batching import Batching
+    from ._runs.run import Run
+    from ._transport.exchange import Exchange
+    from .models import PreservationInfo
+    from .options import Preservation
+    from .results import Outcome, Progress, SignedBatch, SignedDocument
 
 
 class SignStash(IntegrationQueries, OtherOperations):
@@ -78,23 +72,21 @@ class SignStash(IntegrationQueries, OtherOperations):
         auth: Your own authentication, such as a `TokenAuth` that several clients share. It is not closed here.
             Environment, token URL and secret are then not needed.
         timeout: Seconds for each wait on the network, or an `httpx.Timeout`, all parts of which must be set.
-        deadline: Seconds that a call may take in all: reading documents, every attempt, every pause, and a token
-            request.
+        deadline: Seconds that a call may take in all: reading documents, attempts, pauses, and a token request.
         upload: `base64` puts contents into the JSON, which every proxy accepts; `multipart` sends them as files.
         multipart_file_names: What files are called in a multipart upload, `name` or `external_reference`. How the
             service matches files with documents is not published; both are sent in the order of the documents.
         http_client: Your own `httpx.AsyncClient` or `httpx2.AsyncClient`, for outbound proxy, CA, limits or transport.
             It sends the token requests too, without its headers, parameters and cookies, and is not closed here.
-            The default obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. If a hook of an `httpx.AsyncClient`
-            raises for error responses, a rejected token is not replaced.
+            The default obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. If a hook of an
+            `httpx.AsyncClient` raises for error responses, a rejected token is not replaced.
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
             with a class of the certificate family becomes a `DocumentCertificateError`.
         retries: How often a call is attempted if it was certainly not processed. By default once, and in `sign_all` as
             `RetryPolicy.batch` says.
-        verify_signatures: Whether every returned document is verified before it is returned or saved; an invalid one
-            becomes a `SignatureInvalidError`. Needs `pip install 'signstash[verify]'`. Trust is not checked: see
-            `SignedDocument.verify`.
+        verify_signatures: Whether every document is verified before it is returned or saved; an invalid one becomes a
+            `SignatureInvalidError`. Needs the extra `verify`. Trust is not checked: see `SignedDocument.verify`.
         instance_urls: URLs of the service's instances, for `at`. Their origins may see the token and the documents.
 
     Raises:
@@ -121,22 +113,18 @@ class SignStash(IntegrationQueries, OtherOperations):
         verify_signatures: bool = False,
         instance_urls: Iterable[str] = (),
     ) -> None:
+        from ._signing.signer import Signer
+        from ._transport.exchange import Exchange
+        from ._transport.requests import Requests
+
         instance_urls = [instance_urls] if isinstance(instance_urls, str) else list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         raise_for_problems(
-            [
-                *service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
-                *(problem for url in instance_urls for problem in url_problems("instance_urls", url)),
-                *limit_problems(timeout, deadline, retries),
-                *option_problems(
-                    upload=upload,
-                    multipart_file_names=multipart_file_names,
-                    error_classes=error_classes,
-                    verify_signatures=verify_signatures,
-                    http_client=http_client,
-                    token_http_client=token_http_client,
-                ),
-            ]
+            service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
+            *(url_problems("instance_urls", url) for url in instance_urls),
+            limit_problems(timeout, deadline, retries),
+            option_problems(upload, multipart_file_names, error_classes, verify_signatures),
+            client_problems(http_client=http_client, token_http_client=token_http_client),
         )
         base_url = base_url.rstrip("/")
         warn_of_plain_http([base_url])
@@ -160,15 +148,11 @@ class SignStash(IntegrationQueries, OtherOperations):
             client_service=self._client_service,
             error_classes=dict(error_classes or {}),
         )
-        self._signer = Signer(
-            exchange=self._exchange,
-            upload=upload,
-            multipart_file_names=multipart_file_names,
-            verify_signatures=verify_signatures,
-        )
+        self._signer = Signer(self._exchange, upload, multipart_file_names, verify_signatures)
         self._retries = retries
-        self._retries_of_calls = Retries(policy=retries or RetryPolicy.none())
+        self._requests = Requests(self._exchange, Retries(policy=retries or RetryPolicy.none()))
         self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instance_urls))
+        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         self._is_view = False
 
     @classmethod
@@ -199,9 +183,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         self._exchange.clients.raise_if_closed()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -213,9 +195,15 @@ class SignStash(IntegrationQueries, OtherOperations):
         if self._is_view:
             return
         self._exchange.clients.close()
+        self._end_runs(ConfigurationError("The client was closed during a run.", "Close it after the run."))
         if self._own_auth is not None:
             await self._own_auth.aclose()
         await self._exchange.aclose()
+
+    def _end_runs(self, fault: ConfigurationError | None = None) -> None:
+        """Let runs send nothing more, and end their pauses between attempts; what is in flight is awaited."""
+        for run in list(self._runs):
+            run.end(fault)
 
     def with_options(
         self,
@@ -241,10 +229,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         deadline = self._exchange.deadline if deadline is None else deadline
         timeout = self._exchange.timeout if timeout is None else timeout
         raise_for_problems(limit_problems(timeout, deadline, retries))
-        exchange = self._exchange.with_limits(timeout=as_timeout(timeout), deadline=deadline)
-        if retries is None:
-            return self._view(exchange)
-        return self._view(exchange, _retries=retries, _retries_of_calls=Retries(policy=retries))
+        exchange = attrs.evolve(self._exchange, timeout=as_timeout(timeout), deadline=deadline)
+        return self._view(exchange, retries)
 
     def at(self, base_url: str) -> Self:
         """This client at another address of the same service, which shares its token, connections, limits and calls.
@@ -264,16 +250,17 @@ class SignStash(IntegrationQueries, OtherOperations):
         raise_for_problems(url_problems("base_url", base_url))
         url = httpx.URL(base_url)
         if origin(url) not in self._origins:
-            raise ConfigurationError(
-                f"{url.scheme}://{url.netloc.decode()} is not one of this client's addresses.",
-                "Name it in `instance_urls` if it may see the token and the documents.",
-            )
+            problem = f"{url.scheme}://{url.netloc.decode()} is not one of this client's addresses."
+            raise ConfigurationError(problem, "Name it in `instance_urls` if it may see the token and the documents.")
         return self._view(attrs.evolve(self._exchange, base_url=base_url.rstrip("/")))
 
-    def _view(self, exchange: Exchange, **changes: Any) -> Self:
+    def _view(self, exchange: Exchange, retries: RetryPolicy | None = None) -> Self:
         view = copy.copy(self)
         signer = attrs.evolve(self._signer, exchange=exchange)
-        vars(view).update(changes, _is_view=True, _exchange=exchange, _signer=signer)
+        requests = attrs.evolve(self._requests, exchange=exchange)
+        vars(view).update(_is_view=True, _exchange=exchange, _signer=signer, _requests=requests)
+        if retries is not None:
+            vars(view).update(_retries=retries, _requests=attrs.evolve(requests, retries=Retries(policy=retries)))
         return view
 
     async def sign(
@@ -293,8 +280,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             description: Description of the request, shown in the backoffice. By default the document's name.
             external_reference: Unique reference of the request, not of the document. By default a new one.
             preservation: How long and where the service keeps the signed document.
-            save_to: Folder for the signed document, which keeps its name, or a function that returns its path. Folders
-                are created.
+            save_to: Folder for the signed document, which keeps its name, or a function that returns its path.
             overwrite: Whether an existing file is replaced. If not, the document is not sent.
 
         Returns:
@@ -333,14 +319,8 @@ class SignStash(IntegrationQueries, OtherOperations):
     ) -> SignedBatch:
         """Sign several documents with one request, which is much faster than one request for each.
 
-        Args:
-            documents: What to sign. The vendor advises fewer than 100 documents and some 10 MB in a request.
-            description: Description of the request, shown in the backoffice. By default the documents' names.
-            external_reference: Unique reference of the request. By default a new one.
-            preservation: How long and where the service keeps the signed documents.
-            save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
-                each. Folders are created.
-            overwrite: Whether existing files are replaced. If not, nothing is sent.
+        The vendor advises fewer than 100 documents and some 10 MB in a request. The arguments are those of `sign`; if a
+        file exists already, nothing is sent.
 
         Returns:
             The operation, and one outcome for each document in the order given. Some may be signed and others not.
@@ -348,24 +328,13 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
+        from ._runs.single_request import sign_with_one_request
+        from ._signing.request import RequestOptions
+
         options = RequestOptions.of(description, preservation, external_reference)
-        sent = index_by_reference(list(require_iterable(documents)), self._client_service)
-        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
-        deadline = Deadline.after(self._exchange.deadline)
-        with call_span("sign", sent):
-            try:
-                with noted(sent):
-                    call = await self._signer.prepare(sent, options, files=files, deadline=deadline)
-                    response = await self._send(call, deadline)
-            except DuplicateReferenceError as error:
-                raise self._signer.explained(error, sent) from error.__cause__
-            except (SignStashError, asyncio.CancelledError) as error:
-                if not isinstance(error, SignStashError) or error.maybe_processed:
-                    self._signer.note_doubt(sent)
-                raise
-            with noted(sent, maybe_processed=True):
-                received = self._received(response, sent, files)
-                return await (received if files is None else completed(received))
+        return await sign_with_one_request(
+            self._signer, self._requests, require_iterable(documents), options, save_to=save_to, overwrite=overwrite
+        )
 
     def sign_all(
         self,
@@ -373,15 +342,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         *,
         description: str | None = None,
         preservation: Preservation | PreservationInfo | None = None,
-        save_to: SaveTo | None = None,
-        overwrite: bool = False,
-        journal: Journal | None = None,
-        unknown_outcomes: UnknownOutcomes = "hold",
-        batch_documents: int = 50,
-        batch_bytes: int = 10_000_000,
-        linger: float = 0.0,
-        in_flight: int = 2,
         progress: Callable[[Progress], None] | None = None,
+        **options: Unpack[RunOptions],
     ) -> AsyncGenerator[Outcome, None]:
         """Sign any number of documents, several in one request, with few requests in flight at a time.
 
@@ -401,21 +363,8 @@ class SignStash(IntegrationQueries, OtherOperations):
             documents: What to sign, in any iterable or asynchronous iterable.
             description: Description of the requests, shown in the backoffice. By default the documents' names.
             preservation: How long and where the service keeps the signed documents.
-            save_to: Folder for the signed documents, which keep their names, or a function that returns the path of
-                each. Folders are created.
-            overwrite: Whether existing files are replaced. If not, their documents are not sent.
-            journal: Durable record, with which a run that was stopped or killed continues. Documents that it records
-                as signed are not sent; their outcomes have `signed_before`. Documents that it holds for review are not
-                sent either, and have an `OutcomeUnknownError`.
-            unknown_outcomes: What happens to documents whose response was lost; see
-                `signstash.options.UnknownOutcomes`.
-            batch_documents: Maximum number of documents in a request (the vendor advises fewer than 100).
-            batch_bytes: Maximum size of the documents in a request, in bytes. A longer document has its own request.
-            linger: Seconds that a document may wait for others to share its request although a request could be sent. A
-                document that arrives alone is signed that much later; while `in_flight` requests are in flight, batches
-                grow without it.
-            in_flight: Maximum number of requests in flight. There are fewer while the service is overloaded.
             progress: Function that is called after each outcome. It must not block.
+            **options: See `RunOptions`: where signed documents are saved, the journal, the size of requests.
 
         Returns:
             The outcomes, in the order in which they become known.
@@ -423,38 +372,22 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
         """
-        options = RequestOptions.of(description, preservation)
-        settings = RunSettings(
-            signer=self._signer,
-            retry_policy=self._retries or RetryPolicy.batch(),
-            save_to=save_to,
-            overwrite=overwrite,
-            journal=journal,
-            unknown_outcomes=unknown_outcomes,
-            batch_documents=batch_documents,
-            batch_bytes=batch_bytes,
-            linger=linger,
-            in_flight=in_flight,
-            progress=progress,
-        )
-        run = settings.new_run(OneCaller(options), ConcurrencyLimiter(in_flight))
+        from ._runs.concurrency import ConcurrencyLimiter
+        from ._runs.plan import OneCaller
+        from ._runs.settings import RunSettings
+        from ._signing.request import RequestOptions
+
+        asked = RequestOptions.of(description, preservation)
+        policy = self._retries or RetryPolicy.batch()
+        settings = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options)
+        run = settings.new_run(OneCaller(asked), ConcurrencyLimiter(settings.in_flight))
         outcomes = run.outcomes(require_iterable(documents))
+        self._runs.add(run)
         weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
         return outcomes
 
     def batching(
-        self,
-        *,
-        save_to: SaveTo | None = None,
-        overwrite: bool = False,
-        journal: Journal | None = None,
-        unknown_outcomes: UnknownOutcomes = "hold",
-        batch_documents: int = 50,
-        batch_bytes: int = 10_000_000,
-        linger: float = 0.0,
-        in_flight: int = 2,
-        max_waiting: int = 1000,
-        when_full: Literal["wait", "raise"] = "wait",
+        self, *, max_waiting: int = 1000, when_full: Literal["wait", "raise"] = "wait", **options: Unpack[RunOptions]
     ) -> Batching:
         """Sign documents that arrive one by one, from any number of tasks, several in one request.
 
@@ -462,52 +395,15 @@ class SignStash(IntegrationQueries, OtherOperations):
                 signed = await batching.sign(document)  # in each request
 
         Args:
-            save_to: As for `sign_all`.
-            overwrite: As for `sign_all`.
-            journal: As for `sign_all`.
-            unknown_outcomes: As for `sign_all`.
-            batch_documents: As for `sign_all`.
-            batch_bytes: As for `sign_all`.
-            linger: As for `sign_all`; by default a document is sent at once while a request could be sent.
-            in_flight: As for `sign_all`.
             max_waiting: Maximum number of documents that wait or are in flight.
             when_full: What a call does beyond `max_waiting`: wait, or raise `RateLimitedError`.
+            **options: As for `sign_all`.
 
         Returns:
             An asynchronous context manager, whose `sign` signs documents. Leaving its block waits for those in flight.
-
-        Raises:
-            ConfigurationError: If an argument cannot be used.
         """
-        settings = RunSettings(
-            signer=self._signer,
-            retry_policy=self._retries or RetryPolicy.none(),
-            save_to=save_to,
-            overwrite=overwrite,
-            journal=journal,
-            unknown_outcomes=unknown_outcomes,
-            batch_documents=batch_documents,
-            batch_bytes=batch_bytes,
-            linger=linger,
-            in_flight=in_flight,
-        )
+        from ._runs.batching import Batching
+        from ._runs.settings import RunSettings
+
+        settings = RunSettings(signer=self._signer, retry_policy=self._retries or RetryPolicy.none(), **options)
         return Batching(settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)
-
-    async def _received(
-        self, response: ServiceResponse, sent: Mapping[str, Document], files: SignedFiles | None
-    ) -> SignedBatch:
-        batch = await self._signer.read(response, sent)
-        if files is None:
-            return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
-
-    async def _ask(self, call: Call) -> ServiceResponse:
-        with call_span(call.operation, call.external_references, call.operation_id):
-            return await self._send(call, Deadline.after(self._exchange.deadline))
-
-    async def _send(self, call: Call, deadline: Deadline) -> ServiceResponse:
-        return await self._retries_of_calls.run(lambda: self._exchange.send(call, deadline), deadline)
-
-    @property
-    def _requests(self) -> Requests:
-        return Requests(self._exchange, self._retries_of_calls)

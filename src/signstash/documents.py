@@ -28,7 +28,7 @@ _Documents = TypeVar("_Documents")
 
 @attrs.define
 class _Attempts:
-    """What the attempts to have a document signed leave behind.
+    """What attempts leave behind.
 
     Attributes:
         distinction: What makes the reference of the next attempt unique.
@@ -83,28 +83,15 @@ class Document:
 
     @classmethod
     def xml(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
-        """An XML document, signed with XAdES.
-
-        Args:
-            source: Path, bytes, or file opened in binary mode; it may be asynchronous.
-            **options: See `SignatureOptions`.
-
-        Raises:
-            InvalidDocumentError: If the options contradict each other. Contents are checked when it is sent.
-        """
+        """An XML document, signed with XAdES. The arguments are those of `pdf`."""
         return cls._from(source, ContentType.APPLICATIONXML, SignatureType.XADES, options)
 
     @classmethod
     def binary(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
-        """Any bytes, signed with CAdES.
+        """Any bytes, signed with CAdES. The arguments are those of `pdf`.
 
-        Args:
-            source: Path, bytes, or file opened in binary mode; it may be asynchronous.
-            **options: See `SignatureOptions`. The definition publishes content types for PDF and XML only; unless
-                `content_type` says otherwise, `application/octet-stream` is sent.
-
-        Raises:
-            InvalidDocumentError: If the options contradict each other. Contents are checked when it is sent.
+        The definition publishes content types for PDF and XML only; unless `content_type` says otherwise,
+        `application/octet-stream` is sent.
         """
         return cls._from(source, ContentType.APPLICATIONOCTET_STREAM, SignatureType.CADES, options)
 
@@ -137,11 +124,7 @@ class Document:
         except InvalidDocumentError as error:
             raise _named(error, name) from None
         return cls(
-            name=name,
-            content_type=media_type,
-            signature=signature,
-            external_reference=reference,
-            contents=contents,
+            name=name, content_type=media_type, signature=signature, external_reference=reference, contents=contents
         )
 
     def reference(self, client_service: str) -> str:
@@ -179,22 +162,14 @@ class Document:
         await load(self._contents)
 
     def _read_with(self, function: Callable[[Contents], _Result]) -> _Result:
-        """Apply a function to the contents. Blocks: call it in a thread.
-
-        Raises:
-            InvalidDocumentError: If they cannot be read. The error names the document.
-        """
+        """Apply a function to the contents; errors name the document. Blocks: call it in a thread."""
         try:
             return function(self._contents)
         except InvalidDocumentError as error:
             raise _named(error, self.name) from error.__cause__
 
     def _fingerprinted(self) -> tuple[Self, Fingerprint]:
-        """The document as it is now, which raises an error if its contents change. Blocks: call it in a thread.
-
-        Raises:
-            InvalidDocumentError: If they cannot be read.
-        """
+        """The document as it is now, which raises an error if its contents change. Blocks: call it in a thread."""
         found = self._read_with(fingerprint)
         return self._replaced(self.external_reference, found.contents), found
 
@@ -210,33 +185,19 @@ class Document:
 
 
 def unique_reference(client_service: str, name: str, distinction: str) -> str:
-    """A unique, readable external reference (wiki: integration guide, advice on references).
-
-    Args:
-        client_service: Alias of the client service, which the vendor advises as prefix.
-        name: What it refers to; shortened to 40 characters.
-        distinction: What makes it unique.
-    """
+    """A unique, readable external reference, with the prefix that the vendor advises (wiki: integration guide)."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", f"{client_service}_{name[:40]}_{distinction}")
 
 
 def require_reference(name: str, reference: object) -> None:
-    """Check an external reference.
-
-    Raises:
-        InvalidDocumentError: If it is not a text, is empty, or cannot be part of a URL, where the service looks it up.
-    """
+    """Check that an external reference can be part of a URL, where the service looks it up."""
     require_text(name, reference)
     if reference in (".", "..") or str(reference) != str(reference).strip():
         raise InvalidDocumentError(f"{name} is {reference!r}.", "Give a name without blanks at its ends.")
 
 
 def require_document(document: object) -> None:
-    """Check that a value is a `Document`.
-
-    Raises:
-        InvalidDocumentError: If it is something else, such as a path.
-    """
+    """Check that a value is a `Document`, and not a path."""
     if not isinstance(document, Document):
         raise InvalidDocumentError(
             f"A document is of type {type(document).__name__}.",
@@ -245,11 +206,7 @@ def require_document(document: object) -> None:
 
 
 def require_iterable(documents: _Documents) -> _Documents:
-    """The same documents.
-
-    Raises:
-        InvalidDocumentError: If it is a single document, or cannot be iterated over.
-    """
+    """Check that documents can be iterated over, and return them."""
     if isinstance(documents, Document) or not isinstance(documents, Iterable | AsyncIterable):
         raise InvalidDocumentError(
             f"documents is of type {type(documents).__name__}.", "Give an iterable of documents, such as a list."

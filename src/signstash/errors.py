@@ -95,7 +95,7 @@ class SignStashError(Exception):
         problem: What happened, in one sentence. It begins with the documents concerned.
         hint: What to do about it, in one sentence.
         external_references: External references of the documents concerned, if any.
-        retryable: Whether the same call may succeed later without any change.
+        retryable: Whether the same call may succeed later without any change. Never if `maybe_processed`.
         maybe_processed: Whether the service may have processed the request although it failed. If false,
             repeating the request cannot sign anything twice.
     """
@@ -160,12 +160,14 @@ class _ResponseError(SignStashError):
         error_code: The service's `errorCode`, such as `0.0.2`, or the token server's `error`, as it came, or None.
         description: The server's text about it, or None.
         headers: Headers of the response, by lower-case name, without cookies.
+        retry_after: Seconds to wait, if the server said so, else None.
     """
 
     status_code: int = attrs.field(kw_only=True)
     error_code: str | None = attrs.field(default=None, kw_only=True)
     description: str | None = attrs.field(default=None, kw_only=True)
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], kw_only=True)
+    retry_after: float | None = attrs.field(default=None, kw_only=True)
 
 
 class AuthenticationError(_ResponseError):
@@ -212,15 +214,8 @@ class DuplicateReferenceError(ApiError):
     """An external reference was used before, so the request was not processed (code `0.0.7`)."""
 
 
-@attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class RateLimitedError(ApiError):
-    """Too many requests. Nothing was processed.
-
-    Attributes:
-        retry_after: Seconds to wait, if the server said so, else None.
-    """
-
-    retry_after: float | None = attrs.field(default=None, kw_only=True)
+    """Too many requests. Nothing was processed."""
 
 
 class ServiceError(ApiError):

@@ -8,32 +8,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._content.arguments import require_flags, require_path
 from ._content.files import make_folder, require_replaceable
 from ._content.names import safe_names
-from ._signing.response import parse_leniently, read_operation, read_signed_documents
-from ._signing.saving import save_documents
-from ._signing.signer import operation_id_from
-from ._transport.endpoints import Call, detail, operation_id, resend_mails, status
-from ._transport.exchange import ServiceResponse
-from ._transport.signed_content import receive_operation
 from .errors import DocumentNotSavedError, InvalidDocumentError
-from .models import BaseOperation, SignOperation
 from .options import require_addresses
 
+if TYPE_CHECKING:
+    from ._transport.exchange import ServiceResponse
+    from ._transport.requests import Requests
+    from .models import BaseOperation, SignOperation
 
-class IntegrationQueries(ABC):
+
+class IntegrationQueries:
     """The part of `SignStash` that queries the Integration Service."""
 
-    @abstractmethod
-    async def _ask(self, call: Call) -> ServiceResponse:
-        """Send a call, and return its response if it is a success."""
+    _requests: Requests
 
     async def get_operation_id(self, external_reference: str) -> int:
         """The ID of the operation that signed a document. Integration Service only: a proxy stores nothing.
@@ -42,9 +37,13 @@ class IntegrationQueries(ABC):
             external_reference: The document's external reference.
 
         Raises:
+            ApiError: With `status_code` 404 if nothing was processed under this reference.
             SignStashError: If the service was not reached, or rejected the request.
         """
-        return await operation_id_from(await self._ask(operation_id(external_reference)))
+        from ._signing.signer import operation_id_from
+        from ._transport.endpoints import operation_id
+
+        return await operation_id_from(await self._requests.ask(operation_id(external_reference)))
 
     async def get_status(self, operation_id: int) -> BaseOperation:
         """The status of an operation. Integration Service only: a proxy stores nothing.
@@ -55,11 +54,11 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
-        response = await self._ask(status(operation_id))
-        fields = await response.json()
-        if not isinstance(fields, dict) or "id" not in fields:
-            raise response.unreadable("is not an operation")
-        return parse_leniently(BaseOperation, fields)
+        from ._signing.response import parse_leniently
+        from ._transport.endpoints import status
+        from .models import BaseOperation
+
+        return parse_leniently(BaseOperation, await _operation_in(await self._requests.ask(status(operation_id))))
 
     async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
         """An operation with its documents. Integration Service only: a proxy stores nothing.
@@ -71,11 +70,11 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._signing.response import read_operation
+        from ._transport.endpoints import detail
+
         require_flags(include_content=include_content)
-        response = await self._ask(detail(operation_id, include_content=include_content))
-        fields = await response.json()
-        if not isinstance(fields, dict) or "id" not in fields:
-            raise response.unreadable("is not an operation")
+        fields = await _operation_in(await self._requests.ask(detail(operation_id, include_content=include_content)))
         return await asyncio.to_thread(read_operation, fields)
 
     async def download_documents(
@@ -97,15 +96,16 @@ class IntegrationQueries(ABC):
             DocumentNotSavedError: If a file exists already or cannot be written.
             SignStashError: If the service was not reached, rejected the request, or did not send the documents.
         """
+        from ._transport.endpoints import detail
+        from ._transport.signed_content import receive_operation
+
         require_flags(overwrite=overwrite)
         folder = require_path("save_to", save_to).absolute()
         with _saving(folder):
             await asyncio.to_thread(make_folder, folder)
         call = detail(operation_id, include_content=True, receive=partial(receive_operation, folder=folder))
-        response = await self._ask(call)
-        fields = await response.json()
-        if not isinstance(fields, dict) or "id" not in fields:
-            raise response.unreadable("is not an operation")
+        response = await self._requests.ask(call)
+        fields = await _operation_in(response)
         return await asyncio.to_thread(_save_documents, response, fields, folder, overwrite=overwrite)
 
     async def resend_mails(
@@ -121,18 +121,30 @@ class IntegrationQueries(ABC):
         Raises:
             SignStashError: If the service was not reached, or rejected the request.
         """
+        from ._transport.endpoints import resend_mails
+
         require_flags(attach_documents=attach_documents)
         require_addresses("recipients", recipients)
         if not recipients:
             raise InvalidDocumentError("recipients is empty.", "Give at least one e-mail address.")
-        response = await self._ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))
+        response = await self._requests.ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))
         if "html" in response.headers.get("content-type", ""):
             raise response.unreadable("is a web page")
+
+
+async def _operation_in(response: ServiceResponse) -> dict[str, Any]:
+    fields = await response.json()
+    if not isinstance(fields, dict) or "id" not in fields:
+        raise response.unreadable("is not an operation")
+    return fields
 
 
 def _save_documents(
     response: ServiceResponse, fields: Mapping[str, Any], folder: Path, *, overwrite: bool
 ) -> list[Path]:
+    from ._signing.response import read_signed_documents
+    from ._signing.saving import save_documents
+
     try:
         documents = read_signed_documents(fields, response.contents)
     except ValueError as error:
@@ -151,12 +163,7 @@ def _save_documents(
 def _saving(folder: Path) -> Iterator[None]:
     try:
         yield
-    except FileExistsError as error:
-        raise DocumentNotSavedError(
-            f"{error.filename} exists already.", "Choose another folder, or replace files with overwrite=True."
-        ) from error
     except OSError as error:
-        raise DocumentNotSavedError(
-            f"{error.filename or folder} cannot be written: {error.strerror}.",
-            "Check folder, permissions and space, then download again.",
-        ) from error
+        from .results import not_saved
+
+        raise not_saved(error.filename or folder, error) from error

@@ -15,7 +15,6 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
 import attrs
@@ -87,12 +86,13 @@ class Journal:
             async for outcome in client.sign_all(documents, journal=journal, save_to="signed"):
                 ...
 
-    Records are on disk before a method returns, so that a power failure loses none. The file may be copied or moved at
-    any time, also while it is in use or after a crash, and restored while it is not in use. Each document gets the same
-    references from every copy of a journal, so the service rejects documents that it signed after an older copy was
-    made. (Unless a first attempt failed since, and the service lets its reference be used again.) Each line is JSON
-    with a checksum, and is never changed. While the file is open, there is a lock in the same folder (`.lock`), and
-    after a full disk a folder of signed documents that could not be saved (`.recovered`).
+    Records are on disk before a method returns, so that a power failure loses none. The file is complete at every
+    moment: it may be copied or moved while it is in use, and restored while it is not, also after a crash. Each
+    document gets the same references from every copy of a journal, so the service rejects documents that it signed
+    after an older copy was made. One case is open: a service that accepts the reference of a document that it did not
+    sign a second time, and a copy that does not know of that failed attempt. Each line is JSON with a checksum, and is
+    never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a full disk a folder
+    of signed documents that could not be saved (`.recovered`).
 
     One process at a time may use it; a forked child may not use the journal of its parent.
 
@@ -143,9 +143,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -263,7 +261,10 @@ class Journal:
         entries = list(entries)
         if not entries:
             return
-        lines = [{k: v for k, v in attrs.asdict(entry).items() if v != _FIELDS[k]} for entry in entries]
+        lines = [
+            {name: value for name, default in _FIELDS.items() if (value := getattr(entry, name)) != default}
+            for entry in entries
+        ]
         with self._used():
             for entry, offset in zip(entries, self._append(lines), strict=True):
                 self._index(entry, offset)

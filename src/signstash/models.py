@@ -6,6 +6,18 @@ field that the definition does not describe is in `additional_properties`.
 .. include:: definition.md
 """
 
-# Without __all__: type checkers then export what the definition holds, by the generator's own list.
-from ._generated.models import *  # noqa: F403
+from typing import TYPE_CHECKING
+
 from ._generated.types import UNSET as UNSET, Unset as Unset
+
+if TYPE_CHECKING:
+    # Without __all__: type checkers then export what the definition holds, by the generator's own list.
+    from ._generated.models import *  # noqa: F403
+else:
+    from ._generated import models as _models
+
+    __all__ = [*_models.__all__, "UNSET", "Unset"]
+    __getattr__ = _models.__getattr__
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

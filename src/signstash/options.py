@@ -12,24 +12,10 @@ from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
 
 import attrs
 
+from . import models
 from ._content.arguments import text_problem
 from .errors import InvalidDocumentError
-from .models import (
-    AdvancedSignatureInfo,
-    CanonicalTransform,
-    ContentType,
-    DeliveryInfo,
-    Person,
-    PreservationInfo,
-    SignatureInfo,
-    SignatureTransform,
-    SignatureType,
-    Unset,
-    VisibleImageType,
-    VisibleSignatureInfo,
-    VisibleSignatureLocationType,
-    VisibleSignatureTemplateType,
-)
+from .models import Unset
 
 UnknownOutcomes = Literal["hold", "look_up", "send_again"]
 """What `SignStash.sign_all` does with documents whose request went out and whose response was lost.
@@ -43,9 +29,9 @@ UnknownOutcomes = Literal["hold", "look_up", "send_again"]
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
-IMAGE_TYPES: Final[Mapping[bytes, VisibleImageType]] = {
-    b"\x89PNG\r\n\x1a\n": VisibleImageType.IMAGE_PNG,
-    b"\xff\xd8\xff": VisibleImageType.IMAGE_JPG,
+IMAGE_TYPES: Final[Mapping[bytes, models.VisibleImageType]] = {
+    b"\x89PNG\r\n\x1a\n": models.VisibleImageType.IMAGE_PNG,
+    b"\xff\xd8\xff": models.VisibleImageType.IMAGE_JPG,
 }
 """The first bytes of the image formats that the service accepts."""
 
@@ -98,23 +84,25 @@ class VisibleSignature:
                 "Give x and y (and page), or field, or placeholder.",
             )
 
-    def to_model(self) -> VisibleSignatureInfo:
+    def to_model(self) -> models.VisibleSignatureInfo:
         """The same as the service's own model.
 
         Raises:
             InvalidDocumentError: If the image is neither PNG nor JPG.
         """
-        location_type = VisibleSignatureLocationType
+        location_type = models.VisibleSignatureLocationType
         if self.field is not None:
-            model = VisibleSignatureInfo(location_type=location_type.SIGN_FIELD, location_value=self.field)
+            model = models.VisibleSignatureInfo(location_type=location_type.SIGN_FIELD, location_value=self.field)
         elif self.placeholder is not None:
-            model = VisibleSignatureInfo(location_type=location_type.PLACEHOLDER, location_value=self.placeholder)
+            model = models.VisibleSignatureInfo(
+                location_type=location_type.PLACEHOLDER, location_value=self.placeholder
+            )
         else:
             place = f"page={1 if self.page is None else self.page},x={self.x},y={self.y}"
-            model = VisibleSignatureInfo(location_type=location_type.COORDINATE, location_value=place)
+            model = models.VisibleSignatureInfo(location_type=location_type.COORDINATE, location_value=place)
         _require_types(text=(self.text, str), background=(self.background, str), image=(self.image, bytes))
         if self.text is not None:
-            model.template_type = VisibleSignatureTemplateType.ONE_OFF
+            model.template_type = models.VisibleSignatureTemplateType.ONE_OFF
             model.one_off_template = self.text
         if self.size is not None:
             is_pair = isinstance(self.size, Sequence) and len(self.size) == 2
@@ -153,16 +141,16 @@ class SignatureOptions(TypedDict, total=False):
 
     name: str | None
     external_reference: str | None
-    content_type: ContentType | str | None
-    signature_type: SignatureType | str | None
+    content_type: models.ContentType | str | None
+    signature_type: models.SignatureType | str | None
     reason: str | None
     location: str | None
     timestamp: bool | None
-    visible_signature: VisibleSignature | VisibleSignatureInfo | None
+    visible_signature: VisibleSignature | models.VisibleSignatureInfo | None
     signature_location: str | None
-    signature_transform: SignatureTransform | str | None
-    canonical_transform: CanonicalTransform | str | None
-    signature: SignatureInfo | None
+    signature_transform: models.SignatureTransform | str | None
+    canonical_transform: models.CanonicalTransform | str | None
+    signature: models.SignatureInfo | None
 
 
 _SIGNATURE: Final = (
@@ -172,25 +160,17 @@ _SIGNATURE: Final = (
 _ADVANCED: Final = ("signature_location", "signature_transform", "canonical_transform")
 
 
-def signature_from(options: SignatureOptions, default: SignatureType, content_type: str) -> SignatureInfo:
-    """The signature that the options ask for, as the service's own model.
-
-    Args:
-        options: What the caller asked for.
-        default: The type if the caller named none.
-        content_type: Media type of the document.
+def signature_from(options: SignatureOptions, default: models.SignatureType, content_type: str) -> models.SignatureInfo:
+    """The signature that the options ask for, as the service's own model, or of a default type.
 
     Raises:
         InvalidDocumentError: If they contradict each other, or ask for what the service cannot do.
     """
     given = [name for name in _SIGNATURE if options.get(name) is not None]
     _require_types(
-        reason=(options.get("reason"), str),
-        location=(options.get("location"), str),
-        timestamp=(options.get("timestamp"), bool),
-        visible_signature=(options.get("visible_signature"), VisibleSignature | VisibleSignatureInfo),
+        visible_signature=(options.get("visible_signature"), VisibleSignature | models.VisibleSignatureInfo),
         signature_location=(options.get("signature_location"), str),
-        signature=(options.get("signature"), SignatureInfo),
+        signature=(options.get("signature"), models.SignatureInfo),
     )
     model = copy.deepcopy(options.get("signature"))
     if model is not None and given:
@@ -198,25 +178,25 @@ def signature_from(options: SignatureOptions, default: SignatureType, content_ty
             f"signature was given together with {', '.join(given)}.", "Set these fields in the model, or leave it out."
         )
     if model is None:
-        model = SignatureInfo(signature_type=_choice(SignatureType, "signature_type", options, default))
+        model = models.SignatureInfo(signature_type=_choice(models.SignatureType, "signature_type", options, default))
+        model.apply_timestamp = options.get("timestamp") or False
         if (reason := options.get("reason")) is not None:
             model.reason = reason
         if (location := options.get("location")) is not None:
             model.location = location
-        model.apply_timestamp = bool(options.get("timestamp"))
         visible = options.get("visible_signature")
         if visible is not None:
             model.visible_signature_info = (
                 visible.to_model() if isinstance(visible, VisibleSignature) else copy.deepcopy(visible)
             )
         if any(name in given for name in _ADVANCED):
-            model.advanced_signature_info = advanced = AdvancedSignatureInfo()
+            model.advanced_signature_info = advanced = models.AdvancedSignatureInfo()
             if (element := options.get("signature_location")) is not None:
                 advanced.signature_location = element
             if "signature_transform" in given:
-                advanced.signature_transform = _choice(SignatureTransform, "signature_transform", options)
+                advanced.signature_transform = _choice(models.SignatureTransform, "signature_transform", options)
             if "canonical_transform" in given:
-                advanced.canonical_transform = _choice(CanonicalTransform, "canonical_transform", options)
+                advanced.canonical_transform = _choice(models.CanonicalTransform, "canonical_transform", options)
     _require_possible(model, content_type)
     return model
 
@@ -228,15 +208,15 @@ def _choice(kind: type[Choice], name: str, options: Mapping[str, object], defaul
     return kind(str(value))
 
 
-def _require_possible(model: SignatureInfo, content_type: str) -> None:
-    is_pdf, is_xml = content_type == ContentType.APPLICATIONPDF, content_type.endswith("xml")
+def _require_possible(model: models.SignatureInfo, content_type: str) -> None:
+    is_pdf, is_xml = content_type == models.ContentType.APPLICATIONPDF, content_type.endswith("xml")
     kind, visible, advanced = model.signature_type, model.visible_signature_info, model.advanced_signature_info
     try:
         model.to_dict()
     except (AttributeError, TypeError, ValueError) as error:
         raise InvalidDocumentError(f"signature cannot be written: {error}.", "Give the types that it names.") from error
-    if kind not in list(SignatureType):
-        raise InvalidDocumentError(f"signature_type is {kind!r}.", f"Give one of {', '.join(SignatureType)}.")
+    if kind not in list(models.SignatureType):
+        raise InvalidDocumentError(f"signature_type is {kind!r}.", f"Give one of {', '.join(models.SignatureType)}.")
     _require_types(
         reason=(model.reason or None, str),
         location=(model.location or None, str),
@@ -245,20 +225,17 @@ def _require_possible(model: SignatureInfo, content_type: str) -> None:
     for name, text in (("reason", model.reason), ("location", model.location)):
         if isinstance(text, str) and (problem := text_problem(text)):
             raise InvalidDocumentError(f"{name} {text!r} {problem}.", "Remove them, or give another text.")
-    if kind == SignatureType.PADES and not is_pdf:
+    fits = {models.SignatureType.PADES: is_pdf, models.SignatureType.XADES: is_xml}
+    if not fits.get(kind, True):
         raise InvalidDocumentError(
-            f"signature_type PAdES does not fit {content_type}.", "PAdES signs PDF only: use XAdES for XML, else CAdES."
+            f"signature_type {kind} does not fit {content_type}.", "Use PAdES for PDF, XAdES for XML, else CAdES."
         )
-    if kind == SignatureType.XADES and not is_xml:
-        raise InvalidDocumentError(
-            f"signature_type XAdES does not fit {content_type}.", "XAdES signs XML only: use PAdES for PDF, else CAdES."
-        )
-    if visible and not (is_pdf and kind == SignatureType.PADES):
+    if visible and not (is_pdf and kind == models.SignatureType.PADES):
         raise InvalidDocumentError(
             f"visible_signature does not fit a {kind} signature of {content_type}.",
             "Only a PAdES signature of a PDF can be seen; leave it out.",
         )
-    if advanced and kind != SignatureType.XADES:
+    if advanced and kind != models.SignatureType.XADES:
         raise InvalidDocumentError(
             f"{', '.join(_ADVANCED)} do not fit a {kind} signature of {content_type}.",
             "They are for XAdES signatures of XML; leave them out.",
@@ -276,45 +253,42 @@ def _require_types(**given: tuple[object, type | UnionType]) -> None:
             raise InvalidDocumentError(f"{name} is {value!r}.", f"Give a value of type {wanted}.")
 
 
-_FONT = re.compile(r"(?!(.*,)?size=(?![1-9]\d*(,|$)))[a-z]+=[^,=]+(,[a-z]+=[^,=]+)*")
-_COORDINATE = re.compile(r"page=[1-9]\d*,x=\d+,y=\d+")
-_AREA = re.compile(r"width=[1-9]\d*,height=[1-9]\d*")
-_BACKGROUND = re.compile(r"#[0-9A-Fa-f]{6}|transparent")
+_FORMS: Final = {
+    "font": (
+        re.compile(r"(?!(.*,)?size=(?![1-9]\d*(,|$)))[a-z]+=[^,=]+(,[a-z]+=[^,=]+)*"),
+        "Give a size above 0: 'color=#000000,size=11'.",
+    ),
+    "area": (re.compile(r"width=[1-9]\d*,height=[1-9]\d*"), "Give whole pixels above 0: 'width=155,height=50'."),
+    "background": (re.compile(r"#[0-9A-Fa-f]{6}|transparent"), "Give '#RRGGBB' or 'transparent'."),
+}
+_COORDINATE: Final = re.compile(r"page=[1-9]\d*,x=\d+,y=\d+")
 
 
-def _require_possible_form(visible: VisibleSignatureInfo) -> None:
-    place, area, background = visible.location_value, visible.area, visible.area_background_color
-    template, image_type, image_value = visible.one_off_template, visible.image_type, visible.image_value
+def _require_possible_form(visible: models.VisibleSignatureInfo) -> None:
+    place, template = visible.location_value, visible.one_off_template
+    given = {"font": visible.font, "area": visible.area, "background": visible.area_background_color}
     _require_types(place=(place, str), template=(template or None, str), font=(visible.font or None, str))
-    if visible.location_type == VisibleSignatureLocationType.COORDINATE and not _COORDINATE.fullmatch(place):
+    if visible.location_type == models.VisibleSignatureLocationType.COORDINATE and not _COORDINATE.fullmatch(place):
         raise InvalidDocumentError(
             f"The place of the visible signature is {place!r}.",
             "Coordinates are whole pixels from the lower left corner, on pages from 1: 'page=1,x=70,y=100'.",
         )
     if not place.strip():
         raise InvalidDocumentError("The place of the visible signature is empty.", "Name the field or the word.")
-    if visible.template_type == VisibleSignatureTemplateType.ONE_OFF and not template:
+    if visible.template_type == models.VisibleSignatureTemplateType.ONE_OFF and not template:
         raise InvalidDocumentError(
             "The visible signature's template type is ONE_OFF, but it has no template.",
             "Give its text, or use the client service's template with SERVICE_CUSTOMIZATION.",
         )
-    if template and visible.template_type != VisibleSignatureTemplateType.ONE_OFF:
+    if template and visible.template_type != models.VisibleSignatureTemplateType.ONE_OFF:
         raise InvalidDocumentError(
             "The visible signature has a template that its template type does not use.", "Set the type to ONE_OFF."
         )
-    if isinstance(visible.font, str) and not _FONT.fullmatch(visible.font):
-        raise InvalidDocumentError(
-            f"The font of the visible signature is {visible.font!r}.", "Give a size above 0: 'color=#000000,size=11'."
-        )
-    if isinstance(area, str) and not _AREA.fullmatch(area):
-        raise InvalidDocumentError(
-            f"The area of the visible signature is {area!r}.", "Give whole pixels above 0: 'width=155,height=50'."
-        )
-    if isinstance(background, str) and not _BACKGROUND.fullmatch(background):
-        raise InvalidDocumentError(
-            f"The background of the visible signature is {background!r}.", "Give '#RRGGBB' or 'transparent'."
-        )
-    if isinstance(image_type, Unset) != isinstance(image_value, Unset):
+    for name, (form, hint) in _FORMS.items():
+        value = given[name]
+        if isinstance(value, str) and not form.fullmatch(value):
+            raise InvalidDocumentError(f"The {name} of the visible signature is {value!r}.", hint)
+    if isinstance(visible.image_type, Unset) != isinstance(visible.image_value, Unset):
         raise InvalidDocumentError(
             "The visible signature has only one of image type and image value.", "Give both, or neither."
         )
@@ -338,7 +312,7 @@ class Preservation:
     deliver_to: Sequence[str] = ()
     attach_documents: bool = False
 
-    def to_model(self) -> PreservationInfo:
+    def to_model(self) -> models.PreservationInfo:
         """The same as the service's own model.
 
         Raises:
@@ -349,21 +323,17 @@ class Preservation:
             raise InvalidDocumentError(
                 "attach_documents is set, but deliver_to is empty.", "Give e-mail addresses, or leave it out."
             )
-        model = PreservationInfo(preserve_content=self.preserve)
+        model = models.PreservationInfo(preserve_content=self.preserve)
         if self.alias is not None:
             model.alias = self.alias
         if self.deliver_to:
-            receivers = [Person(email=address) for address in self.deliver_to]
-            model.delivery_info = DeliveryInfo(person_receiver=receivers, attach_documents=self.attach_documents)
+            receivers = [models.Person(email=address) for address in self.deliver_to]
+            model.delivery_info = models.DeliveryInfo(person_receiver=receivers, attach_documents=self.attach_documents)
         return model
 
 
 def require_addresses(name: str, addresses: Sequence[str]) -> None:
-    """Check e-mail addresses.
-
-    Raises:
-        InvalidDocumentError: If one cannot be an address. The error quotes it.
-    """
+    """Check e-mail addresses."""
     if isinstance(addresses, str) or not isinstance(addresses, Iterable):
         raise InvalidDocumentError(f"{name} is not a list.", "Give a list of e-mail addresses.")
     for address in addresses:
@@ -371,11 +341,7 @@ def require_addresses(name: str, addresses: Sequence[str]) -> None:
             raise InvalidDocumentError(f"{name} holds {address!r}.", "Give e-mail addresses, such as ana@example.pt.")
 
 
-def preservation_from(given: Preservation | PreservationInfo | None) -> PreservationInfo | None:
-    """Preservation and delivery as the service's own model.
-
-    Raises:
-        InvalidDocumentError: If the value has another type.
-    """
-    _require_types(preservation=(given, Preservation | PreservationInfo))
+def preservation_from(given: Preservation | models.PreservationInfo | None) -> models.PreservationInfo | None:
+    """Preservation and delivery as the service's own model."""
+    _require_types(preservation=(given, Preservation | models.PreservationInfo))
     return given.to_model() if isinstance(given, Preservation) else given

@@ -16,9 +16,9 @@ from ._content.snapshots import read
 from ._content.writing import write_atomically
 from .documents import Document, require_document
 from .errors import DocumentNotSavedError, InvalidDocumentError, SignStashError
-from .models import DocumentResponse, SignOperation
 
 if TYPE_CHECKING:
+    from .models import DocumentResponse, SignOperation
     from .verification import Roots, Verification
 
 
@@ -83,7 +83,7 @@ class SignedDocument:
             try:
                 write_atomically(self._contents, target, overwrite=overwrite)
             except (OSError, ValueError, InvalidDocumentError) as error:
-                raise self._not_saved(target, error) from error
+                raise not_saved(target, error, self) from error
 
         await asyncio.to_thread(save)
 
@@ -117,27 +117,19 @@ class SignedDocument:
         return original._read_with(lambda contents: verify_contents(self._contents, contents, trusted_roots))
 
     def _saved(self, path: Path) -> Self:
-        """The same document, with its contents in a file."""
-        return type(self)(
-            content=InPath(path),
-            name=self.name,
-            external_reference=self.external_reference,
-            operation_id=self.operation_id,
-            details=self.details,
-            saved_as=path,
-        )
+        return attrs.evolve(self, content=InPath(path), saved_as=path)
 
-    def _not_saved(self, target: Path, error: Exception) -> DocumentNotSavedError:
-        """The error for a file that could not be written."""
-        if isinstance(error, InvalidDocumentError):
-            return DocumentNotSavedError(error.problem, error.hint, signed=self)
-        if isinstance(error, FileExistsError):
-            problem, hint = f"{target} exists already.", "Choose another name, or replace it with overwrite=True."
-        else:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            problem = f"{target} cannot be written: {reason}."
-            hint = "Check folder, permissions and space, then save it again."
-        return DocumentNotSavedError(problem, hint, signed=self)
+
+def not_saved(target: str | Path, error: Exception, signed: SignedDocument | None = None) -> DocumentNotSavedError:
+    """The error for a file that could not be written."""
+    if isinstance(error, InvalidDocumentError):
+        return DocumentNotSavedError(error.problem, error.hint, signed=signed)
+    if isinstance(error, FileExistsError):
+        problem, hint = f"{target} exists already.", "Choose another place, or replace files with overwrite=True."
+    else:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        problem, hint = f"{target} cannot be written: {reason}.", "Check folder, permissions and space, then try again."
+    return DocumentNotSavedError(problem, hint, signed=signed)
 
 
 @attrs.frozen

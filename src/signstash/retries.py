@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
-from .errors import ConfigurationError, RateLimitedError, SignStashError
+from .errors import ConfigurationError, SignStashError
 
 logger: Final = logging.getLogger("signstash.retries")
 
@@ -58,19 +58,22 @@ def running_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
-def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ConfigurationError(f"{attribute.name} is {value!r}.", "Give a positive, finite number.")
+def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
+    """Check that a value is a number of seconds above 0, or 0 if there may be none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ConfigurationError(f"{name} is {value!r}.", "Give a positive, finite number.")
+    if value == 0 and not or_none:
+        raise ConfigurationError(f"{name} is {value!r}.", "Give a number above 0.")
 
 
-def _not_negative(policy: RetryPolicy, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value != 0 or isinstance(value, bool):
-        _positive(policy, attribute, value)
-
-
-def _whole(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+def require_count(name: str, value: object) -> None:
+    """Check that a value is a whole number above 0."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{attribute.name} is {value!r}.", "Give a whole number above 0.")
+        raise ConfigurationError(f"{name} is {value!r}.", "Give a whole number above 0.")
+
+
+def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    require_seconds(attribute.name, value)
 
 
 @attrs.frozen
@@ -104,7 +107,7 @@ class RetryPolicy:
         SignStash.from_env(retries=RetryPolicy.interactive())
 
     Retried: connection failures (`ConnectionFailedError`), 429 (`RateLimitedError`), and server errors on read-only
-    calls (`ServiceError` that is `retryable`); never a signing request that may have been processed. Between two
+    calls (`ServiceError`, `UnexpectedAnswerError`); never a signing request that may have been processed. Between two
     attempts it waits for a random time up to a bound that doubles each time, or as long as `Retry-After` says.
 
     Attributes:
@@ -116,8 +119,10 @@ class RetryPolicy:
             own deadline allows, the error is raised at once.
     """
 
-    attempts: int = attrs.field(validator=_whole)
-    shortest_pause: float = attrs.field(default=0.0, validator=_not_negative)
+    attempts: int = attrs.field(validator=lambda _, attribute, value: require_count(attribute.name, value))
+    shortest_pause: float = attrs.field(
+        default=0.0, validator=lambda _, attribute, value: require_seconds(attribute.name, value, or_none=True)
+    )
     first_bound: float = attrs.field(validator=_positive)
     longest_bound: float = attrs.field(validator=_positive)
     deadline: float = attrs.field(validator=_positive)
@@ -145,8 +150,9 @@ class RetryPolicy:
             error: How it failed.
             jitter: A number between 0 and 1 that spreads the pause.
         """
-        if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            return error.retry_after
+        retry_after: float | None = getattr(error, "retry_after", None)
+        if retry_after is not None:
+            return retry_after
         doublings = min(attempt - 1, 60)  # by then any bound is reached
         bound = max(min(self.first_bound * 2.0**doublings, self.longest_bound), self.shortest_pause)
         return self.shortest_pause + (bound - self.shortest_pause) * jitter

@@ -1,4 +1,4 @@
-"""The arguments of a client, and what can be wrong with them.
+"""The arguments of a client and of its runs, and what can be wrong with them.
 
 .. include:: connections.md
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 import httpx
 
@@ -19,6 +20,11 @@ from ._transport.http_client import is_local
 from ._transport.httpx2 import HttpClient
 from .errors import ApiError, ConfigurationError, ErrorClasses
 from .retries import RetryPolicy
+
+if TYPE_CHECKING:
+    from .documents import Document
+    from .journal import Journal
+    from .options import UnknownOutcomes
 
 logger: Final = logging.getLogger("signstash")
 
@@ -41,6 +47,12 @@ Upload = Literal["base64", "multipart"]
 
 MultipartFileNames = Literal["name", "external_reference"]
 """What a multipart file is called. How the service matches files with documents is not published."""
+
+SaveTo = str | os.PathLike[str] | Callable[["Document"], str | os.PathLike[str]]
+"""A folder, in which signed files get the names of their documents, or a function that gives the file for each.
+
+It means the same for one document and for many. Folders are made.
+"""
 
 ENVIRONMENT_VARIABLES: Final[Mapping[str, str]] = {
     "base_url": "SIGNSTASH_BASE_URL",
@@ -73,17 +85,42 @@ class ClientOptions(TypedDict, total=False):
     instance_urls: Iterable[str]
 
 
+class RunOptions(TypedDict, total=False):
+    """The keyword arguments of `SignStash.sign_all` and `SignStash.batching`. All of them are optional.
+
+    Attributes:
+        save_to: Folder for the signed documents, which keep their names, or a function that returns the path of each.
+            Folders are created.
+        overwrite: Whether existing files are replaced. If not, their documents are not sent.
+        journal: Durable record, with which a run that was stopped or killed continues; needs `save_to`. Documents that
+            it records as signed are not sent; their outcomes have `signed_before`. Documents that it holds for review
+            are not sent either, and have an `OutcomeUnknownError`.
+        unknown_outcomes: What happens to documents whose response was lost. By default `hold`.
+        batch_documents: Maximum number of documents in a request (the vendor advises fewer than 100). By default 50.
+        batch_bytes: Maximum size of the documents in a request, in bytes. By default 10,000,000. A longer document has
+            its own request.
+        linger: Seconds that a document may wait for others to share its request although a request could be sent. By
+            default none. A document that arrives alone is signed that much later; while `in_flight` requests are in
+            flight, batches grow without it.
+        in_flight: Maximum number of requests in flight. By default 2; there are fewer while the service is overloaded.
+    """
+
+    save_to: SaveTo | None
+    overwrite: bool
+    journal: Journal | None
+    unknown_outcomes: UnknownOutcomes
+    batch_documents: int
+    batch_bytes: int
+    linger: float
+    in_flight: int
+
+
 def environment_arguments(
     environ: Mapping[str, str], options: ClientOptions
 ) -> tuple[dict[str, Any], Callable[[str], str]]:
     """The arguments of `SignStash` from environment variables and code, which wins.
 
-    Args:
-        environ: The variables.
-        options: The arguments that are given in code.
-
-    Returns:
-        The arguments, and a function that puts the names of variables into a text in place of those of arguments.
+    Returns them, and a function that puts the names of variables into a text in place of those of arguments.
     """
     found: dict[str, Any] = {
         name: environ.get(variable) or None for name, variable in ENVIRONMENT_VARIABLES.items() if name not in options
@@ -105,13 +142,9 @@ class Credentials(TypedDict):
     token_url: str
 
 
-def raise_for_problems(problems: Sequence[str]) -> None:
-    """Report all problems at once.
-
-    Raises:
-        ConfigurationError: If there are problems; it lists every one.
-    """
-    if problems:
+def raise_for_problems(*found: Sequence[str]) -> None:
+    """Report all problems at once."""
+    if problems := [problem for problems in found for problem in problems]:
         raise ConfigurationError(f"The client cannot be set up: {'; '.join(problems)}.", "Correct these settings.")
 
 
@@ -136,12 +169,7 @@ def service_problems(
 
 
 def option_problems(
-    *,
-    upload: object,
-    multipart_file_names: object,
-    error_classes: object,
-    verify_signatures: object,
-    **clients: object,
+    upload: object, multipart_file_names: object, error_classes: object, verify_signatures: object
 ) -> list[str]:
     """What is wrong with the other arguments of a client."""
     choices = {"upload": (upload, Upload), "multipart_file_names": (multipart_file_names, MultipartFileNames)}
@@ -150,8 +178,7 @@ def option_problems(
         for name, (value, literal) in choices.items()
         if value not in get_args(literal)
     ]
-    problems += error_class_problems(error_classes or {})
-    return problems + client_problems(**clients) + verification_problems(verify_signatures)
+    return problems + error_class_problems(error_classes or {}) + verification_problems(verify_signatures)
 
 
 def credential_problems(client_id: object, client_secret: Secret) -> list[str]:

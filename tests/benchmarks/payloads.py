@@ -3,9 +3,10 @@
     python -m tests.benchmarks.payloads [--rounds 7] [--large 25]
 
 The same documents are signed by the SDK, by the leanest program over httpx that does the same (read, base64, json,
-post, parse, decode, write) and by the like of it over aiohttp. A stub on loopback, in a process of its own, takes the
-request and streams the answer. CPU times are medians of rounds in which the programs take turns; peak memory is that of
-a fresh process for each program, above what it needs when everything is imported.
+post, parse, decode, write), by one that takes the same care (its files survive a power failure), and by the leanest
+over aiohttp. A stub on loopback, in a process of its own, takes the request and streams the answer. CPU times are
+medians of rounds in which the programs take turns; peak memory is that of a fresh process for each program, above what
+it needs when everything is imported.
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ class Work:
         url: Where the stub is.
         paths: The documents.
         folder: Where the signed ones go.
+        contents: The documents if they are in memory, and so stay the signed ones.
     """
 
     url: str
     paths: Sequence[Path]
     folder: Path
+    contents: Sequence[bytes] = ()
 
     @property
     def base_url(self) -> str:
@@ -60,7 +63,7 @@ class Work:
 
     def check(self) -> None:
         """Every signed document is there, whole."""
-        for path in self.paths:
+        for path in () if self.contents else self.paths:
             assert (self.folder / path.name).stat().st_size == path.stat().st_size
 
     def request(self) -> dict[str, Any]:
@@ -74,11 +77,13 @@ class Work:
                         "externalReference": f"r{number}",
                         "name": path.name,
                         "contentType": "application/pdf",
-                        "base64Content": base64.b64encode(path.read_bytes()).decode(),
+                        "base64Content": base64.b64encode(content).decode(),
                     },
                     "signatureInfo": {"signatureType": "PAdES"},
                 }
-                for number, path in enumerate(self.paths)
+                for number, (path, content) in enumerate(
+                    zip(self.paths, self.contents or map(Path.read_bytes, self.paths), strict=True)
+                )
             ],
             "returnSignedContent": True,
         }
@@ -86,7 +91,9 @@ class Work:
     def save(self, answer: dict[str, Any]) -> None:
         """Write the answer's documents as a program by hand does it."""
         for item in answer["documentList"]:
-            (self.folder / item["name"]).write_bytes(base64.b64decode(item["signedContent"]))
+            signed = base64.b64decode(item["signedContent"])
+            if not self.contents:
+                (self.folder / item["name"]).write_bytes(signed)
 
 
 Sign = Callable[[Work], Awaitable[object]]
@@ -99,8 +106,14 @@ async def with_signstash(work: Work) -> AsyncIterator[Sign]:
     async with SignStash(work.base_url, "alias", "secret", token_url=f"{work.url}/token") as client:
 
         async def sign(work: Work) -> None:
-            documents = [Document.pdf(path, external_reference=f"r{number}") for number, path in enumerate(work.paths)]
-            if len(documents) == 1:
+            sources: Sequence[Path | bytes] = work.contents or work.paths
+            documents = [
+                Document.pdf(source, name=path.name, external_reference=f"r{number}")
+                for number, (path, source) in enumerate(zip(work.paths, sources, strict=True))
+            ]
+            if work.contents:
+                await client.sign(documents[0])
+            elif len(documents) == 1:
                 await client.sign(documents[0], save_to=work.folder, overwrite=True)
             else:
                 batch = await client.sign_batch(documents, save_to=work.folder, overwrite=True)
@@ -123,7 +136,7 @@ async def with_httpx(_: Work) -> AsyncIterator[Sign]:
 
 @contextlib.asynccontextmanager
 async def with_care(_: Work) -> AsyncIterator[Sign]:
-    """The same over httpx, with files read and written in threads, synced and renamed."""
+    """The same over httpx, with files read and written in threads, synced and renamed, and their folder synced."""
 
     def save(work: Work, answer: dict[str, Any]) -> None:
         for item in answer["documentList"]:
@@ -133,10 +146,16 @@ async def with_care(_: Work) -> AsyncIterator[Sign]:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(work.folder / item["name"])
+        descriptor = os.open(work.folder, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
 
     async def sign(work: Work) -> None:
         answer = await client.post(work.base_url + PATH, json=await asyncio.to_thread(work.request))
-        await asyncio.to_thread(save, work, answer.json())
+        if work.contents:
+            work.save(answer.json())
+        else:
+            await asyncio.to_thread(save, work, answer.json())
 
     async with httpx.AsyncClient(verify=False, timeout=120, headers=HEADERS) as client:
         yield sign
@@ -174,6 +193,32 @@ async def cpu_times(work: Work, *, rounds: int, requests: int) -> dict[str, floa
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
+def _compared(name: str, given: Work, rounds: int, requests: int) -> Iterator[str]:
+    times = asyncio.run(cpu_times(given, rounds=rounds, requests=requests))
+    for program, taken in times.items():
+        ratio = times["signstash"] / taken
+        yield f"CPU, {name}: {program:9} {taken:8.2f} ms; signstash needs {ratio:.2f} of it"
+
+
+def imports(rounds: int) -> Iterator[str]:
+    """CPU time of fresh processes that import the client, or only httpx."""
+    programs = {"signstash": "from signstash import SignStash, Document", "httpx": "import httpx"}
+    taken: dict[str, list[float]] = {name: [] for name in programs}
+    with tempfile.TemporaryDirectory() as cache:
+        for number in range(rounds + 1):  # the first one compiles
+            for name, program in programs.items():
+                before = os.times()
+                environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
+                subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+                after = os.times()
+                if number:
+                    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+                    taken[name].append(1000 * cpu)
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(*taken.values(), strict=True))
+    for name, times in taken.items():
+        yield f"CPU, import: {name:9} {statistics.median(times):6.0f} ms; signstash needs {ratio:.2f} of httpx"
+
+
 def peak(work: Work, program: str) -> tuple[float, float]:
     """MiB that a program needs above what is imported, and the longest milliseconds that it held its event loop."""
     arguments = [program, work.url, str(work.paths[0].parent), str(len(work.paths))]
@@ -199,15 +244,15 @@ async def alone(work: Work, program: str) -> None:
         small.paths[0].write_bytes(SIGNED)
         with contextlib.suppress(Exception):  # what it imports and opens is all that is wanted of it
             await sign(small)
-        imported = _memory("VmRSS")
+        imported = memory("VmRSS")
         probing = asyncio.create_task(probe())
         await sign(work)
         probing.cancel()
     work.check()
-    print(_memory("VmHWM") - imported, 1000 * held)  # noqa: T201
+    print(memory("VmHWM") - imported, 1000 * held)  # noqa: T201
 
 
-def _memory(kind: str) -> float:
+def memory(kind: str) -> float:
     """MiB of this process: VmRSS now, VmHWM at its peak. What getrusage tells includes the process that started it."""
     return int(Path("/proc/self/status").read_text("ascii").partition(f"{kind}:")[2].split()[0]) / 1024
 
@@ -268,13 +313,14 @@ def work(url: str, *, count: int, size: int) -> Iterator[Work]:
 def rows(*, rounds: int, requests: int, large: int, megabytes: int = 20) -> Iterator[str]:
     """Measure, and say so in lines."""
     yield ", ".join(f"{name} {version(name)}" for name in ("httpx", "aiohttp")) + f", Python {sys.version.split()[0]}"
+    yield from imports(rounds)
     with stub(_serve) as url:
         for count, size, times_more in ((1, 20_000, 50), (50, 200_000, 1)):
             with work(url, count=count, size=size) as given:
-                times = asyncio.run(cpu_times(given, rounds=rounds, requests=requests * times_more))
-            for name, taken in times.items():
-                ratio = times["signstash"] / taken
-                yield f"CPU, {count:2} x {size:,} bytes: {name:9} {taken:8.2f} ms; signstash needs {ratio:.2f} of it"
+                yield from _compared(f"{count:2} x {size:,} bytes", given, rounds, requests * times_more)
+        with work(url, count=1, size=20_000) as given:
+            given = attrs.evolve(given, contents=[path.read_bytes() for path in given.paths])
+            yield from _compared(" 1 x 20,000 bytes in memory", given, rounds, requests * 50)
         for count, program in ((1, "signstash"), (large, "signstash"), (large, "httpx")):
             with work(url, count=count, size=megabytes * 1_000_000) as given:
                 memory, held = peak(given, program)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks import auth, batching, payloads, runs, sandbox
+from tests.benchmarks import auth, batching, payloads, runs, sandbox, volume
 
 
 def test_auth() -> None:
@@ -30,8 +30,10 @@ def test_runs() -> None:
 def test_payloads() -> None:
     rows = list(payloads.rows(rounds=1, requests=1, large=2, megabytes=3))
 
-    assert len(rows) == 1 + 8 + 3
-    assert "signstash needs" in rows[2]
+    assert len(rows) == 1 + 2 + 12 + 3
+    ratios = {row.partition(";")[0]: float(row.partition("needs ")[2].split()[0]) for row in rows[1:-3]}
+    assert len(ratios) == 14
+    assert max(ratios.values()) < 5, "a gross regression"
     peaks = [float(row.partition("peak")[2].split()[0]) for row in rows[-3:]]
     assert max(peaks[:2]) < 30, "what is signed from disk to disk does not stay in memory"
     assert peaks[2] > 12
@@ -50,3 +52,11 @@ def test_batching() -> None:
     assert len(rows) == 4
     assert "times the throughput" in rows[2]
     assert "lonely call" in rows[3]
+
+
+def test_volume() -> None:
+    rows = list(volume.rows(documents=60, large=3))
+
+    assert len(rows) == 2 * 3 + 3
+    assert all("documents/s" in row for row in rows[:6])
+    assert all(row.startswith("limit: ") for row in rows[6:])

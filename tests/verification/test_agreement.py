@@ -102,4 +102,4 @@ def test_verdicts_agree(judges: Judges, name: str) -> None:
             assert found.verdict is not Verdict.INVALID or "timestamp" in found.reason or "not signed" in found.reason
         elif how.signature_type != SignatureType.CADES or judges.openssl_reads(broken):
             # What OpenSSL cannot parse may be a certificate, which is no part of what is signed.
-            assert found.verdict is not Verdict.VALID
+            assert found.verdict is not Verdict.VALID, broken.hex()

@@ -34,7 +34,7 @@ class TemporaryFile:
         self.folder = folder
         self._descriptor = None if folder is None else _open_unnamed(folder)
         if self._descriptor is not None:
-            self.path = _path_of(self._descriptor)
+            self.path = Path(_path_of(self._descriptor))
             self.remove: weakref.finalize[..., Any] = weakref.finalize(self, os.close, self._descriptor)
             _unnamed.add(self)
             return
@@ -103,14 +103,14 @@ def _open_unnamed(folder: Path) -> int | None:
         descriptor = os.open(folder, os.O_RDWR | _O_TMPFILE, 0o666)
     except OSError:  # not on this file system; whatever else is wrong shows when the file is made with a name
         return None
-    if _path_of(descriptor).exists():
+    if os.path.exists(_path_of(descriptor)):  # noqa: PTH110 - several files for each document: no Path for each
         return descriptor
     os.close(descriptor)  # without /proc it could get no name
     return None
 
 
-def _path_of(descriptor: int) -> Path:
-    return Path(f"/proc/self/fd/{descriptor}")
+def _path_of(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"
 
 
 def _link_descriptor(descriptor: int, target: Path) -> bool:

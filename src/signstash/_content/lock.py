@@ -14,8 +14,11 @@ class FileLock:
 
     It is held by a file of its own, so that nothing that the process does with the locked file can end it, and it
     belongs to the process that took it: a forked child neither holds nor releases it. The system releases it when the
-    process ends. The file is created, and removed on release unless it is to be kept. If the lock is held already, it
-    raises `BlockingIOError`.
+    process ends. If it is held already, making it raises `BlockingIOError`.
+
+    Args:
+        path: The file, which is created if need be.
+        keep: Whether it stays on release.
     """
 
     def __init__(self, path: Path, *, keep: bool = False) -> None:

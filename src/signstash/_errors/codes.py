@@ -22,15 +22,7 @@ from ..errors import (
 
 @attrs.frozen
 class ErrorRule:
-    """The exception for one code of the service, and its text.
-
-    Attributes:
-        raises: Class of the exception.
-        meaning: What happened, as the start of a sentence.
-        hint: What to do, in one sentence.
-        retryable: Whether the same request may succeed later.
-        maybe_processed: Whether the service may have processed the request before it failed.
-    """
+    """The exception for one code of the service, what it means as the start of a sentence, and what to do."""
 
     raises: type[SignStashError]
     meaning: str
@@ -43,6 +35,14 @@ _BACKOFFICE = "An operator of the issuer must {} in the Sign'Stash backoffice; r
 _CERTIFICATE = "An operator of the issuer must {} for the client service in the backoffice; repeating does not help."
 _SUPPORT = "Contact the vendor's support; repeating does not help."
 _LATER = "Repeat it later; contact the vendor's support if it keeps failing."
+AFTER_SIGNING = (
+    "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, send "
+    "the same Document objects again: if the first request went through they are rejected (DuplicateReferenceError), "
+    "and nothing is signed twice."
+)
+"""What to do about documents that may be signed, however that became unknown."""
+CHECK_RESULT = "Check the result; repeat only if the request is idempotent."
+"""The same for a request without documents."""
 _CHECK_DOCUMENT = (
     "Check whether the document is damaged, protected or signed before; else contact the vendor's support."
 )
@@ -143,6 +143,14 @@ STATUSES: Mapping[int, ErrorRule] = {
         retryable=True,
     ),
 }
+
+UNKNOWN_TO_SERVICE = ErrorRule(
+    ApiError,
+    "The service knows no such document or operation",
+    "The Integration Service says this of what it has not processed. A proxy stores nothing: check that `base_url` is "
+    "that of the Integration Service.",
+)
+"""The rule for status 404 of a call about an operation or a reference."""
 
 OTHER_REJECTION = ErrorRule(
     ApiError, "The service rejected the request", "Contact the vendor's support with this text."

@@ -19,6 +19,8 @@ from ..errors import (
     UnexpectedAnswerError,
 )
 from .codes import (
+    AFTER_SIGNING,
+    CHECK_RESULT,
     ERROR_CODES,
     ERROR_FAMILIES,
     OTHER_FAILURE,
@@ -26,6 +28,7 @@ from .codes import (
     OTHER_SIGN_ERROR,
     SIGN_ERRORS,
     STATUSES,
+    UNKNOWN_TO_SERVICE,
     ErrorRule,
 )
 from .parsing import json_object, retry_after
@@ -42,15 +45,7 @@ _HIDDEN_HEADERS: Final = ("set-cookie", "authorization", "proxy-authorization", 
 
 @attrs.frozen(kw_only=True)
 class ErrorContext:
-    """What an error says about the call that failed.
-
-    Attributes:
-        client_service: Alias of the client service.
-        external_references: External references of the documents concerned.
-        operation_id: ID of the operation concerned, or None.
-        changes_state: Whether the call does something that must not be done twice.
-        error_classes: The user's own classes for error codes.
-    """
+    """What an error says about the call that failed, which changes state if it must not be done twice."""
 
     client_service: str = ""
     external_references: Sequence[str] = ()
@@ -68,6 +63,11 @@ class ErrorContext:
         return f"{problem}{self.origin}."
 
     @property
+    def is_about_the_past(self) -> bool:
+        """Whether the call is about what the service has processed, and not about documents to be signed."""
+        return self.operation_id is not None or (bool(self.external_references) and not self.changes_state)
+
+    @property
     def origin(self) -> str:
         """Client service and operation, in brackets."""
         parts = [f"client service {self.client_service}"] if self.client_service else []
@@ -78,17 +78,7 @@ class ErrorContext:
 def error_from_response(
     status_code: int, headers: Mapping[str, str], body: bytes, context: ErrorContext
 ) -> SignStashError:
-    """The exception for an error response of the service.
-
-    Args:
-        status_code: HTTP status, anything but 2xx.
-        headers: The response's headers.
-        body: The response's body, or its beginning.
-        context: The call.
-
-    Returns:
-        The exception, not yet raised.
-    """
+    """The exception for an error response of the service."""
     if 300 <= status_code < 400:
         # Following it would send documents and token to wherever it points.
         why = "redirects to another URL, which is not followed"
@@ -105,6 +95,9 @@ def error_from_response(
     cause_message = _text(fields.get("causeMessage")) or None
 
     rule = _rule_for(code, status_code, context.error_classes)
+    if rule is STATUSES[404] and context.is_about_the_past:
+        rule = UNKNOWN_TO_SERVICE
+    maybe_processed = context.changes_state and rule.maybe_processed
     texts = "; ".join(text.rstrip(".") for text in (cause_message, description) if text)
     marks = f"{f'code {code}, ' if code else ''}HTTP {status_code}{_request_id(headers)}"
     details: dict[str, Any] = {
@@ -113,19 +106,20 @@ def error_from_response(
         "error_code": code,
         "description": description,
         "headers": shown_headers(headers),
+        "retry_after": retry_after(headers),
     }
-    hint = rule.hint
+    hint = AFTER_SIGNING if maybe_processed and context.external_references else rule.hint
     if issubclass(rule.raises, AuthenticationError):
         details["error_code"] = code or _text(fields.get("error")) or None
     else:
         details |= {
             "cause_message": cause_message,
-            "retryable": rule.retryable,
-            "maybe_processed": context.changes_state and rule.maybe_processed,
+            "retryable": rule.retryable and not maybe_processed,
+            "maybe_processed": maybe_processed,
             "body": body,
         }
     if issubclass(rule.raises, RateLimitedError):
-        seconds = details["retry_after"] = retry_after(headers)
+        seconds = details["retry_after"]
         hint = hint if seconds is None else f"Repeat it after {seconds:.0f} seconds, and send fewer at once."
     return rule.raises(context.sentence(f"{rule.meaning} ({marks}){f': {texts}' if texts else ''}"), hint, **details)
 
@@ -139,41 +133,31 @@ def rejects_token(status_code: int, body: bytes) -> bool:
 def error_from_document(
     sign_error: str | None, sign_status: str | None, cause_message: object, *, document: str, context: ErrorContext
 ) -> DocumentNotSignedError:
-    """The exception for one document of a processed request that was not signed.
+    """The exception for one document of a processed request that was not signed; the context is about it alone.
 
-    Args:
-        sign_error: The document's `signError`, as it came.
-        sign_status: The document's `signStatus`, as it came.
-        cause_message: The document's `causeMessage`, if it has one.
-        document: Name of the document.
-        context: The call, with the reference of this document alone. An error class of the certificate family turns
-            the failure into a `DocumentCertificateError`.
-
-    Returns:
-        The exception, not yet raised.
+    An error class of the certificate family turns the failure into a `DocumentCertificateError`.
     """
     rule = SIGN_ERRORS.get(sign_error or "", OTHER_SIGN_ERROR)
-    raises: type[DocumentNotSignedError] = (
-        DocumentCertificateError if issubclass(rule.raises, DocumentCertificateError) else DocumentNotSignedError
-    )
-    if issubclass(context.error_classes.get(sign_error or "", SignStashError), CertificateNotProvisionedError):
-        raises = DocumentCertificateError
+    own = context.error_classes.get(sign_error or "", rule.raises)
+    is_certificate_fault = issubclass(own, CertificateNotProvisionedError) or rule.raises is DocumentCertificateError
+    raises = DocumentCertificateError if is_certificate_fault else DocumentNotSignedError
     marks = [text for text in (_text(sign_error), f"status {_text(sign_status)}" if sign_status else "") if text]
     cause = _text(cause_message)
+    # An error or the status ERROR_SIGNING says that it is not signed; anything else says nothing, or both.
+    maybe_processed = sign_status == "SIGNED" or (sign_error is None and sign_status != "ERROR_SIGNING")
     (reference,) = context.external_references
     return raises(
         f"Document {document} ({reference}) was not signed: {rule.meaning}"
         f"{' (' + ', '.join(marks) + ')' if marks else ''}{': ' + cause.rstrip('.') if cause else ''}{context.origin}.",
-        rule.hint,
+        AFTER_SIGNING if maybe_processed else rule.hint,
         external_references=(reference,),
         document=document,
         external_reference=reference,
         sign_error=sign_error,
         sign_status=sign_status,
         operation_id=context.operation_id,
-        retryable=rule.retryable,
-        # An error or the status ERROR_SIGNING says that it is not signed; anything else says nothing, or both.
-        maybe_processed=sign_status == "SIGNED" or (sign_error is None and sign_status != "ERROR_SIGNING"),
+        retryable=rule.retryable and not maybe_processed,
+        maybe_processed=maybe_processed,
     )
 
 
@@ -184,17 +168,15 @@ def unreadable_response(
 
     Args:
         status_code: HTTP status, or 0 if it is not known.
-        headers: The response's headers.
-        body: The response's body, or its beginning.
+        headers: Its headers.
+        body: Its body, or its beginning.
         why: What is wrong with it, as the end of a sentence.
         context: The call. If it changes state, the request may have been processed.
     """
     content_type = printable(headers.get("content-type", ""), 100)
+    hint = "Check `base_url` and what responds there, such as a gateway or a login page."
     if context.changes_state:
-        hint = "The request may have been processed: look the documents up by their external references before you "
-        hint += "send them again."
-    else:
-        hint = "Check `base_url` and what responds there, such as a gateway or a login page."
+        hint = AFTER_SIGNING if context.external_references else CHECK_RESULT
     # A 2xx body may hold signed documents or a token; only an error response is quoted.
     excerpt = "" if 200 <= status_code < 300 else _excerpt(body)
     marks = f"HTTP {status_code}, " if status_code else ""
@@ -203,9 +185,11 @@ def unreadable_response(
         f"{problem} It begins: {excerpt!r}." if excerpt else problem,
         hint,
         external_references=context.external_references,
+        retryable=status_code >= 500 and not context.changes_state,
         maybe_processed=context.changes_state,
         status_code=status_code,
         headers=shown_headers(headers),
+        retry_after=retry_after(headers),
         content_type=content_type,
         excerpt=excerpt,
     )

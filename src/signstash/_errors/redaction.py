@@ -8,11 +8,7 @@ from typing import NoReturn, Self
 
 
 class Secret:
-    """A text that does not show: not in `repr`, not in `vars`, not in a pickle.
-
-    Attributes:
-        reveal: Returns the text.
-    """
+    """A text that does not show: not in `repr`, not in `vars`, not in a pickle. `reveal` returns it."""
 
     __slots__ = ("reveal",)
 

@@ -7,23 +7,30 @@ import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..errors import ConnectionFailedError, DuplicateReferenceError, OutcomeUnknownError, SignStashError
+from ..errors import (
+    ConnectionFailedError,
+    DocumentNotSignedError,
+    DuplicateReferenceError,
+    OutcomeUnknownError,
+    SignStashError,
+)
+from .codes import AFTER_SIGNING, CHECK_RESULT
 from .mapping import ErrorContext
 
 
 def response_lost(problem: str, context: ErrorContext) -> OutcomeUnknownError:
-    """The request was sent, and its response was lost.
-
-    Args:
-        problem: What happened, as a sentence without its full stop.
-        context: The call.
-    """
+    """The request was sent, and its response was lost; the problem is a sentence without its full stop."""
     references = context.external_references
     return OutcomeUnknownError(
         context.sentence(problem),
-        _AFTER_SIGNING if references else "Check the result; repeat only if the request is idempotent.",
+        AFTER_SIGNING if references else CHECK_RESULT,
         external_references=references,
     )
+
+
+def is_certainly_not_signed(error: SignStashError | None) -> bool:
+    """Whether a response says that a document was not signed, so that its next attempt needs another reference."""
+    return isinstance(error, DocumentNotSignedError) and not error.maybe_processed
 
 
 def reading_took_too_long(deadline: float, references: Sequence[str]) -> ConnectionFailedError:
@@ -48,10 +55,10 @@ def not_sent_in_time(name: str, reference: str, seconds: float) -> ConnectionFai
 
 def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUnknownError:
     """The deadline of a call, in seconds, passed while its document was in flight with others."""
-    return OutcomeUnknownError(
+    return _unknown(
+        reference,
         f"Whether document {name} ({reference}) is signed was not known after {seconds:g} s.",
         "Its outcome will be logged. Look it up by its external reference before you send it again.",
-        external_references=(reference,),
     )
 
 
@@ -77,116 +84,84 @@ def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
     return f"signstash: {text}{f' External references: {references}.' if references else ''}"
 
 
-def missing_in_response(document: str, where: str, reference: str) -> OutcomeUnknownError:
-    """The response does not mention the document.
-
-    Args:
-        document: Name and reference of the document.
-        where: Operation and client service, for the message.
-        reference: External reference of the document.
-    """
+def missing_in_response(document: str, context: ErrorContext) -> OutcomeUnknownError:
+    """The response does not mention the document, which is given by name and reference."""
     return OutcomeUnknownError(
-        f"{document} is missing from the service's response{where}.",
+        f"{document} is missing from the service's response{context.origin}.",
         "Look it up by its external reference before you send it again.",
-        external_references=(reference,),
+        external_references=context.external_references,
     )
 
 
-def not_signed_yet(document: str, where: str, reference: str) -> OutcomeUnknownError:
-    """The service received the document and has not signed it yet; the arguments are those of `missing_in_response`."""
+def not_signed_yet(document: str, context: ErrorContext) -> OutcomeUnknownError:
+    """The service received the document, given by name and reference, and has not signed it yet."""
     return OutcomeUnknownError(
-        f"{document} was received, but is not signed yet{where}.",
+        f"{document} was received, but is not signed yet{context.origin}.",
         "Look it up by its external reference later, before you send it again.",
-        external_references=(reference,),
+        external_references=context.external_references,
     )
 
 
 def sent_by_an_earlier_run(reference: str) -> OutcomeUnknownError:
     """A journal knows that the document was sent, and no more."""
-    return OutcomeUnknownError(
+    return _unknown(
+        reference,
         "An earlier run sent it and ended before its response was recorded.",
         "Look it up by its external reference.",
-        external_references=(reference,),
     )
 
 
 def held_for_review(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
-    """Nothing that the SDK may do by itself settles the outcome.
-
-    Args:
-        name: Name of the document.
-        reference: Its external reference.
-        cause: How its response was lost.
-    """
-    error = OutcomeUnknownError(
+    """The response was lost, and nothing that the SDK may do by itself settles the outcome."""
+    return _unknown(
+        reference,
         f"Whether document {name} ({reference}) is signed is not known: {cause.problem}",
         "Look it up by its external reference on the Integration Service, or send it again under the same one: if it "
         "is signed, the service rejects it (DuplicateReferenceError).",
-        external_references=(reference,),
+        cause,
     )
-    error.__cause__ = cause
-    return error
 
 
 def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknownError:
-    """A journal holds the document for review since an earlier run.
-
-    Args:
-        name: Name of the document.
-        reference: Its external reference.
-        reason: Why it is held, as the journal records it.
-    """
-    return OutcomeUnknownError(
+    """A journal holds the document for review since an earlier run, for the reason that it records."""
+    return _unknown(
+        reference,
         f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}",
         "Decide with `signstash failed`, or with `requeue`, `settle` or `drop` of the journal.",
-        external_references=(reference,),
     )
 
 
 def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
-    """The response was lost, and sent again the document was rejected because its reference is used.
-
-    Args:
-        name: Name of the document.
-        reference: Its external reference.
-        cause: The rejection.
-    """
-    error = OutcomeUnknownError(
+    """The response was lost, and sent again the document was rejected because its reference is used."""
+    return _unknown(
+        reference,
         f"Document {name} ({reference}) was sent and its response was lost; sent again, the service says that the "
         "reference is used. It was probably signed by the first request, which nothing proves.",
         "Look it up by its external reference on the Integration Service. A proxy returns its contents only once: "
         "there, check in the backoffice whether it is signed.",
-        external_references=(reference,),
+        cause,
     )
-    error.__cause__ = cause
-    return error
 
 
 def signed_but_lost(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
-    """A response said that the document is signed, and the run ended before its signed bytes were saved.
-
-    Args:
-        name: Name of the document.
-        reference: Its external reference.
-        cause: Why it cannot be had now.
-    """
-    error = OutcomeUnknownError(
+    """A response said that the document is signed, and the run ended before its signed bytes were saved."""
+    return _unknown(
+        reference,
         f"Document {name} ({reference}) is signed, but an earlier run ended before its signed bytes were saved.",
         "Fetch it from the Integration Service by its reference; a proxy returns its contents only once.",
-        external_references=(reference,),
+        cause,
     )
-    error.__cause__ = cause
+
+
+def _unknown(reference: str, problem: str, hint: str, cause: SignStashError | None = None) -> OutcomeUnknownError:
+    error = OutcomeUnknownError(problem, hint, external_references=(reference,))
+    if cause is not None:
+        error.__cause__ = cause
     return error
 
 
 def reference_used_by_failure(name: str, reference: str, error: DuplicateReferenceError) -> DuplicateReferenceError:
-    """The reference is the caller's own, and an earlier attempt under it failed.
-
-    Args:
-        name: Name of the document.
-        reference: Its external reference.
-        error: The rejection.
-    """
+    """The reference is the caller's own, and an earlier attempt under it failed."""
     changed = copy.copy(error)
     changed.problem = (
         f"Document {name}: its external reference {reference!r} was used before, probably by the earlier attempt that "
@@ -195,10 +170,3 @@ def reference_used_by_failure(name: str, reference: str, error: DuplicateReferen
     changed.hint = "If nothing else has used it, give the document another external_reference, and sign it again."
     changed.__cause__ = error
     return changed
-
-
-_AFTER_SIGNING = (
-    "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, send "
-    "the same Document objects again: if the first request went through they are rejected (DuplicateReferenceError), "
-    "and nothing is signed twice."
-)

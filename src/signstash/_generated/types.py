@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib import import_module
 from typing import IO, Any, BinaryIO, Generic, Literal, TypeVar
 from urllib.parse import quote
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import Attribute, define
 
@@ -48,6 +49,19 @@ class File:
         return self.file_name, self.payload, self.mime_type
 
 
+def importer(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a package that imports these names, or the modules of that name, when they are used"""
+
+    @cache
+    def import_name(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = import_module(modules[name], package)
+        return getattr(module, name, module)
+
+    return import_name
+
+
 def without_null(source: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
     """A copy of a received object in which these fields are absent where they were null"""
     return {name: value for name, value in source.items() if value is not None or name not in names}
@@ -62,6 +76,8 @@ def parse_datetime(value: object) -> datetime:
     if isinstance(value, str) and not value.strip().lstrip("-").isdecimal():
         moment = datetime.fromisoformat(value.strip().removesuffix("[UTC]"))
         if moment.tzinfo is None:
+            from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
             try:
                 moment = moment.replace(tzinfo=ZoneInfo("Europe/Lisbon"))
             except ZoneInfoNotFoundError:
@@ -129,6 +145,7 @@ __all__ = [
     "Response",
     "Unset",
     "hide_contents",
+    "importer",
     "parse_datetime",
     "path_segment",
     "read_answer",

@@ -7,36 +7,28 @@ import logging
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from types import TracebackType
 from typing import Final, Literal, Self
 
 import attrs
 
 from .._errors.mapping import ErrorContext
 from .._errors.unknown import cancelled, not_sent_in_time, response_not_awaited
-from .._signing.signer import RequestOptions
+from .._signing.request import RequestOptions
 from ..documents import Document, require_document
 from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError, SignStashError
 from ..models import PreservationInfo
 from ..options import Preservation
 from ..results import Outcome, SignedDocument
+from ..retries import require_count
 from .concurrency import ConcurrencyLimiter
-from .settings import RunSettings, require_count
+from .settings import RunSettings
 
 logger: Final = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
 class _Waiting:
-    """A caller that waits for its document.
-
-    Attributes:
-        document: The document.
-        options: What is asked for it.
-        result: Where the outcome is put.
-        is_taken: Whether a run has taken it.
-        is_sent: Whether its request was sent.
-    """
+    """A caller that waits for its document, which a run takes before its request is sent."""
 
     document: Document
     options: RequestOptions
@@ -83,9 +75,7 @@ class Batching:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -14,11 +14,7 @@ QUICK: Final = 0.1
 
 
 class ConcurrencyLimiter:
-    """Limits the requests in flight: fewer when the service is overloaded, slowly more again when it is not.
-
-    Args:
-        most: Requests that may be in flight at most.
-    """
+    """Limits the requests in flight: fewer when the service is overloaded, slowly more again when it is not."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -9,33 +9,27 @@ from pathlib import Path
 
 import attrs
 
+from .. import models
 from .._content.contents import InPath
 from .._content.snapshots import digest_of, snapshot
-from .._errors.unknown import held_before
+from .._errors.unknown import held_before, is_certainly_not_signed
 from .._signing.saving import SignedFiles
 from ..documents import Document, unique_reference
 from ..errors import (
     DocumentNotSavedError,
-    DocumentNotSignedError,
     DuplicateReferenceError,
     InvalidDocumentError,
+    SignatureInvalidError,
     SignStashError,
 )
 from ..journal import Entry, Journal, State
-from ..models import DocumentResponse
 from ..results import Outcome, SignedDocument, outcome_of
 from .plan import PlannedDocument
 
 
 @attrs.define(kw_only=True)
 class RunLedger:
-    """The records of one run.
-
-    Attributes:
-        client_service: Alias of the client service.
-        journal: Durable record, or None.
-        files: Where signed documents are saved, or None.
-    """
+    """The records of one run, which may have no journal, and save no files."""
 
     client_service: str
     journal: Journal | None
@@ -45,7 +39,6 @@ class RunLedger:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Lasts as long as the run."""
         with contextlib.nullcontext(0) if self.journal is None else self.journal.run() as self._run:
             yield
 
@@ -66,7 +59,14 @@ class RunLedger:
             return outcome_of(document, error)
 
     def _to_be_sent(
-        self, given: Document, document: Document, *, attempt: int, digest: str = "", entry: Entry | None = None
+        self,
+        given: Document,
+        document: Document,
+        *,
+        attempt: int,
+        digest: str = "",
+        entry: Entry | None = None,
+        identity: str = "",
     ) -> PlannedDocument:
         size = document._read_with(snapshot).size
         return PlannedDocument(
@@ -81,6 +81,7 @@ class RunLedger:
             lost=entry is not None and entry.state in ("sent", "received", "requeued"),
             is_signed=entry is not None and entry.state == "received",
             requeued=entry is not None and entry.state == "requeued",
+            identity=identity,
         )
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
@@ -110,7 +111,7 @@ class RunLedger:
         attempt, reference = self._attempt(journal, given, digest, entry)
         document = document._replaced(reference)
         try:
-            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry)
+            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry, identity=identity)
         except DocumentNotSavedError as error:
             if entry is not None and is_known:
                 what = (
@@ -121,7 +122,7 @@ class RunLedger:
                 journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
             raise
         self._seen.add(identity)
-        return attrs.evolve(item, identity=identity)
+        return item
 
     def _attempt(self, journal: Journal, given: Document, digest: str, entry: Entry | None) -> tuple[int, str]:
         """Number and reference of the next attempt; 0 and the caller's own reference if there is one."""
@@ -181,13 +182,8 @@ class RunLedger:
     ) -> tuple[list[Outcome], SignStashError | None]:
         """Save what is signed, and record what came of a batch.
 
-        Args:
-            results: Outcomes by document.
-            unresolved: Documents of these whose outcome is unknown, and left for the next run to resolve.
-            unsent: Documents that surely were not processed, and have no outcome yet.
-
-        Returns:
-            The outcomes, changed where a document could not be saved, and the error that ends the run, if any.
+        Of the results some may be unresolved: their outcome is left for the next run. What is unsent has no result.
+        Returns the outcomes, changed where a document could not be saved, and the error that ends the run, if any.
         """
         if self.journal is None and self.files is None:
             return list(results.values()), None
@@ -249,14 +245,14 @@ class RunLedger:
     ) -> Entry:
         error = None if outcome is None else outcome.error
         signed = None if outcome is None else outcome.signed
-        kept = error.signed if isinstance(error, DocumentNotSavedError) else None
+        kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         return Entry(
             reference=item.reference,
             name=item.given.name,
             digest=item.digest,
             state=state,
             attempt=item.attempt,
-            used_up=item.failed_before or isinstance(error, DocumentNotSignedError),
+            used_up=item.failed_before or is_certainly_not_signed(error),
             saved_as=None if item.target is None else str(item.target),
             kept_as=None if kept is None or kept.saved_as is None else str(kept.saved_as),
             signed_digest=signed_digest,
@@ -285,7 +281,7 @@ def _signed_document(given: Document, entry: Entry, path: Path | None) -> Signed
         name=given.name,
         external_reference=entry.reference,
         operation_id=entry.operation_id,
-        details=DocumentResponse(external_reference=entry.reference, name=given.name),
+        details=models.DocumentResponse(external_reference=entry.reference, name=given.name),
         saved_as=path,
     )
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import attrs
 
-from .._signing.signer import RequestOptions
+from .._signing.request import RequestOptions
 from ..documents import Document
 from ..errors import SignStashError
 from ..results import Outcome
@@ -52,7 +52,6 @@ class PlannedDocument:
     Attributes:
         given: The document as the caller gave it.
         document: The same, with the reference under which it is sent.
-        reference: That reference.
         size: Length of its contents in bytes.
         attempt: Number of the reference that the SDK made for it, from 1, or 0 if the reference is the caller's own.
         target: Where its signed bytes are to be saved, or None.
@@ -79,7 +78,6 @@ class PlannedDocument:
 
     @property
     def folder(self) -> Path | None:
-        """Folder that its signed bytes are saved in, or None."""
         return None if self.target is None else self.target.parent
 
 
@@ -88,8 +86,6 @@ class Batch:
     """Documents that are to be sent with one request, or one that is to be looked up.
 
     Attributes:
-        items: The documents.
-        options: What is asked for all of them.
         lost: The error by which the response to an earlier request with them was lost, or None.
         look_up: Whether the service is asked what became of the document, before it is sent.
     """
@@ -116,19 +112,14 @@ class BatchResult:
 
 
 class OpenBatch:
-    """The batch that documents are added to until it is full.
-
-    Args:
-        options: What is asked for its documents.
-        documents: Documents that a batch may have.
-        content_bytes: Bytes that a batch may have; a longer document is alone in its own.
-    """
+    """The batch that documents are added to until it is full; one that is longer than all its bytes is alone in it."""
 
     def __init__(self, options: RequestOptions, documents: int, content_bytes: int) -> None:
         self.options = options
         self._most, self._most_bytes = documents, content_bytes
         self._items: list[PlannedDocument] = []
-        self._room = content_bytes
+        self.room = content_bytes
+        """Bytes that it still has room for."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -138,25 +129,16 @@ class OpenBatch:
         """Documents that it still has room for."""
         return self._most - len(self._items)
 
-    @property
-    def room(self) -> int:
-        """Bytes that it still has room for."""
-        return self._room
-
     def add(self, item: PlannedDocument) -> list[Batch]:
-        """Add a document.
-
-        Returns:
-            The batches that are full now.
-        """
-        full = [self.take()] if self._items and item.size > self._room else []
+        """Add a document, and return the batches that are full now."""
+        full = [self.take()] if self._items and item.size > self.room else []
         self._items.append(item)
-        self._room -= item.size
-        if len(self._items) == self._most or self._room <= 0:
+        self.room -= item.size
+        if len(self._items) == self._most or self.room <= 0:
             full.append(self.take())
         return full
 
     def take(self) -> Batch:
         """Close it as it is, and open the next one."""
-        items, self._items, self._room = self._items, [], self._most_bytes
+        items, self._items, self.room = self._items, [], self._most_bytes
         return Batch(items, self.options)

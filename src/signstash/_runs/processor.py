@@ -11,7 +11,13 @@ from typing import Final
 
 import attrs
 
-from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure, signed_but_lost
+from .._errors.unknown import (
+    held_for_review,
+    is_certainly_not_signed,
+    reference_used,
+    reference_used_by_failure,
+    signed_but_lost,
+)
 from .._signing.request import index_by_reference
 from .._signing.signer import Signer
 from .._transport.endpoints import Call
@@ -22,7 +28,6 @@ from ..errors import (
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
     ConfigurationError,
-    DocumentNotSignedError,
     DuplicateReferenceError,
     RateLimitedError,
     SignStashError,
@@ -67,13 +72,6 @@ class BatchProcessor:
     """Processes the batches of one run.
 
     Attributes:
-        signer: Signs documents.
-        ledger: Keeps the records of the run.
-        retry_policy: How often requests are tried.
-        unknown_outcomes: What happens to documents whose response was lost.
-        limiter: Limits the requests in flight.
-        callers: Those who want the documents signed.
-        clock: Monotonic clock, in seconds.
         fault: What ended the run, or None.
         requests: Requests that were answered or failed.
         content_bytes: Bytes of the documents that are done.
@@ -113,11 +111,7 @@ class BatchProcessor:
                 await self._ended.wait()
 
     async def process(self, batch: Batch) -> tuple[list[Outcome], Sequence[Batch]]:
-        """Send a batch, or look it up, and record what came of it.
-
-        Returns:
-            The outcomes that are known, and the batches that are to follow.
-        """
+        """Send a batch, or look it up, and record it. Returns the known outcomes, and the batches that follow."""
         result = await self._result(batch)
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
@@ -168,7 +162,7 @@ class BatchProcessor:
             response = await self._retries.run(lambda: self._transmit(batch, call))
             signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
-            item.given._note_attempt(item.reference, failed=isinstance(outcome.error, DocumentNotSignedError))
+            item.given._note_attempt(item.reference, failed=is_certainly_not_signed(outcome.error))
         return [outcome_of(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
     async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:
@@ -184,7 +178,7 @@ class BatchProcessor:
             try:
                 await completed(self.ledger.sending(batch.items))
                 began = self.clock()
-                response = await self.signer.send(call, delivery)
+                response = await self.signer.exchange.send(call, delivery=delivery)
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
                     self.limiter.overloaded()

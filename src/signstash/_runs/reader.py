@@ -18,10 +18,6 @@ LONGEST_HOLD: Final = 0.005
 class DocumentReader:
     """Reads documents ahead in a task of its own, so that a source that waits holds up nothing else.
 
-    Args:
-        source: Where documents come from.
-        changed: Is set when there is something new to know.
-
     Attributes:
         total: How many documents there are, if the source has a length.
         is_waiting: Whether the source has nothing ready.

@@ -24,23 +24,12 @@ from .reader import DocumentReader
 logger: Final = logging.getLogger("signstash")
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class Run:
     """One run over any number of documents.
 
     A batch is sent when it is full, or when the source has nothing ready and a request could be sent: nothing waits
     for company while the service is idle, and batches grow by themselves while it is busy.
-
-    Attributes:
-        processor: Sends batches.
-        ledger: Keeps the records of the run.
-        callers: Those who want the documents signed.
-        unknown_outcomes: What happens to documents that an earlier run sent and whose outcome it did not record.
-        batch_documents: Documents that a batch may have.
-        batch_bytes: Bytes that a batch may have; a longer document is alone in its own.
-        linger: Seconds that a document may wait for others while a request could be sent.
-        progress: Is called with the progress after each outcome; it must not wait.
-        clock: Monotonic clock, in seconds.
     """
 
     processor: BatchProcessor
@@ -62,15 +51,7 @@ class Run:
     _is_iterated: bool = attrs.field(init=False, default=False)
 
     async def outcomes(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
-        """The outcome of each document, as soon as it is known.
-
-        Args:
-            documents: What is to be signed; documents are read one batch ahead of the requests in flight.
-
-        Raises:
-            SignStashError: A fault that concerns all documents, after the outcomes of what was in flight.
-            BaseException: What the source of documents raised, likewise.
-        """
+        """The outcome of each document, as soon as it is known."""
         began = self.clock()
         self._is_iterated = True
         with self.ledger.opened():
@@ -94,6 +75,15 @@ class Run:
                     raise self.processor.fault
             finally:
                 await self._stop(reader, known)
+
+    def end(self, fault: BaseException | None = None) -> None:
+        """Send nothing more, and end pauses between attempts; what is in flight is awaited.
+
+        Args:
+            fault: What is raised then, or None.
+        """
+        self.processor.end(fault)
+        self._changed.set()
 
     def warn_if_never_iterated(self) -> None:
         """Warn that nothing was signed, as Python does of a coroutine that was never awaited."""
@@ -189,12 +179,12 @@ class Run:
         return known
 
     def _count(self, outcome: Outcome, seconds: float) -> None:
-        before = self._progress
-        self._progress = attrs.evolve(
-            before,
-            signed=before.signed + (outcome.ok and not outcome.signed_before),
-            signed_before=before.signed_before + (outcome.ok and outcome.signed_before),
-            failed=before.failed + (not outcome.ok),
+        before, is_signed = self._progress, outcome.ok
+        self._progress = Progress(
+            signed=before.signed + (is_signed and not outcome.signed_before),
+            signed_before=before.signed_before + (is_signed and outcome.signed_before),
+            failed=before.failed + (not is_signed),
+            total=before.total,
             requests=self.processor.requests,
             content_bytes=self.processor.content_bytes,
             in_flight=len(self._requests),

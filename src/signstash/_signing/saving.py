@@ -16,25 +16,14 @@ from .._content.files import TemporaryFile, make_folder, sync_folder
 from .._content.names import safe_names
 from .._content.writing import write_atomically, write_unnamed
 from ..documents import Document
-from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError
-from ..results import Outcome, SignedDocument, outcome_of
-
-SaveTo = str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]]
-"""A folder, in which signed files get the names of their documents, or a function that gives the file for each.
-
-It means the same for one document and for many. Folders are made.
-"""
+from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignatureInvalidError
+from ..results import Outcome, SignedDocument, not_saved, outcome_of
+from ..settings import SaveTo
 
 
 @attrs.frozen(kw_only=True)
 class SignedFiles:
-    """Where signed documents are saved. Its methods block: call them in a thread.
-
-    Attributes:
-        save_to: See `SaveTo`.
-        overwrite: Whether existing files are replaced. Only regular files are.
-        recovery: Folder for signed documents that cannot be saved where they belong, or None if there is none.
-    """
+    """Where signed documents are saved, or else kept for recovery. Its methods block: call them in a thread."""
 
     save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or require_path("save_to", value))
     overwrite: bool = attrs.field(validator=lambda _, __, value: require_flags(overwrite=value))
@@ -46,15 +35,11 @@ class SignedFiles:
 
     @property
     def claimed(self) -> list[Path]:
-        """The files that are claimed, in the order in which they were."""
+        """In the order in which they were claimed."""
         return list(self._claimed)
 
     def target(self, document: Document) -> Path:
-        """The file for a signed document.
-
-        Raises:
-            ConfigurationError: If `save_to` gives something else than a path, or names a file instead of a folder.
-        """
+        """The file for a signed document."""
         if not callable(self.save_to):
             folder = os.fspath(self.save_to)
             _require_folder(folder, document)
@@ -74,12 +59,7 @@ class SignedFiles:
         return self._folders[folder]
 
     def claim(self, document: Document) -> Path:
-        """The file for a signed document, which no other document gets.
-
-        Raises:
-            ConfigurationError: If `save_to` cannot be used; see `target`.
-            DocumentNotSavedError: If another document has the file, it exists, or it cannot be written.
-        """
+        """The file for a signed document, which no other document gets."""
         # Before the request: a signature that cannot be saved would be lost, or paid for in vain.
         try:
             target = self.target(document)
@@ -127,7 +107,7 @@ class SignedFiles:
         """Save what is signed, so that not even a power failure loses it.
 
         Args:
-            outcomes: The outcomes of some documents.
+            outcomes: What came of some documents.
             targets: The file for each.
             record: Is called once when all contents are on disk, before any file gets its name, with the SHA-256 of
                 each (hexadecimal digits; None for what is not signed or could not be written). If it raises, no file
@@ -142,23 +122,32 @@ class SignedFiles:
             for target in targets:
                 self._claimed.pop(target, None)
         return [
-            outcome if result is None else outcome_of(outcome.document, self._recovered(result))
+            self._recovered(outcome if result is None else outcome_of(outcome.document, result))
             for outcome, result in zip(outcomes, saved, strict=True)
         ]
 
-    def _recovered(self, result: SignedDocument | DocumentNotSavedError) -> SignedDocument | DocumentNotSavedError:
-        """The same result, with a signed document that could not be saved in the folder for recovery."""
-        if self.recovery is None or isinstance(result, SignedDocument) or not isinstance(result.signed, SignedDocument):
-            return result
-        signed = result.signed
+    def _recovered(self, outcome: Outcome) -> Outcome:
+        """The same outcome, with a signed document that was not saved in the folder for recovery."""
+        error = outcome.error
+        kept = self._kept(error.signed) if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
+        if kept is None:
+            return outcome
+        if isinstance(error, SignatureInvalidError):  # perhaps it is only that its signature cannot be judged
+            error.signed, error.hint = kept, f"{error.hint} It is kept as {kept.saved_as}."
+            return outcome
+        if isinstance(error, DocumentNotSavedError):
+            error.signed, error.hint = kept, f"It is signed, and kept as {kept.saved_as}: move it to its place."
+        return outcome
+
+    def _kept(self, signed: object) -> SignedDocument | None:
+        if self.recovery is None or not isinstance(signed, SignedDocument):
+            return None
         (name,) = safe_names([f"{signed.external_reference}.{signed.name}"])
         for is_temporary in (False, True):
             with contextlib.suppress(OSError, ValueError, InvalidDocumentError):
                 folder = self._temporary_folder(self.recovery.name) if is_temporary else self.recovery
-                kept = write_atomically(signed._contents, folder / name, overwrite=False).path
-                hint = f"It is signed, and kept as {kept}: move it to its place."
-                return DocumentNotSavedError(result.problem, hint, signed=signed._saved(kept))
-        return result
+                return signed._saved(write_atomically(signed._contents, folder / name, overwrite=False).path)
+        return None
 
     def _temporary_folder(self, name: str) -> Path:
         """A folder in the system's folder of temporary files, where nobody else may write, nor another journal."""
@@ -184,13 +173,7 @@ def save_documents(
 ) -> list[SignedDocument | DocumentNotSavedError | None]:
     """Save signed documents in folders that exist, with as few waits for the disk as possible. Blocks.
 
-    Args:
-        documents: The documents, None where there is nothing to save, each with its file.
-        overwrite: Whether existing files are replaced.
-        record: See `SignedFiles.save`.
-
-    Returns:
-        Each document with its contents in the file, or the error that says why it is not.
+    Returns each with its contents in the file, or the error that says why it is not; None where there is none.
     """
     files = [_SignedFile(signed, target) for signed, target in documents if signed is not None]
     for file in files:
@@ -200,16 +183,19 @@ def save_documents(
             )
     if len(files) > 1:
         for file in files:
-            file.start_writeback()
+            if file.file is not None:
+                file.file.start_writeback()
     for file in files:
         with file.errors():
-            file.sync()
+            if file.file is not None:
+                file.file.sync()
     if record is not None:
         digests = iter(files)
         record([None if signed is None else next(digests).digest for signed, _ in documents])
     for file in files:
         with file.errors():
-            file.rename(overwrite=overwrite)
+            if file.file is not None:
+                file.file.rename(file.target, overwrite=overwrite)
     for folder in {file.target.parent for file in files if file.error is None}:
         sync_folder(folder)
     saved = iter(files)
@@ -233,20 +219,8 @@ class _SignedFile:
             yield
         except (OSError, ValueError, InvalidDocumentError) as error:
             self.digest = self.file = None
-            self.error = self.signed._not_saved(self.target, error)
+            self.error = not_saved(self.target, error, self.signed)
             self.error.__cause__ = error
-
-    def start_writeback(self) -> None:
-        if self.file is not None:
-            self.file.start_writeback()
-
-    def sync(self) -> None:
-        if self.file is not None:
-            self.file.sync()
-
-    def rename(self, *, overwrite: bool) -> None:
-        if self.file is not None:
-            self.file.rename(self.target, overwrite=overwrite)
 
     def result(self) -> SignedDocument | DocumentNotSavedError:
         return self.error or self.signed._saved(self.target)

@@ -91,11 +91,7 @@ def without_credentials(response: httpx.Response, body: bytes) -> bytes:
 
 
 async def response_bytes(response: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:
-    """Read a response of at most `limit` bytes, piece by piece.
-
-    Raises:
-        UnusableResponseError: If it is longer, also after decompression, or could grow too much by it.
-    """
+    """Read a response piece by piece. If it is or may become longer than the limit: `UnusableResponseError`."""
     if not _grows_little(response):
         raise UnusableResponseError("is compressed in a way that was not asked for")
     length, redacted = 0, Redacted()
@@ -124,11 +120,7 @@ async def _inflated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read_whole(response: httpx.Response, limit: int) -> bytes:
-    """Read a response of at most `limit` bytes.
-
-    Raises:
-        UnusableResponseError: If it is longer, also after decompression, or could grow too much by it.
-    """
+    """Read a response as a whole, under the same limit."""
     redacted = Redacted()
     async for redacted.piece in response_bytes(response, limit):
         redacted.pieces.append(redacted.piece)

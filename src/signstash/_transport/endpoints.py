@@ -16,18 +16,11 @@ from typing import Any
 import attrs
 import httpx
 
+from .. import models
 from .._content.arguments import text_problem
-from .._generated.api.document_sign import sign_document_batch_base_64, sign_document_batch_binary
-from .._generated.api.operation_management import (
-    get_operation_id_by_document_external_reference,
-    get_sign_operation_detail,
-    get_sign_operation_documents_content,
-    get_status,
-    resend_delivery_mails,
-)
+from .._generated import api
 from .._generated.types import File, RequestFiles
 from ..errors import ConfigurationError, InvalidDocumentError
-from ..models import SignDocumentBatchBinaryBody, SignRequestBase64Document, SignRequestDocument
 from .request_content import ContentSlot
 from .signed_content import Received, receive_operation, receive_whole
 
@@ -47,9 +40,7 @@ class Call:
 
     Attributes:
         operation: The operation's id in the API definition.
-        method: HTTP method.
         path: Path below the service's base URL, ready to be sent.
-        headers: Headers that the definition asks for.
         content: Body to be sent as it is, or None.
         files: Body to be sent as multipart, or None.
         inserts: Contents that take the places of their marks in the body, in order.
@@ -77,15 +68,11 @@ class Call:
 
 
 def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
-    return Call(
-        operation,
-        kwargs["method"].upper(),
-        kwargs["url"],
-        headers=kwargs.get("headers", {}),
-        content=_json(kwargs.get("json")),
-        files=kwargs.get("files"),
-        **details,
-    )
+    """A call with what a generated endpoint function gives to httpx."""
+    others = dict(kwargs)
+    method, path = others.pop("method").upper(), others.pop("url")
+    headers, content, files = others.pop("headers", {}), _json(others.pop("json", None)), others.pop("files", None)
+    return Call(operation, method, path, headers=headers, content=content, files=files, others=others, **details)
 
 
 def _json(value: object) -> bytes | None:
@@ -103,32 +90,26 @@ def _json(value: object) -> bytes | None:
 
 def any_operation(*, method: str, url: str, **others: Any) -> Call:
     """Whatever a generated endpoint function asks for, as it gives it to httpx. With a long body it takes its time."""
-    headers, body, files = others.pop("headers", {}), others.pop("json", None), others.pop("files", None)
-    return Call(
+    return _call(
         f"{method.upper()} {url}",
-        method.upper(),
-        url,
-        headers=headers,
-        content=_json(body),
-        files=files,
-        others=others,
+        {"method": method, "url": url, **others},
         answer_limit=CONTENT_LIMIT,
         changes_state=method.upper() not in ("GET", "HEAD", "OPTIONS"),
     )
 
 
-def sign_base64(body: SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
+def sign_base64(body: models.SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
     """Sign documents that are in the request itself; in the body a mark stands for each."""
     return _call(
         "signDocumentBatchBase64",
-        sign_document_batch_base_64._get_kwargs(body=body),
+        api.sign_document_batch_base_64._get_kwargs(body=body),
         inserts=inserts,
         **_signing(inserts, [item.document_request.external_reference for item in body.documents], folder),
     )
 
 
 def sign_multipart(
-    body: SignRequestDocument, file_names: Sequence[str], inserts: Sequence[ContentSlot], *, folder: Path | None
+    body: models.SignRequestDocument, file_names: Sequence[str], inserts: Sequence[ContentSlot], *, folder: Path | None
 ) -> Call:
     """Sign documents whose contents are parts of a multipart request."""
     requests = [item.document_request for item in body.documents]
@@ -136,10 +117,10 @@ def sign_multipart(
         File(payload=BytesIO(insert.mark.encode()), file_name=name, mime_type=document.content_type)
         for name, document, insert in zip(file_names, requests, inserts, strict=True)
     ]
-    parts = SignDocumentBatchBinaryBody(files=files, sign_request=body)
+    parts = models.SignDocumentBatchBinaryBody(files=files, sign_request=body)
     return _call(
         "signDocumentBatchBinary",
-        sign_document_batch_binary._get_kwargs(body=parts),
+        api.sign_document_batch_binary._get_kwargs(body=parts),
         inserts=inserts,
         **_signing(inserts, [document.external_reference for document in requests], folder),
     )
@@ -161,21 +142,21 @@ def operation_id(external_reference: str) -> Call:
     reference = path_text("external_reference", external_reference)
     return _call(
         "getOperationIdByDocumentExternalReference",
-        get_operation_id_by_document_external_reference._get_kwargs(reference),
+        api.get_operation_id_by_document_external_reference._get_kwargs(reference),
         external_references=(reference,),
     )
 
 
 def status(operation_id: int) -> Call:
     """Ask how far an operation has come."""
-    return _call("getStatus", get_status._get_kwargs(_number(operation_id)), operation_id=operation_id)
+    return _call("getStatus", api.get_status._get_kwargs(_number(operation_id)), operation_id=operation_id)
 
 
 def detail(operation_id: int, *, include_content: bool, receive: Receive = receive_whole) -> Call:
     """Ask for an operation with its documents."""
     return _call(
         "getSignOperationDetail",
-        get_sign_operation_detail._get_kwargs(_number(operation_id), include_content),
+        api.get_sign_operation_detail._get_kwargs(_number(operation_id), include_content),
         receive=receive,
         answer_limit=CONTENT_LIMIT if include_content else ANSWER_LIMIT,
         operation_id=operation_id,
@@ -184,22 +165,18 @@ def detail(operation_id: int, *, include_content: bool, receive: Receive = recei
 
 def documents(operation_id: int) -> Call:
     """Ask for the signed documents of an operation, as a ZIP file."""
-    kwargs = get_sign_operation_documents_content._get_kwargs(_number(operation_id))
+    kwargs = api.get_sign_operation_documents_content._get_kwargs(_number(operation_id))
     return _call("getSignOperationDocumentsContent", kwargs, answer_limit=CONTENT_LIMIT, operation_id=operation_id)
 
 
 def resend_mails(operation_id: int, recipients: Sequence[str], *, attach_documents: bool) -> Call:
     """Have the mails about an operation sent again."""
-    kwargs = resend_delivery_mails._get_kwargs(_number(operation_id), attach_documents, body=list(recipients))
+    kwargs = api.resend_delivery_mails._get_kwargs(_number(operation_id), attach_documents, body=list(recipients))
     return _call("resendDeliveryMails", kwargs, changes_state=True, operation_id=operation_id)
 
 
 def path_text(name: str, value: object) -> str:
-    """A text that may stand in a path.
-
-    Raises:
-        ConfigurationError: If it would make the request reach another path.
-    """
+    """Check that a text cannot make the request reach another path."""
     if not isinstance(value, str) or value in ("", ".", "..") or text_problem(value):
         raise ConfigurationError(
             f"{name} is {value!r}, which cannot be part of a path.",

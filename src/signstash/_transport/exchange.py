@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol, Self, runtime_checkable
+from typing import Any, Final
 
 import attrs
 import httpx
@@ -38,26 +38,9 @@ SMALL_BODY: Final = 64 * 1024
 """Bytes of JSON that are parsed without a thread; signed contents are taken out of it before."""
 
 
-@runtime_checkable
-class ReplaceableToken(Protocol):
-    """Authentication whose token can be replaced before a response rejects it, as `TokenAuth`."""
-
-    def discard_token(self, authorization: str) -> bool:
-        """Drop the token of a request. Returns whether the request may succeed with another one."""
-        ...
-
-
 @attrs.define(kw_only=True)
 class ServiceResponse:
-    """A successful response of the service.
-
-    Attributes:
-        status_code: HTTP status, 2xx.
-        headers: The response's headers.
-        body: The response's body. It may hold signed documents, so it is not in the repr.
-        contents: Signed contents that were taken out of the body, by the marks in their places.
-        context: What errors say about the call.
-    """
+    """A response of the service, with marks in its body for the signed contents, and what errors say about the call."""
 
     status_code: int
     headers: httpx.Headers = attrs.field(repr=False)
@@ -80,11 +63,7 @@ class ServiceResponse:
 
 @attrs.define(eq=False)
 class Delivery:
-    """How far a request came.
-
-    Attributes:
-        handed_over: Whether the service may have the whole request, so that it may have processed it.
-    """
+    """How far a request came: whether the service may have all of it, so that it may have processed it."""
 
     handed_over: bool = False
 
@@ -94,7 +73,6 @@ class InFlightCall:
     """A call that is being sent.
 
     Attributes:
-        limit: What ends it.
         left: Is done when it has released its connection.
         closed: Whether it was ended because the client is closed.
         cancelled: Whether it was cancelled while it used a connection.
@@ -108,17 +86,7 @@ class InFlightCall:
 
 @attrs.frozen(kw_only=True)
 class Exchange:
-    """Sends calls to one service.
-
-    Attributes:
-        base_url: The service's base URL, without a slash at its end.
-        auth: Puts the token on requests.
-        clients: The HTTP client for the running event loop.
-        timeout: Limits on connecting, sending, reading, and waiting for a free connection.
-        deadline: Seconds that a call may take in all.
-        client_service: Alias of the client service, for errors.
-        error_classes: The user's own classes for the service's codes.
-    """
+    """Sends calls to one service, whose base URL ends without a slash. The attributes are those of `SignStash`."""
 
     base_url: str
     auth: httpx.Auth
@@ -128,10 +96,6 @@ class Exchange:
     client_service: str
     error_classes: ErrorClasses
     _in_flight: set[InFlightCall] = attrs.field(factory=set["InFlightCall"], repr=False, alias="in_flight")
-
-    def with_limits(self, *, timeout: httpx.Timeout, deadline: float) -> Self:
-        """The same exchange, with its connections and the calls in flight, under other limits."""
-        return attrs.evolve(self, timeout=timeout, deadline=deadline)
 
     async def aclose(self) -> None:
         """End the calls in flight, wait until they have released their connections, and close those.
@@ -153,13 +117,7 @@ class Exchange:
     ) -> ServiceResponse:
         """Send a call, and return the response if it is a success.
 
-        Args:
-            call: What to send.
-            deadline: When the call ends. By default it begins now.
-            delivery: Records how far the request came if this fails or is cancelled.
-
-        Raises:
-            SignStashError: If it failed; see `signstash.errors`.
+        By default the deadline begins now. `delivery` records how far the request came if this fails or is cancelled.
         """
         deadline = deadline or Deadline.after(self.deadline)
         context = ErrorContext(
@@ -240,11 +198,10 @@ class Exchange:
 
     def _may_send_again(self, request: httpx.Request, body: RequestBody) -> bool:
         """Whether the connection was closed before the body was complete, perhaps to reject the token."""
-        return (
-            not body.handed_over
-            and isinstance(self.auth, ReplaceableToken)
-            and self.auth.discard_token(request.headers.get("Authorization", ""))
-        )
+        discard_token: Callable[[str], bool] | None = getattr(self.auth, "discard_token", None)  # of `TokenAuth`
+        if body.handed_over or discard_token is None:
+            return False
+        return discard_token(request.headers.get("Authorization", ""))
 
     async def _request(self, client: httpx.AsyncClient, call: Call) -> tuple[httpx.Request, RequestBody]:
         # The response is mostly base64 of compressed data: compressing it again only costs time.

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import platform
 import ssl
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,8 @@ from .. import __version__
 from ..errors import ConfigurationError
 from ..retries import running_loop
 
-USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{platform.python_version()}"
+_PYTHON: Final = ".".join(map(str, sys.version_info[:3]))
+USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{_PYTHON}"
 
 CANCELLED_LIMIT: Final = 40
 """Cancelled calls after which a pool of 100 connections is replaced."""
@@ -43,11 +44,7 @@ def use_transport(make: MakeTransport) -> Iterator[None]:
 
 
 async def new_http_client() -> httpx.AsyncClient:
-    """An HTTP client that obeys `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
-
-    Raises:
-        ConfigurationError: If one of these cannot be used.
-    """
+    """An HTTP client that obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`."""
     return _http_client(None if _transport_of_tests else await asyncio.to_thread(read_certificates))
 
 
@@ -60,12 +57,6 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
     """Sends requests directly or through the outbound proxy that the environment names.
 
     httpx refuses addresses and networks in `NO_PROXY`; here they mean what they mean for curl.
-
-    Args:
-        context: The certificates that are trusted.
-
-    Raises:
-        ConfigurationError: If the outbound proxy cannot be used.
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -89,11 +80,7 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
 
 
 def read_certificates() -> ssl.SSLContext:
-    """The trusted certificates. Reading some hundred blocks: call it in a thread.
-
-    Raises:
-        ConfigurationError: If they cannot be read.
-    """
+    """The trusted certificates. Reading some hundred blocks: call it in a thread."""
     try:
         context = httpx.create_ssl_context()
     except OSError as error:  # SSLError is one
@@ -142,8 +129,6 @@ class ConnectionPool:
     """An HTTP client of one event loop, and the calls that use it.
 
     Attributes:
-        loop: The event loop that its connections belong to.
-        client: The HTTP client.
         calls: Calls in flight.
         cancelled: Calls that were cancelled. httpcore may lose the connection of each: it is never used again, and
             takes a place in the pool for ever.
@@ -159,9 +144,6 @@ class HttpClients:
     """The HTTP client of a `SignStash`: the user's own, or one for the running event loop.
 
     Its own client is replaced before cancelled calls have used up its connections.
-
-    Args:
-        given: The user's own client, which is not closed here, or None.
     """
 
     def __init__(self, given: httpx.AsyncClient | None) -> None:
@@ -173,11 +155,7 @@ class HttpClients:
         self._closed = False
 
     async def acquire(self) -> ConnectionPool:
-        """The connections for one call in the running event loop.
-
-        Raises:
-            ConfigurationError: If this is closed, or has connections in another event loop.
-        """
+        """The connections for one call in the running event loop, unless this has some in another loop."""
         self.raise_if_closed()
         loop = running_loop()
         if self._pool is not None and self._pool.loop is not loop and not self._pool.loop.is_closed():
@@ -195,12 +173,7 @@ class HttpClients:
         return self._pool
 
     def release(self, pool: ConnectionPool, *, cancelled: bool) -> None:
-        """End a call.
-
-        Args:
-            pool: What `acquire` returned.
-            cancelled: Whether it was cancelled while it used a connection.
-        """
+        """End a call, which may have been cancelled while it used a connection."""
         pool.calls -= 1
         pool.cancelled += cancelled
         if pool.cancelled >= CANCELLED_LIMIT and pool is self._pool and self._given is None:
@@ -219,11 +192,7 @@ class HttpClients:
             await client.aclose()
 
     def raise_if_closed(self) -> None:
-        """Refuse further use after `close`.
-
-        Raises:
-            ConfigurationError: If this is closed.
-        """
+        """Refuse further use after `close`."""
         if self._closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
 

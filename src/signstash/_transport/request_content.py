@@ -25,14 +25,7 @@ SMALL: Final = 256 * 1024
 
 @attrs.frozen
 class ContentSlot:
-    """Contents that take the place of a mark.
-
-    Attributes:
-        reading: The contents.
-        document: Name of their document, for errors.
-        encoding: How they are written.
-        mark: What stands in their place: a text that nothing else in the request can hold.
-    """
+    """Contents that take the place of a mark: a text that nothing else in the request can hold."""
 
     reading: ContentSnapshot
     document: str
@@ -45,11 +38,7 @@ class ContentSlot:
         return self.reading.size if self.encoding == "binary" else (self.reading.size + 2) // 3 * 4
 
     def blocks(self) -> Iterator[bytes]:
-        """The contents as they are written. Each block may have to be waited for: take it in a thread.
-
-        Raises:
-            InvalidDocumentError: If they cannot be read, or have changed.
-        """
+        """The contents as they are written. Each block may have to be waited for: take it in a thread."""
         blocks = self.reading.blocks(BLOCK)
         try:
             yield from blocks if self.encoding == "binary" else _base64(blocks)
@@ -70,15 +59,7 @@ def _base64(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class ContentStream(httpx.AsyncByteStream):
-    """A body with contents in the places of their marks. It can be sent again, and its length is known.
-
-    Args:
-        frame: The body as the generated code wrote it, with each mark once, in the order of the inserts.
-        inserts: The contents.
-
-    Raises:
-        ConfigurationError: If a mark is not there.
-    """
+    """A body with contents in the places of their marks. It can be sent again, and its length is known."""
 
     replayable = True
 

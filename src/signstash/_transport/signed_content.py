@@ -42,41 +42,19 @@ _BLANKS: Final = b" \t\r\n\f\v"
 
 @attrs.frozen
 class Received:
-    """The body of a successful response.
-
-    Attributes:
-        body: The body, with a mark in place of each signed content.
-        contents: The signed contents by mark; empty where they are not base64.
-    """
+    """The body of a response, with marks in place of its signed contents, which are empty if they are not base64."""
 
     body: bytes = attrs.field(repr=False)
     contents: Mapping[str, Contents] = attrs.field(factory=dict[str, Contents], repr=False)
 
 
 async def receive_whole(response: httpx.Response, limit: int) -> Received:
-    """Read a response as it is.
-
-    Args:
-        response: The response, not yet read.
-        limit: Bytes that it may have.
-
-    Raises:
-        UnusableResponseError: If it is longer, or may become so by decompression.
-    """
+    """Read a response of at most `limit` bytes as it is."""
     return Received(await read_whole(response, limit))
 
 
 async def receive_operation(response: httpx.Response, limit: int, folder: Path | None) -> Received:
-    """Read an operation with its signed contents.
-
-    Args:
-        response: The response, not yet read.
-        limit: Bytes that it may have.
-        folder: Where long contents are kept in files, or None for the system's temporary folder.
-
-    Raises:
-        UnusableResponseError: If it is longer, or may become so by decompression.
-    """
+    """Read an operation of at most `limit` bytes with its signed contents; long ones go to files in a folder."""
     parser, passing = SignedContentParser(folder), Redacted()
     try:
         async for passing.piece in response_bytes(response, limit):
@@ -96,9 +74,6 @@ class SignedContentParser:
     """Reads JSON piece by piece, and decodes the strings that are named `signedContent`.
 
     It understands no more of JSON than it needs to find them; the rest is checked when it is parsed.
-
-    Args:
-        folder: Where long contents are kept in files, or None for the system's temporary folder.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -113,11 +88,7 @@ class SignedContentParser:
         self._held = b""
 
     def feed(self, piece: bytes) -> None:
-        """Parse the next piece of the response.
-
-        Raises:
-            UnusableResponseError: If there is too much besides the contents, or there are too many of them.
-        """
+        """Parse the next piece of the response."""
         piece, self._held = self._held + piece if self._held else piece, b""
         position = 0
         while position < len(piece):
@@ -219,7 +190,6 @@ class SignedContentParser:
         )
 
     def discard(self) -> None:
-        """Remove the files."""
         for content in self._contents:
             content.spool.discard()
 
@@ -255,7 +225,6 @@ class _Content:
         self.is_bad = False
 
     def add(self, text: bytes | memoryview) -> None:
-        """Decode the next piece of it."""
         if self.is_bad or not text:
             return
         text = memoryview(self._rest + text) if self._rest else memoryview(text)

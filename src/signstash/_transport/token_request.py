@@ -36,12 +36,7 @@ _RESPONSE_LIMIT: Final = 1024 * 1024
 
 @attrs.frozen
 class IssuedToken:
-    """A token as the token server issued it.
-
-    Attributes:
-        value: The token.
-        lifetime: Seconds for which it is valid, from the request on.
-    """
+    """A token as the token server issued it, and its lifetime in seconds from the request on."""
 
     value: Secret
     lifetime: float
@@ -54,12 +49,7 @@ class TokenRequest:
     The credentials go into HTTP Basic authentication as they are, in UTF-8 (RFC 7617), and not form-encoded first as
     RFC 6749, section 2.3.1 has it: the vendor's server does not decode them (wiki: integration guide, step 1).
 
-    Attributes:
-        url: Full URL of the token endpoint.
-        client_id: Alias of the client service.
-        client_secret: Its secret.
-        http_client: Client that sends it, or None to make one.
-        client_settings: Whether that client's headers, parameters and cookies are sent too.
+    The attributes are those of `TokenAuth`.
     """
 
     url: str
@@ -69,11 +59,7 @@ class TokenRequest:
     client_settings: bool
 
     async def send(self) -> IssuedToken:
-        """Send the request once.
-
-        Raises:
-            SignStashError: If there is no usable token.
-        """
+        """Send the request once."""
         try:
             async with asyncio.timeout(3 * TOKEN_TIMEOUT):
                 status_code, headers, body = await self._response()
@@ -98,7 +84,6 @@ class TokenRequest:
 
     @property
     def host(self) -> str:
-        """The token server's host."""
         return httpx.URL(self.url).host
 
     async def _response(self) -> tuple[int, httpx.Headers, bytes]:

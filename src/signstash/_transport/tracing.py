@@ -22,12 +22,8 @@ _span: ContextVar[Span | None] = ContextVar("signstash_span", default=None)
 def call_span(operation: str, references: Iterable[str] = (), operation_id: int | None = None) -> Iterator[None]:
     """A span for a call, under the caller's current one. It records the exception that leaves the block.
 
-    Without OpenTelemetry's API imported nothing happens: no tracer can have been set up.
-
-    Args:
-        operation: Name of the call; the span is called `signstash.` and this.
-        references: External references of the documents concerned.
-        operation_id: ID of the operation concerned, or None.
+    It is called `signstash.` and the operation. Without OpenTelemetry's API imported nothing happens: no tracer can
+    have been set up.
     """
     if "opentelemetry.trace" not in sys.modules:
         yield

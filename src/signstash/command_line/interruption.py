@@ -23,7 +23,7 @@ class Interruption:
     """
 
     def __init__(self, display: Display, on_first: Callable[[], None] = lambda: None) -> None:
-        self.asked = False
+        self.asked: bool = False
         self._display = display
         self._on_first = on_first
         self._loop = asyncio.get_running_loop()

@@ -89,18 +89,7 @@ def _at_least_one(text: str) -> int:
 
 
 def main(arguments: Sequence[str], *, program: str) -> int:
-    """Sign files.
-
-    Args:
-        arguments: The command's options.
-        program: The command's name.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        SignStashError: If nothing can be signed, or a fault that concerns all documents ended the run.
-    """
+    """Sign files, and return the exit status."""
     given = _argument_parser(program).parse_intermixed_args(arguments)
     own_files = [*parts_of_journal(given.journal), *own_files_of(given)]
     files = Plan(output=given.output, binary=given.binary, own_files=own_files).files(given.files)
@@ -191,7 +180,7 @@ class _Signing:
         cancelled = False
         with (
             open_display(as_json=self.given.json, documents=len(self.files), content_bytes=content_bytes) as display,
-            Interruption(display) as interruption,
+            Interruption(display, client._end_runs) as interruption,  # noqa: SLF001 - pauses end, too
             nullcontext() if self.given.debug else RetryNotes(display) as retries,
         ):
             try:

@@ -100,18 +100,7 @@ def _seconds(text: str) -> float:
 
 
 def main(arguments: Sequence[str], *, program: str) -> int:
-    """Watch a folder.
-
-    Args:
-        arguments: The command's options.
-        program: The command's name.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        ConfigurationError: If folders, settings or options cannot be used.
-    """
+    """Watch a folder, and return the exit status."""
     given = argument_parser(program).parse_intermixed_args(arguments)
     watch = new_watch(given, Lines(as_json=given.json))
     with Journal(given.journal) as journal:
@@ -248,6 +237,7 @@ class Watch:
     def stop(self) -> None:
         """Take no more documents, and end when what is in flight is done."""
         self._stopping = True
+        self.client._end_runs()  # noqa: SLF001 - pauses end, too
         self._wake.set()
 
     @property

@@ -43,6 +43,8 @@ class Validation:
     def __init__(self) -> None:
         definition = load_maintained_definition()
         self._components = definition["components"]
+        self.files_part: str
+        self.request_part: str
         self.files_part, self.request_part = _part_names(definition)
         self._validators: dict[str, Draft202012Validator] = {}
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 from asn1crypto import cms, core, parser, tsp, x509
+from cryptography.x509 import load_der_x509_certificate
 
 from .algorithms import SignatureAlgorithm, digest, matches, unreliable
 from .report import Findings, NotJudgedError
@@ -176,6 +177,7 @@ def judge_signers(
     for certificate in data.certificates:
         try:
             _ = certificate.native  # parsed as a whole, also if no signer needs it
+            load_der_x509_certificate(certificate.dump())  # which tolerates no unknown fields
         except (ValueError, TypeError, KeyError):
             findings.indeterminate(f"a certificate in {which} cannot be read, so other software may reject it")
     for number, signer in enumerate(data.signers, 1):

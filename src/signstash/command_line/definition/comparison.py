@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
-import attrs
-
-from .normalisation import SCHEMAS, Operation, Published, Schema, normalise
+from .findings import Comparison, relative_path, uncapitalised
+from .normalisation import Operation, Published, Schema, normalise
 from .reading import DefinitionError
+from .shapes import Shape, shape_of
 
 _HTTP_HEADERS: Final = (
     "authorization",
@@ -30,155 +30,6 @@ _HTTP_HEADERS: Final = (
 _SIGNING: Final = ("signDocumentBatchBase64", "signDocumentBatchBinary")
 """The contract's ids of what signs, of which one must be there."""
 _API: Final = re.compile(r"^(?P<root>.*?)/api/(?:v(?P<version>\d+)/)?(?P<rest>.*?)/?$")
-
-
-@attrs.frozen
-class Shape:
-    """What a schema says, with what it refers to and is composed of.
-
-    Attributes:
-        names: Names of the schemas that it refers to, from the outside to the inside.
-        kind: `object`, `array`, a scalar JSON type, or "" if it does not say.
-        format: Format of a scalar, or "".
-        values: Values of an enum.
-        fields: Fields of an object.
-        required: Fields that are always there.
-        items: What an array holds.
-    """
-
-    names: tuple[str, ...] = ()
-    kind: str = ""
-    format: str = ""
-    values: tuple[str, ...] = ()
-    fields: Mapping[str, Schema] = attrs.field(factory=dict)
-    required: frozenset[str] = frozenset()
-    items: Schema = attrs.field(factory=dict)
-
-    @property
-    def description(self) -> str:
-        """Its type in a word."""
-        return self.format or self.kind or "anything"
-
-    def joined(self, other: Shape, *, alternative: bool = False) -> Shape:
-        """This and another; of an alternative no field is certain."""
-        return Shape(
-            (*self.names, *other.names),
-            self.kind or other.kind,
-            self.format or other.format,
-            self.values or other.values,
-            {**other.fields, **self.fields},
-            self.required if alternative else self.required | other.required,
-            self.items or other.items,
-        )
-
-
-def shape_of(schemas: Mapping[str, Schema], schema: Schema, seen: frozenset[str] = frozenset()) -> Shape:
-    """What a schema says, with what it refers to and is composed of."""
-    name = str(schema.get("$ref", "")).removeprefix(SCHEMAS)
-    if name:
-        if name in seen or name not in schemas:
-            return Shape()
-        return Shape(names=(name,)).joined(shape_of(schemas, schemas[name], seen | {name}))
-    shape = Shape(
-        (),
-        schema.get("type", ""),
-        schema.get("format", ""),
-        tuple(value for value in schema.get("enum", ()) if isinstance(value, str)),
-        schema.get("properties", {}),
-        frozenset(schema.get("required", ())),
-        schema.get("items", {}),
-    )
-    for keyword in ("allOf", "anyOf", "oneOf"):
-        for part in schema.get(keyword, ()):
-            shape = shape.joined(shape_of(schemas, part, seen), alternative=keyword != "allOf")
-    return shape
-
-
-@attrs.define
-class Comparison:
-    """What came of comparing.
-
-    Attributes:
-        published: The definition that was compared.
-        labels: What known operations do, by their ids.
-        offered: Known operations that it offers, by their ids in the contract.
-        missing: Ids of known operations that it does not offer.
-        additional: Further operations below `/api`.
-        hints: What additional operations look like, by their places.
-        left_out: Paths that have nothing to do with the API.
-        problems: Why a client could not work with it.
-        notes: What it describes in another way, which does no harm.
-        new_fields: Fields that the contract does not know: schema, name and the published schema.
-        new_values: Values of enums that the contract does not know: schema and value.
-        new_parameters: Optional parameters that the contract does not know, by operation id.
-        part_names: What parts of a multipart body are called, where it is not as in the contract, by operation id.
-        names: Names of the contract's schemas, by the published names that stand for them.
-        root: What the base URL ends with, or "".
-    """
-
-    published: Published
-    labels: dict[str, str]
-    offered: dict[str, Operation] = attrs.field(factory=dict)
-    missing: list[str] = attrs.field(factory=list)
-    additional: list[Operation] = attrs.field(factory=list)
-    hints: dict[str, str] = attrs.field(factory=dict)
-    left_out: list[str] = attrs.field(factory=list)
-    problems: list[str] = attrs.field(factory=list)
-    notes: list[str] = attrs.field(factory=list)
-    new_fields: list[tuple[str, str, Schema]] = attrs.field(factory=list)
-    new_values: list[tuple[str, str]] = attrs.field(factory=list)
-    new_parameters: dict[str, list[Schema]] = attrs.field(factory=dict)
-    part_names: dict[str, dict[str, str]] = attrs.field(factory=dict)
-    names: dict[str, list[str]] = attrs.field(factory=dict)
-    root: str = ""
-
-    def note(self, text: str) -> None:
-        """Note something once."""
-        if text not in self.notes:
-            self.notes.append(text)
-
-    def refuse(self, text: str) -> None:
-        """Note a reason why a client could not work."""
-        if text not in self.problems:
-            self.problems.append(text)
-
-    def report(self) -> Iterator[tuple[str, str]]:
-        """What there is to say, as pairs of a subject and a text."""
-        for name, label in self.labels.items():
-            operation, subject = self.offered.get(name), _uncapitalised(label)
-            if operation is None:
-                yield subject, "not offered here; kept for other services"
-            else:
-                named = f"  ({operation.name})" if operation.name else ""
-                yield subject, f"{operation.method} {relative_path(operation.path)}{named}"
-        for operation in self.additional:
-            hint = self.hints.get(str(operation))
-            place = f"{operation.method} {relative_path(operation.path)}"
-            yield "additional", f"{operation.name or 'no id'}: {place}{f'   ({hint})' if hint else ''}"
-        if self.left_out:
-            below = sorted({"/" + path.removeprefix(self.root).strip("/").partition("/")[0] for path in self.left_out})
-            count = f"{len(self.left_out)} operation{'s' if len(self.left_out) > 1 else ''}"
-            yield "left out", f"{count} below {_listed(below)}"
-        for text in self.published.unreadable:
-            yield "left out", text
-        for schema, field, _ in self.new_fields:
-            yield "new", f"{schema}.{field}"
-        for schema, value in self.new_values:
-            yield "new", f"{schema}: the value {value}"
-        for name, parameters in self.new_parameters.items():
-            yield from (("new", f"{name}: the parameter {parameter['name']}") for parameter in parameters)
-        grouped: dict[str, list[str]] = {}
-        for note in self.notes:
-            what, _, text = note.partition(": ")
-            grouped.setdefault(text, []).append(what)
-        yield from (("note", f"{', '.join(what)}: {text}") for text, what in grouped.items())
-        source = "by its server" if self.published.server == self.root else "found in the paths"
-        yield "base URL", f"ends with {self.root}, {source}" if self.root else "not said"
-
-
-def relative_path(path: str) -> str:
-    """A path from `/api/` on."""
-    return re.sub(r"^.*?(?=/api/)", "", path)
 
 
 def compare(contract: Mapping[str, Any], document: Mapping[str, Any]) -> Comparison:
@@ -210,7 +61,7 @@ class _Comparer:
         self._find_by_fields()
         found.missing = [name for name in self._known if name not in found.offered]
         if not any(name in found.offered for name in _SIGNING):
-            offers = [_uncapitalised(found.labels[name]) for name in found.offered]
+            offers = [uncapitalised(found.labels[name]) for name in found.offered]
             offers += [str(operation) for operation in found.additional] + [f"{len(found.left_out)} others"]
             raise DefinitionError(f"the definition offers nothing that signs. It offers: {'; '.join(offers)}.")
         for name, operation in found.offered.items():
@@ -259,7 +110,7 @@ class _Comparer:
 
     def _is_alike(self, known: Operation, operation: Operation) -> bool:
         kinds = [
-            [_kind(shape_of(side.schemas, item["schema"])) for item in one.parameters if item["in"] == "path"]
+            [shape_of(side.schemas, item["schema"]).likely_kind for item in one.parameters if item["in"] == "path"]
             for side, one in ((self._contract, known), (self._published, operation))
         ]
         if known.method != operation.method or kinds[0] != kinds[1] or bool(known.bodies) != bool(operation.bodies):
@@ -278,7 +129,7 @@ class _Comparer:
         mine, their = shape_of(self._contract.schemas, ours), shape_of(self._published.schemas, theirs)
         shared = mine.fields.keys() & their.fields.keys()
         return (
-            _kind(mine) == _kind(their)
+            mine.likely_kind == their.likely_kind
             and (mine.format == "binary") == (their.format == "binary")
             and mine.required <= their.fields.keys()
             and 2 * len(shared) >= max(len(mine.fields), len(their.fields))
@@ -357,7 +208,7 @@ class _Comparer:
             if mine.kind in ("object", "array"):
                 self._found.note(f"{where}: not described")
         elif mine.kind == "array" or mine.kind == "object":
-            if _kind(their) != mine.kind:
+            if their.likely_kind != mine.kind:
                 if not self._unwrap(ours, mine, their, where, sent=sent):
                     self._found.refuse(
                         f"{where} is described as {_article(their.description)}, not as {_article(mine.kind)}"
@@ -405,7 +256,7 @@ class _Comparer:
             inner = self._shape(schema)
             deeper = any(mine.fields.keys() & self._shape(item).fields.keys() for item in inner.fields.values())
             fits = mine.fields.keys() & inner.fields.keys() or (deeper and mine.fields)
-            if not sent and (fits or (not mine.fields and field == "body" and _kind(inner) == mine.kind)):
+            if not sent and (fits or (not mine.fields and field == "body" and inner.likely_kind == mine.kind)):
                 self._found.note(f"{where}: described inside {field} of {(their.names or ('an object',))[0]}")
                 self._walk(ours, schema, where, sent=sent)
                 return True
@@ -508,18 +359,6 @@ def _body(operation: Operation, media: str) -> Schema:
 
 def _first(schemas: Mapping[str, Any]) -> Any:
     return next(iter(schemas.values()), None)
-
-
-def _kind(shape: Shape) -> str:
-    return shape.kind or ("object" if shape.fields else "")
-
-
-def _uncapitalised(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _listed(items: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(items[:-1]), items[-1])))
 
 
 def _article(word: str) -> str:

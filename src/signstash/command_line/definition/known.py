@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from .comparison import Comparison, compare
+from .comparison import compare
+from .findings import Comparison
 
 _PACKAGE: Final = Path(__file__).parents[2]
 _FOLDERS: Final = (_PACKAGE / "sandbox", _PACKAGE.parents[1] / "openapi")
