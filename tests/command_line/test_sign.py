@@ -579,6 +579,48 @@ class TestJournal:
         assert ended.out.startswith("2 documents to be sent again:\n")
         assert "Next: run the same command again." in ended.out
 
+    def test_what_is_signed_and_lost_has_next_steps_that_work(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+        with failing(sandbox, Fault("reset_after", times=1)):
+            run(*sign)
+        run("failed", "retry", "--all", "--journal", "j")
+        assert run(*sign).status == 1  # the service has signed these references
+
+        listed = run("failed", "--journal", "j").out
+        assert listed.startswith("2 documents probably signed, but without signed contents: held for manual review:\n")
+        assert "at a proxy, retry has the same result again" in listed
+        assert "  drop    you need the signed document" in listed
+
+        assert run("failed", "drop", "--all", "--journal", "j").status == 0
+        assert run(*sign).status == 0
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+
+    def test_a_signed_file_that_an_older_journal_does_not_know_can_be_settled(
+        self, folder: Path, run: Run, sandbox: Sandbox
+    ) -> None:
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+        run(*sign)
+        before = sandbox.signatures.total()
+        lines = Path("j").read_bytes().splitlines(keepends=True)
+        first_response = next(number for number, line in enumerate(lines) if b'"received"' in line)
+        Path("j").write_bytes(b"".join(lines[:first_response]))
+
+        ended = run(*sign)
+        listed = run("failed", "--journal", "j").out
+
+        assert ended.status == 1
+        assert "--force" not in ended.out
+        assert listed.startswith("2 documents in doubt, held for manual review:\n")
+        assert "exists already: `signstash verify` shows whether it is signed" in listed
+        assert run("failed", "settle", "--all", "--journal", "j").status == 0
+        assert run(*sign).status == 0
+        assert sandbox.signatures.total() == before
+
+    def test_a_run_with_nothing_to_do_shows_no_rate(self, folder: Path, run: Run) -> None:
+        run("sign", "invoices", "-o", "signed", "--journal", "j")
+
+        assert run("sign", "invoices", "-o", "signed", "--journal", "j").out.endswith("\nsigned before  2\n")
+
     def test_what_is_dropped_is_a_new_document(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
         with failing(sandbox, Fault("reset_before", times=1)):
@@ -594,7 +636,9 @@ class TestJournal:
 
         assert "Give their references, or --all." in run("failed", action, "--journal", "j").err
         assert run("failed", action, "x", "--all", "--journal", "j").status == 2
-        assert "'x' is not held" in run("failed", action, "x", "--journal", "j").err
+        told = run("failed", action, "x", "--journal", "j").err
+        assert "'x' is not held" in told
+        assert "`signstash failed --journal j` lists" in told
 
     def test_a_journal_that_is_not_there_is_not_made(self, folder: Path, run: Run) -> None:
         assert run("failed", "--journal", "j").status == 2

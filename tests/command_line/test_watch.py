@@ -307,6 +307,22 @@ class TestComplete:
         clock.now += 3
         assert looked() == ["FT.xml"]
 
+    def test_a_folder_is_no_problem_and_other_reasons_are_named(self, inbox: Path) -> None:
+        plan = Plan(output=Path("signed"), binary=True)
+        looking = Inbox(folder=inbox, output=Path("signed"), plan=plan)
+        Path("inbox/2026").mkdir()
+        Path("inbox/link").symlink_to("/")
+        Path("inbox/broken.pdf").symlink_to("nowhere.pdf")
+        os.mkfifo("inbox/pipe.pdf")
+
+        looking.look(inbox / name for name in ("2026", "link", "broken.pdf", "pipe.pdf"))
+
+        assert sorted(looking.problems()) == [
+            "inbox/broken.pdf cannot be read: No such file or directory.",
+            "inbox/link is a link to a folder, which is not followed.",
+            "inbox/pipe.pdf is not a regular file.",
+        ]
+
     def test_a_later_version_is_taken_again(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
         for content in ("<a/>", "<b/>", "<longer/>"):
             drop("FT.xml", content=content)

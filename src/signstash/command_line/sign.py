@@ -295,9 +295,9 @@ class _Signing:
             [(status_column(status), count) for status, count in counts.items() if count or status == "signed"]
         )
         causes = "".join(f"{wrapped(line)}\n" for line in self._causes.lines)
+        rates = f"\n{size_of(self._signed_bytes)} signed in {seconds:.1f} s, {rate:.1f} documents a second"
         lines.result(
-            f"{causes}\n{totals}\n{size_of(self._signed_bytes)} signed in {seconds:.1f} s, "
-            f"{rate:.1f} documents a second",
+            f"{causes}\n{totals}{rates if self._counts['signed'] else ''}",
             {"summary": counts, "bytes": self._signed_bytes, "seconds": round(seconds, 3)},
         )
         for advice in self._advice():

@@ -92,6 +92,11 @@ def _number(least: float, most: float = float("inf"), *, whole: bool = False) ->
     return attrs.validators.optional(check)
 
 
+def _text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{attribute.name} is {value!r}. Give a text.")  # noqa: TRY004 - as for all arguments
+
+
 def _usual_target(fault: Fault) -> On:
     return KINDS[fault.kind].on if fault.kind in KINDS else "sign"
 
@@ -121,13 +126,13 @@ class Fault:
         kw_only=True,
         validator=_one_of(("sign", "consult", "token")),
     )
-    reference: str = attrs.field(default="*", kw_only=True, validator=attrs.validators.instance_of(str))
-    name: str = attrs.field(default="*", kw_only=True, validator=attrs.validators.instance_of(str))
+    reference: str = attrs.field(default="*", kw_only=True, validator=_text)
+    name: str = attrs.field(default="*", kw_only=True, validator=_text)
     times: int | None = attrs.field(default=None, kw_only=True, validator=_number(1, whole=True))
     share: float = attrs.field(default=1.0, kw_only=True, validator=_number(0, 1))
     seconds: float | None = attrs.field(default=None, kw_only=True, validator=_number(0, 3600))
     status: int | None = attrs.field(default=None, kw_only=True, validator=_number(200, 599, whole=True))
-    code: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
+    code: str = attrs.field(default="", kw_only=True, validator=_text)
 
     def __attrs_post_init__(self) -> None:
         if self.kind == "error" and not self.code:
