@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack
 import attrs
 import httpx
 
+from . import settings
 from ._content.arguments import require_flags
 from ._errors.redaction import Secret
 from ._transport.http_client import HttpClients, origin
@@ -27,23 +28,12 @@ from .retries import Retries, RetryPolicy, running_loop
 from .settings import (
     DEFAULT_DEADLINE,
     DEFAULT_TIMEOUT,
-    TOKEN_URLS,
     ClientOptions,
     Environment,
     MultipartFileNames,
     RunOptions,
     SaveTo,
     Upload,
-    as_list,
-    as_timeout,
-    client_problems,
-    environment_arguments,
-    limit_problems,
-    option_problems,
-    raise_for_problems,
-    service_problems,
-    url_problems,
-    warn_of_plain_http,
 )
 
 if TYPE_CHECKING:  # at run time a call imports what it needs
@@ -119,21 +109,21 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._transport.exchange import Exchange
         from ._transport.requests import Requests
 
-        instance_urls = as_list(instance_urls)
+        instance_urls = settings.as_list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
-        raise_for_problems(
-            service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
-            *(url_problems("instance_urls", url) for url in instance_urls),
-            limit_problems(timeout, deadline, retries),
-            option_problems(upload, multipart_file_names, error_classes, verify_signatures),
-            client_problems(http_client=http_client, token_http_client=token_http_client),
+        settings.raise_for_problems(
+            settings.service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
+            *(settings.url_problems("instance_urls", url) for url in instance_urls),
+            settings.limit_problems(timeout, deadline, retries),
+            settings.option_problems(upload, multipart_file_names, error_classes, verify_signatures),
+            settings.client_problems(http_client=http_client, token_http_client=token_http_client),
         )
         base_url = base_url.rstrip("/")
-        warn_of_plain_http([base_url])
+        settings.warn_of_plain_http([base_url])
         self._own_auth: TokenAuth | None = None
         if auth is None:
             auth = self._own_auth = TokenAuth(
-                token_url or TOKEN_URLS[str(environment)],
+                token_url or settings.TOKEN_URLS[str(environment)],
                 str(client_id),
                 client_secret,
                 base_urls=[base_url, *instance_urls],
@@ -145,7 +135,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             base_url=base_url,
             auth=auth,
             clients=HttpClients(as_httpx(http_client)),
-            timeout=as_timeout(timeout),
+            timeout=settings.as_timeout(timeout),
             deadline=deadline,
             client_service=self._client_service,
             error_classes=dict(error_classes or {}),
@@ -168,7 +158,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
         """
-        arguments, renamed = environment_arguments(os.environ if environ is None else environ, options)
+        arguments, renamed = settings.environment_arguments(os.environ if environ is None else environ, options)
         del environ  # so that no traceback shows the secret
         try:
             return cls(arguments.pop("base_url") or "", **arguments)
@@ -228,8 +218,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         """
         deadline = self._exchange.deadline if deadline is None else deadline
         timeout = self._exchange.timeout if timeout is None else timeout
-        raise_for_problems(limit_problems(timeout, deadline, retries))
-        exchange = attrs.evolve(self._exchange, timeout=as_timeout(timeout), deadline=deadline)
+        settings.raise_for_problems(settings.limit_problems(timeout, deadline, retries))
+        exchange = attrs.evolve(self._exchange, timeout=settings.as_timeout(timeout), deadline=deadline)
         return self._view(exchange, retries)
 
     def at(self, base_url: str) -> Self:
@@ -247,7 +237,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             ConfigurationError: If it is not a URL, or its origin is not named.
         """
-        raise_for_problems(url_problems("base_url", base_url))
+        settings.raise_for_problems(settings.url_problems("base_url", base_url))
         url = httpx.URL(base_url)
         if origin(url) not in self._origins:
             problem = f"{url.scheme}://{url.netloc.decode()} is not one of this client's addresses."
@@ -352,7 +342,7 @@ class SignStash(IntegrationQueries, OtherOperations):
                 ...
 
         Documents are read from their source as they are needed, and each gets exactly one outcome, as soon as it is
-        known, in any order. A request is sent when it is full, or when the source has nothing ready and a request can be sent, so a
+        known. A request is sent when it is full, or when the source has nothing ready and a request can be sent, so a
         source may wait between documents and need not end. A request that is rejected because of one document is
         split, so that the others get signed. A fault that concerns all documents ends the run, and so does an exception
         of the source: it is raised after the outcomes of what was in flight.
@@ -399,5 +389,5 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.batching import Batching
         from ._runs.settings import RunSettings
 
-        settings = RunSettings(signer=self._signer, retry_policy=self._retries or RetryPolicy.none(), **options)
-        return Batching(settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)
+        run_settings = RunSettings(signer=self._signer, retry_policy=self._retries or RetryPolicy.none(), **options)
+        return Batching(run_settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)

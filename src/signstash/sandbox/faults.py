@@ -110,11 +110,6 @@ def _number(least: float, most: float = float("inf"), *, whole: bool = False) ->
     return attrs.validators.optional(check)
 
 
-def _text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str):
-        raise ValueError(f"{attribute.name} is {value!r}. Give a text.")  # noqa: TRY004 - as for all arguments
-
-
 def _usual_target(fault: Fault) -> On:
     return KINDS[fault.kind].on if fault.kind in list(KINDS) else "sign"
 
