@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import warnings
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from typing import Final
@@ -77,11 +78,7 @@ class Run:
                 await self._stop(reader, known)
 
     def end(self, fault: BaseException | None = None) -> None:
-        """Send nothing more, and end pauses between attempts; what is in flight is awaited.
-
-        Args:
-            fault: What is raised then, or None.
-        """
+        """Send nothing more, and end pauses between attempts; then raise the fault. What is in flight is awaited."""
         self.processor.end(fault)
         self._changed.set()
 
@@ -218,3 +215,12 @@ class Run:
     def _cancel_requests(self) -> None:
         for request in self._requests:
             request.cancel()
+
+
+class OpenRuns(weakref.WeakSet[Run]):
+    """The runs of a client."""
+
+    def end(self, fault: BaseException | None = None) -> None:
+        """End all of them; see `Run.end`."""
+        for run in list(self):
+            run.end(fault)
