@@ -38,7 +38,6 @@ from .settings import (
 
 if TYPE_CHECKING:  # at run time a call imports what it needs
     from ._runs.batching import Batching
-    from ._runs.run import Run
     from ._transport.exchange import Exchange
     from .models import PreservationInfo
     from .options import Preservation
@@ -66,8 +65,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         timeout: Seconds for each wait on the network, or an `httpx.Timeout`, all parts of which must be set.
         deadline: Seconds that a call may take in all: reading documents, attempts, pauses, and a token request.
         upload: `base64` puts contents into the JSON, which every proxy accepts; `multipart` sends them as files.
-        multipart_file_names: What files are called in a multipart upload, `name` or `external_reference`. How the
-            service matches files with documents is not published; both are sent in the order of the documents.
+        multipart_file_names: What files are called in a multipart upload, `name` or `external_reference`.
         http_client: Your own `httpx.AsyncClient` or `httpx2.AsyncClient`, for outbound proxy, CA, limits or transport.
             It sends the token requests too, without its headers, parameters and cookies, and is not closed here.
             The default obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. If a hook of an
@@ -105,6 +103,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         verify_signatures: bool = False,
         instance_urls: Iterable[str] = (),
     ) -> None:
+        from ._runs.run import OpenRuns
         from ._signing.signer import Signer
         from ._transport.exchange import Exchange
         from ._transport.requests import Requests
@@ -130,21 +129,20 @@ class SignStash(IntegrationQueries, OtherOperations):
                 http_client=token_http_client or http_client,
                 client_settings=token_http_client is not None,
             )
-        self._client_service = client_id or (auth.client_id if isinstance(auth, TokenAuth) else "")
         self._exchange = Exchange(
             base_url=base_url,
             auth=auth,
             clients=HttpClients(as_httpx(http_client)),
             timeout=settings.as_timeout(timeout),
             deadline=deadline,
-            client_service=self._client_service,
+            client_service=client_id or (auth.client_id if isinstance(auth, TokenAuth) else ""),
             error_classes=dict(error_classes or {}),
         )
         self._signer = Signer(self._exchange, upload, multipart_file_names, verify_signatures)
         self._retries = retries
         self._requests = Requests(self._exchange, Retries(policy=retries or RetryPolicy.none()))
         self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instance_urls))
-        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._runs = OpenRuns()
         self._is_view = False
 
     @classmethod
@@ -168,7 +166,7 @@ class SignStash(IntegrationQueries, OtherOperations):
     def __repr__(self) -> str:
         if not hasattr(self, "_exchange"):  # a traceback shows it while arguments are validated
             return "SignStash(not set up)"
-        return f"SignStash(base_url={self._exchange.base_url!r}, client_id={self._client_service!r})"
+        return f"SignStash(base_url={self._exchange.base_url!r}, client_id={self._exchange.client_service!r})"
 
     async def __aenter__(self) -> Self:
         running_loop()
@@ -181,21 +179,16 @@ class SignStash(IntegrationQueries, OtherOperations):
     async def aclose(self) -> None:
         """End the calls in flight, close the client's own connections, and raise `ConfigurationError` on further use.
 
-        May be called more than once. A call that is ended raises an `OutcomeUnknownError` if it was sent. Closing a
-        view (`with_options`) has no effect.
+        May be called more than once. A call that is ended raises an `OutcomeUnknownError` if it was sent. The calls of
+        views (`with_options`, `at`) are ended too; closing a view has no effect.
         """
         if self._is_view:
             return
         self._exchange.clients.close()
-        self._end_runs(ConfigurationError("The client was closed during a run.", "Close it after the run."))
+        self._runs.end(ConfigurationError("The client was closed during a run.", "Close it after the run."))
         if self._own_auth is not None:
             await self._own_auth.aclose()
         await self._exchange.aclose()
-
-    def _end_runs(self, fault: ConfigurationError | None = None) -> None:
-        """Let runs send nothing more, and end their pauses between attempts; what is in flight is awaited."""
-        for run in list(self._runs):
-            run.end(fault)
 
     def with_options(
         self,
@@ -228,7 +221,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             instance = client.at(f"http://{started.host}:{started.port}/signstash/einvoice-integration-client-ws")
 
         For services behind a load balancer whose responses name the instance that later calls must go to, as the
-        asynchronous mode of newer proxies does. Closing this client ends the calls of the view too.
+        asynchronous mode of newer proxies does.
 
         Args:
             base_url: Full base URL of the instance. It must have the origin of the client's own `base_url`, or of

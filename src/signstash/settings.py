@@ -46,7 +46,10 @@ Upload = Literal["base64", "multipart"]
 """How contents are sent: in the JSON, which every proxy accepts, or as multipart files, which are shorter."""
 
 MultipartFileNames = Literal["name", "external_reference"]
-"""What a multipart file is called. How the service matches files with documents is not published."""
+"""What a multipart file is called. How the service matches files with documents is not published.
+
+Both are sent in the order of the documents.
+"""
 
 SaveTo = str | os.PathLike[str] | Callable[["Document"], str | os.PathLike[str]]
 """A folder, in which signed files get the names of their documents, or a function that gives the file for each.

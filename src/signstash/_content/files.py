@@ -24,10 +24,8 @@ class TemporaryFile:
     """A file that is removed when nothing refers to this object any more, unless it was given its final name.
 
     In a folder of the user's it has no name before that, where the system supports it (Linux: `O_TMPFILE`), so that a
-    killed process leaves nothing behind. Elsewhere it is called `.<random>.part`. Its methods block.
-
-    Args:
-        folder: The folder in which it will get its final name, or None for the system's temporary folder.
+    killed process leaves nothing behind. Elsewhere it is called `.<random>.part`. Without a folder it is among the
+    system's temporary files. Its methods block.
     """
 
     def __init__(self, folder: Path | None) -> None:

@@ -16,9 +16,7 @@ class FileLock:
     belongs to the process that took it: a forked child neither holds nor releases it. The system releases it when the
     process ends. If it is held already, making it raises `BlockingIOError`.
 
-    Args:
-        path: The file, which is created if need be.
-        keep: Whether it stays on release.
+    The file is created if need be, and removed on release unless it is to be kept.
     """
 
     def __init__(self, path: Path, *, keep: bool = False) -> None:

@@ -159,14 +159,9 @@ def error_from_document(
 def unreadable_response(
     status_code: int, headers: Mapping[str, str], body: bytes, why: str, context: ErrorContext
 ) -> UnexpectedAnswerError:
-    """The exception for a response that cannot be read.
+    """The exception for a response that cannot be read, with the reason as the end of a sentence.
 
-    Args:
-        status_code: HTTP status, or 0 if it is not known.
-        headers: Its headers.
-        body: Its body, or its beginning.
-        why: What is wrong with it, as the end of a sentence.
-        context: The call. If it changes state, the request may have been processed.
+    A status that is not known is 0. If the call changes state, the request may have been processed.
     """
     content_type = printable(headers.get("content-type", ""), 100)
     hint = "Check `base_url` and what responds there, such as a gateway or a login page."

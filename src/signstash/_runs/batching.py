@@ -45,12 +45,6 @@ class Batching:
 
     A document is sent at once if fewer than `in_flight` requests are in flight; otherwise it shares the next request
     with the others that arrived meanwhile. So requests grow under load, and nothing waits without load.
-
-    Args:
-        settings: How documents are sent.
-        deadline: Seconds that a call may take.
-        max_waiting: Documents that may wait or be in flight.
-        when_full: Whether a call waits while there are so many, or raises `RateLimitedError`.
     """
 
     def __init__(

@@ -52,9 +52,7 @@ class PlannedDocument:
     Attributes:
         given: The document as the caller gave it.
         document: The same, with the reference under which it is sent.
-        size: Length of its contents in bytes.
         attempt: Number of the reference that the SDK made for it, from 1, or 0 if the reference is the caller's own.
-        target: Where its signed bytes are to be saved, or None.
         digest: SHA-256 of its contents, or an empty text if there is no journal.
         failed_before: Whether an earlier attempt failed that may have used up its reference, which is the caller's own.
         lost: Whether an earlier run sent it and recorded no response.

@@ -21,7 +21,6 @@ class DocumentReader:
     Attributes:
         total: How many documents there are, if the source has a length.
         is_waiting: Whether the source has nothing ready.
-        is_exhausted: Whether there is nothing more to come.
         fault: What the source raised, or None.
     """
 

@@ -84,11 +84,7 @@ class Run:
                 await self._stop(reader, known)
 
     def end(self, fault: BaseException | None = None) -> None:
-        """Send nothing more, and end pauses between attempts; what is in flight is awaited.
-
-        Args:
-            fault: What is raised then, or None.
-        """
+        """Send nothing more, and end pauses between attempts; then raise the fault. What is in flight is awaited."""
         self.processor.end(fault)
         self._changed.set()
 
@@ -225,3 +221,12 @@ class Run:
     def _cancel_requests(self) -> None:
         for request in self._requests:
             request.cancel()
+
+
+class OpenRuns(weakref.WeakSet[Run]):
+    """The runs of a client."""
+
+    def end(self, fault: BaseException | None = None) -> None:
+        """End all of them; see `Run.end`."""
+        for run in list(self):
+            run.end(fault)

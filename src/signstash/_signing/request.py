@@ -36,13 +36,7 @@ from .saving import SignedFiles
 
 @attrs.frozen(kw_only=True)
 class RequestOptions:
-    """What is asked for all documents of a request.
-
-    Attributes:
-        external_reference: The request's own reference, or None for one that is made.
-        description: What it is about, shown in the backoffice, or None for the documents' names.
-        preservation: What the service does with the signed documents, or None.
-    """
+    """What is asked for all documents of a request: the arguments of `SignStash.sign`, validated."""
 
     external_reference: str | None = None
     description: str | None = None

@@ -45,17 +45,13 @@ class Call:
     """One request to the service.
 
     Attributes:
-        operation: The operation's id in the API definition.
         path: Path below the service's base URL, ready to be sent.
         content: Body to be sent as it is, or None.
         files: Body to be sent as multipart, or None.
         inserts: Contents that take the places of their marks in the body, in order.
         others: What else the definition asks for, as httpx takes it: query parameters, or a body of another kind.
-        receive: Reads a successful answer.
-        answer_limit: Bytes that the answer may have.
+        receive: Reads a successful answer, which may have `answer_limit` bytes.
         changes_state: Whether the service does something that must not be done twice by mistake.
-        external_references: References of the documents that it is about.
-        operation_id: Number of the operation that it is about, or None.
     """
 
     operation: str

@@ -237,7 +237,7 @@ class Watch:
     def stop(self) -> None:
         """Take no more documents, and end when what is in flight is done."""
         self._stopping = True
-        self.client._end_runs()  # noqa: SLF001 - pauses end, too
+        self.client._runs.end()  # noqa: SLF001 - pauses end, too
         self._wake.set()
 
     @property
