@@ -429,7 +429,7 @@ class TestArguments:
             (lambda client: client.resend_mails(7, ["a@b"], attach_documents="no"), "attach_documents is 'no'"),
         ],
     )
-    async def test_of_calls(self, client: SignStash, service: MockedService, call: Any, problem: str) -> None:
+    async def test_arguments_of_calls(self, client: SignStash, service: MockedService, call: Any, problem: str) -> None:
         with pytest.raises(ConfigurationError, match=problem):
             await call(client)
         assert len(service.router.calls) == 0
@@ -449,12 +449,12 @@ class TestArguments:
             ("unknown_outcomes", "ask"),
         ],
     )
-    def test_of_a_run(self, client: SignStash, name: str, value: Any) -> None:
+    def test_arguments_of_a_run(self, client: SignStash, name: str, value: Any) -> None:
         given: dict[str, Any] = {"save_to": "signed", name: value}
         with pytest.raises(ConfigurationError, match=f"{name} is {value!r}"):
             client.sign_all([pdf()], **given)
 
-    def test_of_a_journal(self) -> None:
+    def test_arguments_of_a_journal(self) -> None:
         path: Any = 7
         with pytest.raises(ConfigurationError, match="path is 7"):
             Journal(path)
