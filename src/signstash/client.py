@@ -200,7 +200,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             await self._own_auth.aclose()
         await self._exchange.aclose()
 
-    def _end_runs(self, fault: SignStashError | None = None) -> None:
+    def _end_runs(self, fault: ConfigurationError | None = None) -> None:
         """Let runs send nothing more, and end their pauses between attempts; what is in flight is awaited."""
         for run in list(self._runs):
             run.end(fault)

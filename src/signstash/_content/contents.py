@@ -24,7 +24,6 @@ class OpenContent:
     """Contents that are being read.
 
     Attributes:
-        file: Gives the contents from their beginning.
         fingerprint: Gives their length in bytes, and whatever else shows that they have changed.
         errors: Turns errors of reading into an `InvalidDocumentError`.
     """

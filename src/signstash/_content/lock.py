@@ -14,15 +14,11 @@ class FileLock:
 
     It is held by a file of its own, so that nothing that the process does with the locked file can end it, and it
     belongs to the process that took it: a forked child neither holds nor releases it. The system releases it when the
-    process ends.
+    process ends. If it is held already, making it raises `BlockingIOError`.
 
     Args:
         path: The file, which is created if need be.
         keep: Whether it stays on release.
-
-    Raises:
-        BlockingIOError: If the lock is held already.
-        OSError: If the file cannot be created or locked.
     """
 
     def __init__(self, path: Path, *, keep: bool = False) -> None:

@@ -182,13 +182,8 @@ class RunLedger:
     ) -> tuple[list[Outcome], SignStashError | None]:
         """Save what is signed, and record what came of a batch.
 
-        Args:
-            results: Outcomes by document.
-            unresolved: Documents of these whose outcome is unknown, and left for the next run to resolve.
-            unsent: Documents that surely were not processed, and have no outcome yet.
-
-        Returns:
-            The outcomes, changed where a document could not be saved, and the error that ends the run, if any.
+        Of the results some may be unresolved: their outcome is left for the next run. What is unsent has no result.
+        Returns the outcomes, changed where a document could not be saved, and the error that ends the run, if any.
         """
         if self.journal is None and self.files is None:
             return list(results.values()), None

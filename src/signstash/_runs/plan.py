@@ -86,8 +86,6 @@ class Batch:
     """Documents that are to be sent with one request, or one that is to be looked up.
 
     Attributes:
-        items: The documents.
-        options: What is asked for all of them.
         lost: The error by which the response to an earlier request with them was lost, or None.
         look_up: Whether the service is asked what became of the document, before it is sent.
     """

@@ -77,13 +77,7 @@ def read_operation(fields: Mapping[str, Any]) -> models.SignOperation:
 
 
 def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], response: ServiceResponse) -> SignedBatch:
-    """Match the documents of a response with those that were sent, by external reference and never by position.
-
-    Args:
-        fields: The parsed response, a SignOperation.
-        documents: The documents that were sent, by their external references, in order.
-        response: The response.
-    """
+    """Match the documents of a parsed response with those that were sent, by external reference, never by position."""
     expected = {item.get("signedContent") for item in _documents(fields) if isinstance(item.get("signedContent"), str)}
     if strays := {mark: contents for mark, contents in response.contents.items() if mark not in expected}:
         restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came

@@ -23,13 +23,7 @@ from ..settings import SaveTo
 
 @attrs.frozen(kw_only=True)
 class SignedFiles:
-    """Where signed documents are saved. Its methods block: call them in a thread.
-
-    Attributes:
-        save_to: See `SaveTo`.
-        overwrite: Whether existing files are replaced. Only regular files are.
-        recovery: Folder for signed documents that cannot be saved where they belong, or None.
-    """
+    """Where signed documents are saved, or else kept for recovery. Its methods block: call them in a thread."""
 
     save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or require_path("save_to", value))
     overwrite: bool = attrs.field(validator=lambda _, __, value: require_flags(overwrite=value))

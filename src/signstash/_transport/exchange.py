@@ -40,15 +40,7 @@ SMALL_BODY: Final = 64 * 1024
 
 @attrs.define(kw_only=True)
 class ServiceResponse:
-    """A response of the service.
-
-    Attributes:
-        status_code: HTTP status, 2xx once it was judged.
-        headers: Its headers.
-        body: Its body, in which marks stand for signed contents.
-        contents: Signed contents by the marks in their places.
-        context: What errors say about the call.
-    """
+    """A response of the service, with marks in its body for the signed contents, and what errors say about the call."""
 
     status_code: int
     headers: httpx.Headers = attrs.field(repr=False)
@@ -81,7 +73,6 @@ class InFlightCall:
     """A call that is being sent.
 
     Attributes:
-        limit: What ends it.
         left: Is done when it has released its connection.
         closed: Whether it was ended because the client is closed.
         cancelled: Whether it was cancelled while it used a connection.
@@ -95,17 +86,7 @@ class InFlightCall:
 
 @attrs.frozen(kw_only=True)
 class Exchange:
-    """Sends calls to one service.
-
-    Attributes:
-        base_url: The service's base URL, without a slash at its end.
-        auth: Puts the token on requests.
-        clients: The HTTP client for the running event loop.
-        timeout: Limits on connecting, sending, reading, and waiting for a free connection.
-        deadline: Seconds that a call may take in all.
-        client_service: Alias of the client service, for errors.
-        error_classes: The user's own classes for the service's codes.
-    """
+    """Sends calls to one service, whose base URL ends without a slash. The attributes are those of `SignStash`."""
 
     base_url: str
     auth: httpx.Auth

@@ -129,8 +129,6 @@ class ConnectionPool:
     """An HTTP client of one event loop, and the calls that use it.
 
     Attributes:
-        loop: The event loop that its connections belong to.
-        client: The HTTP client.
         calls: Calls in flight.
         cancelled: Calls that were cancelled. httpcore may lose the connection of each: it is never used again, and
             takes a place in the pool for ever.

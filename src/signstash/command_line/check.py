@@ -79,18 +79,7 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str], *, program: str) -> int:
-    """Check the connection.
-
-    Args:
-        arguments: The command's options.
-        program: The command's name.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        ConfigurationError: If settings are missing or wrong.
-    """
+    """Check the connection, and return the exit status."""
     given = _argument_parser(program).parse_args(arguments)
     return asyncio.run(_show(settings_from(given), Lines(as_json=given.json), sign=given.sign))
 

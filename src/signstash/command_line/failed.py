@@ -85,18 +85,7 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str], *, program: str) -> int:
-    """List documents, or record a decision about them.
-
-    Args:
-        arguments: The command's options.
-        program: The command's name.
-
-    Returns:
-        The exit status: 1 if documents are listed.
-
-    Raises:
-        ConfigurationError: If the journal does not exist, or a reference is not in doubt.
-    """
+    """List documents, or record a decision about them, and return the exit status."""
     given = _argument_parser(program).parse_intermixed_args(arguments)
     if not os.path.exists(given.journal):  # noqa: PTH110 - Path's raises for a name that is too long
         raise ConfigurationError(f"The journal {printable(given.journal)} does not exist.", "Check --journal.")

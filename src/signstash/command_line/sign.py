@@ -88,18 +88,7 @@ def _at_least_one(text: str) -> int:
 
 
 def main(arguments: Sequence[str], *, program: str) -> int:
-    """Sign files.
-
-    Args:
-        arguments: The command's options.
-        program: The command's name.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        SignStashError: If nothing can be signed, or a fault that concerns all documents ended the run.
-    """
+    """Sign files, and return the exit status."""
     given = _argument_parser(program).parse_intermixed_args(arguments)
     own_files = [*parts_of_journal(given.journal), *own_files_of(given)]
     files = Plan(output=given.output, binary=given.binary, own_files=own_files).files(given.files)

@@ -53,18 +53,7 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str], *, program: str) -> int:
-    """Verify files.
-
-    Args:
-        arguments: The command's options.
-        program: What the command is called.
-
-    Returns:
-        The exit status: 1 if a file is invalid, else 4 if one is indeterminate.
-
-    Raises:
-        SignStashError: If a file, its original or a root cannot be read.
-    """
+    """Verify files, and return the exit status."""
     given = _argument_parser(program).parse_intermixed_args(arguments)
     lines, verdicts = Lines(as_json=given.json), set()
     for path, place in _found(given.files):

@@ -99,18 +99,7 @@ def _seconds(text: str) -> float:
 
 
 def main(arguments: Sequence[str], *, program: str) -> int:
-    """Watch a folder.
-
-    Args:
-        arguments: The command's options.
-        program: The command's name.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        ConfigurationError: If folders, settings or options cannot be used.
-    """
+    """Watch a folder, and return the exit status."""
     given = argument_parser(program).parse_intermixed_args(arguments)
     watch = new_watch(given, Lines(as_json=given.json))
     with Journal(given.journal) as journal:
