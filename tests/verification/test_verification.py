@@ -272,8 +272,10 @@ class TestWhatDoesNot:
     async def test_a_timestamp_for_archiving_of_something_else(self, signed: dict[str, SignedDocument]) -> None:
         content, seal = signed["PAdES"].content, Seal(Root(new_root()))
         start, value, end = split_last(await timestamped(content, seal), b"/Contents <", b">")
-        _, other, _ = split_last(await timestamped(content + b"\n", seal), b"/Contents <", b">")
-        assert (value != other, len(value)) == (True, len(other))
+        other = b""
+        while len(other) != len(value):  # the values of elliptic curves differ in length
+            _, other, _ = split_last(await timestamped(content + b"\n", seal), b"/Contents <", b">")
+        assert value != other
 
         found = await asyncio.to_thread(verify_file, start + other + end)
 
