@@ -78,10 +78,10 @@ class TestWhatHolds:
         assert (found.signature_type, found.signer) == (kind, SIGNER)
         assert found.issuer == "Sandbox Test Root - NOT QUALIFIED"
         assert found.signed_at is not None
-        assert abs(found.signed_at.timestamp() - time.time()) < 60
+        assert abs(found.signed_at.timestamp() - time.time()) < 600
         assert (found.timestamped_at is not None) == timestamp
         if found.timestamped_at is not None:
-            assert abs(found.timestamped_at.timestamp() - time.time()) < 60
+            assert abs(found.timestamped_at.timestamp() - time.time()) < 600
 
     @pytest.mark.parametrize("kind", KINDS)
     async def test_trust_is_not_judged_without_roots(
