@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from signstash import (
     TokenAuth,
     UnexpectedAnswerError,
 )
+from signstash.blocking import BlockingSignStash
 from signstash.models import UNSET
 from tests.conftest import (
     BASE64_PATH,
@@ -427,6 +430,21 @@ class TestArguments:
             (lambda client: client.download_documents(7, 7), "save_to is 7"),
             (lambda client: client.download_documents(7, "a", overwrite=1), "overwrite is 1"),
             (lambda client: client.resend_mails(7, ["a@b"], attach_documents="no"), "attach_documents is 'no'"),
+            (lambda client: client.sign(pdf(), overwrite="no"), "overwrite is 'no'"),
+            (lambda client: client.download_documents(7, "a\0b"), r"save_to is 'a\\x00b'"),
+            (lambda client: client.download_documents(7, "\ud800"), r"save_to is '\\ud800'"),
+            (lambda client: client.request(5, "/x"), "method is 5"),
+            (lambda client: client.request("G\nET", "/x"), r"method is 'G\\nET'"),
+            (lambda client: client.request("GET", 5), "path is 5"),
+            (lambda client: client.request("GET", "/\n"), "path or params"),
+            (lambda client: client.request("GET", "/x", params=5), "params is of type int"),
+            (lambda client: client.request("GET", "/x", params={"a": "\ud800"}), "path or params"),
+            (lambda client: client.request("GET", "/x", headers=5), "headers is of type int"),
+            (lambda client: client.request("GET", "/x", headers={"a": 5}), r"headers\['a'\]"),
+            (lambda client: client.request("GET", "/x", headers={"a": "\u20ac"}), r"headers\['a'\]"),
+            (lambda client: client.request("GET", "/x", headers={"a": "b\n"}), r"headers\['a'\]"),
+            (lambda client: client.request("GET", "/x", headers={"a\n": "b"}), r"the name 'a\\n'"),
+            (lambda client: client.request("POST", "/x", headers={"Content-Length": "7"}), "the name 'Content-Length'"),
         ],
     )
     async def test_arguments_of_calls(self, client: SignStash, service: MockedService, call: Any, problem: str) -> None:
@@ -454,10 +472,40 @@ class TestArguments:
         with pytest.raises(ConfigurationError, match=f"{name} is {value!r}"):
             client.sign_all([pdf()], **given)
 
-    def test_arguments_of_a_journal(self) -> None:
-        path: Any = 7
-        with pytest.raises(ConfigurationError, match="path is 7"):
+    @pytest.mark.parametrize("path", [7, "a\0b", "\ud800"])
+    def test_arguments_of_a_journal(self, path: Any) -> None:
+        with pytest.raises(ConfigurationError, match=re.escape(f"path is {path!r}")):
             Journal(path)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "problem"),
+        [
+            ("environment", [], "environment is []"),
+            ("instance_urls", 5, "instance_urls is of type int"),
+            ("instance_urls", None, "instance_urls is missing"),
+            ("auth", "x", "auth is of type str"),
+            ("error_classes", [], "error_classes is []"),
+        ],
+    )
+    def test_arguments_of_a_client(self, name: str, value: Any, problem: str) -> None:
+        given: dict[str, Any] = {"environment": "staging", name: value}
+        with pytest.raises(ConfigurationError, match=re.escape(problem)):
+            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, **given)
+
+    @pytest.mark.parametrize(
+        ("make", "problem"),
+        [
+            (lambda: SignStash.from_env(5), "environ is of type int"),  # type: ignore[arg-type]
+            (lambda: BlockingSignStash("x"), "client is of type str"),  # type: ignore[arg-type]
+            (
+                lambda: TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=5),  # type: ignore[arg-type]
+                "base_urls is of type int",
+            ),
+        ],
+    )
+    def test_of_what_else_is_made(self, make: Callable[[], object], problem: str) -> None:
+        with pytest.raises(ConfigurationError, match=problem):
+            make()
 
     async def test_preservation_is_named_by_what_it_can_be(self, client: SignStash) -> None:
         kept: Any = "yes"

@@ -155,7 +155,7 @@ async def test_a_closed_client_leaves_nothing(sandbox: Sandbox, life: Callable[[
 @pytest.mark.parametrize(
     "fault", ["invalid_client", "reset_before", "reset_after", "truncated_response", "html_response"]
 )
-async def test_a_failing_service_leaves_nothing(sandbox: Sandbox, fault: str) -> None:
+async def test_a_failing_service_leaves_nothing(sandbox: Sandbox, fault: Any) -> None:
     sandbox.faults.add(Fault(fault))
     async with nothing_left(), SignStash(**sandbox.credentials) as client:
         for _ in range(2):

@@ -28,6 +28,7 @@ from .errors import (
 )
 from .retries import running_loop, wait
 from .settings import (
+    as_list,
     client_problems,
     credential_problems,
     raise_for_problems,
@@ -118,7 +119,7 @@ class TokenAuth(httpx.Auth):
         jitter: Callable[[], float] = random.random,
     ) -> None:
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret)
-        base_urls = [base_urls] if isinstance(base_urls, str) else list(base_urls or ())
+        base_urls = as_list(base_urls)
         raise_for_problems(
             token_url_problems(token_url),
             credential_problems(client_id, client_secret),

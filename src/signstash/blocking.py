@@ -66,9 +66,14 @@ class BlockingSignStash:
 
     Attributes:
         client: That client.
+
+    Raises:
+        ConfigurationError: If it is something else.
     """
 
     def __init__(self, client: SignStash) -> None:
+        if not isinstance(client, SignStash):
+            raise ConfigurationError(f"client is of type {type(client).__name__}.", "Give a SignStash.")
         self.client = client
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None

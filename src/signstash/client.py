@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack
 import attrs
 import httpx
 
+from ._content.arguments import require_flags
 from ._errors.redaction import Secret
 from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
@@ -33,6 +34,7 @@ from .settings import (
     RunOptions,
     SaveTo,
     Upload,
+    as_list,
     as_timeout,
     client_problems,
     environment_arguments,
@@ -117,7 +119,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._transport.exchange import Exchange
         from ._transport.requests import Requests
 
-        instance_urls = [instance_urls] if isinstance(instance_urls, str) else list(instance_urls)
+        instance_urls = as_list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         raise_for_problems(
             service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
@@ -331,6 +333,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.single_request import sign_with_one_request
         from ._signing.request import RequestOptions
 
+        require_flags(overwrite=overwrite)
         options = RequestOptions.of(description, preservation, external_reference)
         return await sign_with_one_request(
             self._signer, self._requests, require_iterable(documents), options, save_to=save_to, overwrite=overwrite

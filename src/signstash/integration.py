@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._content.arguments import require_flags, require_path
+from ._content.arguments import Several, require_flags, require_path
 from ._content.files import make_folder, require_replaceable
 from ._content.names import safe_names
 from .errors import DocumentNotSavedError, InvalidDocumentError
@@ -109,7 +109,7 @@ class IntegrationQueries:
         return await asyncio.to_thread(_save_documents, response, fields, folder, overwrite=overwrite)
 
     async def resend_mails(
-        self, operation_id: int, recipients: Sequence[str], *, attach_documents: bool = False
+        self, operation_id: int, recipients: Several[str], *, attach_documents: bool = False
     ) -> None:
         """Send the e-mails about an operation again. Integration Service only: a proxy stores nothing.
 

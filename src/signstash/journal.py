@@ -115,7 +115,10 @@ class Journal:
         self._last_run = 0
         self._id = ""
         self._checksum = self._length = 0
-        with self._explained("Check the path, and that its folder exists."), contextlib.ExitStack() as opened:
+        with (
+            self._explained("Check its folder, permissions and disk space."),
+            contextlib.ExitStack() as opened,
+        ):
             real = Path(os.path.realpath(self._path))
             self._lock = self._locked(real.with_name(f"{real.name}.lock"))
             opened.callback(self._lock.release)
@@ -232,7 +235,7 @@ class Journal:
 
     def _decide(self, references: Sequence[str], state: State, **changes: Any) -> None:
         held = {entry.reference: entry for entry in self.entries("held")}
-        unknown = [reference for reference in references if reference not in held]
+        unknown = [reference for reference in references if not isinstance(reference, str) or reference not in held]
         if unknown:
             raise ConfigurationError(
                 f"{unknown[0]!r} is not held in the journal.", "Give references of `entries('held')`."

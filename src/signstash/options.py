@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
 import attrs
 
 from . import models
-from ._content.arguments import text_problem
+from ._content.arguments import Several, text_problem
 from .errors import InvalidDocumentError
 from .models import Unset
 
@@ -142,14 +142,14 @@ class SignatureOptions(TypedDict, total=False):
     name: str | None
     external_reference: str | None
     content_type: models.ContentType | str | None
-    signature_type: models.SignatureType | str | None
+    signature_type: models.SignatureType | Literal["PAdES", "XAdES", "CAdES"] | None
     reason: str | None
     location: str | None
     timestamp: bool | None
     visible_signature: VisibleSignature | models.VisibleSignatureInfo | None
     signature_location: str | None
-    signature_transform: models.SignatureTransform | str | None
-    canonical_transform: models.CanonicalTransform | str | None
+    signature_transform: models.SignatureTransform | Literal["ENVELOPED", "XPATH", "XPATH2_FILTER"] | None
+    canonical_transform: models.CanonicalTransform | Literal["EXCLUSIVE", "EXCLUSIVE_WITH_COMMENTS"] | None
     signature: models.SignatureInfo | None
 
 
@@ -309,7 +309,7 @@ class Preservation:
 
     preserve: bool = True
     alias: str | None = None
-    deliver_to: Sequence[str] = ()
+    deliver_to: Several[str] = ()
     attach_documents: bool = False
 
     def to_model(self) -> models.PreservationInfo:
@@ -332,7 +332,7 @@ class Preservation:
         return model
 
 
-def require_addresses(name: str, addresses: Sequence[str]) -> None:
+def require_addresses(name: str, addresses: Several[str]) -> None:
     """Check e-mail addresses."""
     if isinstance(addresses, str) or not isinstance(addresses, Iterable):
         raise InvalidDocumentError(f"{name} is not a list.", "Give a list of e-mail addresses.")

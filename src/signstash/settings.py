@@ -122,6 +122,8 @@ def environment_arguments(
 
     Returns them, and a function that puts the names of variables into a text in place of those of arguments.
     """
+    if not isinstance(environ, Mapping):
+        raise ConfigurationError(f"environ is of type {type(environ).__name__}.", "Give a mapping, or leave it out.")
     found: dict[str, Any] = {
         name: environ.get(variable) or None for name, variable in ENVIRONMENT_VARIABLES.items() if name not in options
     }
@@ -155,11 +157,13 @@ def service_problems(
     environment: object,
     token_url: object,
     *,
-    auth: httpx.Auth | None,
+    auth: object,
 ) -> list[str]:
     """What is wrong with the arguments that name the service and the client service."""
     problems = url_problems("base_url", base_url)
     if auth is not None:
+        if not isinstance(auth, httpx.Auth):
+            problems.append(f"auth is of type {type(auth).__name__}, not an httpx.Auth")
         if client_id is None and not hasattr(auth, "client_id"):
             problems.append("client_id is missing (external references begin with it)")
         return problems
@@ -178,7 +182,11 @@ def option_problems(
         for name, (value, literal) in choices.items()
         if value not in get_args(literal)
     ]
-    return problems + error_class_problems(error_classes or {}) + verification_problems(verify_signatures)
+    return (
+        problems
+        + error_class_problems({} if error_classes is None else error_classes)
+        + verification_problems(verify_signatures)
+    )
 
 
 def credential_problems(client_id: object, client_secret: Secret) -> list[str]:
@@ -202,7 +210,7 @@ def environment_problems(environment: object, token_url: object) -> list[str]:
     """What is wrong with the choice of the token server."""
     if environment is None and token_url is None:
         return ["environment is missing ('staging' or 'production'; or give token_url)"]
-    if environment is not None and environment not in TOKEN_URLS:
+    if environment is not None and environment not in list(TOKEN_URLS):
         return [f"environment is {environment!r}, not 'staging' or 'production'"]
     return []
 
@@ -215,10 +223,17 @@ def token_url_problems(token_url: object) -> list[str]:
     return problems
 
 
+def as_list(urls: object) -> list[Any]:
+    """URLs as a list. What is neither a URL nor several is left to `url_problems`."""
+    return list(urls) if isinstance(urls, Iterable) and not isinstance(urls, str | bytes) else [urls]
+
+
 def url_problems(name: str, value: object) -> list[str]:
     """What is wrong with a URL. A user and password in it are not quoted."""
-    if not isinstance(value, str) or not value:
+    if value is None or value == "":
         return [f"{name} is missing"]
+    if not isinstance(value, str):
+        return [f"{name} is of type {type(value).__name__}, not a text"]
     if value != value.strip():
         return [f"{name} begins or ends with blanks"]
     try:

@@ -308,7 +308,7 @@ class TestWhatIsTold:
         assert "signstash: The journal cannot be used: disk full." in ended.err
 
     @pytest.mark.parametrize(("kind", "hint"), FAULTS_OF_ALL)
-    def test_a_fault_of_all_ends_it(self, folder: Path, run: Run, sandbox: Sandbox, kind: str, hint: str) -> None:
+    def test_a_fault_of_all_ends_it(self, folder: Path, run: Run, sandbox: Sandbox, kind: Any, hint: str) -> None:
         with failing(sandbox, Fault(kind)):
             ended = run("sign", "invoices", "-o", "signed")
 

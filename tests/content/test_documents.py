@@ -404,6 +404,15 @@ class TestAsynchronousFiles:
         assert sent_contents(service) == [PDF * 1000]
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["InvalidDocumentError", "SignedDocument"]
 
+    @pytest.mark.parametrize("make", [io.BytesIO, AsyncOnly])
+    async def test_a_file_that_was_read_already(self, client: SignStash, service: MockedService, make: Any) -> None:
+        file = make(PDF)
+        await client.sign(Document.pdf(file, name="a.pdf"))
+
+        with pytest.raises(InvalidDocumentError, match=r"b\.pdf: .* read to its end already\. Open the file again"):
+            await client.sign(Document.pdf(file, name="b.pdf"))
+        assert service.sign.call_count == 1
+
     @pytest.mark.parametrize(
         ("read", "named"),
         [(lambda _: "text", "does not give bytes"), (lambda _: (_ for _ in ()).throw(OSError(5, "I/O error")), "I/O")],

@@ -1,4 +1,4 @@
-"""What type checkers say of programs that use the package: a misspelt name is an error."""
+"""What type checkers say of programs that use the package: a misspelt name or value is an error."""
 
 from __future__ import annotations
 
@@ -10,18 +10,33 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
+from pathlib import Path
+
 import signstash
 import signstash.testing
-from signstash import Document, SignStash
+from signstash import Document, Preservation, SignStash
 from signstash import Documnet  # wrong
 from signstash.testing import MockSignStash
 from signstash.testing import SignStashMok  # wrong
 from signstash.models import SigningStatus
 from signstash.models import SignatureStatus  # wrong
-from signstash.sandbox import Sandbox
+from signstash.sandbox import Fault, Sandbox
 from signstash.sandbox import Sandpit  # wrong
 from signstash.verification import verify_file
 from signstash.verification import verify_fil  # wrong
+
+Document.pdf("invoice.pdf", signature_type="PAdES")
+Document.pdf("invoice.pdf", signature_type="PADES")  # wrong
+Document.xml("invoice.xml", canonical_transform="EXCLUSIV")  # wrong
+Fault("too_many_requests")
+Fault("too_many_request")  # wrong
+Preservation(deliver_to=["ana@example.pt"])
+Preservation(deliver_to="ana@example.pt")  # wrong
+verify_file("invoice.pdf", trusted_roots=Path("roots").glob("*.pem"))
+verify_file("invoice.pdf", trusted_roots=["root.pem"])
+verify_file("invoice.pdf", trusted_roots={"root.pem", b"pem"})
+verify_file("invoice.pdf", trusted_roots="root.pem")  # wrong
+verify_file("invoice.pdf", trusted_roots=b"pem")  # wrong
 
 try:
     signstash.SignStash.from_env()

@@ -483,6 +483,15 @@ class TestSetAside:
 
         assert states(journal) == {"0.pdf": "held"}
 
+    @pytest.mark.parametrize("decide", [Journal.requeue, Journal.settle, Journal.drop])
+    def test_what_is_not_a_reference(self, journal: Journal, decide: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"\[\] is not held"):
+            decide(journal, [])
+
+    def test_a_folder_that_cannot_be_used(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="Check its folder, permissions and disk space"):
+            Journal(tmp_path / "none" / "november.journal")
+
     def test_what_is_not_held_is_left_alone(self, journal: Journal) -> None:
         with pytest.raises(ConfigurationError, match="not held"):
             journal.requeue("nothing")
@@ -904,7 +913,7 @@ class TestFile:
         assert open_in_another_process(tmp_path / "run.journal") == ""
 
     @pytest.mark.parametrize(
-        "name", ["missing/run.journal", "notes.txt", "empty", ".", ":memory:", "sqlite", os.devnull, "a\0b"]
+        "name", ["missing/run.journal", "notes.txt", "empty", ".", ":memory:", "sqlite", os.devnull]
     )
     def test_what_can_be_no_journal(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         monkeypatch.chdir(tmp_path)

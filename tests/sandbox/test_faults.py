@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -26,7 +28,7 @@ from signstash import (
     UnexpectedAnswerError,
 )
 from signstash._errors.codes import ERROR_CODES, SIGN_ERRORS
-from signstash.sandbox import KINDS, Fault, Faults, Sandbox
+from signstash.sandbox import KINDS, Fault, FaultKind, Faults, Sandbox
 from signstash.sandbox.__main__ import argument_parser
 from tests.conftest import BASE64_PATH
 
@@ -43,9 +45,47 @@ def no_faults(sandbox: Sandbox) -> Iterator[None]:
     sandbox.faults.clear()
 
 
+class TestArguments:
+    @pytest.mark.parametrize("name", ["reference", "name", "code"])
+    def test_what_is_not_a_text(self, name: str) -> None:
+        given: dict[str, Any] = {name: 5}
+        with pytest.raises(ValueError, match=f"^{name} is 5. Give a text.$"):
+            Fault("latency", **given)
+
+    @pytest.mark.parametrize("kind", ["too_many_request", [], None])
+    def test_what_is_not_a_kind(self, kind: Any) -> None:
+        with pytest.raises(ValueError, match=r"^kind is .* Choose one of"):
+            Fault(kind)
+
+    def test_type_checkers_know_every_kind(self) -> None:
+        assert set(get_args(FaultKind)) == set(KINDS)
+
+
+async def test_leaving_the_block_ends_a_delay_quietly(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    arrived = threading.Event()
+    async with Sandbox(faults=[Fault("latency", on="token", seconds=3600)]) as sandbox:
+        fault_for = sandbox.faults.for_request
+
+        def for_request(*args: Any) -> Any:
+            arrived.set()
+            return fault_for(*args)
+
+        monkeypatch.setattr(sandbox.faults, "for_request", for_request)
+        client = SignStash(**sandbox.credentials)
+        call = asyncio.create_task(client.sign(document()))
+        await asyncio.to_thread(arrived.wait)
+
+    call.cancel()
+    await asyncio.wait([call])
+    await client.aclose()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
 class TestRequests:
     @pytest.mark.parametrize("code", ERROR_CODES)
-    async def test_every_published_code(self, sandbox: Sandbox, sandbox_client: SignStash, code: str) -> None:
+    async def test_every_published_code(self, sandbox: Sandbox, sandbox_client: SignStash, code: Any) -> None:
         sandbox.faults.add(Fault(code))
 
         with pytest.raises(SignStashError) as refused:
@@ -93,7 +133,7 @@ class TestRequests:
         "reset_before", "html_response", "reset_after", "truncated_response", "cut_json",
     )])  # fmt: skip
     async def test_whether_the_request_was_processed(
-        self, sandbox: Sandbox, sandbox_client: SignStash, kind: str, processed: bool
+        self, sandbox: Sandbox, sandbox_client: SignStash, kind: Any, processed: bool
     ) -> None:
         asked = document()
         sandbox.faults.add(Fault(kind, times=1))
@@ -118,7 +158,7 @@ class TestRequests:
         assert refused.value.retry_after == retry_after
 
     @pytest.mark.parametrize("kind", ["expired_token", "revoked_token"])
-    async def test_a_token_that_ends_is_replaced(self, sandbox: Sandbox, kind: str) -> None:
+    async def test_a_token_that_ends_is_replaced(self, sandbox: Sandbox, kind: Any) -> None:
         async with SignStash(**sandbox.credentials) as client:
             await client.sign(document())
             sandbox.faults.add(Fault(kind, times=1))
@@ -238,7 +278,7 @@ class TestEarly401:
 
 class TestDocuments:
     @pytest.mark.parametrize("sign_error", SIGN_ERRORS)
-    async def test_every_sign_error(self, sandbox: Sandbox, sandbox_client: SignStash, sign_error: str) -> None:
+    async def test_every_sign_error(self, sandbox: Sandbox, sandbox_client: SignStash, sign_error: Any) -> None:
         sandbox.faults.add(Fault(sign_error, name="bad*"))
 
         batch = await sandbox_client.sign_batch([document("good.bin"), document("bad.bin")])
@@ -248,7 +288,7 @@ class TestDocuments:
         assert getattr(batch.outcomes[1].error, "sign_error", None) == sign_error
 
     @pytest.mark.parametrize("kind", ["missing_certificate", "expired_certificate", "certificate_access", "no_credits"])
-    async def test_the_certificate(self, sandbox: Sandbox, sandbox_client: SignStash, kind: str) -> None:
+    async def test_the_certificate(self, sandbox: Sandbox, sandbox_client: SignStash, kind: Any) -> None:
         sandbox.faults.add(Fault(kind))
 
         with pytest.raises(DocumentCertificateError):

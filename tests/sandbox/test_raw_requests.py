@@ -118,7 +118,7 @@ def test_a_request_that_comes_in_pieces(sandbox: Sandbox, token: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
-def test_a_connection_that_is_reset(sandbox: Sandbox, token: str, kind: str) -> None:
+def test_a_connection_that_is_reset(sandbox: Sandbox, token: str, kind: Any) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     sandbox.faults.add(Fault(kind, times=1))
 
@@ -130,7 +130,7 @@ def test_a_connection_that_is_reset(sandbox: Sandbox, token: str, kind: str) -> 
 
 
 @pytest.mark.parametrize(("kind", "refusal"), [("expired_token", 409), ("revoked_token", 401)])
-def test_a_token_that_was_ended_stays_so(sandbox: Sandbox, token: str, kind: str, refusal: int) -> None:
+def test_a_token_that_was_ended_stays_so(sandbox: Sandbox, token: str, kind: Any, refusal: int) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     path, body = path_of(sandbox.base_url) + BASE64_PATH, json.dumps(request_of()).encode()
     sandbox.faults.add(Fault(kind, times=1))

@@ -242,7 +242,7 @@ SCENARIOS: dict[str, tuple[Callable[[MockSignStash], None], list[Fault], Act]] =
     **{
         f"api_error({code})": (
             api_error(code, times),
-            [Fault(code, times=times)],
+            [Fault(code, times=times)],  # type: ignore[arg-type]
             sign,
         )
         for code in ERROR_CODES

@@ -101,9 +101,7 @@ class TestWhatHolds:
         assert [record.message for record in caplog.records] == ["of somebody else"]
 
     @pytest.mark.parametrize("canonical", [None, "EXCLUSIVE", "EXCLUSIVE_WITH_COMMENTS"])
-    async def test_xml_is_made_canonical_as_its_signature_says(
-        self, sandbox_client: SignStash, canonical: str | None
-    ) -> None:
+    async def test_xml_is_made_canonical_as_its_signature_says(self, sandbox_client: SignStash, canonical: Any) -> None:
         content = b"<fatura xmlns='urn:a' xmlns:b='urn:b'><total>31,00</total></fatura>"
         document = Document.xml(content, name="a.xml", canonical_transform=canonical, timestamp=True)
 
@@ -551,9 +549,10 @@ class TestBadInput:
         with pytest.raises(ConfigurationError, match=r"asyncio\.to_thread"):
             verify_file(INVOICE)
 
-    def test_a_single_root(self) -> None:
-        with pytest.raises(ConfigurationError, match="Give a list"):
-            verify_file(INVOICE, trusted_roots="root.pem")
+    @pytest.mark.parametrize("roots", ["root.pem", b"pem", None, 5])
+    def test_what_is_not_several_roots(self, roots: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"trusted_roots is .* Give a list"):
+            verify_file(INVOICE, trusted_roots=roots)
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidDocumentError, match="cannot be read"):

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from ..errors import ConfigurationError, InvalidDocumentError
 
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONE_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
+
+Item = TypeVar("Item", covariant=True)
+
+
+class Several(Protocol[Item]):
+    """A collection, such as a list or a set. For type checkers a single text is none, although it can be iterated."""
+
+    def __iter__(self) -> Iterator[Item]: ...
+
+    def __contains__(self, item: object, /) -> bool: ...
 
 
 def require_flags(**flags: object) -> None:
@@ -22,9 +34,10 @@ def require_flags(**flags: object) -> None:
 
 def require_path(name: str, value: object) -> Path:
     """An argument as a path. An empty one is an error: files would be written to the current folder."""
-    if not isinstance(value, str | os.PathLike) or value == "":
-        raise ConfigurationError(f"{name} is {value!r}.", "Give a path.")
-    return Path(value)
+    with contextlib.suppress(TypeError, ValueError):  # UnicodeError is one
+        if isinstance(value, str | os.PathLike) and value != "" and b"\0" not in os.fsencode(value):
+            return Path(value)
+    raise ConfigurationError(f"{name} is {value!r}.", "Give a path.")
 
 
 def require_text(name: str, value: object) -> None:

@@ -103,6 +103,8 @@ class InOpenFile:
                     self._copy = self._spool.contents()
                 elif self._spool.in_memory > SPOOL_LIMIT:
                     self._spool.spill()
+        if self._copy is not None and not len(self._spool):
+            raise _nothing_left()
         return self._copy or InMemory(b"")
 
 
@@ -128,6 +130,8 @@ class InAsyncFile:
                     while _add_block(spool, await self._file.read(_BLOCK)):
                         if spool.in_memory > SPOOL_LIMIT:
                             await asyncio.to_thread(spool.spill)
+                if not len(spool):
+                    raise _nothing_left()
                 self._copy = await asyncio.to_thread(spool.contents) if spool.in_file else spool.contents()
             except InvalidDocumentError as error:
                 self._error = error
@@ -148,6 +152,13 @@ def _add_block(spool: Spool, block: object) -> bool:
         raise TypeError(type(block).__name__)
     spool.add(bytes(block))
     return len(block) > 0
+
+
+def _nothing_left() -> InvalidDocumentError:
+    return InvalidDocumentError(
+        "its open file gives nothing: it is empty, or was read to its end already.",
+        "Open the file again for each document, or seek to its beginning.",
+    )
 
 
 _locks: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()

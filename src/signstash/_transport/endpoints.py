@@ -7,11 +7,12 @@ leaves their parsers alone: those return errors as values, and fail on answers t
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import httpx
@@ -29,6 +30,11 @@ ANSWER_LIMIT = 16 * 1024 * 1024
 CONTENT_LIMIT = 1024 * 1024 * 1024
 """Bytes that an answer with stored documents may have; the service's largest request is 500 MB."""
 
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A method or the name of a header (RFC 9110, 5.6.2)."""
+_FRAMING: Final = ("content-length", "transfer-encoding")
+"""Headers that belong to the body, which is made here."""
 
 Receive = Callable[[httpx.Response, int], Awaitable[Received]]
 """Reads a successful answer of at most so many bytes."""
@@ -89,13 +95,43 @@ def _json(value: object) -> bytes | None:
 
 
 def any_operation(*, method: str, url: str, **others: Any) -> Call:
-    """Whatever a generated endpoint function asks for, as it gives it to httpx. With a long body it takes its time."""
+    """Whatever a generated endpoint function asks for, as it gives it to httpx. With a long body it takes its time.
+
+    Raises:
+        ConfigurationError: If the head of the request cannot be sent.
+    """
+    _require_sendable(method, url, others.get("headers", {}), others.get("params"))
     return _call(
         f"{method.upper()} {url}",
         {"method": method, "url": url, **others},
         answer_limit=CONTENT_LIMIT,
         changes_state=method.upper() not in ("GET", "HEAD", "OPTIONS"),
     )
+
+
+def _require_sendable(method: object, path: object, headers: object, params: object) -> None:
+    """Check what a caller puts into the head of a request.
+
+    Raises:
+        ConfigurationError: If it cannot be sent.
+    """
+    if not isinstance(method, str) or not _TOKEN.fullmatch(method):
+        raise ConfigurationError(f"method is {method!r}.", "Give an HTTP method, such as GET.")
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(f"headers is of type {type(headers).__name__}.", "Give a mapping of names to texts.")
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name) or name.lower() in _FRAMING:
+            raise ConfigurationError(f"headers holds the name {name!r}.", "Give the name of another HTTP header.")
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise ConfigurationError(f"headers[{name!r}] cannot be sent.", "Give a text of printable ASCII characters.")
+    if params is not None and not isinstance(params, Mapping):
+        raise ConfigurationError(f"params is of type {type(params).__name__}.", "Give a mapping of names to values.")
+    try:
+        httpx.URL(f"http://host{path}", params=params)
+    except (httpx.InvalidURL, TypeError, ValueError) as error:  # UnicodeError is one
+        raise ConfigurationError(
+            f"path or params cannot be part of a URL: {str(error).rstrip('.')}.", "Correct them."
+        ) from error
 
 
 def sign_base64(body: models.SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
@@ -169,7 +205,7 @@ def documents(operation_id: int) -> Call:
     return _call("getSignOperationDocumentsContent", kwargs, answer_limit=CONTENT_LIMIT, operation_id=operation_id)
 
 
-def resend_mails(operation_id: int, recipients: Sequence[str], *, attach_documents: bool) -> Call:
+def resend_mails(operation_id: int, recipients: Iterable[str], *, attach_documents: bool) -> Call:
     """Have the mails about an operation sent again."""
     kwargs = api.resend_delivery_mails._get_kwargs(_number(operation_id), attach_documents, body=list(recipients))
     return _call("resendDeliveryMails", kwargs, changes_state=True, operation_id=operation_id)

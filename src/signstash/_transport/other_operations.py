@@ -48,11 +48,9 @@ class OtherOperations:
         Raises:
             SignStashError: If it failed.
         """
-        if not path.startswith("/") or ".." in path.split("/"):
+        if not isinstance(path, str) or not path.startswith("/") or ".." in path.split("/"):
             raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
-        return await self._requests.request(
-            method=method, url=path, json=json, params=params, headers=dict(headers or {})
-        )
+        return await self._requests.request(method=method, url=path, json=json, params=params, headers=headers or {})
 
     @property
     def generated(self) -> GeneratedClient:

@@ -10,9 +10,9 @@ From a shell: `python -m signstash.sandbox`. Requires `pip install signstash[san
 
 try:
     from .application import SandboxApplication
-    from .faults import KINDS, Fault, Faults
+    from .faults import KINDS, Fault, FaultKind, Faults
     from .server import Sandbox
 except ImportError as _missing:
     raise ImportError(f"{_missing}. The sandbox needs more packages: pip install 'signstash[sandbox]'") from _missing
 
-__all__ = ["KINDS", "Fault", "Faults", "Sandbox", "SandboxApplication"]
+__all__ = ["KINDS", "Fault", "FaultKind", "Faults", "Sandbox", "SandboxApplication"]

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, cast
 
 import attrs
 
@@ -19,6 +19,18 @@ On = Literal["sign", "consult", "token"]
 
 Moment = Literal["headers", "delay", "before", "document", "after"]
 """When a fault occurs: before the body is read, as a delay, before or after processing, or for one document."""
+
+FaultKind = Literal[
+    "0.0.1", "0.0.2", "0.0.3", "0.0.4", "0.0.5", "0.0.6", "0.0.7", "0.0.10", "1.1.0", "1.1.1", "1.1.2", "1.1.3",
+    "1.1.4", "1.2.0", "1.3.0", "2.2.1", "CERT_SERVICE_GLOBAL_ERROR", "CONFIGURATION_SIGN_ERROR",
+    "INVALID_CERTIFICATE_SIGN_ERROR", "INVALID_CERT_ACCESS_ACCOUNT", "INVALID_CERT_SERVICE_CREDS",
+    "SIGN_OPERATION_INTERNAL_ERROR", "STORAGE_SERVICE_GLOBAL_ERROR", "TIMESTAMP_SIGN_ERROR", "error",
+    "inactive_service", "inactive_issuer", "inactive_partner", "missing_certificate", "expired_certificate",
+    "certificate_access", "no_credits", "expired_token", "revoked_token", "early_401", "invalid_client",
+    "too_many_requests", "latency", "latency_per_document", "random_latency", "reset_before", "reset_after",
+    "truncated_response", "cut_json", "html_response", "empty_response", "odd_dates", "unknown_enums",
+]  # fmt: skip
+"""Names of the kinds of faults; `KINDS` says what each does."""
 
 
 @attrs.frozen
@@ -40,7 +52,7 @@ class Kind:
     seconds: float | None = None
 
 
-KINDS: Final[Mapping[str, Kind]] = {
+_KINDS: Final = {
     **{code: Kind("before", description, code) for code, (_, description) in CODES.items()},
     **{error.value: Kind("document", "a document gets this signError", error.value) for error in SigningError},
     "error": Kind("before", "any `code` with any `status`, such as an unpublished one"),
@@ -68,6 +80,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "odd_dates": Kind("after", "dates in every format that the service may use"),
     "unknown_enums": Kind("after", "values that the definition does not list"),
 }
+KINDS: Final[Mapping[FaultKind, Kind]] = cast("Any", _KINDS)
 """All kinds of faults, by name."""
 
 
@@ -79,6 +92,11 @@ def _one_of(choices: Iterable[str]) -> Any:
             raise ValueError(f"{attribute.name} is {value!r}. Choose one of: {', '.join(known)}.")
 
     return check
+
+
+def _text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{attribute.name} is {value!r}. Give a text.")  # noqa: TRY004
 
 
 def _number(least: float, most: float = float("inf"), *, whole: bool = False) -> Any:
@@ -93,7 +111,7 @@ def _number(least: float, most: float = float("inf"), *, whole: bool = False) ->
 
 
 def _usual_target(fault: Fault) -> On:
-    return KINDS[fault.kind].on if fault.kind in KINDS else "sign"
+    return KINDS[fault.kind].on if fault.kind in list(KINDS) else "sign"
 
 
 @attrs.frozen
@@ -115,19 +133,19 @@ class Fault:
         ValueError: If an argument is not valid; the message names it and the valid values.
     """
 
-    kind: str = attrs.field(validator=_one_of(KINDS))
+    kind: FaultKind = attrs.field(validator=_one_of(KINDS))
     on: On = attrs.field(
         default=attrs.Factory(_usual_target, takes_self=True),
         kw_only=True,
         validator=_one_of(("sign", "consult", "token")),
     )
-    reference: str = attrs.field(default="*", kw_only=True, validator=attrs.validators.instance_of(str))
-    name: str = attrs.field(default="*", kw_only=True, validator=attrs.validators.instance_of(str))
+    reference: str = attrs.field(default="*", kw_only=True, validator=_text)
+    name: str = attrs.field(default="*", kw_only=True, validator=_text)
     times: int | None = attrs.field(default=None, kw_only=True, validator=_number(1, whole=True))
     share: float = attrs.field(default=1.0, kw_only=True, validator=_number(0, 1))
     seconds: float | None = attrs.field(default=None, kw_only=True, validator=_number(0, 3600))
     status: int | None = attrs.field(default=None, kw_only=True, validator=_number(200, 599, whole=True))
-    code: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
+    code: str = attrs.field(default="", kw_only=True, validator=_text)
 
     def __attrs_post_init__(self) -> None:
         if self.kind == "error" and not self.code:

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .application import Options, SandboxApplication
-from .fault_responses import HANG_UP
+from .fault_responses import HANG_UP, BrokenResponse
 
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """Socket option that makes closing a connection reset it."""
@@ -57,6 +57,7 @@ class Sandbox(SandboxApplication):
             self._socket.close()
             raise
         self._connections: dict[Any, asyncio.Transport] = {}
+        self._in_flight: set[asyncio.Task[Any]] = set()
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._serve_request,
@@ -99,8 +100,14 @@ class Sandbox(SandboxApplication):
             else:
                 transport.close()
 
-        extensions = {**scope.get("extensions", {}), HANG_UP: hang_up}
-        await self({**scope, "extensions": extensions}, receive, send)
+        scope = {**scope, "extensions": {**scope.get("extensions", {}), HANG_UP: hang_up}}
+        if task := asyncio.current_task():
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+        try:
+            await self(scope, receive, send)
+        except asyncio.CancelledError:  # the block was left
+            await BrokenResponse()(scope, receive, send)
 
     def _serve(self) -> None:
         # The socket is listening, so clients that connect before the server has started wait.
@@ -114,6 +121,9 @@ class Sandbox(SandboxApplication):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._server.should_exit = True
+        for task in list(self._in_flight):  # else the server waits for a second, and logs a traceback for each
+            with contextlib.suppress(RuntimeError):  # it ended meanwhile
+                task.get_loop().call_soon_threadsafe(task.cancel)
         self._thread.join()
         with contextlib.suppress(OSError):
             self._socket.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from asn1crypto import pem, x509
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
 from pyhanko_certvalidator.errors import ExpiredError, NotYetValidError, PathBuildingError, PathError, ValidationError
 
+from .._content.arguments import Several
 from ..errors import ConfigurationError
 from .report import Findings
 
-Roots = Iterable[str | os.PathLike[str] | bytes]
+Root = str | os.PathLike[str] | bytes
+Roots = Several[Root] | Iterator[Root]
 """Certificates of authorities: files, or their contents, in PEM (any number in each) or DER."""
 
 
@@ -25,8 +27,9 @@ def certificates(roots: Roots) -> list[x509.Certificate]:
     Raises:
         ConfigurationError: If a file cannot be read, or holds none.
     """
-    if isinstance(roots, str | bytes | os.PathLike):
-        raise ConfigurationError("trusted_roots is a single one.", "Give a list of files, or of their contents.")
+    if isinstance(roots, str | bytes | os.PathLike) or not isinstance(roots, Iterable):
+        shown = roots if isinstance(roots, str) else f"of type {type(roots).__name__}"
+        raise ConfigurationError(f"trusted_roots is {shown}.", "Give a list of files, or of their contents.")
     found = []
     for root in roots:
         try:
