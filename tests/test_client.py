@@ -447,7 +447,7 @@ class TestArguments:
             (lambda client: client.request("POST", "/x", headers={"Content-Length": "7"}), "the name 'Content-Length'"),
         ],
     )
-    async def test_of_calls(self, client: SignStash, service: MockedService, call: Any, problem: str) -> None:
+    async def test_arguments_of_calls(self, client: SignStash, service: MockedService, call: Any, problem: str) -> None:
         with pytest.raises(ConfigurationError, match=problem):
             await call(client)
         assert len(service.router.calls) == 0
@@ -467,13 +467,13 @@ class TestArguments:
             ("unknown_outcomes", "ask"),
         ],
     )
-    def test_of_a_run(self, client: SignStash, name: str, value: Any) -> None:
+    def test_arguments_of_a_run(self, client: SignStash, name: str, value: Any) -> None:
         given: dict[str, Any] = {"save_to": "signed", name: value}
         with pytest.raises(ConfigurationError, match=f"{name} is {value!r}"):
             client.sign_all([pdf()], **given)
 
     @pytest.mark.parametrize("path", [7, "a\0b", "\ud800"])
-    def test_of_a_journal(self, path: Any) -> None:
+    def test_arguments_of_a_journal(self, path: Any) -> None:
         with pytest.raises(ConfigurationError, match=re.escape(f"path is {path!r}")):
             Journal(path)
 
@@ -487,7 +487,7 @@ class TestArguments:
             ("error_classes", [], "error_classes is []"),
         ],
     )
-    def test_of_a_client(self, name: str, value: Any, problem: str) -> None:
+    def test_arguments_of_a_client(self, name: str, value: Any, problem: str) -> None:
         given: dict[str, Any] = {"environment": "staging", name: value}
         with pytest.raises(ConfigurationError, match=re.escape(problem)):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, **given)

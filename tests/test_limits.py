@@ -43,7 +43,7 @@ def pdf() -> Document:
 
 
 class TestDeadline:
-    async def test_it_covers_reading_the_document(self, service: MockedService) -> None:
+    async def test_the_deadline_covers_reading_the_document(self, service: MockedService) -> None:
         enough = threading.Event()
 
         class SlowFile:

@@ -390,7 +390,7 @@ class TestImpossible:
 
 
 class TestDescription:
-    async def test_it_is_sent(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_description_is_sent(self, client: SignStash, service: MockedService) -> None:
         await client.sign(pdf(), description="Fatura FT 2026/31: março")
 
         assert service.sent()["description"] == "Fatura FT 2026/31: março"

@@ -54,7 +54,7 @@ class TestValues:
     )
 
     @pytest.mark.parametrize("value", VALUES)
-    def test_they_do_not_change(self, value: Any) -> None:
+    def test_results_do_not_change(self, value: Any) -> None:
         for field in attrs.fields(type(value)):
             with pytest.raises(AttributeError):
                 setattr(value, field.name, None)
@@ -64,13 +64,13 @@ class TestValues:
             value.extra = 1
 
     @pytest.mark.parametrize("value", VALUES)
-    def test_they_print_no_contents(self, value: object) -> None:
+    def test_results_print_no_contents(self, value: object) -> None:
         assert "never shown" not in repr(value)
         assert "a" in repr(value)
 
     @COPIES
     @pytest.mark.parametrize("value", VALUES)
-    def test_they_travel(self, copied: Any, value: object) -> None:
+    def test_results_can_be_pickled_and_copied(self, copied: Any, value: object) -> None:
         again = copied(value)
 
         assert type(again) is type(value)

@@ -153,7 +153,7 @@ class TestEventLoops:
         first.run_until_complete(asyncio.gather(left, return_exceptions=True))
         first.close()
 
-    def test_it_can_be_closed_from_another_loop_than_the_renewals(self, vendor: Vendor) -> None:
+    def test_a_token_is_closed_from_another_loop_than_its_renewals(self, vendor: Vendor) -> None:
         auth = vendor.auth()
         first = asyncio.new_event_loop()
 

@@ -30,7 +30,7 @@ class TestToken:
             TOKEN_URL,
         ],
     )
-    async def test_it_goes_to_no_other_origin(self, client: httpx.AsyncClient, vendor: Vendor, url: str) -> None:
+    async def test_the_token_goes_to_no_other_origin(self, client: httpx.AsyncClient, vendor: Vendor, url: str) -> None:
         with pytest.raises(ConfigurationError, match="base_urls") as refused:
             await client.get(url)
 
@@ -130,11 +130,11 @@ class TestCredentials:
         assert vendor.arrivals == []
 
     @pytest.mark.parametrize("url", ["http://tokens.example.test.com/", "http://8.8.8.8/"])
-    def test_they_are_not_sent_in_the_clear(self, url: str) -> None:
+    def test_credentials_are_not_sent_in_the_clear(self, url: str) -> None:
         with pytest.raises(ConfigurationError, match="https"):
             TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
 
-    async def test_they_do_not_go_to_the_service(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_credentials_do_not_go_to_the_service(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.refused.add("token-1")
         await call(client)
 
@@ -171,7 +171,7 @@ class TestOwnClient:
         assert {name.lower() for name in asked.headers} - {"user-agent"} == OWN_HEADERS
         assert asked.headers["accept"] == "application/json"
 
-    async def test_it_verifies_certificates_even_if_the_services_client_does_not(
+    async def test_the_token_client_verifies_certificates_even_if_the_services_client_does_not(
         self, service: MockedService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made: list[object] = []

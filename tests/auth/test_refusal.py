@@ -182,7 +182,9 @@ class TestSecondRefusal:
         assert refused.value.maybe_processed is False
         assert tokens(vendor) == ["token-1", "token-2"]
 
-    async def test_it_is_replaced_after_a_pause(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_token_refused_twice_is_replaced_after_a_pause(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         vendor.refused |= {"token-1", "token-2"}
         await failure_of(client)
         vendor.clock.now += 4.9

@@ -150,23 +150,23 @@ class TestTheSearch:
     """What finds nothing must be able to find something."""
 
     @pytest.mark.parametrize("secret", SECRETS)
-    def test_it_finds_a_secret_in_a_text(self, secret: str) -> None:
+    def test_the_search_finds_a_secret_in_a_text(self, secret: str) -> None:
         with pytest.raises(AssertionError):
             expect_none_in_error(ConfigurationError(f"The secret is {secret}.", "Hide it."))
 
-    def test_it_finds_a_secret_in_a_cause(self) -> None:
+    def test_the_search_finds_a_secret_in_a_cause(self) -> None:
         error = ConfigurationError("It failed.", "Mend it.")
         error.__cause__ = ValueError(CLIENT_SECRET)
         with pytest.raises(AssertionError):
             expect_none_in_error(error)
 
-    def test_it_finds_a_secret_in_the_locals_of_our_frames(self) -> None:
+    def test_the_search_finds_a_secret_in_the_locals_of_our_frames(self) -> None:
         with pytest.raises(ConfigurationError) as failed:
             SignStash(CLIENT_SECRET, "a", "b", environment="staging")
         with pytest.raises(AssertionError, match="__init__"):
             expect_none_in_error(failed.value)
 
-    def test_it_finds_a_secret_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_search_finds_a_secret_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
         logging.getLogger("signstash.anything").warning("%s", TOKEN)
         with pytest.raises(AssertionError):
             expect_none_in_log(caplog)

@@ -62,7 +62,9 @@ class TestRefusedCredentials:
         for word in ("token.test", CLIENT_ID, "client_id is the alias", "backoffice"):
             assert word in str(error)
 
-    async def test_they_are_not_sent_again_for_a_while(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_refused_credentials_are_not_sent_again_for_a_while(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         first = await failure_of(client)
         vendor.clock.now += REJECTION_PAUSE - 0.1
@@ -73,7 +75,9 @@ class TestRefusedCredentials:
         assert len({id(error) for error in later}) == 10
         assert len(vendor.token_requests) == 1
 
-    async def test_they_are_tried_again_afterwards(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_refused_credentials_are_tried_again_afterwards(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         await failure_of(client)
         vendor.clock.now += REJECTION_PAUSE
@@ -168,7 +172,7 @@ class BrokenAnswer(httpx.AsyncByteStream):
 
 @pytest.mark.parametrize(("failure", "expected"), FAILURES.values(), ids=FAILURES.keys())
 class TestFailingServer:
-    async def test_it_is_asked_a_few_times_and_then_reported(
+    async def test_a_failing_server_is_asked_a_few_times_and_then_reported(
         self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
     ) -> None:
         vendor.answer_token = lambda _: failure()

@@ -49,7 +49,7 @@ def test_both_are_tested(without: ModuleType) -> None:
 @example(b"=AAA")
 @example(b"A===")
 @given(LETTERS | VALID | st.builds(damaged, VALID, st.integers(0, 999), st.integers(0, 255)))
-def test_they_agree(without: ModuleType, text: bytes) -> None:
+def test_both_decoders_agree(without: ModuleType, text: bytes) -> None:
     text = text[: len(text) - len(text) % 4]
     if text.endswith(b"==="):  # the parser brings such padding into order before
         return
@@ -58,6 +58,6 @@ def test_they_agree(without: ModuleType, text: bytes) -> None:
 
 
 @given(st.binary(max_size=1000))
-def test_they_encode_the_same(without: ModuleType, content: bytes) -> None:
+def test_both_encode_the_same(without: ModuleType, content: bytes) -> None:
     assert with_pybase64.encode_base64(content) == without.encode_base64(content)
     assert without.decode_base64(with_pybase64.encode_base64(content)) == content

@@ -371,7 +371,7 @@ ASYNCHRONOUS = pytest.mark.parametrize("give", [of_aiofiles, of_anyio, of_starle
 class TestAsynchronousFiles:
     @ASYNCHRONOUS
     @pytest.mark.parametrize("contents", [PDF, PDF * 100_000], ids=["short", "long"])
-    async def test_they_are_read_once_and_sent_as_often_as_needed(
+    async def test_an_asynchronous_file_is_read_once_and_sent_as_often_as_needed(
         self, client: SignStash, service: MockedService, tmp_path: Path, give: Any, contents: bytes
     ) -> None:
         (tmp_path / "invoice.pdf").write_bytes(contents)
@@ -555,14 +555,14 @@ class TestReferences:
 
     @pytest.mark.parametrize("alias", ["a/b c", "señor:x?y#z", CLIENT_ID])
     @pytest.mark.parametrize("name", ["ç%&=+~.pdf", "日本語.pdf", "x" * 250, "..."])
-    def test_it_needs_no_quoting_in_a_url(self, alias: str, name: str) -> None:
+    def test_a_reference_needs_no_quoting_in_a_url(self, alias: str, name: str) -> None:
         reference = Document.pdf(PDF, name=name).reference(alias)
 
         assert re.fullmatch(r"[A-Za-z0-9._-]+", reference)
         assert len(reference) < len(alias) + 60
 
     @COPIES
-    def test_it_belongs_to_the_document(self, copied: Any) -> None:
+    def test_a_reference_belongs_to_the_document(self, copied: Any) -> None:
         document = Document.pdf(PDF, name="a.pdf")
 
         assert document.reference("x") == document.reference("x") == copied(document).reference("x")

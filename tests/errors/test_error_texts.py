@@ -144,7 +144,9 @@ ECHOES: dict[str, Arrange] = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 class TestTexts:
-    async def test_it_says_what_and_what_to_do(self, client: SignStash, service: MockedService, failure: str) -> None:
+    async def test_an_error_says_what_happened_and_what_to_do(
+        self, client: SignStash, service: MockedService, failure: str
+    ) -> None:
         FAILURES[failure][0](service)
 
         error = await failure_of(client, pdf("FT_31", content=CONTENT))
@@ -155,7 +157,7 @@ class TestTexts:
             assert sentence[0].isupper() or sentence.startswith(("client_id", "signDocumentBatch"))
             assert sentence.isprintable()
 
-    async def test_it_names_what_is_known(self, client: SignStash, service: MockedService, failure: str) -> None:
+    async def test_an_error_names_what_is_known(self, client: SignStash, service: MockedService, failure: str) -> None:
         arrange, named = FAILURES[failure]
         arrange(service)
 
@@ -163,12 +165,16 @@ class TestTexts:
 
         assert {name for name in named if name not in text} == set()
 
-    async def test_it_names_the_client_service(self, client: SignStash, service: MockedService, failure: str) -> None:
+    async def test_an_error_names_the_client_service(
+        self, client: SignStash, service: MockedService, failure: str
+    ) -> None:
         FAILURES[failure][0](service)
 
         assert CLIENT_ID in str(await failure_of(client, pdf("FT_31", content=CONTENT)))
 
-    async def test_it_carries_the_references(self, client: SignStash, service: MockedService, failure: str) -> None:
+    async def test_an_error_carries_the_references(
+        self, client: SignStash, service: MockedService, failure: str
+    ) -> None:
         FAILURES[failure][0](service)
 
         error = await failure_of(client, pdf("FT_31", content=CONTENT))
@@ -177,7 +183,7 @@ class TestTexts:
 
 
 @pytest.mark.parametrize("echo", [*FAILURES, *ECHOES])
-async def test_it_holds_no_secret(client: SignStash, service: MockedService, echo: str) -> None:
+async def test_an_error_holds_no_secret(client: SignStash, service: MockedService, echo: str) -> None:
     (ECHOES[echo] if echo in ECHOES else FAILURES[echo][0])(service)
 
     error = await failure_of(client, pdf("FT_31", content=CONTENT))
@@ -210,7 +216,7 @@ async def test_a_word_that_begins_no_token_is_shown(client: SignStash, service: 
 
 
 @pytest.mark.parametrize("call", ["get_status", "get_operation", "download_documents"])
-async def test_it_names_the_operation_asked_for(
+async def test_an_error_names_the_operation_asked_for(
     client: SignStash, service: MockedService, call: str, tmp_path: Path
 ) -> None:
     service.router.get(path__regex="/4711").respond(404)
@@ -347,7 +353,7 @@ class TestTravel:
         assert str(arrived) == str(original) == "It failed. Mend it."
         assert arrived.__cause__ is None
 
-    def test_it_keeps_a_cause_that_is_an_error_of_ours(self, original: Any, travel: Callable[[Any], Any]) -> None:
+    def test_a_cause_that_is_an_error_of_ours_is_kept(self, original: Any, travel: Callable[[Any], Any]) -> None:
         inner = RateLimitedError(*SAID, **REFUSED, retry_after=7.5)
         inner.__cause__ = InvalidDocumentError(*SAID, document="invoice.pdf")
 
@@ -356,7 +362,7 @@ class TestTravel:
         assert (type(arrived), vars(arrived)) == (RateLimitedError, vars(inner))
         assert (type(arrived.__cause__), arrived.__cause__.document) == (InvalidDocumentError, "invoice.pdf")
 
-    def test_it_keeps_a_cause_of_the_network_without_its_request(
+    def test_a_cause_of_the_network_is_kept_without_its_request(
         self, original: Any, travel: Callable[[Any], Any]
     ) -> None:
         request = httpx.Request("POST", BASE_URL, headers={"Authorization": f"Bearer {TOKEN}"}, content=CONTENT)
@@ -369,7 +375,7 @@ class TestTravel:
         assert TOKEN.encode() not in packed
         assert CONTENT not in packed
 
-    def test_it_keeps_a_group_of_causes(self, original: Any, travel: Callable[[Any], Any]) -> None:
+    def test_a_group_of_causes_is_kept(self, original: Any, travel: Callable[[Any], Any]) -> None:
         inner = InvalidDocumentError(*SAID, document="invoice.pdf")
         inner.__cause__ = OSError("disk")
 

@@ -327,7 +327,7 @@ class TestMaybeProcessed:
             (302, {}, False),
         ],
     )
-    async def test_of_a_refusal(
+    async def test_a_refusal_says_whether_it_may_be_processed(
         self, client: SignStash, service: MockedService, status: int, body: Any, expected: bool
     ) -> None:
         service.sign.respond(status, json=body)
@@ -335,7 +335,7 @@ class TestMaybeProcessed:
         assert (await failure_of(client)).maybe_processed is expected
 
     @pytest.mark.parametrize(("status", "expected"), [(200, True), (403, False), (500, True), (502, True)])
-    async def test_of_a_page_of_a_gateway(
+    async def test_a_page_of_a_gateway_says_whether_it_may_be_processed(
         self, client: SignStash, service: MockedService, status: int, expected: bool
     ) -> None:
         service.sign.respond(status, html="<html>Gateway</html>")
@@ -351,7 +351,7 @@ class TestMaybeProcessed:
             {"status_code": 200, "json": {}},
         ],
     )
-    async def test_it_says_how_nothing_is_signed_twice(
+    async def test_an_unknown_outcome_says_how_nothing_is_signed_twice(
         self, client: SignStash, service: MockedService, response: dict[str, Any]
     ) -> None:
         service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
@@ -377,7 +377,9 @@ class TestMaybeProcessed:
         assert document.reference(CLIENT_ID) == error.external_reference
 
     @pytest.mark.parametrize("location", ["/login", "http://elsewhere.test", "http://xn--/", "http://a:b:c/"])
-    async def test_of_a_redirect(self, client: SignStash, service: MockedService, location: str) -> None:
+    async def test_a_redirect_says_whether_it_may_be_processed(
+        self, client: SignStash, service: MockedService, location: str
+    ) -> None:
         service.sign.respond(302, headers={"Location": location})
 
         error = await failure_of(client)
@@ -399,7 +401,7 @@ class TestMaybeProcessed:
             ("ALMOST_SIGNED", None, True),  # it says what nobody knows
         ],
     )
-    async def test_of_a_document(
+    async def test_a_document_says_whether_it_may_be_processed(
         self, client: SignStash, service: MockedService, sign_status: str, sign_error: str, expected: bool
     ) -> None:
         service.sign.mock(side_effect=not_signed(sign_error, sign_status))
@@ -409,7 +411,9 @@ class TestMaybeProcessed:
     @pytest.mark.parametrize(
         ("status", "body"), [(200, "<html>"), (404, ""), (500, ""), (500, '{"errorCode": "0.0.1"}'), (504, "<html>")]
     )
-    async def test_of_a_question(self, client: SignStash, service: MockedService, status: int, body: str) -> None:
+    async def test_a_question_says_whether_it_may_be_processed(
+        self, client: SignStash, service: MockedService, status: int, body: str
+    ) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(status, text=body)
 
         with pytest.raises(SignStashError) as failed:
@@ -429,7 +433,7 @@ class TestMaybeProcessed:
         assert (error.retryable, error.retry_after) == (True, 9.0)
         assert RetryPolicy.batch().pause(1, error, 0.5) == 9.0
 
-    def test_of_a_class(self) -> None:
+    def test_a_class_says_whether_it_may_be_processed(self) -> None:
         assert OutcomeUnknownError("It failed.", "Mend it.").maybe_processed
         for cls in (ConfigurationError, InvalidDocumentError, ConnectionFailedError):
             assert not cls("It failed.", "Mend it.").maybe_processed
@@ -486,7 +490,7 @@ class TestRetryAfter:
         for value in (email.utils.format_datetime(later, usegmt=True), later.strftime("%a %b %d %H:%M:%S %Y")):
             assert await self.wait(client, service, {"Retry-After": value}) == pytest.approx(120, abs=10)
 
-    async def test_of_the_token_server(self, service: MockedService) -> None:
+    async def test_the_token_servers_retry_after_is_kept(self, service: MockedService) -> None:
         async def at_once(_: float) -> None: ...
 
         service.token.respond(429, headers={"Retry-After": "7"})

@@ -10,7 +10,6 @@ from tests.proofs.regeneration import DEFINITIONS, prove_signing
 
 
 @pytest.mark.own_definition
-@pytest.mark.timeout(180)
 def test_a_client_of_another_definition_signs(capsys: pytest.CaptureFixture[str]) -> None:
     require("pdfsig")
     (definition,) = (path for path in DEFINITIONS if path.name.startswith("06"))

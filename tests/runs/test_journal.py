@@ -930,7 +930,7 @@ class TestFile:
         with pytest.raises(ConfigurationError, match="another version"):
             Journal(tmp_path / "run.journal")
 
-    def test_it_needs_no_database(self) -> None:
+    def test_a_journal_needs_no_database(self) -> None:
         program = "import sys; sys.modules['_sqlite3'] = None; from signstash import Journal, SignStash"
         subprocess.run([sys.executable, "-c", program], check=True)
 

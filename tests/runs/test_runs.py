@@ -335,7 +335,7 @@ class TestFaults:
         assert found
         assert all(outcome.ok for outcome in found.values())
 
-    async def test_it_ends_pauses_too(self, service: MockedService) -> None:
+    async def test_a_fault_of_all_ends_pauses_too(self, service: MockedService) -> None:
         paused = asyncio.Event()
 
         async def answer(request: httpx.Request) -> httpx.Response:
@@ -471,7 +471,7 @@ class TestSources:
             await collect(client.sign_all(source(), batch_documents=1))
         assert closed
 
-    async def test_they_are_closed_when_the_loop_is_left(self, client: SignStash) -> None:
+    async def test_sources_are_closed_when_the_loop_is_left(self, client: SignStash) -> None:
         closed: list[str] = []
 
         async def asynchronous() -> AsyncIterator[Document]:

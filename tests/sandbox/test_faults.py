@@ -192,7 +192,7 @@ class TestRequests:
         assert len(dated.document_list or ()) == 4
         for item in dated.document_list or ():
             assert item.reception_date
-            assert abs((item.reception_date - now).total_seconds()) < 5
+            assert abs((item.reception_date - now).total_seconds()) < 600  # a zone that is not read is an hour or more
         assert named.type_ == "SIGN_AND_SEAL"
         assert [item.storage_status for item in named.document_list or ()] == ["CONTENT_ON_TAPE"]
 

@@ -31,7 +31,7 @@ SETTINGS = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-TIMEOUT = 60 if EXAMPLES < 100 else 3600
+TIMEOUT = 600 if EXAMPLES < 100 else 3600
 
 CONTENTS = {"PAdES": INVOICE.read_bytes(), "XAdES": b"<a><b>1</b></a>", "CAdES": b"any"}
 PLACES = {"COORDINATE": "page=1,x=70.5,y=100", "SIGN_FIELD": "field", "PLACEHOLDER": "Invoice"}

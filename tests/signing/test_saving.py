@@ -57,7 +57,7 @@ def failing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestTheRecord:
-    def test_it_is_made_when_all_is_on_disk_and_nothing_has_its_name(
+    def test_the_record_is_made_when_all_is_on_disk_and_nothing_has_its_name(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         files, given = SignedFiles(save_to=tmp_path, overwrite=False), outcomes()

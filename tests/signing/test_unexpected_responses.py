@@ -187,7 +187,7 @@ class TestNotAnAnswer:
 
 class TestRedirects:
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
-    async def test_they_are_not_followed(self, client: SignStash, service: MockedService, status: int) -> None:
+    async def test_redirects_are_not_followed(self, client: SignStash, service: MockedService, status: int) -> None:
         elsewhere = service.router.route(host="elsewhere.test").respond(200)
         service.sign.respond(status, headers={"Location": "https://elsewhere.test/login"}, html=PAGE)
 
@@ -199,13 +199,15 @@ class TestRedirects:
         assert elsewhere.call_count == 0
 
     @pytest.mark.parametrize("location", ["http:x", "http://xn--/", "http://[::1", "mailto:x", "http://\x00/", "//"])
-    async def test_to_nowhere(self, client: SignStash, service: MockedService, location: str) -> None:
+    async def test_a_redirect_to_nowhere(self, client: SignStash, service: MockedService, location: str) -> None:
         service.sign.respond(302, headers={"Location": location})
 
         assert type(await failure_of(client)) in (UnexpectedAnswerError, OutcomeUnknownError)
 
     @pytest.mark.parametrize("location", ["https://elsewhere.test/", "http:x"])
-    async def test_of_the_token_server(self, client: SignStash, service: MockedService, location: str) -> None:
+    async def test_a_redirect_of_the_token_server(
+        self, client: SignStash, service: MockedService, location: str
+    ) -> None:
         service.token.respond(302, headers={"Location": location})
 
         error = await failure_of(client)

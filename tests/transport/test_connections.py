@@ -318,7 +318,7 @@ class TestCancellation:
 
             assert (await client.sign(pdf())).content == b"signed:" + PDF
 
-    async def test_of_several_only_the_one(self) -> None:
+    async def test_of_several_calls_only_the_cancelled_one_ends(self) -> None:
         async def never_answers(connection: Connection) -> None:
             await connection.request()
             await connection.stay()

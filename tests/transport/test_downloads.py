@@ -337,7 +337,7 @@ def with_contents(value: Any) -> Any:
 
 @settings(deadline=None, max_examples=400)
 @given(data=st.data(), operation=OPERATIONS | VALUES)
-def test_it_reads_what_json_reads(data: st.DataObject, operation: Any) -> None:
+def test_the_parser_reads_what_json_reads(data: st.DataObject, operation: Any) -> None:
     text = json.dumps(
         operation,
         ensure_ascii=data.draw(st.booleans()),
@@ -359,7 +359,7 @@ def test_it_reads_what_json_reads(data: st.DataObject, operation: Any) -> None:
 
 @settings(deadline=None, max_examples=300)
 @given(body=st.binary(max_size=60) | st.text('"\\signedContent:{}[], Q=').map(str.encode), border=st.integers(0, 60))
-def test_it_keeps_what_is_no_json(body: bytes, border: int) -> None:
+def test_the_parser_keeps_what_is_no_json(body: bytes, border: int) -> None:
     taker = SignedContentParser(None)
     taker.feed(body[:border])
     taker.feed(body[border:])
@@ -398,7 +398,7 @@ class TestFiles:
         await asyncio.get_running_loop().shutdown_default_executor()
         gc.collect()
 
-    async def test_it_travels(self, client: SignStash, temporary: Path) -> None:
+    async def test_a_file_can_be_pickled(self, client: SignStash, temporary: Path) -> None:
         raw = pickle.dumps(await client.sign(Document.binary(LONG, name="a.bin")))
         await self.nobody_works()
 
@@ -481,7 +481,7 @@ class TestSaveTo:
         assert saved(tmp_path / "new" / "signed") == {"a.bin": b"signed:" + content}
         assert signed.saved_as == tmp_path / "new" / "signed" / "a.bin"
 
-    async def test_it_means_the_same_for_one_and_for_many(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_save_to_means_the_same_for_one_and_for_many(self, client: SignStash, tmp_path: Path) -> None:
         one, many = Document.binary(PDF, name="one"), Document.binary(PDF, name="many")
 
         await client.sign(one, save_to=tmp_path / "out")

@@ -75,7 +75,7 @@ async def reads(response: httpx2.Response) -> None:
     await response.aread()
 
 
-async def test_it_signs_and_is_left_open() -> None:
+async def test_a_given_client_signs_and_is_left_open() -> None:
     service = Service()
     async with service.client() as http_client:
         async with facade(http_client) as client:
@@ -124,7 +124,7 @@ async def test_a_client_for_tokens_keeps_its_settings() -> None:
     assert tokens.token_requests[0].content == b"grant_type=client_credentials"
 
 
-async def test_it_keeps_the_cookies_and_sends_them_once() -> None:
+async def test_a_given_client_keeps_the_cookies_and_sends_them_once() -> None:
     service = Service(headers={"Set-Cookie": "route=one"})
     async with service.client() as http_client, facade(http_client) as client:
         await sign(client)

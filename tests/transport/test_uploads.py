@@ -101,7 +101,7 @@ def _is_file(part: Any) -> bool:
 class TestTheBody:
     @pytest.mark.parametrize("size", [1, 2, 3, 196_607, 196_608, 196_609, 600_000])
     @pytest.mark.parametrize("kind", SOURCES)
-    async def test_it_holds_every_byte_of_every_source(
+    async def test_the_body_holds_every_byte_of_every_source(
         self, client: SignStash, service: MockedService, tmp_path: Path, kind: str, size: int
     ) -> None:
         content = (LONG * 2)[:size]
@@ -116,7 +116,7 @@ class TestTheBody:
         sizes=st.lists(st.integers(1, 500_000), min_size=1, max_size=6),
         description=st.text('aé"\\/{}', min_size=1),
     )
-    async def test_it_is_what_the_generated_models_make_of_the_same_contents(
+    async def test_the_body_is_what_the_generated_models_make_of_the_same_contents(
         self, sizes: list[int], description: str, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         folder = tmp_path_factory.mktemp("documents")
@@ -174,7 +174,7 @@ class TestTheBody:
         assert "transfer-encoding" not in request.headers
 
     @pytest.mark.parametrize("kind", SOURCES)
-    async def test_it_is_the_same_when_it_is_sent_again(
+    async def test_the_body_is_the_same_when_it_is_sent_again(
         self, client: SignStash, service: MockedService, tmp_path: Path, kind: str
     ) -> None:
         bodies: list[bytes] = []

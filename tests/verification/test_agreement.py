@@ -87,7 +87,7 @@ def changed(content: bytes, times: int) -> list[bytes]:
     return made
 
 
-@pytest.mark.timeout(60 + CHANGES * 5)
+@pytest.mark.timeout(600 + CHANGES * 5)
 @pytest.mark.parametrize("name", KINDS)
 def test_verdicts_agree(judges: Judges, name: str) -> None:
     content, how = KINDS[name]

@@ -78,10 +78,10 @@ class TestWhatHolds:
         assert (found.signature_type, found.signer) == (kind, SIGNER)
         assert found.issuer == "Sandbox Test Root - NOT QUALIFIED"
         assert found.signed_at is not None
-        assert abs(found.signed_at.timestamp() - time.time()) < 60
+        assert abs(found.signed_at.timestamp() - time.time()) < 600
         assert (found.timestamped_at is not None) == timestamp
         if found.timestamped_at is not None:
-            assert abs(found.timestamped_at.timestamp() - time.time()) < 60
+            assert abs(found.timestamped_at.timestamp() - time.time()) < 600
 
     @pytest.mark.parametrize("kind", KINDS)
     async def test_trust_is_not_judged_without_roots(
@@ -270,8 +270,10 @@ class TestWhatDoesNot:
     async def test_a_timestamp_for_archiving_of_something_else(self, signed: dict[str, SignedDocument]) -> None:
         content, seal = signed["PAdES"].content, Seal(Root(new_root()))
         start, value, end = split_last(await timestamped(content, seal), b"/Contents <", b">")
-        _, other, _ = split_last(await timestamped(content + b"\n", seal), b"/Contents <", b">")
-        assert (value != other, len(value)) == (True, len(other))
+        other = b""
+        while len(other) != len(value):  # the values of elliptic curves differ in length
+            _, other, _ = split_last(await timestamped(content + b"\n", seal), b"/Contents <", b">")
+        assert value != other
 
         found = await asyncio.to_thread(verify_file, start + other + end)
 
