@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import os
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, Self, Unpack
 
