@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack
 import attrs
 import httpx
 
-from ._content.arguments import require_flags
 from ._errors.redaction import Secret
 from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
@@ -83,8 +82,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
             with a class of the certificate family becomes a `DocumentCertificateError`.
-        retries: How often a call is attempted if it was certainly not processed. By default once, and in `sign_all` as
-            `RetryPolicy.batch` says.
+        retries: When a call that was not processed is repeated. By default never; `sign_all` uses `RetryPolicy.batch`.
         verify_signatures: Whether every document is verified before it is returned or saved; an invalid one becomes a
             `SignatureInvalidError`. Needs the extra `verify`. Trust is not checked: see `SignedDocument.verify`.
         instance_urls: URLs of the service's instances, for `at`. Their origins may see the token and the documents.
@@ -324,7 +322,6 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.single_request import sign_with_one_request
         from ._signing.request import RequestOptions
 
-        require_flags(overwrite=overwrite)
         options = RequestOptions.of(description, preservation, external_reference)
         return await sign_with_one_request(
             self._signer, self._requests, require_iterable(documents), options, save_to=save_to, overwrite=overwrite
