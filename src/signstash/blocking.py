@@ -66,9 +66,6 @@ class BlockingSignStash:
 
     Attributes:
         client: That client.
-
-    Raises:
-        ConfigurationError: If it is something else.
     """
 
     def __init__(self, client: SignStash) -> None:

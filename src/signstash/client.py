@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import copy
 import os
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import attrs
 import httpx
 
+from . import settings
 from ._errors.redaction import Secret
 from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
@@ -26,23 +26,12 @@ from .retries import Retries, RetryPolicy, running_loop
 from .settings import (
     DEFAULT_DEADLINE,
     DEFAULT_TIMEOUT,
-    TOKEN_URLS,
     ClientOptions,
     Environment,
     MultipartFileNames,
     RunOptions,
     SaveTo,
     Upload,
-    as_list,
-    as_timeout,
-    client_problems,
-    environment_arguments,
-    limit_problems,
-    option_problems,
-    raise_for_problems,
-    service_problems,
-    url_problems,
-    warn_of_plain_http,
 )
 
 if TYPE_CHECKING:  # at run time a call imports what it needs
@@ -116,21 +105,21 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._transport.exchange import Exchange
         from ._transport.requests import Requests
 
-        instance_urls = as_list(instance_urls)
+        instance_urls = settings.as_list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
-        raise_for_problems(
-            service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
-            *(url_problems("instance_urls", url) for url in instance_urls),
-            limit_problems(timeout, deadline, retries),
-            option_problems(upload, multipart_file_names, error_classes, verify_signatures),
-            client_problems(http_client=http_client, token_http_client=token_http_client),
+        settings.raise_for_problems(
+            settings.service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
+            *(settings.url_problems("instance_urls", url) for url in instance_urls),
+            settings.limit_problems(timeout, deadline, retries),
+            settings.option_problems(upload, multipart_file_names, error_classes, verify_signatures),
+            settings.client_problems(http_client=http_client, token_http_client=token_http_client),
         )
         base_url = base_url.rstrip("/")
-        warn_of_plain_http([base_url])
+        settings.warn_of_plain_http([base_url])
         self._own_auth: TokenAuth | None = None
         if auth is None:
             auth = self._own_auth = TokenAuth(
-                token_url or TOKEN_URLS[str(environment)],
+                token_url or settings.TOKEN_URLS[str(environment)],
                 str(client_id),
                 client_secret,
                 base_urls=[base_url, *instance_urls],
@@ -141,7 +130,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             base_url=base_url,
             auth=auth,
             clients=HttpClients(as_httpx(http_client)),
-            timeout=as_timeout(timeout),
+            timeout=settings.as_timeout(timeout),
             deadline=deadline,
             client_service=client_id or (auth.client_id if isinstance(auth, TokenAuth) else ""),
             error_classes=dict(error_classes or {}),
@@ -164,7 +153,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
         """
-        arguments, renamed = environment_arguments(os.environ if environ is None else environ, options)
+        arguments, renamed = settings.environment_arguments(os.environ if environ is None else environ, options)
         del environ  # so that no traceback shows the secret
         try:
             return cls(arguments.pop("base_url") or "", **arguments)
@@ -219,8 +208,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         """
         deadline = self._exchange.deadline if deadline is None else deadline
         timeout = self._exchange.timeout if timeout is None else timeout
-        raise_for_problems(limit_problems(timeout, deadline, retries))
-        exchange = attrs.evolve(self._exchange, timeout=as_timeout(timeout), deadline=deadline)
+        settings.raise_for_problems(settings.limit_problems(timeout, deadline, retries))
+        exchange = attrs.evolve(self._exchange, timeout=settings.as_timeout(timeout), deadline=deadline)
         return self._view(exchange, retries)
 
     def at(self, base_url: str) -> Self:
@@ -238,7 +227,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             ConfigurationError: If it is not a URL, or its origin is not named.
         """
-        raise_for_problems(url_problems("base_url", base_url))
+        settings.raise_for_problems(settings.url_problems("base_url", base_url))
         url = httpx.URL(base_url)
         if origin(url) not in self._origins:
             problem = f"{url.scheme}://{url.netloc.decode()} is not one of this client's addresses."
@@ -357,25 +346,18 @@ class SignStash(IntegrationQueries, OtherOperations):
             progress: Function that is called after each outcome. It must not block.
             **options: See `RunOptions`: where signed documents are saved, the journal, the size of requests.
 
-        Returns:
-            The outcomes, in the order in which they become known.
-
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
         """
-        from ._runs.concurrency import ConcurrencyLimiter
         from ._runs.plan import OneCaller
         from ._runs.settings import RunSettings
         from ._signing.request import RequestOptions
 
-        asked = RequestOptions.of(description, preservation)
+        caller = OneCaller(RequestOptions.of(description, preservation))
         policy = self._retries or RetryPolicy.batch()
-        settings = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options)
-        run = settings.new_run(OneCaller(asked), ConcurrencyLimiter(settings.in_flight))
-        outcomes = run.outcomes(require_iterable(documents))
+        run = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options).new_run(caller)
         self._runs.add(run)
-        weakref.finalize(outcomes, run.warn_if_never_iterated).atexit = False
-        return outcomes
+        return run.started(require_iterable(documents))
 
     def batching(
         self, *, max_waiting: int = 1000, when_full: Literal["wait", "raise"] = "wait", **options: Unpack[RunOptions]
@@ -396,5 +378,5 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.batching import Batching
         from ._runs.settings import RunSettings
 
-        settings = RunSettings(signer=self._signer, retry_policy=self._retries or RetryPolicy.none(), **options)
-        return Batching(settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)
+        run_settings = RunSettings(signer=self._signer, retry_policy=self._retries or RetryPolicy.none(), **options)
+        return Batching(run_settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)

@@ -51,5 +51,5 @@ def test_the_settings(folder: Path, run: Run) -> None:
     told = run("check", "--config", "settings.toml", "--base-url", "nonsense").err
 
     assert settings["environment"] == "production"
-    assert "SIGNSTASH_BASE_URL does not begin with http" in told
+    assert "--base-url does not begin with http" in told
     assert told.count(";") == 0  # nothing else is wrong with it

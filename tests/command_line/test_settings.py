@@ -109,6 +109,12 @@ class TestSources:
         assert problem in ended.err
         assert "never-shown-secret" not in ended.err
 
+    def test_what_is_wrong_is_named_as_it_was_given(self, folder: Path, run: Run) -> None:
+        Path("settings.toml").write_text('base_url = "nonsense"')
+
+        assert "--base-url does not begin with http" in run("sign", "invoices", "--base-url", "nonsense").err
+        assert "base_url in settings.toml does not begin" in run("sign", "invoices", "--config", "settings.toml").err
+
     def test_a_file_that_is_not_there_is_named(self, folder: Path, run: Run) -> None:
         assert "none.toml cannot be read: No such file" in run("check", "--config", "none.toml").err
 

@@ -307,6 +307,22 @@ class TestComplete:
         clock.now += 3
         assert looked() == ["FT.xml"]
 
+    def test_a_folder_is_no_problem_and_other_reasons_are_named(self, inbox: Path) -> None:
+        plan = Plan(output=Path("signed"), binary=True)
+        looking = Inbox(folder=inbox, output=Path("signed"), plan=plan)
+        Path("inbox/2026").mkdir()
+        Path("inbox/link").symlink_to("/")
+        Path("inbox/broken.pdf").symlink_to("nowhere.pdf")
+        os.mkfifo("inbox/pipe.pdf")
+
+        looking.look(inbox / name for name in ("2026", "link", "broken.pdf", "pipe.pdf"))
+
+        assert sorted(looking.problems()) == [
+            "inbox/broken.pdf cannot be read: No such file or directory.",
+            "inbox/link is a link to a folder, which is not followed.",
+            "inbox/pipe.pdf is not a regular file.",
+        ]
+
     def test_a_later_version_is_taken_again(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
         for content in ("<a/>", "<b/>", "<longer/>"):
             drop("FT.xml", content=content)
@@ -600,6 +616,59 @@ class TestRestart:
         status, _ = await watched(script, "--done", "done")
 
         assert (status, len(signstash_mock.sign_requests)) == (0, 1)
+
+    @pytest.mark.parametrize("done", [(), ("--done", "done")])
+    async def test_files_that_are_alike_are_all_signed_once(
+        self, inbox: Path, signstash_mock: MockSignStash, done: tuple[str, ...]
+    ) -> None:
+        async def script(clock: Clock) -> Ticks:
+            places = ["a/FT.xml", "b/FT.xml", "FT.xml"]
+            for number in (1, 2, 3):
+                drop(places[number - 1], content="<alike/>")
+                async for tick in clock.until(lambda number=number: len(files_in("signed")) == number):  # type: ignore[misc]
+                    yield tick
+
+        Path("signed").mkdir()
+        status, shown = await watched(script, *done)
+        clock = Clock()
+        later = Shown(clock)
+        known = 0 if done else 3
+        script_of_restart = script_until(lambda: len(later.with_status("signed_before")) == known and clock.now > 1020)
+        await watched(script_of_restart, *done, clock=clock, shown=later)
+
+        assert (status, len(shown.with_status("signed"))) == (0, 3)
+        assert files_in("signed") == {"a/FT.xml", "b/FT.xml", "FT.xml"}
+        assert sum(len(request.documents) for request in signstash_mock.sign_requests) == 3
+        assert later.with_status("signed") == later.with_status("failed") == []
+
+    async def test_files_that_are_alike_and_arrive_together_are_all_signed(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        for place in ("a", "b", "c"):
+            drop(f"{place}/FT.xml", content="<alike/>")
+
+        status, _ = await watched(script_until(lambda: len(files_in("signed")) == 3))
+
+        assert (status, files_in("signed")) == (0, {"a/FT.xml", "b/FT.xml", "c/FT.xml"})
+
+    async def test_a_file_that_was_moved_is_not_signed_again(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        drop("a/FT.xml")
+        clock = Clock()
+        shown = Shown(clock)
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.until(lambda: files_in("signed")):
+                yield tick
+            Path("inbox/b").mkdir()
+            Path("inbox/a/FT.xml").rename("inbox/b/FT.xml")
+            async for tick in clock.until(lambda: shown.with_status("signed_before")):
+                yield tick
+
+        Path("signed").mkdir()
+        status, _ = await watched(script, clock=clock, shown=shown)
+
+        assert (status, len(signstash_mock.sign_requests)) == (0, 1)
+        assert shown.with_status("signed_before") == ["inbox/b/FT.xml"]
 
     async def test_what_was_decided_about_documents_in_doubt_is_done(
         self, inbox: Path, signstash_mock: MockSignStash

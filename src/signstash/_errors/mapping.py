@@ -63,11 +63,6 @@ class ErrorContext:
         return f"{problem}{self.origin}."
 
     @property
-    def is_about_the_past(self) -> bool:
-        """Whether the call is about what the service has processed, and not about documents to be signed."""
-        return self.operation_id is not None or (bool(self.external_references) and not self.changes_state)
-
-    @property
     def origin(self) -> str:
         """Client service and operation, in brackets."""
         parts = [f"client service {self.client_service}"] if self.client_service else []
@@ -95,7 +90,7 @@ def error_from_response(
     cause_message = _text(fields.get("causeMessage")) or None
 
     rule = _rule_for(code, status_code, context.error_classes)
-    if rule is STATUSES[404] and context.is_about_the_past:
+    if rule is STATUSES[404] and (context.operation_id or (context.external_references and not context.changes_state)):
         rule = UNKNOWN_TO_SERVICE
     maybe_processed = context.changes_state and rule.maybe_processed
     texts = "; ".join(text.rstrip(".") for text in (cause_message, description) if text)

@@ -51,6 +51,12 @@ class Run:
     _progress: Progress = attrs.field(init=False, factory=Progress)
     _is_iterated: bool = attrs.field(init=False, default=False)
 
+    def started(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
+        """The outcomes of documents, with a warning if nobody iterates over them."""
+        outcomes = self.outcomes(documents)
+        weakref.finalize(outcomes, self.warn_if_never_iterated).atexit = False
+        return outcomes
+
     async def outcomes(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
         """The outcome of each document, as soon as it is known."""
         began = self.clock()

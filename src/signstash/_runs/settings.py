@@ -57,7 +57,7 @@ class RunSettings:
         require_flags(overwrite=self.overwrite)
         self._files()
 
-    def new_run(self, callers: Callers, limiter: ConcurrencyLimiter) -> Run:
+    def new_run(self, callers: Callers, limiter: ConcurrencyLimiter | None = None) -> Run:
         """A new run for those who want documents signed."""
         ledger = RunLedger(client_service=self.signer.client_service, journal=self.journal, files=self._files())
         processor = BatchProcessor(
@@ -65,7 +65,7 @@ class RunSettings:
             ledger=ledger,
             retry_policy=self.retry_policy,
             unknown_outcomes=self.unknown_outcomes,
-            limiter=limiter,
+            limiter=limiter or ConcurrencyLimiter(self.in_flight),
             callers=callers,
         )
         return Run(

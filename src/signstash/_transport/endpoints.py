@@ -91,11 +91,7 @@ def _json(value: object) -> bytes | None:
 
 
 def any_operation(*, method: str, url: str, **others: Any) -> Call:
-    """Whatever a generated endpoint function asks for, as it gives it to httpx. With a long body it takes its time.
-
-    Raises:
-        ConfigurationError: If the head of the request cannot be sent.
-    """
+    """Whatever a generated endpoint function asks for, as it gives it to httpx. With a long body it takes its time."""
     _require_sendable(method, url, others.get("headers", {}), others.get("params"))
     return _call(
         f"{method.upper()} {url}",
@@ -106,11 +102,7 @@ def any_operation(*, method: str, url: str, **others: Any) -> Call:
 
 
 def _require_sendable(method: object, path: object, headers: object, params: object) -> None:
-    """Check what a caller puts into the head of a request.
-
-    Raises:
-        ConfigurationError: If it cannot be sent.
-    """
+    """Check what a caller puts into the head of a request."""
     if not isinstance(method, str) or not _TOKEN.fullmatch(method):
         raise ConfigurationError(f"method is {method!r}.", "Give an HTTP method, such as GET.")
     if not isinstance(headers, Mapping):

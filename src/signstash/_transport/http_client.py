@@ -21,8 +21,7 @@ from .. import __version__
 from ..errors import ConfigurationError
 from ..retries import running_loop
 
-_PYTHON: Final = ".".join(map(str, sys.version_info[:3]))
-USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{_PYTHON}"
+USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{sys.version.split()[0]}"
 
 CANCELLED_LIMIT: Final = 40
 """Cancelled calls after which a pool of 100 connections is replaced."""

@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in options
     try:
         with _log(debug=debug):
-            return int(import_module(_COMMANDS[name].module, __name__).main(options, program=f"signstash {name}"))
+            status = int(import_module(_COMMANDS[name].module, __name__).main(options, program=f"signstash {name}"))
+        return _status_with_output(status, debug=debug)
     except SignStashError as error:
         report_error(error, debug=debug)
         return USAGE if isinstance(error, ConfigurationError | InvalidDocumentError) else FAULT_OF_ALL
@@ -94,6 +95,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _status_with_output(status: int, *, debug: bool) -> int:
+    """Say if output was lost, which is a failure even if the command did all else."""
+    from .display import lost_output
+
+    error = lost_output()
+    if error is None:
+        return status
+    report_error(
+        OSError(f"The output is not complete: {error.strerror}. Make room, or write it elsewhere."), debug=debug
+    )
+    return status or FAULT_OF_ALL
 
 
 def _open_closed_streams() -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 
 class Display(Protocol):
@@ -64,9 +64,21 @@ def _write(stream: TextIO, text: str) -> None:
     try:
         stream.write(f"{text}\n")
         stream.flush()
-    except OSError:
+    except OSError as error:
         # The reader has gone, as `head` does, or the disk is full. The command goes on, or documents would be lost.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            _unwritable.append(error)
+
+
+_unwritable: Final[list[OSError]] = []
+
+
+def lost_output() -> OSError | None:
+    """Return why output was lost since the last call, or None. A reader that has gone wants no more."""
+    error = _unwritable[0] if _unwritable else None
+    _unwritable.clear()
+    return error
 
 
 def open_display(

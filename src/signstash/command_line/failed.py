@@ -29,6 +29,9 @@ actions:
   drop    forget them: the next run treats them as new documents, which the
           service may sign a second time
 
+Files that were not sent, such as unreadable ones, are not in the journal:
+`signstash sign` reports them in every run.
+
 examples:
   signstash failed --journal november.journal
   signstash failed retry --journal november.journal --all
@@ -41,6 +44,22 @@ class _Advice:
     next_steps: str
 
 
+_LOST: Final = ("reference is used", "reference was used before", "before its signed bytes were saved")
+"""What the reasons of documents say that are probably signed, and whose signed contents are lost."""
+
+_ADVICE_FOR_LOST: Final = _Advice(
+    "probably signed, but without signed contents: held for manual review",
+    "look up each reference in the backoffice, then run\n"
+    "  {failed} ACTION REFERENCE...\n"
+    "with one of these actions (at a proxy, retry has the same result again, because\n"
+    "a proxy returns signed contents only once):\n"
+    "  settle  it is signed, and you have the signed document or can do without it\n"
+    "  drop    you need the signed document: forget this one, so that the next run signs\n"
+    "          it a second time, as a new document. Check that it may be signed again\n"
+    "  retry   you use the Integration Service: `signstash sign ... --unknown look_up`\n"
+    "          then fetches it",
+)
+
 _ADVICE: Final[Mapping[State, _Advice]] = {
     "held": _Advice(
         "in doubt, held for manual review",
@@ -49,7 +68,8 @@ _ADVICE: Final[Mapping[State, _Advice]] = {
         "with one of these actions:\n"
         "  retry   it is not there, or you cannot look it up: send it again, under the\n"
         "          same reference, so that it is not signed twice\n"
-        "  settle  it is signed, and you have the signed document\n"
+        "  settle  it is signed, and you have the signed document, such as a file that\n"
+        "          exists already: `signstash verify` shows whether it is signed\n"
         "  drop    it is not signed: forget it, so that it is sent as a new document",
     ),
     "received": _Advice(
@@ -101,6 +121,11 @@ def main(arguments: Sequence[str], *, program: str) -> int:
             raise ConfigurationError("No documents are named.", "Give their references, or --all.")
         in_doubt = [entry.reference for entry in journal.entries("held")]
         references = in_doubt if given.all else given.references
+        if unknown := [reference for reference in references if reference not in in_doubt]:
+            raise ConfigurationError(
+                f"{unknown[0]!r} is not held in the journal.",
+                f"Give references that `signstash failed --journal {shlex.quote(str(given.journal))}` lists as held.",
+            )
         change = {"retry": journal.requeue, "settle": journal.settle, "drop": journal.drop}[given.action]
         change(*references)
     lines.note(f"{count_of_documents(len(references))} {_DONE[given.action]}")
@@ -122,12 +147,20 @@ def _list(listed: Mapping[State, Sequence[Entry]], lines: Lines, *, journal: Pat
             for entry in entries:
                 lines.result("", _fields(entry))
         elif entries:
-            advice = _ADVICE[state]
-            documents = count_of_documents(len(entries))
-            next_steps = advice.next_steps.format(
-                failed=f"signstash failed --journal {shlex.quote(str(journal))}", journal=printable(journal)
-            )
-            lines.result(f"{documents} {advice.heading}:\n{_by_reason(entries)}\nNext: {next_steps}\n", {})
+            lost = [
+                entry for entry in entries if state == "held" and any(text in (entry.reason or "") for text in _LOST)
+            ]
+            for advice, group in ((_ADVICE[state], [e for e in entries if e not in lost]), (_ADVICE_FOR_LOST, lost)):
+                if group:
+                    _show_group(group, advice, lines, journal=journal)
+
+
+def _show_group(entries: Sequence[Entry], advice: _Advice, lines: Lines, *, journal: Path) -> None:
+    next_steps = advice.next_steps.format(
+        failed=f"signstash failed --journal {shlex.quote(str(journal))}", journal=printable(journal)
+    )
+    documents = count_of_documents(len(entries))
+    lines.result(f"{documents} {advice.heading}:\n{_by_reason(entries)}\nNext: {next_steps}\n", {})
 
 
 def _by_reason(entries: Sequence[Entry]) -> str:

@@ -135,8 +135,8 @@ class Inbox:
         state = _state_of(path)
         if state is None:
             self._pending.pop(path, None)
-            if os.path.lexists(path):
-                self._report(f"{printable(path)} cannot be read.")
+            if os.path.lexists(path) and (reason := _why_unusable(path)):
+                self._report(f"{printable(path)} {reason}.")
             return None
         if path in self._in_use or self._taken.get(path) == state:
             self._pending.pop(path, None)
@@ -175,6 +175,17 @@ def _state_of(path: Path) -> _State | None:
     if not stat.S_ISREG(status.st_mode):
         return None
     return _State(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _why_unusable(path: Path) -> str | None:
+    """Why a path is not a file that can be read, or None if it is a folder, which is searched."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not stat.S_ISDIR(status.st_mode):
+        return None if stat.S_ISREG(status.st_mode) else "is not a regular file"
+    return "is a link to a folder, which is not followed" if path.is_symlink() else None
 
 
 def _real(path: Path) -> Path:

@@ -18,6 +18,9 @@ from .text import printable
 
 MakeDocument = Callable[..., Document]
 
+Identity = tuple[str, str]
+"""Name and SHA-256 of a document, by which a journal knows it."""
+
 _KINDS: Final[Mapping[str, MakeDocument]] = {".pdf": Document.pdf, ".xml": Document.xml}
 """Kinds of documents by file name extension. Others are signed only with `--binary`."""
 
@@ -41,6 +44,8 @@ class PlannedFile:
         size: Size of the original in bytes.
         make: `Document.pdf`, `Document.xml` or `Document.binary`.
         problem: Why it cannot be signed, or None.
+        name: The document's name, which differs from the file's if another file is alike.
+        digest: SHA-256 of its contents, or an empty text if it is not needed.
     """
 
     path: Path
@@ -48,6 +53,13 @@ class PlannedFile:
     size: int
     make: MakeDocument
     problem: SignStashError | None = attrs.field(default=None, eq=False)
+    name: str = attrs.field(default=attrs.Factory(lambda self: self.path.name, takes_self=True), eq=False)
+    digest: str = attrs.field(default="", eq=False)
+
+    @property
+    def identity(self) -> Identity:
+        """By what a journal knows the document."""
+        return self.name, self.digest
 
 
 @attrs.frozen

@@ -53,12 +53,14 @@ class Settings:
         secret: The client service's secret.
         options: Settings that only a file can contain.
         asked: Whether somebody typed the secret.
+        sources: Options and settings of the file that give a variable's value, by its name.
     """
 
     environ: Mapping[str, str]
     secret: Secret
     options: ClientOptions
     asked: bool = False
+    sources: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def __getitem__(self, name: str) -> str:
         """Return a setting by the name of its argument, or an empty string. Not for the secret."""
@@ -79,8 +81,11 @@ class Settings:
                 **cast("ClientOptions", {**self.options, **options}),
             )
         except ConfigurationError as error:
-            hint = "Fix these variables, or give the settings in a file (--config) or as options (see --help)."
-            raise ConfigurationError(error.problem, hint) from None
+            problem = error.problem
+            for variable, source in self.sources.items():
+                problem = problem.replace(variable, source)
+            hint = "Fix these settings: variables, settings in a file (--config), or options (see --help)."
+            raise ConfigurationError(problem, hint) from None
 
 
 def settings_from(given: argparse.Namespace, *, ask: bool = True) -> Settings:
@@ -98,17 +103,22 @@ def settings_from(given: argparse.Namespace, *, ask: bool = True) -> Settings:
     variables = {variable for name, variable in ENVIRONMENT_VARIABLES.items() if name != "client_secret"}
     environ = {name: value for name, value in os.environ.items() if name in variables}
     secrets = next((source for source in (from_options, from_file) if source.keys() & _SECRET_SOURCES), {})
+    sources: dict[str, str] = {}
     for settings in (from_file, from_options):
         if settings.keys() & _TOKEN_SERVER:  # alternatives: the stronger source decides alone
             for name in _TOKEN_SERVER:
                 environ.pop(ENVIRONMENT_VARIABLES[name], None)
-        environ |= {variable: settings[name] for name, variable in ENVIRONMENT_VARIABLES.items() if name in settings}
+        found = {variable: name for name, variable in ENVIRONMENT_VARIABLES.items() if name in settings}
+        environ |= {variable: settings[name] for variable, name in found.items()}
+        for variable, name in found.items():
+            is_option = settings is from_options
+            sources[variable] = f"--{name.replace('_', '-')}" if is_option else f"{name} in {given.config}"
     secret = _secret(secrets)
     asked = ask and not secrets and not secret.reveal() and sys.stdin.isatty() and sys.stderr.isatty()
     if asked:
         secret = Secret(getpass.getpass(f"Secret of {environ.get(ENVIRONMENT_VARIABLES['client_id'], '')}: "))
     options = cast("ClientOptions", {name: from_file[name] for name in _OTHERS if name in from_file})
-    return Settings(environ, secret, options, asked)
+    return Settings(environ, secret, options, asked, sources)
 
 
 def _read(path: Path) -> dict[str, Any]:

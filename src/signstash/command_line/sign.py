@@ -26,6 +26,7 @@ from ..retries import RetryPolicy
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED, report_error
 from .causes import Causes
 from .display import Display, Lines, open_display
+from .document_names import with_different_names
 from .interruption import Interruption, RetryNotes
 from .plan import MakeDocument, Plan, PlannedFile, parts_of_journal, real_path, with_unwritable_folders
 from .settings import add_connection_options, settings_from
@@ -100,6 +101,8 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     client = settings_from(given).client(retries=getattr(RetryPolicy, given.retries)())
     files = with_unwritable_folders(files)
     with nullcontext() if given.journal is None else Journal(given.journal) as journal:
+        if journal is not None:
+            files = with_different_names(files, journal)
         return asyncio.run(_Signing(files, given, options, journal).run(client))
 
 
@@ -232,7 +235,7 @@ class _Signing:
                 self._report(display, file, file.problem)
                 continue
             try:
-                document = file.make(file.path, **self.options[file.make])
+                document = file.make(file.path, name=file.name, **self.options[file.make])
             except InvalidDocumentError as error:
                 self._report(display, file, error)
             else:
@@ -281,7 +284,7 @@ class _Signing:
         for file in self.files:
             if file not in self._reported:
                 in_flight = cancelled and file in self._sent.values()
-                in_doubt = in_flight and (self.journal is None or file.path.name in names)
+                in_doubt = in_flight and (self.journal is None or file.name in names)
                 self._counts["in_doubt" if in_doubt else "not_sent"] += 1
 
     def _sum_up(self, seconds: float) -> None:
@@ -292,9 +295,9 @@ class _Signing:
             [(status_column(status), count) for status, count in counts.items() if count or status == "signed"]
         )
         causes = "".join(f"{wrapped(line)}\n" for line in self._causes.lines)
+        rates = f"\n{size_of(self._signed_bytes)} signed in {seconds:.1f} s, {rate:.1f} documents a second"
         lines.result(
-            f"{causes}\n{totals}\n{size_of(self._signed_bytes)} signed in {seconds:.1f} s, "
-            f"{rate:.1f} documents a second",
+            f"{causes}\n{totals}{rates if self._counts['signed'] else ''}",
             {"summary": counts, "bytes": self._signed_bytes, "seconds": round(seconds, 3)},
         )
         for advice in self._advice():
@@ -319,7 +322,7 @@ def names_of(file: PlannedFile, error: SignStashError) -> list[str]:
     references = [getattr(error, "external_reference", ""), *getattr(error, "external_references", ())]
     target = real_path(file.target)
     paths = [str(file.path), str(file.target), str(target)]
-    return [*filter(None, references), *paths, *map(printable, paths), file.path.name, printable(file.path.name)]
+    return [*filter(None, references), *paths, *map(printable, paths), file.name, printable(file.name)]
 
 
 async def _saved_elsewhere(error: DocumentNotSavedError, signed: SignedContent) -> SignStashError:

@@ -93,9 +93,10 @@ def _show(path: Path, found: Verification, lines: Lines) -> None:
     signer = [] if found.signer is None else [f"by {named} (issued by {found.issuer})"]
     trust = {None: "trust not judged", True: "trusted", False: "not trusted"}[found.trusted]
     kind = "unknown type" if found.signature_type is None else str(found.signature_type)
-    about = ", ".join([kind, *signer, *times, trust])
+    is_unsigned = "it holds no signature" in found.problems
+    about = [] if is_unsigned else [", ".join([kind, *signer, *times, trust])]
     lines.result(
-        f"{status:<7} {printable(path)}: {'; '.join([*found.problems, about, *found.notes])}",
+        f"{status:<7} {printable(path)}: {'; '.join([*found.problems, *about, *found.notes])}",
         {
             "status": status,
             "verdict": found.verdict,

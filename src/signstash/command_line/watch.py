@@ -33,9 +33,10 @@ from ..results import Outcome, SignedDocument
 from ..retries import RetryPolicy
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED
 from .display import Display, Lines
+from .document_names import named_by_journal
 from .inbox import Inbox, changes
 from .interruption import Interruption
-from .plan import MakeDocument, Plan, PlannedFile, make_writable, parts_of_journal
+from .plan import Identity, MakeDocument, Plan, PlannedFile, make_writable, parts_of_journal
 from .settings import add_connection_options, settings_from
 from .sign import add_run_options, names_of, own_files_of
 from .signature_options import add_signature_options, signature_options
@@ -188,6 +189,7 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
     _ready: deque[PlannedFile] = attrs.field(init=False, factory=deque[PlannedFile])
     _in_flight: dict[Document, PlannedFile] = attrs.field(init=False, factory=dict[Document, PlannedFile])
+    _claimed: dict[Identity, Path] = attrs.field(init=False, factory=dict[Identity, Path])
     _wake: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _stopping: bool = attrs.field(init=False, default=False)
     _fault: SignStashError | None = attrs.field(init=False, default=None)
@@ -209,7 +211,7 @@ class Watch:
         self.display.note(f"Watching {self.given.inbox}; signed files go to {self.given.output}.")
         cancelled = False
         with Interruption(self.display, self.stop) as interruption:
-            ticker = asyncio.create_task(self._tick(ticks))
+            ticker = asyncio.create_task(self._tick(ticks, journal))
             try:
                 while not self._stopping:
                     self._fault = await self._sign(journal)
@@ -242,10 +244,11 @@ class Watch:
     def _waiting(self) -> int:
         return len(self._ready) + len(self._in_flight) + self.inbox.pending
 
-    async def _tick(self, ticks: AsyncIterator[set[Path]]) -> None:
+    async def _tick(self, ticks: AsyncIterator[set[Path]], journal: Journal) -> None:
         try:
             async for changed in ticks:
-                self._ready.extend(await asyncio.to_thread(self.inbox.look, changed))
+                self._ready.extend(await asyncio.to_thread(self._found, changed, journal, dict(self._claimed)))
+                self._claimed |= {file.identity: file.path for file in self._ready}
                 due = [item for item in self._later if item[0] <= self.clock()]
                 self._later = [item for item in self._later if item not in due]
                 self._ready.extend(file for _, file in due)
@@ -254,6 +257,23 @@ class Watch:
                 self._wake.set()
         finally:
             self.stop()
+
+    def _found(self, changed: set[Path], journal: Journal, claimed: dict[Identity, Path]) -> list[PlannedFile]:
+        """The files that are complete now, with their documents' names. Blocks."""
+        found: list[PlannedFile] = []
+        for file in self.inbox.look(changed):
+            found.append(named_by_journal(file, journal, is_of_another=self._has_original, claimed=claimed))
+            claimed[found[-1].identity] = file.path
+        return found
+
+    def _has_original(self, signed_file: Path) -> bool:
+        """Whether the original of a signed file is in the inbox or the folder for what is done."""
+        output = Path(os.path.realpath(self.given.output))
+        if not signed_file.is_relative_to(output):
+            return False
+        place = signed_file.relative_to(output)
+        folders = (self.inbox.folder, self.given.done)
+        return any(folder is not None and os.path.lexists(folder / place) for folder in folders)
 
     async def _sign(self, journal: Journal) -> SignStashError | None:
         """Sign until the run ends; return how the service failed, or None."""
@@ -284,24 +304,25 @@ class Watch:
         return self._outage
 
     async def _documents(self) -> AsyncGenerator[Document, None]:
-        given: set[Path] = set()
+        given: set[Path | Identity] = set()
         while not self._stopping and self._outage is None and len(given) < _LONGEST_RUN:
             # After a failure one document shows whether the service is back, before others are put at risk.
             if not self._ready or (self._fault is not None and self._in_flight):
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if self._ready[0].path in given:  # a run signs a document once: the next run takes it up again
+            file = self._ready[0]
+            if not given.isdisjoint((file.path, file.identity)):  # a run signs a document once: the next run goes on
                 return
-            file = self._ready.popleft()
+            self._ready.popleft()
             try:
                 if file.problem is not None:
                     raise file.problem
-                document = file.make(file.path, **self.options[file.make])
+                document = file.make(file.path, name=file.name, **self.options[file.make])
             except SignStashError as error:
                 await self._account(file, error)
             else:
-                given.add(file.path)
+                given |= {file.path, file.identity}
                 self._in_flight[document] = file
                 yield document
 
@@ -336,6 +357,8 @@ class Watch:
             self._later.append((self.clock() + LONGEST_PAUSE * 2.0 ** min(failures, 6), file))
         else:
             self._failures_of.pop(file.path, None)
+            if self._claimed.get(file.identity) == file.path:
+                del self._claimed[file.identity]
             self.inbox.release(file.path)
         self._wake.set()
 
