@@ -29,7 +29,7 @@ from signstash import (
     RetryPolicy,
     SignStash,
     TokenAuth,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from signstash.blocking import BlockingSignStash
 from signstash.models import UNSET
@@ -318,7 +318,7 @@ class TestIntegrationService:
             client.download_documents(7, tmp_path),
             client.resend_mails(7, ["ana@example.pt"]),
         ):
-            with pytest.raises(UnexpectedAnswerError):
+            with pytest.raises(UnexpectedResponseError):
                 await call
 
 

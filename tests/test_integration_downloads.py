@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from signstash import DocumentNotSavedError, SignStash, UnexpectedAnswerError
+from signstash import DocumentNotSavedError, SignStash, UnexpectedResponseError
 from tests.conftest import MockedService, url_of
 
 LONG = bytes(range(256)) * 20_000
@@ -126,7 +126,7 @@ async def test_a_signed_document_without_contents_is_an_error(
 ) -> None:
     operation(document("A", "a.pdf", b"signed"), document("B", "b.pdf", b"", signedContent=content))
 
-    with pytest.raises(UnexpectedAnswerError, match=r"contents of document b\.pdf \(B\)") as failed:
+    with pytest.raises(UnexpectedResponseError, match=r"contents of document b\.pdf \(B\)") as failed:
         await client.download_documents(7, tmp_path)
 
     assert saved(tmp_path) == {}
@@ -139,7 +139,7 @@ async def test_a_response_that_is_not_an_operation(
 ) -> None:
     service.router.get(url_of("getSignOperationDetail", operationId=7, includeContent="true")).respond(content=body)
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         await client.download_documents(7, tmp_path)
     assert saved(tmp_path) == {}
 
@@ -150,6 +150,6 @@ async def test_a_response_longer_than_any_can_be(
     monkeypatch.setattr("signstash._transport.endpoints.CONTENT_LIMIT", 1000)
     operation(document("A", "a.pdf", LONG))
 
-    with pytest.raises(UnexpectedAnswerError, match="longer than"):
+    with pytest.raises(UnexpectedResponseError, match="longer than"):
         await client.download_documents(7, tmp_path)
     assert saved(tmp_path) == {}

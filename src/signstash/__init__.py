@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         SignatureInvalidError as SignatureInvalidError,
         SignStashError as SignStashError,
         TokenRejectedError as TokenRejectedError,
-        UnexpectedAnswerError as UnexpectedAnswerError,
+        UnexpectedResponseError as UnexpectedResponseError,
     )
     from .journal import Journal as Journal
     from .options import Preservation as Preservation, VisibleSignature as VisibleSignature

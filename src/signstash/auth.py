@@ -169,7 +169,7 @@ class TokenAuth(httpx.Auth):
             ConnectionFailedError: If the token server cannot be reached.
             ServiceError: If the token server fails.
             RateLimitedError: If the token server accepts no more requests for now.
-            UnexpectedAnswerError: If the token server's response is not a usable token.
+            UnexpectedResponseError: If the token server's response is not a usable token.
         """
         if origin(request.url) not in self._origins:
             raise ConfigurationError(

@@ -14,7 +14,6 @@ import attrs
 import httpx
 
 from . import settings
-from ._content.arguments import require_flags
 from ._errors.redaction import Secret
 from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
@@ -72,8 +71,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         token_http_client: Your own client for the token requests alone. It is not closed here.
         error_classes: Exception classes for error codes that `signstash.errors` does not know, by code. A `signError`
             with a class of the certificate family becomes a `DocumentCertificateError`.
-        retries: How often a call is attempted if it was certainly not processed. By default once, and in `sign_all` as
-            `RetryPolicy.batch` says.
+        retries: When a call that was not processed is repeated. By default never; `sign_all` uses `RetryPolicy.batch`.
         verify_signatures: Whether every document is verified before it is returned or saved; an invalid one becomes a
             `SignatureInvalidError`. Needs the extra `verify`. Trust is not checked: see `SignedDocument.verify`.
         instance_urls: URLs of the service's instances, for `at`. Their origins may see the token and the documents.
@@ -277,7 +275,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             SignatureInvalidError: If the returned document is not valid, and `verify_signatures` is set.
             ConnectionFailedError: If the service was not reached.
             OutcomeUnknownError: If it was sent and the response was lost.
-            UnexpectedAnswerError: If the response cannot be read.
+            UnexpectedResponseError: If the response cannot be read.
         """
         batch = await self.sign_batch(
             [document],
@@ -313,7 +311,6 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.single_request import sign_with_one_request
         from ._signing.request import RequestOptions
 
-        require_flags(overwrite=overwrite)
         options = RequestOptions.of(description, preservation, external_reference)
         return await sign_with_one_request(
             self._signer, self._requests, require_iterable(documents), options, save_to=save_to, overwrite=overwrite

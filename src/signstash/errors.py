@@ -19,7 +19,7 @@
     ├── DocumentNotSavedError               a signed document could not be written to disk
     ├── ConnectionFailedError               the request did not reach the service; nothing was processed
     ├── OutcomeUnknownError                 the request was sent, but its response was lost
-    └── UnexpectedAnswerError               a response that cannot be read
+    └── UnexpectedResponseError               a response that cannot be read
 
 The service's `errorCode` decides, then its family, then the HTTP status (wiki: integration guide, error table).
 
@@ -294,7 +294,7 @@ class OutcomeUnknownError(SignStashError):
 
 
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
-class UnexpectedAnswerError(_ResponseError):
+class UnexpectedResponseError(_ResponseError):
     """A response that cannot be read: not JSON, cut short, or of the wrong shape.
 
     Attributes:

@@ -107,7 +107,7 @@ class RetryPolicy:
         SignStash.from_env(retries=RetryPolicy.interactive())
 
     Retried: connection failures (`ConnectionFailedError`), 429 (`RateLimitedError`), and server errors on read-only
-    calls (`ServiceError`, `UnexpectedAnswerError`); never a signing request that may have been processed. Between two
+    calls (`ServiceError`, `UnexpectedResponseError`); never a signing request that may have been processed. Between two
     attempts it waits for a random time up to a bound that doubles each time, or as long as `Retry-After` says.
 
     Attributes:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import respx
 
-from signstash import ConfigurationError, Document, SignStash, TokenAuth, UnexpectedAnswerError
+from signstash import ConfigurationError, Document, SignStash, TokenAuth, UnexpectedResponseError
 from tests.auth.vendor import CALL_URL, Arrival, Vendor, call, failure_of
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, token_answer
 
@@ -84,7 +84,7 @@ class TestToken:
         async with SignStash(
             BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client
         ) as client:
-            with pytest.raises(UnexpectedAnswerError, match="redirects"):
+            with pytest.raises(UnexpectedResponseError, match="redirects"):
                 await client.sign(Document.pdf(PDF, name="invoice.pdf"))
 
         assert [arrival.url.host for arrival in vendor.arrivals] == ["proxy.test"]
@@ -117,7 +117,7 @@ class TestCredentials:
         auth = vendor.auth(http_client=vendor.client(follow_redirects=True))
         error = await failure_of(vendor.client(auth))
 
-        assert type(error) is UnexpectedAnswerError
+        assert type(error) is UnexpectedResponseError
         assert len(vendor.token_requests) == 1
         assert vendor.arrivals == []
 
@@ -126,7 +126,7 @@ class TestCredentials:
         vendor.answer_token = lambda _: httpx.Response(302, headers={"Location": location})
         error = await failure_of(vendor.client(vendor.auth()))
 
-        assert type(error) is UnexpectedAnswerError
+        assert type(error) is UnexpectedResponseError
         assert vendor.arrivals == []
 
     @pytest.mark.parametrize("url", ["http://tokens.example.test.com/", "http://8.8.8.8/"])

@@ -16,7 +16,7 @@ from signstash import (
     CredentialsRejectedError,
     ServiceError,
     TokenRejectedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE
 from tests.auth.vendor import RENEWAL_TASK, Answer, Clock, Vendor, call, settle
@@ -30,7 +30,7 @@ POSSIBLE = {
     CredentialsRejectedError,
     ServiceError,
     TokenRejectedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 }
 FAILURES = st.sampled_from(["401", "503", "html", "broken"])
 

@@ -19,7 +19,7 @@ from signstash import (
     ServiceError,
     SignStash,
     SignStashError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from signstash._transport.token_request import DEFAULT_LIFETIME
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE, TOKEN_ATTEMPTS
@@ -380,7 +380,7 @@ class TestOddAnswers:
         vendor.answer_token = lambda _: answer()
         error = await failure_of(client)
 
-        assert type(error) is UnexpectedAnswerError
+        assert type(error) is UnexpectedResponseError
         assert TOKEN_URL in str(error)
         assert error.excerpt == ""
         assert len(vendor.token_requests) == 1

@@ -37,7 +37,7 @@ from signstash import (
     SignStashError,
     TokenAuth,
     TokenRejectedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     errors,
 )
 from signstash.models import DocumentResponse
@@ -319,7 +319,7 @@ ONE_OF_EACH: list[SignStashError] = [
     SignatureInvalidError(*SAID, signed=SIGNED, problems=["it holds no signature"]),
     ConnectionFailedError(*SAID),
     OutcomeUnknownError(*SAID, external_references=["FT_31"]),
-    UnexpectedAnswerError(
+    UnexpectedResponseError(
         *SAID,
         status_code=200,
         content_type="text/html",

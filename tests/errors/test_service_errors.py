@@ -34,7 +34,7 @@ from signstash import (
     SignStashError,
     TokenAuth,
     TokenRejectedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from signstash._errors import codes
 from signstash.models import SigningError
@@ -384,7 +384,7 @@ class TestMaybeProcessed:
 
         error = await failure_of(client)
 
-        assert isinstance(error, UnexpectedAnswerError)
+        assert isinstance(error, UnexpectedResponseError)
         assert not error.maybe_processed
 
     @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ class TestMaybeProcessed:
     ) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(503, text=body, headers={"Retry-After": "9"})
 
-        with pytest.raises(ServiceError if not body else UnexpectedAnswerError) as failed:
+        with pytest.raises(ServiceError if not body else UnexpectedResponseError) as failed:
             await client.get_status(7)
 
         error: Any = failed.value

@@ -31,7 +31,7 @@ from signstash import (
     SignStash,
     SignStashError,
     TokenRejectedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     VisibleSignature,
     models,
 )
@@ -379,14 +379,14 @@ class TestStatus:
     @pytest.mark.parametrize(
         ("status_code", "answer", "error"),
         [
-            (520, {"html": "<html>Unknown</html>"}, UnexpectedAnswerError),
+            (520, {"html": "<html>Unknown</html>"}, UnexpectedResponseError),
             (503, {}, ServiceError),
             (500, {"content": b"\xff\xfe"}, SignStashError),
             (401, {"html": "<html>Login</html>"}, TokenRejectedError),
             (403, {}, ApiError),
-            (302, {"headers": {"location": "/login"}}, UnexpectedAnswerError),
-            (200, {}, UnexpectedAnswerError),
-            (200, {"html": "<html>Login</html>"}, UnexpectedAnswerError),
+            (302, {"headers": {"location": "/login"}}, UnexpectedResponseError),
+            (200, {}, UnexpectedResponseError),
+            (200, {"html": "<html>Login</html>"}, UnexpectedResponseError),
         ],
     )
     async def test_failures_are_raised(
@@ -414,7 +414,7 @@ class TestStatus:
     ) -> None:
         service.router.get(STATUS_URL).respond(status_code, **answer)
 
-        with pytest.raises(UnexpectedAnswerError) as caught:
+        with pytest.raises(UnexpectedResponseError) as caught:
             await get_status.asyncio(7, client=client.generated)
 
         assert why in str(caught.value)
@@ -427,7 +427,7 @@ class TestStatus:
     ) -> None:
         service.router.post(path__regex="/delivery/").respond(202)
 
-        with pytest.raises(UnexpectedAnswerError) as caught:
+        with pytest.raises(UnexpectedResponseError) as caught:
             await resend_delivery_mails.asyncio(7, False, client=client.generated, body=["ana@example.test"])
 
         assert caught.value.maybe_processed

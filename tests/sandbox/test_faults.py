@@ -25,7 +25,7 @@ from signstash import (
     ServiceError,
     SignStash,
     SignStashError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from signstash._errors.codes import ERROR_CODES, SIGN_ERRORS
 from signstash.sandbox import KINDS, Fault, FaultKind, Faults, Sandbox
@@ -109,13 +109,13 @@ class TestRequests:
             (Fault("inactive_issuer"), ClientServiceInactiveError),
             (Fault("inactive_partner"), ClientServiceInactiveError),
             (Fault("too_many_requests"), RateLimitedError),
-            (Fault("html_response"), UnexpectedAnswerError),
-            (Fault("html_response", status=200), UnexpectedAnswerError),
+            (Fault("html_response"), UnexpectedResponseError),
+            (Fault("html_response", status=200), UnexpectedResponseError),
             (Fault("empty_response", status=503), ServiceError),
             (Fault("reset_before"), OutcomeUnknownError),
             (Fault("reset_after"), OutcomeUnknownError),
             (Fault("truncated_response"), OutcomeUnknownError),
-            (Fault("cut_json"), UnexpectedAnswerError),
+            (Fault("cut_json"), UnexpectedResponseError),
         ],
         ids=lambda value: value.kind if isinstance(value, Fault) else "",
     )
@@ -127,7 +127,7 @@ class TestRequests:
         with pytest.raises(raised) as failed:
             await sandbox_client.sign(document())
 
-        assert type(failed.value) is raised or raised is UnexpectedAnswerError
+        assert type(failed.value) is raised or raised is UnexpectedResponseError
 
     @pytest.mark.parametrize(("kind", "processed"), [(name, KINDS[name].moment == "after") for name in (
         "reset_before", "html_response", "reset_after", "truncated_response", "cut_json",

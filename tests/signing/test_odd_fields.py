@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from signstash import DocumentNotSignedError, OutcomeUnknownError, SignStash, UnexpectedAnswerError
+from signstash import DocumentNotSignedError, OutcomeUnknownError, SignStash, UnexpectedResponseError
 from signstash.models import UNSET, BaseOperation, ContentType, SigningStatus
 from tests.conftest import PDF, MockedService, pdf, signed_answer
 
@@ -272,7 +272,7 @@ class TestAsking:
     async def test_an_operation_id_that_is_none(self, client: SignStash, service: MockedService, reply: Any) -> None:
         self.reply(service, reply)
 
-        with pytest.raises(UnexpectedAnswerError) as failed:
+        with pytest.raises(UnexpectedResponseError) as failed:
             await client.get_operation_id("FT_31")
         assert failed.value.maybe_processed is False
         assert failed.value.external_references == ("FT_31",)
@@ -284,6 +284,6 @@ class TestAsking:
     ) -> None:
         self.reply(service, reply)
 
-        with pytest.raises(UnexpectedAnswerError) as failed:
+        with pytest.raises(UnexpectedResponseError) as failed:
             await getattr(client, call)(7)
         assert failed.value.maybe_processed is False

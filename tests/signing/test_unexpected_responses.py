@@ -21,7 +21,7 @@ from signstash import (
     ServiceError,
     SignStash,
     TokenRejectedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from tests.conftest import PDF, MockedService, failure_of, pdf, signed_answer
 from tests.fault_server import little_memory
@@ -60,7 +60,7 @@ class TestNotAnAnswer:
 
         error = await failure_of(client)
 
-        assert type(error) is UnexpectedAnswerError
+        assert type(error) is UnexpectedResponseError
         assert (error.status_code, error.content_type) == (status, "text/html; charset=utf-8")
         assert error.external_references == ("FT_31",)
         assert error.maybe_processed is maybe_processed
@@ -138,7 +138,7 @@ class TestNotAnAnswer:
 
         error = await failure_of(client)
 
-        assert type(error) is UnexpectedAnswerError
+        assert type(error) is UnexpectedResponseError
         assert (error.status_code, error.content_type, error.excerpt) == (status, "application/json", "")
         assert error.maybe_processed is True
         assert error.external_references == ("FT_31",)
@@ -151,7 +151,7 @@ class TestNotAnAnswer:
 
         error = await failure_of(client)
 
-        assert (type(error), error.maybe_processed) == (UnexpectedAnswerError, False)
+        assert (type(error), error.maybe_processed) == (UnexpectedResponseError, False)
 
     @pytest.mark.parametrize("value", [None, 7, 2.5, True, [], ["0.0.7"], {"a": {}}, "", "\ud800", "x" * 10_000])
     async def test_a_refusal_whose_fields_are_of_odd_types(
@@ -181,7 +181,7 @@ class TestNotAnAnswer:
         with little_memory(256 * 1024 * 1024):
             error = await failure_of(client)
 
-        assert type(error) is UnexpectedAnswerError
+        assert type(error) is UnexpectedResponseError
         assert sys.getrecursionlimit() == before
 
 
@@ -193,7 +193,7 @@ class TestRedirects:
 
         error = await failure_of(client)
 
-        assert type(error) is UnexpectedAnswerError
+        assert type(error) is UnexpectedResponseError
         assert (error.status_code, error.maybe_processed) == (status, False)
         assert "redirects" in str(error)
         assert elsewhere.call_count == 0
@@ -202,7 +202,7 @@ class TestRedirects:
     async def test_a_redirect_to_nowhere(self, client: SignStash, service: MockedService, location: str) -> None:
         service.sign.respond(302, headers={"Location": location})
 
-        assert type(await failure_of(client)) in (UnexpectedAnswerError, OutcomeUnknownError)
+        assert type(await failure_of(client)) in (UnexpectedResponseError, OutcomeUnknownError)
 
     @pytest.mark.parametrize("location", ["https://elsewhere.test/", "http:x"])
     async def test_a_redirect_of_the_token_server(
@@ -212,7 +212,7 @@ class TestRedirects:
 
         error = await failure_of(client)
 
-        assert type(error) is UnexpectedAnswerError
+        assert type(error) is UnexpectedResponseError
         assert error.maybe_processed is False
 
 
@@ -326,7 +326,7 @@ class TestMatching:
 
         batch = await client.sign_batch([pdf("A"), pdf("B")])
 
-        assert [type(outcome.error) for outcome in batch.outcomes] == [UnexpectedAnswerError, type(None)]
+        assert [type(outcome.error) for outcome in batch.outcomes] == [UnexpectedResponseError, type(None)]
         error: Any = batch.outcomes[0].error
         assert (error.maybe_processed, error.external_references) == (True, ("A",))
         assert "2 times" in str(error)
@@ -356,7 +356,7 @@ class TestSigned:
 
         error = await failure_of(client)
 
-        assert (type(error), error.maybe_processed, error.status_code) == (UnexpectedAnswerError, True, 200)
+        assert (type(error), error.maybe_processed, error.status_code) == (UnexpectedResponseError, True, 200)
         assert error.external_references == ("FT_31",)
         assert "invoice.pdf" in str(error)
 

@@ -26,7 +26,7 @@ from signstash import (
     ServiceError,
     SignStash,
     TokenAuth,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from signstash._transport.http_client import is_excluded
 from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, failure_of, http_library, pdf
@@ -513,7 +513,7 @@ async def gives_no_token(connection: Connection) -> None:
         (fails_at_length, ServiceError, 3),
         (refuses_in_half, CredentialsRejectedError, 1),  # asking again could lock the account
         (refuses_unreadably, CredentialsRejectedError, 1),
-        (gives_no_token, UnexpectedAnswerError, 1),
+        (gives_no_token, UnexpectedResponseError, 1),
     ],
 )
 async def test_a_token_server_that_fails(script: Script, expected: Any, attempts: int) -> None:

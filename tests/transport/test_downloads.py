@@ -26,7 +26,7 @@ from signstash import (
     OutcomeUnknownError,
     SignedDocument,
     SignStash,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from signstash._errors.parsing import json_object
 from signstash._transport.bodies import UnusableResponseError
@@ -163,7 +163,7 @@ class TestTheAnswer:
 
         bad, good = (await client.sign_batch([Document.pdf(PDF, name=f"{n}.pdf") for n in range(2)])).outcomes
 
-        assert isinstance(bad.error, UnexpectedAnswerError)
+        assert isinstance(bad.error, UnexpectedResponseError)
         assert bad.error.maybe_processed
         assert good.signed is not None
         assert good.signed.content == b"signed:" + PDF
@@ -208,7 +208,7 @@ class TestTheAnswer:
     async def test_an_answer_that_ends_early(self, client: SignStash, service: MockedService, body: bytes) -> None:
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 5))))
 
-        with pytest.raises(UnexpectedAnswerError) as failed:
+        with pytest.raises(UnexpectedResponseError) as failed:
             await client.sign(Document.pdf(PDF, name="a.pdf"))
         assert failed.value.maybe_processed
 
@@ -222,7 +222,7 @@ class TestTheAnswer:
     ) -> None:
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(endless, 2**16))))
 
-        with pytest.raises(UnexpectedAnswerError, match=r"more than|longer than"):
+        with pytest.raises(UnexpectedResponseError, match=r"more than|longer than"):
             await client.sign(Document.pdf(PDF, name="a.pdf"))
 
     async def test_fields_nested_deeply_cost_no_signed_document(
@@ -290,7 +290,7 @@ class TestTheAnswer:
         body = b'{"id": 1, "documentList": [{"signedContent": "' + b"QUJD" * 2**22 * 2
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 2**20))))
 
-        with pytest.raises(UnexpectedAnswerError, match="longer than"):
+        with pytest.raises(UnexpectedResponseError, match="longer than"):
             await client.sign(Document.pdf(PDF, name="a.pdf"))
 
 

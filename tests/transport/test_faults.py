@@ -26,7 +26,7 @@ from signstash import (
     RateLimitedError,
     ServiceError,
     TokenAuth,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from tests.conftest import (
     CLIENT_ID,
@@ -300,7 +300,7 @@ async def test_an_answer_longer_than_its_length_is_cut() -> None:
     async with FaultServer(answers_too_much, Connection.sign) as server, client_of(server.url) as client:
         error = await failure_of(client)
 
-    assert type(error) is UnexpectedAnswerError
+    assert type(error) is UnexpectedResponseError
     assert error.maybe_processed is True
 
 
@@ -311,8 +311,8 @@ async def test_an_answer_longer_than_its_length_is_cut() -> None:
         (429, b"<html>", RateLimitedError, False),
         (500, b'{"errorCode": "0.0.1"}', ServiceError, True),
         (503, b"", ServiceError, True),
-        (500, b'{"errorCode": "0.0.', UnexpectedAnswerError, True),
-        (409, b'{"errorCode": "0.0.', UnexpectedAnswerError, False),
+        (500, b'{"errorCode": "0.0.', UnexpectedResponseError, True),
+        (409, b'{"errorCode": "0.0.', UnexpectedResponseError, False),
     ],
 )
 @pytest.mark.parametrize("auth", [None, httpx.BasicAuth("own", "one")], ids=["token", "own"])
@@ -340,7 +340,7 @@ async def test_a_refusal_whose_compression_is_damaged_is_a_refusal(encoding: str
 
     error = await failure_at(refuses, auth=auth)
 
-    assert isinstance(error, ServiceError | UnexpectedAnswerError)
+    assert isinstance(error, ServiceError | UnexpectedResponseError)
     assert error.status_code == 503
     assert error.maybe_processed is True
 
@@ -404,7 +404,7 @@ async def test_a_decompression_bomb_costs_little_memory(status: int, layers: int
     finally:
         tracemalloc.stop()
 
-    assert type(error) in (UnexpectedAnswerError, OutcomeUnknownError, ServiceError)
+    assert type(error) in (UnexpectedResponseError, OutcomeUnknownError, ServiceError)
     assert error.maybe_processed is True
     assert peak < 48 << 20
 

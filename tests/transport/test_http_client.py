@@ -19,7 +19,7 @@ from signstash import (
     ServiceError,
     SignStash,
     TokenAuth,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, signed_answer, token_answer
 
@@ -160,7 +160,7 @@ async def test_a_hook_may_read_a_compressed_answer() -> None:
 async def test_redirects_are_not_followed() -> None:
     service = Service(302, headers={"Location": "http://elsewhere.test/"})
     async with service.client(follow_redirects=True) as http_client, facade(http_client) as client:
-        with pytest.raises(UnexpectedAnswerError, match="redirects to another URL"):
+        with pytest.raises(UnexpectedResponseError, match="redirects to another URL"):
             await sign(client)
 
     assert len(service.sign_requests) == 1

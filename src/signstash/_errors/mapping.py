@@ -16,7 +16,7 @@ from ..errors import (
     ErrorClasses,
     RateLimitedError,
     SignStashError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from .codes import (
     AFTER_SIGNING,
@@ -158,7 +158,7 @@ def error_from_document(
 
 def unreadable_response(
     status_code: int, headers: Mapping[str, str], body: bytes, why: str, context: ErrorContext
-) -> UnexpectedAnswerError:
+) -> UnexpectedResponseError:
     """The exception for a response that cannot be read, with the reason as the end of a sentence.
 
     A status that is not known is 0. If the call changes state, the request may have been processed.
@@ -171,7 +171,7 @@ def unreadable_response(
     excerpt = "" if 200 <= status_code < 300 else _excerpt(body)
     marks = f"HTTP {status_code}, " if status_code else ""
     problem = context.sentence(f"The response ({marks}{content_type or 'no content type'}{_request_id(headers)}) {why}")
-    return UnexpectedAnswerError(
+    return UnexpectedResponseError(
         f"{problem} It begins: {excerpt!r}." if excerpt else problem,
         hint,
         external_references=context.external_references,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .._content.arguments import require_flags
 from .._errors.unknown import noted
 from .._signing.request import RequestOptions, index_by_reference
 from .._signing.saving import SignedFiles
@@ -27,6 +28,7 @@ async def sign_with_one_request(
     overwrite: bool,
 ) -> SignedBatch:
     """Sign documents, and save them if it is asked for."""
+    require_flags(overwrite=overwrite)
     sent = index_by_reference(list(documents), signer.client_service)
     files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
     deadline = Deadline.after(signer.exchange.deadline)

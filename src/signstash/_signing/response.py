@@ -17,7 +17,7 @@ from .._errors.unknown import missing_in_response, not_signed_yet
 from .._transport.exchange import ServiceResponse
 from .._transport.signed_content import restore_base64
 from ..documents import Document
-from ..errors import SignatureInvalidError, SignStashError, UnexpectedAnswerError
+from ..errors import SignatureInvalidError, SignStashError, UnexpectedResponseError
 from ..results import Outcome, SignedBatch, SignedDocument, outcome_of
 
 logger: Final = logging.getLogger("signstash")
@@ -187,8 +187,8 @@ def _result(
     )
 
 
-def _unusable(why: str, response: ServiceResponse, context: ErrorContext) -> UnexpectedAnswerError:
-    return UnexpectedAnswerError(
+def _unusable(why: str, response: ServiceResponse, context: ErrorContext) -> UnexpectedResponseError:
+    return UnexpectedResponseError(
         f"The service's response cannot be used: {why}{context.origin}.",
         "On the Integration Service, fetch it with download_documents; on a proxy, contact the vendor's support.",
         status_code=response.status_code,

@@ -22,7 +22,7 @@ from ..errors import (
     ConnectionFailedError,
     ErrorClasses,
     SignStashError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from ..retries import Deadline, current_attempt
 from .bodies import RequestBody, UnusableResponseError, read_error, without_credentials
@@ -56,7 +56,7 @@ class ServiceResponse:
             self._parsed = json_value(self.body) if small else await asyncio.to_thread(json_value, self.body)
         return self._parsed
 
-    def unreadable(self, why: str) -> UnexpectedAnswerError:
+    def unreadable(self, why: str) -> UnexpectedResponseError:
         """The error for a success that is not what was asked for."""
         return unreadable_response(self.status_code, self.headers, self.body, why, self.context)
 

@@ -19,7 +19,7 @@ class GeneratedClient(AuthenticatedClient):
         operation = await get_status.asyncio(7, client=client.generated)
 
     Only the asynchronous functions can be used. A request that fails raises a `SignStashError`, and a success that
-    does not match the definition an `UnexpectedAnswerError`. Requests are retried as those of the methods: if the
+    does not match the definition an `UnexpectedResponseError`. Requests are retried as those of the methods: if the
     service failed, only those that read.
     """
 

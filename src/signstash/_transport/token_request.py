@@ -21,7 +21,7 @@ from ..errors import (
     RateLimitedError,
     ServiceError,
     SignStashError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from .bodies import UnusableResponseError, read_error, read_whole
 from .http_client import new_http_client
@@ -178,10 +178,10 @@ class TokenRequest:
         """A text of the token server without the secret, which it may quote."""
         return printable(text.replace(self.client_secret.reveal(), "(hidden)"), 300)
 
-    def _unusable(self, status_code: int, headers: httpx.Headers, why: str) -> UnexpectedAnswerError:
+    def _unusable(self, status_code: int, headers: httpx.Headers, why: str) -> UnexpectedResponseError:
         content_type = self._shown(headers.get("content-type", ""))
         marks = f"HTTP {status_code}, " if status_code else ""
-        return UnexpectedAnswerError(
+        return UnexpectedResponseError(
             f"The response of {self.url} to {self.client_id} ({marks}{content_type or 'no content type'}) {why}.",
             "Check that this is the token server's URL, and that no gateway or login page responds instead.",
             status_code=status_code,

@@ -136,7 +136,7 @@ class Scenarios:
         self._fails("connection_refused()", _lost(httpx.ConnectError, "mocked refused connection"), times)
 
     def gateway_html(self, status_code: int = 502, *, times: int | None = 1) -> None:
-        """A gateway responds to a signing request with a web page (`UnexpectedAnswerError`).
+        """A gateway responds to a signing request with a web page (`UnexpectedResponseError`).
 
         Args:
             status_code: HTTP status of the page.
