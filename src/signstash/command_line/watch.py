@@ -214,9 +214,11 @@ class Watch:
             ticker = asyncio.create_task(self._tick(ticks, journal))
             try:
                 while not self._stopping:
-                    self._fault = await self._sign(journal)
-                    if self._fault is not None:
-                        await self._pause(self._fault)
+                    fault = await self._sign(journal)
+                    if fault is not None or not self._stopping:  # a stop says nothing about the service
+                        self._fault = fault
+                    if fault is not None:
+                        await self._pause(fault)
             except asyncio.CancelledError:
                 if not interruption.asked:
                     raise
