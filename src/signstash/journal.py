@@ -126,7 +126,9 @@ class Journal:
                 # With its first line or not at all: an empty journal is a damaged one.
                 write_atomically(InMemory(_header(secrets.token_hex(8))), real, overwrite=False)
             if not real.is_file():
-                raise ConfigurationError(f"{self._path} is no file, so no journal.", "Give the path of a file.")
+                raise ConfigurationError(
+                    f"{self._path} is not a regular file.", "Give the path of a file for the journal."
+                )
             if sys.platform != "win32":  # where nobody could read a copy of it
                 # It may have a second name, be moved, or somebody may remove the other lock.
                 opened.callback(self._locked(real, keep=True).release)

@@ -53,7 +53,7 @@ class PlannedDocument:
         given: The document as the caller gave it.
         document: The same, with the reference under which it is sent.
         attempt: Number of the reference that the SDK made for it, from 1, or 0 if the reference is the caller's own.
-        digest: SHA-256 of its contents, or an empty text if there is no journal.
+        digest: SHA-256 of its contents, or empty without a journal.
         failed_before: Whether an earlier attempt failed that may have used up its reference, which is the caller's own.
         lost: Whether an earlier run sent it and recorded no response.
         is_signed: Whether a response to an earlier run said that it is signed, and its signed bytes are lost.

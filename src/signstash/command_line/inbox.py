@@ -46,7 +46,7 @@ class Inbox:
         folder: The folder.
         output: Folder for the signed files, which mirrors the inbox.
         plan: Which files are signed.
-        left_out: Folders below the inbox that are not searched, and files that are no documents.
+        left_out: Folders below the inbox that are not searched, and files that are not documents.
         settle: Seconds for which a file must not change.
         rescan: Seconds after which the whole folder is searched again, for changes that the system did not report.
         clock: Monotonic clock, in seconds.

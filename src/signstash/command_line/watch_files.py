@@ -27,7 +27,7 @@ def write_reason(target: Path, document: str, reason: str) -> None:
         reason: Why it is not signed, and what to do.
 
     Raises:
-        OSError: If it cannot be written, or a file of somebody else has its name.
+        OSError: If it cannot be written, or a foreign file has its name.
     """
     path = reason_file(target)
     if os.path.lexists(path) and not _is_reason(path):

@@ -92,7 +92,7 @@ class Administration:
         return Route(f"/__sandbox{path}", guarded, methods=[method])
 
     def _problem(self, request: Request) -> str:
-        """Why a request may come from a page of somebody else: DNS rebinding, or cross-site request forgery."""
+        """Why a request may come from a foreign page: DNS rebinding, or cross-site request forgery."""
         host = request.headers.get("host", "")
         if not _is_local_name(host, self.host):
             return f"Host is {host[:200]!r}. Use the address that the sandbox printed."

@@ -198,7 +198,7 @@ def _raw(holder: Any, key: str) -> Any:
 
 
 def _same_data(old: Any, new: Any) -> bool:
-    """Whether two dictionaries are no streams, or have the same data; encryption can make it look different."""
+    """Whether two dictionaries are not streams, or have the same data; encryption can make it look different."""
     before, after = getattr(old, "encoded_data", None), getattr(new, "encoded_data", None)
     return before == after or (before is not None and after is not None and bool(old.data == new.data))
 
