@@ -13,18 +13,18 @@ from typing import Final
 import attrs
 import httpx
 
-from ._errors.mapping import ErrorContext, error_from_response, rejects_token
+from ._errors.mapping import ErrorContext, error_from_response
 from ._errors.redaction import Secret
 from ._transport.bodies import RequestBody, read_error
 from ._transport.http_client import origin
 from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.token_request import TokenRequest
 from .errors import (
+    AuthenticationError,
     ConfigurationError,
     CredentialsRejectedError,
     ServiceError,
     SignStashError,
-    TokenRejectedError,
 )
 from .retries import running_loop, wait
 from .settings import (
@@ -182,7 +182,11 @@ class TokenAuth(httpx.Auth):
         for attempt in (1, 2):
             request.headers["Authorization"] = token.authorization
             response = yield request
-            if response.status_code < 400 or not rejects_token(response.status_code, await read_error(response)):
+            if response.status_code < 400:
+                return
+            body = await read_error(response)
+            error = error_from_response(response.status_code, response.headers, body, ErrorContext())
+            if not isinstance(error, AuthenticationError):
                 return
             if attempt == 2 or not self._may_be_replaced(token):
                 break
@@ -192,12 +196,8 @@ class TokenAuth(httpx.Auth):
             token = await self._replace(token)
         if attempt == 2:
             self._rejected_when_new = token, self._clock() + RENEWAL_PAUSE
-        error = error_from_response(response.status_code, response.headers, await read_error(response), ErrorContext())
-        if isinstance(error, TokenRejectedError):
-            error.problem = (
-                f"The service rejected the access token of {self.client_id}, and a newly issued one as well: "
-                f"{error.problem}"
-            )
+        problem = f"The service rejected the access token of {self.client_id}, and a newly issued one as well"
+        error.problem = f"{problem}: {error.problem}"
         raise error
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:

@@ -29,6 +29,7 @@ The service's `errorCode` decides, then its family, then the HTTP status (wiki: 
 from __future__ import annotations
 
 import copy
+import copyreg
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -111,22 +112,13 @@ class SignStashError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         cause = None if self.__cause__ is None else _portable(self.__cause__)
-        return _rebuild, (type(self), self.args, dict(self.__dict__), cause)
+        return copyreg.__newobj__, (type(self), *self.args), {**vars(self), "__cause__": cause}  # type: ignore[attr-defined]
 
     def copy_for_raise(self) -> SignStashError:
         """A copy to raise elsewhere, so that callers who share a failure do not share its traceback."""
         other = copy.copy(self)
         other.__cause__ = self.__cause__
         return other
-
-
-def _rebuild(
-    cls: type[SignStashError], args: tuple[Any, ...], state: dict[str, Any], cause: BaseException | None
-) -> SignStashError:
-    error = cls.__new__(cls, *args)
-    error.__dict__.update(state)
-    error.__cause__ = cause
-    return error
 
 
 def _portable(cause: BaseException) -> BaseException:

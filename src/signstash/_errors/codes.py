@@ -8,7 +8,9 @@ import attrs
 
 from ..errors import (
     ApiError,
+    AuthenticationError,
     ClientServiceInactiveError,
+    CredentialsRejectedError,
     DocumentCertificateError,
     DocumentNotSignedError,
     DuplicateReferenceError,
@@ -34,6 +36,7 @@ class ErrorRule:
 _BACKOFFICE = "An operator of the issuer must {} in the Sign'Stash backoffice; repeating does not help."
 _CERTIFICATE = "An operator of the issuer must {} for the client service in the backoffice; repeating does not help."
 _SUPPORT = "Contact the vendor's support; repeating does not help."
+_ENVIRONMENT = "Check that `environment` is the one the proxy is configured for, and the proxy's service domain."
 _LATER = "Repeat it later; contact the vendor's support if it keeps failing."
 AFTER_SIGNING = (
     "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, send "
@@ -69,11 +72,7 @@ ERROR_CODES: Mapping[str, ErrorRule] = {
         "Look up what was signed under it. If nothing was, an earlier attempt that failed may have used it up: give "
         "the document a new one, as for any other document.",
     ),
-    "0.0.10": ErrorRule(
-        TokenRejectedError,
-        "The access token is expired or invalid",
-        "Check that `environment` is the one the proxy is configured for, and the proxy's service domain.",
-    ),
+    "0.0.10": ErrorRule(TokenRejectedError, "The access token is expired or invalid", _ENVIRONMENT),
     "1.1.0": ErrorRule(
         ClientServiceInactiveError,
         "The licence of the client service is invalid or absent",
@@ -120,13 +119,11 @@ ERROR_FAMILIES: Mapping[str, ErrorRule] = {
     ),
 }
 
+_INVALID = ErrorRule(InvalidRequestError, "The service rejected the request", "Correct what the service names.")
+
 STATUSES: Mapping[int, ErrorRule] = {
-    400: ErrorRule(InvalidRequestError, "The service rejected the request", "Correct what the service names."),
-    401: ErrorRule(
-        TokenRejectedError,
-        "The service rejected the access token",
-        "Check that `environment` is the one the proxy is configured for, and the proxy's service domain.",
-    ),
+    400: _INVALID,
+    401: ErrorRule(TokenRejectedError, "The service rejected the access token", _ENVIRONMENT),
     403: ErrorRule(ApiError, "The service forbids the request", "Check what the client service is allowed to do."),
     404: ErrorRule(
         ApiError,
@@ -135,7 +132,7 @@ STATUSES: Mapping[int, ErrorRule] = {
     ),
     413: ErrorRule(InvalidRequestError, "The request is too large", "Send fewer or smaller documents in a request."),
     415: ErrorRule(InvalidRequestError, "The service does not accept this way of uploading", "Use upload='base64'."),
-    422: ErrorRule(InvalidRequestError, "The service rejected the request", "Correct what the service names."),
+    422: _INVALID,
     429: ErrorRule(
         RateLimitedError,
         "The service accepts no more requests for now",
@@ -157,6 +154,39 @@ OTHER_REJECTION = ErrorRule(
 )
 
 OTHER_FAILURE = ErrorRule(ServiceError, "The service failed", _LATER, retryable=True, maybe_processed=True)
+
+_CREDENTIALS = ErrorRule(
+    CredentialsRejectedError,
+    "The token server rejected the credentials",
+    "client_id is the alias of the client service and client_secret the password defined for it in the backoffice; "
+    "check both, and that they belong to this `environment`.",
+)
+
+TOKEN_ERRORS: Mapping[str | int, ErrorRule] = {
+    "invalid_client": _CREDENTIALS,
+    "unauthorized_client": _CREDENTIALS,
+    401: _CREDENTIALS,
+    429: ErrorRule(
+        RateLimitedError,
+        "The token server accepts no more requests for now",
+        "Repeat the call later.",
+        retryable=True,
+    ),
+}
+"""The token server's `error` values (RFC 6749, section 5.2), and its statuses."""
+
+OTHER_TOKEN_REJECTION = ErrorRule(
+    AuthenticationError,
+    "The token server rejected the request",
+    "Ask the vendor's support whether the client service may use the client_credentials grant.",
+)
+
+OTHER_TOKEN_FAILURE = ErrorRule(
+    ServiceError,
+    "The token server failed",
+    "Repeat the call later; nothing was sent to the signing service.",
+    retryable=True,
+)
 
 SIGN_ERRORS: Mapping[str, ErrorRule] = {
     "INVALID_CERT_SERVICE_CREDS": ErrorRule(

@@ -14,7 +14,6 @@ from ..errors import (
     DocumentCertificateError,
     DocumentNotSignedError,
     ErrorClasses,
-    RateLimitedError,
     SignStashError,
     UnexpectedResponseError,
 )
@@ -26,8 +25,11 @@ from .codes import (
     OTHER_FAILURE,
     OTHER_REJECTION,
     OTHER_SIGN_ERROR,
+    OTHER_TOKEN_FAILURE,
+    OTHER_TOKEN_REJECTION,
     SIGN_ERRORS,
     STATUSES,
+    TOKEN_ERRORS,
     UNKNOWN_TO_SERVICE,
     ErrorRule,
 )
@@ -48,6 +50,7 @@ class ErrorContext:
     """What an error says about the call that failed, which changes state if it must not be done twice."""
 
     client_service: str = ""
+    token_server: str = ""
     external_references: Sequence[str] = ()
     operation_id: int | None = None
     changes_state: bool = False
@@ -64,9 +67,9 @@ class ErrorContext:
 
     @property
     def origin(self) -> str:
-        """Client service and operation, in brackets."""
-        parts = [f"client service {self.client_service}"] if self.client_service else []
-        parts += [] if self.operation_id is None else [f"operation {self.operation_id}"]
+        """Client service, token server and operation, in brackets."""
+        named = {"client service": self.client_service, "token server": self.token_server}
+        parts = [f"{name} {value}" for name, value in {**named, "operation": self.operation_id}.items() if value]
         return f" [{'; '.join(parts)}]" if parts else ""
 
 
@@ -77,52 +80,51 @@ def error_from_response(
     if 300 <= status_code < 400:
         # Following it would send documents and token to wherever it points.
         why = "redirects to another URL, which is not followed"
-        return unreadable_response(status_code, headers, b"", why, attrs.evolve(context, changes_state=False))
+        return unreadable_response(status_code, headers, b"", why, context)
     fields = json_object(body)
     if fields is None and body.strip() and status_code not in PLAIN_STATUSES:
-        maybe_processed = context.changes_state and status_code >= 500
-        context = attrs.evolve(context, changes_state=maybe_processed)
         return unreadable_response(status_code, headers, body, "is not the service's JSON", context)
     fields = fields or {}
-    # A token rejected by Spring's own filter comes in OAuth's shape (RFC 6750) instead of the service's.
     code = _text(fields.get("errorCode")) or None
-    description = _text(fields.get("errorCodeDescription") or fields.get("error_description")) or None
-    cause_message = _text(fields.get("causeMessage")) or None
-
     rule = _rule_for(code, status_code, context.error_classes)
     if rule is STATUSES[404] and (context.operation_id or (context.external_references and not context.changes_state)):
         rule = UNKNOWN_TO_SERVICE
-    maybe_processed = context.changes_state and rule.maybe_processed
+    return _error(rule, code, fields, context, body=body, **_response_details(status_code, headers))
+
+
+def error_from_token_server(
+    status_code: int, headers: Mapping[str, str], fields: Mapping[str, str], context: ErrorContext
+) -> SignStashError:
+    """The exception for an error response of the token server, whose fields do not quote the secret."""
+    code = _text(fields.get("error")) or None
+    other = OTHER_TOKEN_FAILURE if status_code >= 500 else OTHER_TOKEN_REJECTION if code else None
+    rule = TOKEN_ERRORS.get(code or "") or TOKEN_ERRORS.get(status_code) or other
+    if rule is None:
+        return unreadable_response(status_code, headers, b"", "is not a token response", context)
+    return _error(rule, code, fields, context, **_response_details(status_code, headers))
+
+
+def _error(
+    rule: ErrorRule, code: str | None, fields: Mapping[str, Any], context: ErrorContext, **details: Any
+) -> SignStashError:
+    # A token rejected by Spring's own filter comes in OAuth's shape (RFC 6750) instead of the service's.
+    description = _text(fields.get("errorCodeDescription") or fields.get("error_description"))
+    cause_message = _text(fields.get("causeMessage"))
+    marks = f"{f'code {code}, ' if code else ''}HTTP {details['status_code']}{_request_id(details['headers'])}"
     texts = "; ".join(text.rstrip(".") for text in (cause_message, description) if text)
-    marks = f"{f'code {code}, ' if code else ''}HTTP {status_code}{_request_id(headers)}"
-    details: dict[str, Any] = {
-        "external_references": context.external_references,
-        "status_code": status_code,
-        "error_code": code,
-        "description": description,
-        "headers": shown_headers(headers),
-        "retry_after": retry_after(headers),
-    }
+    problem = context.sentence(f"{rule.meaning} ({marks}){f': {texts}' if texts else ''}")
+    maybe_processed = context.changes_state and rule.maybe_processed
     hint = AFTER_SIGNING if maybe_processed and context.external_references else rule.hint
+    if details["retry_after"] is not None:
+        hint = hint.replace("later", f"after {details['retry_after']:.0f} seconds", 1)
     if issubclass(rule.raises, AuthenticationError):
-        details["error_code"] = code or _text(fields.get("error")) or None
+        code = code or _text(fields.get("error")) or None
+        details.pop("body", None)
     else:
-        details |= {
-            "cause_message": cause_message,
-            "retryable": rule.retryable and not maybe_processed,
-            "maybe_processed": maybe_processed,
-            "body": body,
-        }
-    if issubclass(rule.raises, RateLimitedError):
-        seconds = details["retry_after"]
-        hint = hint if seconds is None else f"Repeat it after {seconds:.0f} seconds, and send fewer at once."
-    return rule.raises(context.sentence(f"{rule.meaning} ({marks}){f': {texts}' if texts else ''}"), hint, **details)
-
-
-def rejects_token(status_code: int, body: bytes) -> bool:
-    """Whether a response rejects the token: 401 without another code, or `0.0.10` (integration guide, step 6)."""
-    code = _text((json_object(body) or {}).get("errorCode")) or None
-    return issubclass(_rule_for(code, status_code, {}).raises, AuthenticationError)
+        details["retryable"] = rule.retryable and not maybe_processed
+        details |= {"cause_message": cause_message or None, "maybe_processed": maybe_processed}
+    details |= {"external_references": context.external_references, "description": description or None}
+    return rule.raises(problem, hint, error_code=code, **details)
 
 
 def error_from_document(
@@ -161,35 +163,39 @@ def unreadable_response(
 ) -> UnexpectedResponseError:
     """The exception for a response that cannot be read, with the reason as the end of a sentence.
 
-    A status that is not known is 0. If the call changes state, the request may have been processed.
+    A status that is not known is 0. Behind a success and a server error, the request may have been processed.
     """
     content_type = printable(headers.get("content-type", ""), 100)
-    hint = "Check `base_url` and what responds there, such as a gateway or a login page."
-    if context.changes_state:
+    is_success, is_failure = 200 <= status_code < 300, status_code >= 500
+    maybe_processed = context.changes_state and (is_success or is_failure)
+    if maybe_processed:
         hint = AFTER_SIGNING if context.external_references else CHECK_RESULT
+    elif context.token_server:
+        hint = "Check that this is the token server's URL, and that no gateway or login page responds instead."
+    else:
+        hint = "Check `base_url` and what responds there, such as a gateway or a login page."
     # A 2xx body may hold signed documents or a token; only an error response is quoted.
-    excerpt = "" if 200 <= status_code < 300 else _excerpt(body)
+    excerpt = "" if is_success else printable(body[:2000].decode("utf-8", "replace"), 120)
     marks = f"HTTP {status_code}, " if status_code else ""
     problem = context.sentence(f"The response ({marks}{content_type or 'no content type'}{_request_id(headers)}) {why}")
     return UnexpectedResponseError(
         f"{problem} It begins: {excerpt!r}." if excerpt else problem,
         hint,
         external_references=context.external_references,
-        retryable=status_code >= 500 and not context.changes_state,
-        maybe_processed=context.changes_state,
-        status_code=status_code,
-        headers=shown_headers(headers),
-        retry_after=retry_after(headers),
+        retryable=is_failure and not maybe_processed,
+        maybe_processed=maybe_processed,
         content_type=content_type,
         excerpt=excerpt,
+        **_response_details(status_code, headers),
     )
 
 
-def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a response without cookies and credentials."""
-    return {
+def _response_details(status_code: int, headers: Mapping[str, str]) -> dict[str, Any]:
+    """What an error tells of its response: status, headers without cookies and credentials, and when to come back."""
+    shown = {
         name.lower(): printable(value, 500) for name, value in headers.items() if name.lower() not in _HIDDEN_HEADERS
     }
+    return {"status_code": status_code, "headers": shown, "retry_after": retry_after(headers)}
 
 
 def _request_id(headers: Mapping[str, str]) -> str:
@@ -216,7 +222,3 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     return printable(value if isinstance(value, str) else json.dumps(value), 300)
-
-
-def _excerpt(body: bytes) -> str:
-    return printable(body[:2000].decode("utf-8", "replace"), 120)

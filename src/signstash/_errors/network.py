@@ -59,7 +59,7 @@ def status_of_invalid_redirect(error: BaseException) -> int | None:
 
     httpx parses the `Location` even if it is not to follow it, and its error does not name the response.
     """
-    links = list(_chain(error))
+    links = _chain(error)
     if not any(isinstance(link, httpx.InvalidURL | UnicodeError) for link in links):
         return None
     for link in links:
@@ -69,7 +69,7 @@ def status_of_invalid_redirect(error: BaseException) -> int | None:
             if isinstance(status_code, int) and 300 <= status_code < 400:
                 return status_code
             traceback = traceback.tb_next
-    return 0
+    return None
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

@@ -16,7 +16,11 @@ _PIECE: Final = 256 * 1024
 
 
 class UnusableResponseError(Exception):
-    """A response is longer than allowed, or compressed in a way that could make it so; the message says which."""
+    """A response is longer than allowed, or cannot be read in another way; the message says which."""
+
+    def __init__(self, why: str, status_code: int = 200) -> None:
+        super().__init__(why)
+        self.status_code = status_code
 
 
 class RequestBody(httpx.AsyncByteStream):

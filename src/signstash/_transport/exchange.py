@@ -14,7 +14,7 @@ import httpx
 
 from .._content.contents import Contents
 from .._errors.mapping import ErrorContext, error_from_response, unreadable_response
-from .._errors.network import describe_network_error, hint_for, is_connection_failure, status_of_invalid_redirect
+from .._errors.network import describe_network_error, hint_for, is_connection_failure
 from .._errors.parsing import json_value, operation_id_in
 from .._errors.unknown import cancelled, response_lost
 from ..errors import (
@@ -27,7 +27,7 @@ from ..errors import (
 from ..retries import Deadline, current_attempt
 from .bodies import RequestBody, UnusableResponseError, read_error, without_credentials
 from .endpoints import Call
-from .http_client import HttpClients
+from .http_client import HttpClients, opened
 from .request_content import ContentStream
 from .signed_content import Received
 from .tracing import note
@@ -73,11 +73,15 @@ class InFlightCall:
     """A call that is being sent.
 
     Attributes:
+        limit: Ends it at its deadline, or when the client is closed.
         left: Is done when it has released its connection.
         closed: Whether it was ended because the client is closed.
         cancelled: Whether it was cancelled while it used a connection.
     """
 
+    call: Call
+    context: ErrorContext
+    client: httpx.AsyncClient
     limit: asyncio.Timeout
     left: asyncio.Future[None]
     closed: bool = False
@@ -128,28 +132,23 @@ class Exchange:
             error_classes=self.error_classes,
         )
         pool = await self.clients.acquire()
-        in_flight = InFlightCall(asyncio.timeout_at(deadline.at), asyncio.get_running_loop().create_future())
+        left = asyncio.get_running_loop().create_future()
+        in_flight = InFlightCall(call, context, pool.client, asyncio.timeout_at(deadline.at), left)
         self._in_flight.add(in_flight)
         try:
-            return await self._send(pool.client, call, context, in_flight, delivery or Delivery())
+            return await self._send(in_flight, delivery or Delivery())
         finally:
             self._in_flight.discard(in_flight)
             self.clients.release(pool, cancelled=in_flight.cancelled)
-            in_flight.left.set_result(None)
+            left.set_result(None)
 
-    async def _send(
-        self,
-        client: httpx.AsyncClient,
-        call: Call,
-        context: ErrorContext,
-        in_flight: InFlightCall,
-        delivery: Delivery,
-    ) -> ServiceResponse:
-        request, body = await self._request(client, call)
+    async def _send(self, in_flight: InFlightCall, delivery: Delivery) -> ServiceResponse:
+        call, context = in_flight.call, in_flight.context
+        request, body = await self._request(in_flight.client, call)
         note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
         log = partial(_log, call, int(request.headers.get("Content-Length", "0")), time.monotonic())
         try:
-            response = await self._response(client, request, body, call, context, in_flight)
+            response = await self._response(in_flight, request, body)
         except BaseException as error:
             delivery.handed_over = body.handed_over
             log(type(error).__name__, call.operation_id)
@@ -164,37 +163,24 @@ class Exchange:
         log(f"HTTP {response.status_code}", call.operation_id)
         raise error_from_response(response.status_code, response.headers, response.body, context)
 
-    async def _response(
-        self,
-        client: httpx.AsyncClient,
-        request: httpx.Request,
-        body: RequestBody,
-        call: Call,
-        context: ErrorContext,
-        in_flight: InFlightCall,
-    ) -> ServiceResponse:
+    async def _response(self, in_flight: InFlightCall, request: httpx.Request, body: RequestBody) -> ServiceResponse:
         try:
             async with in_flight.limit:
                 try:
-                    return await self._exchange(client, request, call, context)
+                    return await self._exchange(in_flight, request)
                 except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
                     if not self._may_send_again(request, body):
                         raise
-                    return await self._exchange(client, request, call, context)
+                    return await self._exchange(in_flight, request)
                 except asyncio.CancelledError:
                     in_flight.cancelled = True
                     raise
         except UnusableResponseError as unusable:
-            raise unreadable_response(200, {}, b"", str(unusable), context) from None
+            raise unreadable_response(unusable.status_code, {}, b"", str(unusable), in_flight.context) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, RuntimeError) as error:
-            status = status_of_invalid_redirect(error)
-            if status is not None:
-                context = attrs.evolve(context, changes_state=False)
-                raise unreadable_response(status, {}, b"", "redirects to an invalid URL", context) from None
-            if in_flight.closed:
-                error = ConnectionAbortedError("the client was closed meanwhile")
-            handed_over = body.handed_over and not is_connection_failure(error, request)
-            raise self._failure(call, error, context, handed_over=handed_over) from error
+            cause = ConnectionAbortedError("the client was closed meanwhile") if in_flight.closed else error
+            handed_over = body.handed_over and not is_connection_failure(cause, request)
+            raise self._failure(in_flight, cause, handed_over=handed_over) from cause
 
     def _may_send_again(self, request: httpx.Request, body: RequestBody) -> bool:
         """Whether the connection was closed before the body was complete, perhaps to reject the token."""
@@ -223,16 +209,10 @@ class Exchange:
         request.stream = body = RequestBody(stream)
         return request, body
 
-    async def _exchange(
-        self, client: httpx.AsyncClient, request: httpx.Request, call: Call, context: ErrorContext
-    ) -> ServiceResponse:
-        try:
-            response = await client.send(request, auth=self.auth, follow_redirects=False, stream=True)
-        except httpx.HTTPStatusError as error:
-            response = error.response  # a hook of the client raises for error responses
-        try:
+    async def _exchange(self, in_flight: InFlightCall, request: httpx.Request) -> ServiceResponse:
+        async with opened(in_flight.client, request, self.auth) as response:
             if response.is_success:
-                received = await call.receive(response, call.answer_limit)
+                received = await in_flight.call.receive(response, in_flight.call.answer_limit)
             else:
                 received = Received(await read_error(response))
             return ServiceResponse(
@@ -240,13 +220,11 @@ class Exchange:
                 headers=response.headers,
                 body=without_credentials(response, received.body),
                 contents=received.contents,
-                context=context,
+                context=in_flight.context,
             )
-        finally:
-            await response.aclose()
 
-    def _failure(self, call: Call, error: BaseException, context: ErrorContext, *, handed_over: bool) -> SignStashError:
-        host = httpx.URL(self.base_url).host
+    def _failure(self, in_flight: InFlightCall, error: BaseException, *, handed_over: bool) -> SignStashError:
+        call, context, host = in_flight.call, in_flight.context, httpx.URL(self.base_url).host
         if handed_over and call.changes_state:
             problem = f"A request ({call.operation}) was sent to {host}, but its response was lost"
             return response_lost(f"{problem}: {describe_network_error(error)}", context)
@@ -265,25 +243,20 @@ class Exchange:
 
 
 def _log(call: Call, length: int, started: float, result: str, operation_id: int | None) -> None:
-    milliseconds = 1000 * (time.monotonic() - started)
+    fields = {
+        "operation": call.operation,
+        "result": result,
+        "external_references": list(call.external_references),
+        "request_bytes": length,
+        "milliseconds": 1000 * (time.monotonic() - started),
+        "attempt": current_attempt.get(),
+        "operation_id": operation_id,
+    }
     logger.info(
-        "%s: %s, %d documents, %d bytes, %.0f ms, attempt %d, operation %s",
-        call.operation,
-        result,
-        len(call.external_references),
-        length,
-        milliseconds,
-        current_attempt.get(),
-        operation_id or "unknown",
-        extra={
-            "operation": call.operation,
-            "result": result,
-            "external_references": list(call.external_references),
-            "request_bytes": length,
-            "milliseconds": milliseconds,
-            "attempt": current_attempt.get(),
-            "operation_id": operation_id,
-        },
+        "%(operation)s: %(result)s, %(documents)d documents, %(request_bytes)d bytes, %(milliseconds).0f ms, "
+        "attempt %(attempt)d, operation %(operation_id)s",
+        {**fields, "documents": len(call.external_references), "operation_id": operation_id or "unknown"},
+        extra=fields,
     )
 
 

@@ -10,7 +10,7 @@ import ssl
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -18,8 +18,10 @@ import attrs
 import httpx
 
 from .. import __version__
+from .._errors.network import status_of_invalid_redirect
 from ..errors import ConfigurationError
 from ..retries import running_loop
+from .bodies import UnusableResponseError
 
 USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{sys.version.split()[0]}"
 
@@ -50,6 +52,30 @@ async def new_http_client() -> httpx.AsyncClient:
 def _http_client(context: ssl.SSLContext | None) -> httpx.AsyncClient:
     make = _transport_of_tests or partial(EnvironmentTransport, context or read_certificates())
     return httpx.AsyncClient(transport=make(), trust_env=False, headers={"User-Agent": USER_AGENT})
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    client: httpx.AsyncClient, request: httpx.Request, auth: httpx.Auth
+) -> AsyncGenerator[httpx.Response, None]:
+    """Send a request. Its response is closed at the end; a redirect is not followed.
+
+    Raises:
+        UnusableResponseError: If it redirects to an invalid URL, which httpx parses all the same.
+    """
+    try:
+        response = await client.send(request, auth=auth, follow_redirects=False, stream=True)
+    except httpx.HTTPStatusError as error:
+        response = error.response  # a hook of the client raises for error responses
+    except (httpx.RemoteProtocolError, httpx.InvalidURL, UnicodeError) as error:
+        status_code = status_of_invalid_redirect(error)
+        if status_code is None:
+            raise
+        raise UnusableResponseError("redirects to an invalid URL", status_code) from None
+    try:
+        yield response
+    finally:
+        await response.aclose()
 
 
 class EnvironmentTransport(httpx.AsyncBaseTransport):
