@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from typing import Final
 
 import attrs
@@ -26,7 +26,7 @@ from .errors import (
     ServiceError,
     SignStashError,
 )
-from .retries import running_loop, wait
+from .retries import Retries, RetryPolicy, Sleep, current_attempt, running_loop
 from .settings import (
     as_list,
     client_problems,
@@ -47,18 +47,19 @@ RENEWAL_PAUSE: Final = 5.0
 """Seconds until a failed early renewal is repeated, and a token that was rejected when it was new is replaced."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class _Token:
     """An access token and its times, in seconds of the auth object's clock.
 
     Before `early` it is used; between `early` and `due` it is used while a renewal runs in the background; from `due`
-    on it is not used.
+    on it is not used. Before `kept_until` it is not replaced if it is rejected.
     """
 
     value: Secret
     issued: float
     early: float
     due: float
+    kept_until: float = -math.inf
 
     @property
     def authorization(self) -> str:
@@ -115,7 +116,7 @@ class TokenAuth(httpx.Auth):
         http_client: HttpClient | None = None,
         client_settings: bool = True,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = wait,
+        sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret)
@@ -138,13 +139,13 @@ class TokenAuth(httpx.Auth):
         )
         self._origins = frozenset(origin(httpx.URL(url)) for url in base_urls)
         self._clock = clock
-        self._sleep = sleep
         self._jitter = jitter
+        policy = RetryPolicy(attempts=TOKEN_ATTEMPTS, shortest_pause=0.2, first_bound=0.5, longest_bound=1, deadline=30)
+        self._retries = Retries(policy=policy, allowance=math.inf, clock=clock, sleep=sleep, jitter=jitter)
         self._token: _Token | None = None
         self._renewal: asyncio.Task[_Token | SignStashError] | None = None
-        self._next_early_renewal = -math.inf
-        self._rejection: tuple[CredentialsRejectedError, float] | None = None
-        self._rejected_when_new: tuple[_Token, float] | None = None
+        self._next_renewal = -math.inf
+        self._rejection: CredentialsRejectedError | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -188,14 +189,17 @@ class TokenAuth(httpx.Auth):
             error = error_from_response(response.status_code, response.headers, body, ErrorContext())
             if not isinstance(error, AuthenticationError):
                 return
-            if attempt == 2 or not self._may_be_replaced(token):
+            if attempt == 2:
+                token.kept_until = self._clock() + RENEWAL_PAUSE
+            if self._clock() < token.kept_until:
                 break
             if isinstance(request.stream, RequestBody):
                 request.stream.handed_over = False  # rejected, so not processed
             logger.debug("token rejected by %s with HTTP %d; replacing it", request.url.host, response.status_code)
-            token = await self._replace(token)
-        if attempt == 2:
-            self._rejected_when_new = token, self._clock() + RENEWAL_PAUSE
+            # A rejection that comes late is about an older token, and must not discard the new one.
+            if self._token is token:
+                self._token = None
+            token = await self._current_token()
         problem = f"The service rejected the access token of {self.client_id}, and a newly issued one as well"
         error.problem = f"{problem}: {error.problem}"
         raise error
@@ -235,11 +239,11 @@ class TokenAuth(httpx.Auth):
                 raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
             token, now = self._token, self._clock()
             if token is not None and now < token.due:
-                if now >= token.early and now >= self._next_early_renewal:
+                if now >= token.early and now >= self._next_renewal:
                     self._renewal_task()
                 return token
-            if self._rejection is not None and now < self._rejection[1] and not self._is_renewing():
-                raise self._rejection[0].copy_for_raise()
+            if self._rejection is not None and now < self._next_renewal:
+                raise self._rejection.copy_for_raise()
             renewed = await self._renewed()
             if self._clock() < renewed.due:
                 return renewed
@@ -265,61 +269,35 @@ class TokenAuth(httpx.Auth):
             raise renewed.copy_for_raise()
         return renewed
 
-    async def _replace(self, token: _Token) -> _Token:
-        """Another token instead of a rejected one."""
-        # A rejection that comes late is about an older token, and must not discard the new one.
-        if self._token is token:
-            self._token = None
-        return await self._current_token()
-
-    def _may_be_replaced(self, token: _Token) -> bool:
-        """Whether another token may be accepted instead of this rejected one."""
-        rejected, until = self._rejected_when_new or (None, 0.0)
-        return token is not rejected or self._clock() >= until
-
-    def _is_renewing(self) -> bool:
-        return (
-            self._renewal is not None
-            and not self._renewal.done()
-            # A loop that is gone (a second asyncio.run) never finishes its tasks.
-            and self._renewal.get_loop() is asyncio.get_running_loop()
-        )
-
     def _renewal_task(self) -> asyncio.Task[_Token | SignStashError]:
-        if self._renewal is None or not self._is_renewing():
-            self._renewal = asyncio.create_task(self._renew(), name="signstash token renewal")
-        return self._renewal
+        renewal = self._renewal
+        # A loop that is gone (a second asyncio.run) never finishes its tasks.
+        if renewal is None or renewal.done() or renewal.get_loop() is not asyncio.get_running_loop():
+            renewal = self._renewal = asyncio.create_task(self._renew(), name="signstash token renewal")
+        return renewal
 
     async def _renew(self) -> _Token | SignStashError:
         """Fetch a token and keep it. Failures are returned, since any number of calls may wait, or none."""
         try:
-            self._token = await self._fetch()
+            self._token = await self._retries.run(self._fetch)
         except SignStashError as error:
-            rejected = isinstance(error, CredentialsRejectedError)
-            self._next_early_renewal = self._clock() + (REJECTION_PAUSE if rejected else RENEWAL_PAUSE)
-            if isinstance(error, CredentialsRejectedError):
-                self._rejection = error, self._next_early_renewal
+            self._rejection = error if isinstance(error, CredentialsRejectedError) else None
+            self._next_renewal = self._clock() + (REJECTION_PAUSE if self._rejection else RENEWAL_PAUSE)
             logger.warning("no new token: %s", error)
             return error
         self._rejection = None
         return self._token
 
     async def _fetch(self) -> _Token:
-        for attempt in range(1, TOKEN_ATTEMPTS + 1):
-            sent_at = self._clock()
-            outcome = "issued"
-            try:
-                issued = await self._request.send()
-            except SignStashError as error:
-                outcome = type(error).__name__
-                if not error.retryable or attempt == TOKEN_ATTEMPTS:
-                    raise
-            else:
-                due = sent_at + issued.lifetime - min(30.0, issued.lifetime / 20)
-                early = due - min(300.0, issued.lifetime / 10) * (1 - 0.2 * self._jitter())
-                return _Token(issued.value, issued=sent_at, early=early, due=due)
-            finally:
-                milliseconds = 1000 * (self._clock() - sent_at)
-                logger.info("token: %s, %.0f ms, attempt %d", outcome, milliseconds, attempt)
-            await self._sleep(0.5 * 2 ** (attempt - 1) * (0.5 + 0.5 * self._jitter()))
-        raise AssertionError("unreachable")
+        sent_at, outcome = self._clock(), "issued"
+        try:
+            issued = await self._request.send()
+        except SignStashError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            milliseconds = 1000 * (self._clock() - sent_at)
+            logger.info("token: %s, %.0f ms, attempt %d", outcome, milliseconds, current_attempt.get())
+        due = sent_at + issued.lifetime - min(30.0, issued.lifetime / 20)
+        early = due - min(300.0, issued.lifetime / 10) * (1 - 0.2 * self._jitter())
+        return _Token(issued.value, issued=sent_at, early=early, due=due)

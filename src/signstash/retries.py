@@ -39,11 +39,6 @@ def use_sleep(sleep: Sleep) -> Iterator[None]:
         _sleep_of_tests = before
 
 
-async def wait(seconds: float) -> None:
-    """Wait for some seconds between two attempts."""
-    await (_sleep_of_tests or asyncio.sleep)(seconds)
-
-
 def running_loop() -> asyncio.AbstractEventLoop:
     """The running event loop of asyncio.
 
