@@ -1,7 +1,7 @@
-"""What is asked of the service: one `Call` for each operation, taken from the generated endpoint modules.
+"""Makes one `Call` for each operation of the service, from the generated endpoint modules.
 
 This is the only module that knows the generated endpoint functions. It takes method, path and body from them, and
-leaves their parsers alone: those return errors as values, and fail on answers that are not JSON.
+does not use their parsers: those return errors as values, and fail on responses that are not JSON.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ import httpx
 
 from .. import models
 from .._content.arguments import text_problem
+from .._errors.parsing import operation_id_in
 from .._generated import api
 from .._generated.types import File, RequestFiles
 from ..errors import ConfigurationError, InvalidDocumentError
 from .request_content import ContentSlot
 from .signed_content import Received, receive_operation, receive_whole
 
-ANSWER_LIMIT = 16 * 1024 * 1024
-"""Bytes that an answer without documents may have."""
+RESPONSE_LIMIT = 16 * 1024 * 1024
+"""Maximum length of a response without documents, in bytes."""
 CONTENT_LIMIT = 1024 * 1024 * 1024
-"""Bytes that an answer with stored documents may have; the service's largest request is 500 MB."""
-
+"""Maximum length of a response with stored documents, in bytes; the service's largest request is 500 MB."""
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A method or the name of a header (RFC 9110, 5.6.2)."""
+"""A method or the name of a header (RFC 9110, section 5.6.2)."""
 _FRAMING: Final = ("content-length", "transfer-encoding")
-"""Headers that belong to the body, which is made here."""
+"""Headers that depend on the body, so that callers cannot set them."""
 
 Receive = Callable[[httpx.Response, int], Awaitable[Received]]
-"""Reads a successful answer of at most so many bytes."""
+"""Reads a success of a maximum length in bytes."""
 
 
 @attrs.frozen
@@ -49,9 +49,9 @@ class Call:
         content: Body to be sent as it is, or None.
         files: Body to be sent as multipart, or None.
         inserts: Contents that take the places of their marks in the body, in order.
-        others: What else the definition asks for, as httpx takes it: query parameters, or a body of another kind.
-        receive: Reads a successful answer, which may have `answer_limit` bytes.
-        changes_state: Whether the service does something that must not be done twice by mistake.
+        others: Other arguments for httpx: query parameters, or a body of another kind.
+        receive: Reads a success, which may have `response_limit` bytes.
+        changes_state: Whether sending it twice by mistake does harm.
     """
 
     operation: str
@@ -63,14 +63,14 @@ class Call:
     inserts: Sequence[ContentSlot] = attrs.field(default=(), repr=False)
     others: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     receive: Receive = attrs.field(default=receive_whole, repr=False)
-    answer_limit: int = ANSWER_LIMIT
+    response_limit: int = RESPONSE_LIMIT
     changes_state: bool = False
     external_references: Sequence[str] = ()
     operation_id: int | None = None
 
 
 def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
-    """A call with what a generated endpoint function gives to httpx."""
+    """A call from the arguments for httpx that a generated endpoint function makes."""
     others = dict(kwargs)
     method, path = others.pop("method").upper(), others.pop("url")
     headers, content, files = others.pop("headers", {}), _json(others.pop("json", None)), others.pop("files", None)
@@ -91,18 +91,18 @@ def _json(value: object) -> bytes | None:
 
 
 def any_operation(*, method: str, url: str, **others: Any) -> Call:
-    """Whatever a generated endpoint function asks for, as it gives it to httpx. With a long body it takes its time."""
+    """A call from the arguments for httpx of any endpoint function. With a long body it blocks: call it in a thread."""
     _require_sendable(method, url, others.get("headers", {}), others.get("params"))
     return _call(
         f"{method.upper()} {url}",
         {"method": method, "url": url, **others},
-        answer_limit=CONTENT_LIMIT,
+        response_limit=CONTENT_LIMIT,
         changes_state=method.upper() not in ("GET", "HEAD", "OPTIONS"),
     )
 
 
 def _require_sendable(method: object, path: object, headers: object, params: object) -> None:
-    """Check what a caller puts into the head of a request."""
+    """Check what a caller puts into the head of a request: httpx leaves some of it to the network."""
     if not isinstance(method, str) or not _TOKEN.fullmatch(method):
         raise ConfigurationError(f"method is {method!r}.", "Give an HTTP method, such as GET.")
     if not isinstance(headers, Mapping):
@@ -124,12 +124,9 @@ def _require_sendable(method: object, path: object, headers: object, params: obj
 
 def sign_base64(body: models.SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
     """Sign documents that are in the request itself; in the body a mark stands for each."""
-    return _call(
-        "signDocumentBatchBase64",
-        api.sign_document_batch_base_64._get_kwargs(body=body),
-        inserts=inserts,
-        **_signing(inserts, [item.document_request.external_reference for item in body.documents], folder),
-    )
+    references = [item.document_request.external_reference for item in body.documents]
+    kwargs = api.sign_document_batch_base_64._get_kwargs(body=body)
+    return _signing_call("signDocumentBatchBase64", kwargs, references, inserts, folder)
 
 
 def sign_multipart(
@@ -141,79 +138,76 @@ def sign_multipart(
         File(payload=BytesIO(insert.mark.encode()), file_name=name, mime_type=document.content_type)
         for name, document, insert in zip(file_names, requests, inserts, strict=True)
     ]
-    parts = models.SignDocumentBatchBinaryBody(files=files, sign_request=body)
-    return _call(
-        "signDocumentBatchBinary",
-        api.sign_document_batch_binary._get_kwargs(body=parts),
-        inserts=inserts,
-        **_signing(inserts, [document.external_reference for document in requests], folder),
+    kwargs = api.sign_document_batch_binary._get_kwargs(
+        body=models.SignDocumentBatchBinaryBody(files=files, sign_request=body)
     )
+    references = [document.external_reference for document in requests]
+    return _signing_call("signDocumentBatchBinary", kwargs, references, inserts, folder)
 
 
-def _signing(inserts: Sequence[ContentSlot], references: Sequence[str], folder: Path | None) -> dict[str, Any]:
-    sent = sum(insert.reading.size for insert in inserts)
-    return {
-        "receive": partial(receive_operation, folder=folder),
+def _signing_call(
+    operation: str,
+    kwargs: Mapping[str, Any],
+    references: Sequence[str],
+    inserts: Sequence[ContentSlot],
+    folder: Path | None,
+) -> Call:
+    return _call(
+        operation,
+        kwargs,
+        inserts=inserts,
+        receive=partial(receive_operation, folder=folder),
         # A signature adds some ten kilobytes, an archive timestamp more; with base64 that is not four times as long.
-        "answer_limit": ANSWER_LIMIT + 4 * sent,
-        "changes_state": True,
-        "external_references": tuple(references),
-    }
+        response_limit=RESPONSE_LIMIT + 4 * sum(insert.reading.size for insert in inserts),
+        changes_state=True,
+        external_references=tuple(references),
+    )
 
 
 def operation_id(external_reference: str) -> Call:
-    """Ask for the number of the operation that signed a document."""
-    reference = path_text("external_reference", external_reference)
-    return _call(
-        "getOperationIdByDocumentExternalReference",
-        api.get_operation_id_by_document_external_reference._get_kwargs(reference),
-        external_references=(reference,),
-    )
+    """Ask for the ID of the operation that signed a document."""
+    if (
+        not isinstance(external_reference, str)
+        or external_reference in ("", ".", "..")
+        or text_problem(external_reference)
+    ):
+        raise ConfigurationError(
+            f"external_reference is {external_reference!r}, which cannot be part of a path.",
+            "Give a text that is not empty, '.' or '..', and has no control characters.",
+        )
+    kwargs = api.get_operation_id_by_document_external_reference._get_kwargs(external_reference)
+    name = "getOperationIdByDocumentExternalReference"
+    return _call(name, kwargs, external_references=(external_reference,))
 
 
 def status(operation_id: int) -> Call:
-    """Ask how far an operation has come."""
-    return _call("getStatus", api.get_status._get_kwargs(_number(operation_id)), operation_id=operation_id)
+    """Ask for the status of an operation."""
+    return _call("getStatus", api.get_status._get_kwargs(_valid(operation_id)), operation_id=operation_id)
 
 
 def detail(operation_id: int, *, include_content: bool, receive: Receive = receive_whole) -> Call:
     """Ask for an operation with its documents."""
-    return _call(
-        "getSignOperationDetail",
-        api.get_sign_operation_detail._get_kwargs(_number(operation_id), include_content),
-        receive=receive,
-        answer_limit=CONTENT_LIMIT if include_content else ANSWER_LIMIT,
-        operation_id=operation_id,
-    )
+    kwargs = api.get_sign_operation_detail._get_kwargs(_valid(operation_id), include_content)
+    limit = CONTENT_LIMIT if include_content else RESPONSE_LIMIT
+    return _call("getSignOperationDetail", kwargs, receive=receive, response_limit=limit, operation_id=operation_id)
 
 
 def documents(operation_id: int) -> Call:
     """Ask for the signed documents of an operation, as a ZIP file."""
-    kwargs = api.get_sign_operation_documents_content._get_kwargs(_number(operation_id))
-    return _call("getSignOperationDocumentsContent", kwargs, answer_limit=CONTENT_LIMIT, operation_id=operation_id)
+    kwargs = api.get_sign_operation_documents_content._get_kwargs(_valid(operation_id))
+    return _call("getSignOperationDocumentsContent", kwargs, response_limit=CONTENT_LIMIT, operation_id=operation_id)
 
 
 def resend_mails(operation_id: int, recipients: Iterable[str], *, attach_documents: bool) -> Call:
-    """Have the mails about an operation sent again."""
-    kwargs = api.resend_delivery_mails._get_kwargs(_number(operation_id), attach_documents, body=list(recipients))
+    """Ask for the e-mails about an operation to be sent again."""
+    kwargs = api.resend_delivery_mails._get_kwargs(_valid(operation_id), attach_documents, body=list(recipients))
     return _call("resendDeliveryMails", kwargs, changes_state=True, operation_id=operation_id)
 
 
-def path_text(name: str, value: object) -> str:
-    """Check that a text cannot make the request reach another path."""
-    if not isinstance(value, str) or value in ("", ".", "..") or text_problem(value):
+def _valid(operation_id: object) -> int:
+    if not isinstance(operation_id, int) or operation_id_in(operation_id) is None:
         raise ConfigurationError(
-            f"{name} is {value!r}, which cannot be part of a path.",
-            "Give a text that is not empty, '.' or '..', and has no control characters.",
-        )
-    return value
-
-
-def _number(value: object) -> int:
-    # An operation's number is int64 in the definition.
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise ConfigurationError(
-            f"operation_id is {value!r}, not the number of an operation.",
+            f"operation_id is {operation_id!r}, not the ID of an operation.",
             "Give the `operation_id` of a signed document, or what `get_operation_id` returns.",
         )
-    return value
+    return operation_id

@@ -212,7 +212,7 @@ class Exchange:
     async def _exchange(self, in_flight: InFlightCall, request: httpx.Request) -> ServiceResponse:
         async with opened(in_flight.client, request, self.auth) as response:
             if response.is_success:
-                received = await in_flight.call.receive(response, in_flight.call.answer_limit)
+                received = await in_flight.call.receive(response, in_flight.call.response_limit)
             else:
                 received = Received(await read_error(response))
             return ServiceResponse(
