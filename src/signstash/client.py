@@ -185,7 +185,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         self._runs.end(ConfigurationError("The client was closed during a run.", "Close it after the run."))
         if self._own_auth is not None:
             await self._own_auth.aclose()
-        await self._exchange.aclose()
+        await self._exchange.clients.aclose()
 
     def with_options(
         self,

@@ -117,14 +117,14 @@ def _error(
     hint = AFTER_SIGNING if maybe_processed and context.external_references else rule.hint
     if details["retry_after"] is not None:
         hint = hint.replace("later", f"after {details['retry_after']:.0f} seconds", 1)
+    details |= {"error_code": code, "description": description or None}
     if issubclass(rule.raises, AuthenticationError):
-        code = code or _text(fields.get("error")) or None
+        details["error_code"] = code or _text(fields.get("error")) or None
         details.pop("body", None)
     else:
         details["retryable"] = rule.retryable and not maybe_processed
         details |= {"cause_message": cause_message or None, "maybe_processed": maybe_processed}
-    details |= {"external_references": context.external_references, "description": description or None}
-    return rule.raises(problem, hint, error_code=code, **details)
+    return rule.raises(problem, hint, external_references=context.external_references, **details)
 
 
 def error_from_document(

@@ -27,7 +27,7 @@ from ..errors import (
 from ..retries import Deadline, current_attempt
 from .bodies import RequestBody, UnusableResponseError, read_error, without_credentials
 from .endpoints import Call
-from .http_client import HttpClients, opened
+from .http_client import HttpClients, InFlightCall, opened
 from .request_content import ContentStream
 from .signed_content import Received
 from .tracing import note
@@ -68,24 +68,14 @@ class Delivery:
     handed_over: bool = False
 
 
-@attrs.define(eq=False)
-class InFlightCall:
-    """A call that is being sent.
-
-    Attributes:
-        limit: Ends it at its deadline, or when the client is closed.
-        left: Is done when it has released its connection.
-        closed: Whether it was ended because the client is closed.
-        cancelled: Whether it was cancelled while it used a connection.
-    """
+@attrs.frozen
+class _Attempt:
+    """A call, as it is sent to one service."""
 
     call: Call
     context: ErrorContext
-    client: httpx.AsyncClient
-    limit: asyncio.Timeout
-    left: asyncio.Future[None]
-    closed: bool = False
-    cancelled: bool = False
+    request: httpx.Request
+    body: RequestBody
 
 
 @attrs.frozen(kw_only=True)
@@ -99,22 +89,6 @@ class Exchange:
     deadline: float
     client_service: str
     error_classes: ErrorClasses
-    _in_flight: set[InFlightCall] = attrs.field(factory=set["InFlightCall"], repr=False, alias="in_flight")
-
-    async def aclose(self) -> None:
-        """End the calls in flight, wait until they have released their connections, and close those.
-
-        A pool that is closed does not know of a connection that is still being opened: nobody would close it.
-        """
-        self.clients.close()
-        loop = asyncio.get_running_loop()
-        while here := [call for call in self._in_flight if call.left.get_loop() is loop]:
-            for call in here:
-                call.closed = True
-                if not call.limit.expired():
-                    call.limit.reschedule(loop.time())
-            await asyncio.wait([call.left for call in here])
-        await self.clients.aclose()
 
     async def send(
         self, call: Call, deadline: Deadline | None = None, *, delivery: Delivery | None = None
@@ -124,6 +98,30 @@ class Exchange:
         By default the deadline begins now. `delivery` records how far the request came if this fails or is cancelled.
         """
         deadline = deadline or Deadline.after(self.deadline)
+        async with self.clients.call(deadline.at) as in_flight:
+            attempt = await self._attempt(in_flight.pool.client, call)
+            length = int(attempt.request.headers.get("Content-Length", "0"))
+            note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
+            log = partial(_log, call, length, time.monotonic())
+            try:
+                response = await self._response(attempt, in_flight)
+            except BaseException as error:
+                handed_over = attempt.body.handed_over
+                if delivery is not None:
+                    delivery.handed_over = handed_over
+                log(type(error).__name__, call.operation_id)
+                if isinstance(error, asyncio.CancelledError):
+                    error.add_note(cancelled(attempt.context, maybe_processed=handed_over and call.changes_state))
+                elif isinstance(error, SignStashError) and not error.external_references:
+                    error.external_references = tuple(call.external_references)  # the token's errors have none
+                raise
+        succeeded = 200 <= response.status_code < 300
+        log(f"HTTP {response.status_code}", await _operation_id(call, response) if succeeded else call.operation_id)
+        if not succeeded:
+            raise error_from_response(response.status_code, response.headers, response.body, response.context)
+        return response
+
+    async def _attempt(self, client: httpx.AsyncClient, call: Call) -> _Attempt:
         context = ErrorContext(
             client_service=self.client_service,
             external_references=call.external_references,
@@ -131,88 +129,56 @@ class Exchange:
             changes_state=call.changes_state,
             error_classes=self.error_classes,
         )
-        pool = await self.clients.acquire()
-        left = asyncio.get_running_loop().create_future()
-        in_flight = InFlightCall(call, context, pool.client, asyncio.timeout_at(deadline.at), left)
-        self._in_flight.add(in_flight)
-        try:
-            return await self._send(in_flight, delivery or Delivery())
-        finally:
-            self._in_flight.discard(in_flight)
-            self.clients.release(pool, cancelled=in_flight.cancelled)
-            left.set_result(None)
+        request = client.build_request(
+            call.method,
+            self.base_url + call.path,
+            # The response is mostly base64 of compressed data: compressing it again only costs time.
+            headers={**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"},
+            content=call.content,
+            files=call.files,
+            timeout=self.timeout,
+            **call.others,
+        )
+        stream = ContentStream(await request.aread(), call.inserts)
+        if stream.length:
+            request.headers["Content-Length"] = str(stream.length)
+        body = RequestBody(stream)
+        # A request that holds its content beside its stream may be sent without the stream being read.
+        request = httpx.Request(
+            request.method, request.url, headers=request.headers, stream=body, extensions=request.extensions
+        )
+        return _Attempt(call, context, request, body)
 
-    async def _send(self, in_flight: InFlightCall, delivery: Delivery) -> ServiceResponse:
-        call, context = in_flight.call, in_flight.context
-        request, body = await self._request(in_flight.client, call)
-        note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
-        log = partial(_log, call, int(request.headers.get("Content-Length", "0")), time.monotonic())
-        try:
-            response = await self._response(in_flight, request, body)
-        except BaseException as error:
-            delivery.handed_over = body.handed_over
-            log(type(error).__name__, call.operation_id)
-            if isinstance(error, asyncio.CancelledError):
-                error.add_note(cancelled(context, maybe_processed=body.handed_over and call.changes_state))
-            elif isinstance(error, SignStashError) and not error.external_references:
-                error.external_references = tuple(call.external_references)  # those of the token are about no document
-            raise
-        if 200 <= response.status_code < 300:
-            log(f"HTTP {response.status_code}", await _operation_id(call, response))
-            return response
-        log(f"HTTP {response.status_code}", call.operation_id)
-        raise error_from_response(response.status_code, response.headers, response.body, context)
-
-    async def _response(self, in_flight: InFlightCall, request: httpx.Request, body: RequestBody) -> ServiceResponse:
+    async def _response(self, attempt: _Attempt, in_flight: InFlightCall) -> ServiceResponse:
         try:
             async with in_flight.limit:
                 try:
-                    return await self._exchange(in_flight, request)
+                    return await self._exchange(attempt, in_flight.pool.client)
                 except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
-                    if not self._may_send_again(request, body):
+                    if not self._may_send_again(attempt):
                         raise
-                    return await self._exchange(in_flight, request)
+                    return await self._exchange(attempt, in_flight.pool.client)
                 except asyncio.CancelledError:
                     in_flight.cancelled = True
                     raise
         except UnusableResponseError as unusable:
-            raise unreadable_response(unusable.status_code, {}, b"", str(unusable), in_flight.context) from None
+            raise unreadable_response(unusable.status_code, {}, b"", str(unusable), attempt.context) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, RuntimeError) as error:
             cause = ConnectionAbortedError("the client was closed meanwhile") if in_flight.closed else error
-            handed_over = body.handed_over and not is_connection_failure(cause, request)
-            raise self._failure(in_flight, cause, handed_over=handed_over) from cause
+            raise self._failure(attempt, cause) from cause
 
-    def _may_send_again(self, request: httpx.Request, body: RequestBody) -> bool:
+    def _may_send_again(self, attempt: _Attempt) -> bool:
         """Whether the connection was closed before the body was complete, perhaps to reject the token."""
         discard_token: Callable[[str], bool] | None = getattr(self.auth, "discard_token", None)  # of `TokenAuth`
-        if body.handed_over or discard_token is None:
+        if attempt.body.handed_over or discard_token is None:
             return False
-        return discard_token(request.headers.get("Authorization", ""))
+        return discard_token(attempt.request.headers.get("Authorization", ""))
 
-    async def _request(self, client: httpx.AsyncClient, call: Call) -> tuple[httpx.Request, RequestBody]:
-        # The response is mostly base64 of compressed data: compressing it again only costs time.
-        headers = {**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"}
-        build = partial(client.build_request, call.method, self.base_url + call.path, timeout=self.timeout)
-        if call.content is not None:
-            stream = ContentStream(call.content, call.inserts)
-            headers["Content-Length"] = str(stream.length)
-            request = build(headers=headers, content=stream, **call.others)
-        else:
-            request = build(headers=headers, files=call.files, **call.others)
-            stream = ContentStream(await request.aread(), call.inserts)
-            if call.files is not None:
-                request.headers["Content-Length"] = str(stream.length)
-            # A request that holds its content beside its stream may be sent without the stream being read.
-            request = httpx.Request(
-                request.method, request.url, headers=request.headers, stream=stream, extensions=request.extensions
-            )
-        request.stream = body = RequestBody(stream)
-        return request, body
-
-    async def _exchange(self, in_flight: InFlightCall, request: httpx.Request) -> ServiceResponse:
-        async with opened(in_flight.client, request, self.auth) as response:
+    async def _exchange(self, attempt: _Attempt, client: httpx.AsyncClient) -> ServiceResponse:
+        call = attempt.call
+        async with opened(client, attempt.request, self.auth) as response:
             if response.is_success:
-                received = await in_flight.call.receive(response, in_flight.call.response_limit)
+                received = await call.receive(response, call.response_limit)
             else:
                 received = Received(await read_error(response))
             return ServiceResponse(
@@ -220,11 +186,12 @@ class Exchange:
                 headers=response.headers,
                 body=without_credentials(response, received.body),
                 contents=received.contents,
-                context=in_flight.context,
+                context=attempt.context,
             )
 
-    def _failure(self, in_flight: InFlightCall, error: BaseException, *, handed_over: bool) -> SignStashError:
-        call, context, host = in_flight.call, in_flight.context, httpx.URL(self.base_url).host
+    def _failure(self, attempt: _Attempt, error: BaseException) -> SignStashError:
+        call, context, host = attempt.call, attempt.context, httpx.URL(self.base_url).host
+        handed_over = attempt.body.handed_over and not is_connection_failure(error, attempt.request)
         if handed_over and call.changes_state:
             problem = f"A request ({call.operation}) was sent to {host}, but its response was lost"
             return response_lost(f"{problem}: {describe_network_error(error)}", context)

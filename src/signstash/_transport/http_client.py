@@ -165,6 +165,25 @@ class ConnectionPool:
     cancelled: int = 0
 
 
+@attrs.define(eq=False)
+class InFlightCall:
+    """A call that uses a pool.
+
+    Attributes:
+        pool: What it uses.
+        limit: Ends it at its deadline, or when the client is closed.
+        left: Is done when it has released its connection.
+        closed: Whether it was ended because the client is closed.
+        cancelled: Whether it was cancelled while it used a connection.
+    """
+
+    pool: ConnectionPool
+    limit: asyncio.Timeout
+    left: asyncio.Future[None]
+    closed: bool = False
+    cancelled: bool = False
+
+
 class HttpClients:
     """The HTTP client of a `SignStash`: the user's own, or one for the running event loop.
 
@@ -176,11 +195,32 @@ class HttpClients:
         self._pool: ConnectionPool | None = None
         self._context: ssl.SSLContext | None = None
         self._reading = threading.Lock()
+        self._in_flight = set[InFlightCall]()
         self._closing = set[asyncio.Task[None]]()
         self._closed = False
 
-    async def acquire(self) -> ConnectionPool:
-        """The connections for one call in the running event loop, unless this has some in another loop."""
+    @contextlib.asynccontextmanager
+    async def call(self, deadline: float) -> AsyncGenerator[InFlightCall, None]:
+        """Use the connections of the running event loop for a call, unless this has some in another loop."""
+        pool = await self._current_pool()
+        call = InFlightCall(pool, asyncio.timeout_at(deadline), pool.loop.create_future())
+        pool.calls += 1
+        self._in_flight.add(call)
+        try:
+            yield call
+        finally:
+            self._in_flight.discard(call)
+            pool.calls -= 1
+            pool.cancelled += call.cancelled
+            if pool.cancelled >= CANCELLED_LIMIT and pool is self._pool and self._given is None:
+                self._pool = None
+            if pool is not self._pool and not pool.calls:
+                task = pool.loop.create_task(self._close(pool))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+            call.left.set_result(None)
+
+    async def _current_pool(self) -> ConnectionPool:
         self.raise_if_closed()
         loop = running_loop()
         if self._pool is not None and self._pool.loop is not loop and not self._pool.loop.is_closed():
@@ -194,27 +234,15 @@ class HttpClients:
                 self.raise_if_closed()
             if self._pool is None or self._pool.loop is not loop:  # no other call has made one meanwhile
                 self._pool = ConnectionPool(loop, self._given or _http_client(self._context))
-        self._pool.calls += 1
         return self._pool
-
-    def release(self, pool: ConnectionPool, *, cancelled: bool) -> None:
-        """End a call, which may have been cancelled while it used a connection."""
-        pool.calls -= 1
-        pool.cancelled += cancelled
-        if pool.cancelled >= CANCELLED_LIMIT and pool is self._pool and self._given is None:
-            self._pool = None
-        if pool is not self._pool and not pool.calls:
-            task = pool.loop.create_task(self._close(pool.client))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
 
     def _read_certificates(self) -> None:
         with self._reading:  # once, however many calls wait for them
             self._context = self._context or read_certificates()
 
-    async def _close(self, client: httpx.AsyncClient) -> None:
-        if client is not self._given:
-            await client.aclose()
+    async def _close(self, pool: ConnectionPool) -> None:
+        if pool.client is not self._given:
+            await pool.client.aclose()
 
     def raise_if_closed(self) -> None:
         """Refuse further use after `close`."""
@@ -222,19 +250,28 @@ class HttpClients:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
 
     def close(self) -> None:
-        """Let `acquire` raise from now on."""
+        """Accept no more calls."""
         self._closed = True
 
     async def aclose(self) -> None:
-        """Close the connections that were opened here, when no call uses them any more."""
-        self._closed = True
+        """End the calls in flight, wait until they have released their connections, and close those.
+
+        A pool that is closed does not know of a connection that is still being opened: nobody would close it.
+        """
+        self.close()
         loop = running_loop()
+        while here := [call for call in self._in_flight if call.pool.loop is loop]:
+            for call in here:
+                call.closed = True
+                if not call.limit.expired():
+                    call.limit.reschedule(loop.time())
+            await asyncio.wait([call.left for call in here])
         if closing := [task for task in self._closing if task.get_loop() is loop]:
             await asyncio.wait(closing)
         pool, self._pool = self._pool, None
         # Connections of a loop that is closed went with it.
         if pool is not None and pool.loop is loop:
-            await self._close(pool.client)
+            await self._close(pool)
 
 
 def is_local(host: str) -> bool:
