@@ -33,11 +33,8 @@ class ErrorRule:
     maybe_processed: bool = False
 
 
-_BACKOFFICE = "An operator of the issuer must {} in the Sign'Stash backoffice; repeating does not help."
-_CERTIFICATE = "An operator of the issuer must {} for the client service in the backoffice; repeating does not help."
 _SUPPORT = "Contact the vendor's support; repeating does not help."
 _ENVIRONMENT = "Check that `environment` is the one the proxy is configured for, and the proxy's service domain."
-_LATER = "Repeat it later; contact the vendor's support if it keeps failing."
 AFTER_SIGNING = (
     "On the Integration Service, ask with get_operation_id and get_status whether it went through. On a proxy, send "
     "the same Document objects again: if the first request went through they are rejected (DuplicateReferenceError), "
@@ -46,17 +43,34 @@ AFTER_SIGNING = (
 """What to do about documents that may be signed, however that became unknown."""
 CHECK_RESULT = "Check the result; repeat only if the request is idempotent."
 """The same for a request without documents."""
-_CHECK_DOCUMENT = (
-    "Check whether the document is damaged, protected or signed before; else contact the vendor's support."
-)
-# Whether the service frees the reference of a document that it did not sign is not published.
-_SIGN_LATER = (
-    "Sign the document again later. If you chose its external reference and it is then rejected as used "
-    "(DuplicateReferenceError), give the document a new one."
-)
+
+
+def _failure(meaning: str) -> ErrorRule:
+    hint = "Repeat it later; contact the vendor's support if it keeps failing."
+    return ErrorRule(ServiceError, meaning, hint, retryable=True, maybe_processed=True)
+
+
+def _inactive(meaning: str, task: str) -> ErrorRule:
+    hint = f"An operator of the issuer must {task} in the Sign'Stash backoffice; repeating does not help."
+    return ErrorRule(ClientServiceInactiveError, meaning, hint)
+
+
+def _no_certificate(meaning: str, task: str) -> ErrorRule:
+    hint = f"An operator of the issuer must {task} for the client service in the backoffice; repeating does not help."
+    return ErrorRule(DocumentCertificateError, meaning, hint)
+
+
+def _not_signed(meaning: str) -> ErrorRule:
+    # Whether the service frees the reference of a document that it did not sign is not published.
+    hint = (
+        "Sign the document again later. If you chose its external reference and it is then rejected as used "
+        "(DuplicateReferenceError), give the document a new one."
+    )
+    return ErrorRule(DocumentNotSignedError, meaning, hint, retryable=True)
+
 
 ERROR_CODES: Mapping[str, ErrorRule] = {
-    "0.0.1": ErrorRule(ServiceError, "The service failed unexpectedly", _LATER, retryable=True, maybe_processed=True),
+    "0.0.1": _failure("The service failed unexpectedly"),
     "0.0.2": ErrorRule(
         InvalidRequestError,
         "A mandatory field is missing or the request is malformed",
@@ -64,7 +78,7 @@ ERROR_CODES: Mapping[str, ErrorRule] = {
     ),
     "0.0.3": ErrorRule(ServiceError, "The client service is not set up at the vendor", _SUPPORT),
     "0.0.4": ErrorRule(InvalidRequestError, "A field is larger than allowed", "Make the named field smaller."),
-    "0.0.5": ErrorRule(ServiceError, "An e-mail could not be sent", _LATER, retryable=True, maybe_processed=True),
+    "0.0.5": _failure("An e-mail could not be sent"),
     "0.0.6": ErrorRule(InvalidRequestError, "A field failed validation", "Correct the named field."),
     "0.0.7": ErrorRule(
         DuplicateReferenceError,
@@ -73,22 +87,10 @@ ERROR_CODES: Mapping[str, ErrorRule] = {
         "the document a new one, as for any other document.",
     ),
     "0.0.10": ErrorRule(TokenRejectedError, "The access token is expired or invalid", _ENVIRONMENT),
-    "1.1.0": ErrorRule(
-        ClientServiceInactiveError,
-        "The licence of the client service is invalid or absent",
-        _BACKOFFICE.format("check the client service"),
-    ),
-    "1.1.1": ErrorRule(
-        ClientServiceInactiveError,
-        "The client service or its issuer account is inactive",
-        _BACKOFFICE.format("activate it"),
-    ),
+    "1.1.0": _inactive("The licence of the client service is invalid or absent", "check the client service"),
+    "1.1.1": _inactive("The client service or its issuer account is inactive", "activate it"),
     "1.1.2": ErrorRule(ApiError, "The licence already has a client service", _SUPPORT),
-    "1.1.3": ErrorRule(
-        ClientServiceInactiveError,
-        "The state of the client service does not allow the operation",
-        _BACKOFFICE.format("activate the client service"),
-    ),
+    "1.1.3": _inactive("The state of the client service does not allow the operation", "activate the client service"),
     "1.1.4": ErrorRule(
         InvalidRequestError, "The secret of the client service is too weak", "Choose a stronger secret."
     ),
@@ -107,11 +109,7 @@ ERROR_CODES: Mapping[str, ErrorRule] = {
 """The published codes (wiki: error table). Other codes fall back to their family, then to the HTTP status."""
 
 ERROR_FAMILIES: Mapping[str, ErrorRule] = {
-    "1": ErrorRule(
-        ClientServiceInactiveError,
-        "The licence, the issuer or the partner does not allow this",
-        _BACKOFFICE.format("check client service and issuer"),
-    ),
+    "1": _inactive("The licence, the issuer or the partner does not allow this", "check client service and issuer"),
     "2": ErrorRule(
         ApiError,
         "The signature or its certificate is invalid",
@@ -153,7 +151,7 @@ OTHER_REJECTION = ErrorRule(
     ApiError, "The service rejected the request", "Contact the vendor's support with this text."
 )
 
-OTHER_FAILURE = ErrorRule(ServiceError, "The service failed", _LATER, retryable=True, maybe_processed=True)
+OTHER_FAILURE = _failure("The service failed")
 
 _CREDENTIALS = ErrorRule(
     CredentialsRejectedError,
@@ -167,10 +165,7 @@ TOKEN_ERRORS: Mapping[str | int, ErrorRule] = {
     "unauthorized_client": _CREDENTIALS,
     401: _CREDENTIALS,
     429: ErrorRule(
-        RateLimitedError,
-        "The token server accepts no more requests for now",
-        "Repeat the call later.",
-        retryable=True,
+        RateLimitedError, "The token server accepts no more requests for now", "Repeat the call later.", retryable=True
     ),
 }
 """The token server's `error` values (RFC 6749, section 5.2), and its statuses."""
@@ -189,37 +184,26 @@ OTHER_TOKEN_FAILURE = ErrorRule(
 )
 
 SIGN_ERRORS: Mapping[str, ErrorRule] = {
-    "INVALID_CERT_SERVICE_CREDS": ErrorRule(
-        DocumentCertificateError,
+    "INVALID_CERT_SERVICE_CREDS": _no_certificate(
         "the certificate service rejected the client service, usually because no credits are left",
-        _CERTIFICATE.format("buy credits or set the certificate's credentials"),
+        "buy credits or set the certificate's credentials",
     ),
-    "INVALID_CERT_ACCESS_ACCOUNT": ErrorRule(
-        DocumentCertificateError,
-        "access to the certificate's account was denied",
-        _CERTIFICATE.format("renew the access, which expires after 60 days,"),
+    "INVALID_CERT_ACCESS_ACCOUNT": _no_certificate(
+        "access to the certificate's account was denied", "renew the access, which expires after 60 days,"
     ),
-    "INVALID_CERTIFICATE_SIGN_ERROR": ErrorRule(
-        DocumentCertificateError,
-        "the certificate is missing, expired or revoked",
-        _CERTIFICATE.format("configure a valid certificate"),
+    "INVALID_CERTIFICATE_SIGN_ERROR": _no_certificate(
+        "the certificate is missing, expired or revoked", "configure a valid certificate"
     ),
-    "CONFIGURATION_SIGN_ERROR": ErrorRule(
-        DocumentCertificateError,
-        "signing is not configured",
-        _CERTIFICATE.format("configure certificate and signature"),
-    ),
-    "CERT_SERVICE_GLOBAL_ERROR": ErrorRule(
-        DocumentNotSignedError, "the certificate service failed", _SIGN_LATER, retryable=True
-    ),
-    "TIMESTAMP_SIGN_ERROR": ErrorRule(DocumentNotSignedError, "the timestamp failed", _SIGN_LATER, retryable=True),
-    "STORAGE_SERVICE_GLOBAL_ERROR": ErrorRule(
-        DocumentNotSignedError, "the storage failed", _SIGN_LATER, retryable=True
-    ),
-    "SIGN_OPERATION_INTERNAL_ERROR": ErrorRule(
-        DocumentNotSignedError, "the service failed while signing", _SIGN_LATER, retryable=True
-    ),
+    "CONFIGURATION_SIGN_ERROR": _no_certificate("signing is not configured", "configure certificate and signature"),
+    "CERT_SERVICE_GLOBAL_ERROR": _not_signed("the certificate service failed"),
+    "TIMESTAMP_SIGN_ERROR": _not_signed("the timestamp failed"),
+    "STORAGE_SERVICE_GLOBAL_ERROR": _not_signed("the storage failed"),
+    "SIGN_OPERATION_INTERNAL_ERROR": _not_signed("the service failed while signing"),
 }
 """The service's `signError` values; their meaning is not published, this is how integrators read them."""
 
-OTHER_SIGN_ERROR = ErrorRule(DocumentNotSignedError, "the service did not sign it", _CHECK_DOCUMENT)
+OTHER_SIGN_ERROR = ErrorRule(
+    DocumentNotSignedError,
+    "the service did not sign it",
+    "Check whether the document is damaged, protected or signed before; else contact the vendor's support.",
+)
