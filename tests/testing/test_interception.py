@@ -84,7 +84,7 @@ class TestTheWholeProcess:
     async def test_pauses_and_transports_are_those_of_production_after_the_mock(self) -> None:
         with MockSignStash() as mock:
             await mock.client.sign(invoice())
-        async with await own_clients.new_http_client() as http_client:
+        async with own_clients.new_http_client() as http_client:
             assert type(http_client._transport).__module__ == own_clients.__name__
 
     async def test_a_client_made_in_a_mock_sends_nothing_after_it(self) -> None:

@@ -8,10 +8,8 @@ import ipaddress
 import os
 import ssl
 import sys
-import threading
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from functools import partial
 from typing import Final
 
 import attrs
@@ -44,14 +42,10 @@ def use_transport(make: MakeTransport) -> Iterator[None]:
         _transport_of_tests = before
 
 
-async def new_http_client() -> httpx.AsyncClient:
+def new_http_client() -> httpx.AsyncClient:
     """An HTTP client that obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`."""
-    return _http_client(None if _transport_of_tests else await asyncio.to_thread(read_certificates))
-
-
-def _http_client(context: ssl.SSLContext | None) -> httpx.AsyncClient:
-    make = _transport_of_tests or partial(EnvironmentTransport, context or read_certificates())
-    return httpx.AsyncClient(transport=make(), trust_env=False, headers={"User-Agent": USER_AGENT})
+    transport = (_transport_of_tests or EnvironmentTransport)()
+    return httpx.AsyncClient(transport=transport, trust_env=False, headers={"User-Agent": USER_AGENT})
 
 
 @contextlib.asynccontextmanager
@@ -84,27 +78,36 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
     httpx refuses addresses and networks in `NO_PROXY`; here they mean what they mean for curl.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._proxies: Mapping[str, str] = urllib.request.getproxies()
-        self._direct = httpx.AsyncHTTPTransport(verify=context)
-        self._proxied = {
-            scheme: _proxy_transport(context, scheme, url)
-            for scheme, url in self._proxies.items()
-            if scheme in ("http", "https", "all") and url
-        }
+    def __init__(self) -> None:
+        self._proxies: Mapping[str, str] = {"": "", **urllib.request.getproxies()}
+        self._transports: Mapping[str, httpx.AsyncHTTPTransport] = {}
+        self._reading = asyncio.Lock()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        proxied = self._proxied.get(request.url.scheme) or self._proxied.get("all")
-        if proxied is None or is_excluded(request.url, self._proxies.get("no", "")):
-            return await self._direct.handle_async_request(request)
+        if not self._transports:
+            await self._make_transports()
+        url, transports = request.url, self._transports
+        proxied = transports.get(url.scheme) or transports.get("all")
+        if proxied is None or is_excluded(url, self._proxies.get("no", "")):
+            proxied = transports[""]
         return await proxied.handle_async_request(request)
 
+    async def _make_transports(self) -> None:
+        async with self._reading:  # once, however many requests wait for them
+            if not self._transports:
+                context = await asyncio.to_thread(_read_certificates)
+                self._transports = {
+                    scheme: _transport(context, scheme, url)
+                    for scheme, url in self._proxies.items()
+                    if scheme == "" or (scheme in ("http", "https", "all") and url)
+                }
+
     async def aclose(self) -> None:
-        for transport in (self._direct, *self._proxied.values()):
+        for transport in self._transports.values():
             await transport.aclose()
 
 
-def read_certificates() -> ssl.SSLContext:
+def _read_certificates() -> ssl.SSLContext:
     """The trusted certificates. Reading some hundred blocks: call it in a thread."""
     try:
         context = httpx.create_ssl_context()
@@ -120,9 +123,11 @@ def read_certificates() -> ssl.SSLContext:
     return context
 
 
-def _proxy_transport(context: ssl.SSLContext, scheme: str, url: str) -> httpx.AsyncHTTPTransport:
+def _transport(context: ssl.SSLContext, scheme: str, proxy: str) -> httpx.AsyncHTTPTransport:
+    """Sends requests through the outbound proxy for a scheme, or directly if there is none."""
+    url = proxy if "://" in proxy or not proxy else f"http://{proxy}"
     try:
-        return httpx.AsyncHTTPTransport(verify=context, proxy=url if "://" in url else f"http://{url}")
+        return httpx.AsyncHTTPTransport(verify=context, proxy=url or None)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         # The URL may hold a password, and so may the error.
         raise ConfigurationError(
@@ -193,8 +198,6 @@ class HttpClients:
     def __init__(self, given: httpx.AsyncClient | None) -> None:
         self._given = given
         self._pool: ConnectionPool | None = None
-        self._context: ssl.SSLContext | None = None
-        self._reading = threading.Lock()
         self._in_flight = set[InFlightCall]()
         self._closing = set[asyncio.Task[None]]()
         self._closed = False
@@ -202,7 +205,7 @@ class HttpClients:
     @contextlib.asynccontextmanager
     async def call(self, deadline: float) -> AsyncGenerator[InFlightCall, None]:
         """Use the connections of the running event loop for a call, unless this has some in another loop."""
-        pool = await self._current_pool()
+        pool = self._current_pool()
         call = InFlightCall(pool, asyncio.timeout_at(deadline), pool.loop.create_future())
         pool.calls += 1
         self._in_flight.add(call)
@@ -220,7 +223,7 @@ class HttpClients:
                 task.add_done_callback(self._closing.discard)
             call.left.set_result(None)
 
-    async def _current_pool(self) -> ConnectionPool:
+    def _current_pool(self) -> ConnectionPool:
         self.raise_if_closed()
         loop = running_loop()
         if self._pool is not None and self._pool.loop is not loop and not self._pool.loop.is_closed():
@@ -229,16 +232,8 @@ class HttpClients:
                 "Make one client, and one http_client, for each event loop, or close the first loop before.",
             )
         if self._pool is None or self._pool.loop is not loop:
-            if self._given is None and self._context is None and not _transport_of_tests:
-                await asyncio.to_thread(self._read_certificates)
-                self.raise_if_closed()
-            if self._pool is None or self._pool.loop is not loop:  # no other call has made one meanwhile
-                self._pool = ConnectionPool(loop, self._given or _http_client(self._context))
+            self._pool = ConnectionPool(loop, self._given or new_http_client())
         return self._pool
-
-    def _read_certificates(self) -> None:
-        with self._reading:  # once, however many calls wait for them
-            self._context = self._context or read_certificates()
 
     async def _close(self, pool: ConnectionPool) -> None:
         if pool.client is not self._given:

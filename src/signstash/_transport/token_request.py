@@ -83,7 +83,7 @@ class TokenRequest:
         if self.http_client is not None:
             return await self._post(self.http_client)
         # One client for each request: one is needed about once a day, and so no connection outlives its event loop.
-        async with await new_http_client() as client:
+        async with new_http_client() as client:
             return await self._post(client)
 
     async def _post(self, client: httpx.AsyncClient) -> tuple[int, httpx.Headers, bytes]:

@@ -86,7 +86,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
 
 async def _show(settings: Settings, lines: Lines, *, sign: bool) -> int:
     status = SIGNED
-    async with await new_http_client() as http_client, settings.client(http_client=http_client) as client:
+    async with new_http_client() as http_client, settings.client(http_client=http_client) as client:
         async for finding in _Check(settings, http_client, client).findings(sign=sign):
             lines.result(f"{finding.status:<8} {finding.subject:<14} {finding.text}", attrs.asdict(finding))
             if finding.status == "failed":
