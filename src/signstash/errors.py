@@ -82,10 +82,6 @@ def _as_tuple(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _beginning(body: bytes) -> bytes:
-    return body[:BODY_LIMIT]
-
-
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class SignStashError(Exception):
     """Root of all exceptions of this package.
@@ -180,11 +176,11 @@ class ApiError(_ResponseError):
 
     Attributes:
         cause_message: The service's text about this request, such as the name of a missing field, or None.
-        body: The first bytes of the response, `BODY_LIMIT` at most. Not part of the message.
+        body: The first `BODY_LIMIT` bytes of the response. Not part of the message.
     """
 
     cause_message: str | None = attrs.field(default=None, kw_only=True)
-    body: bytes = attrs.field(default=b"", kw_only=True, converter=_beginning)
+    body: bytes = attrs.field(default=b"", kw_only=True)
 
 
 class ClientServiceInactiveError(ApiError):

@@ -171,7 +171,10 @@ def service_problems(
             problems.append("client_id is missing (external references begin with it)")
         return problems
     problems += credential_problems(client_id, client_secret)
-    problems += environment_problems(environment, token_url)
+    if environment is None and token_url is None:
+        problems.append("environment is missing ('staging' or 'production'; or give token_url)")
+    elif environment is not None and environment not in list(TOKEN_URLS):
+        problems.append(f"environment is {environment!r}, not 'staging' or 'production'")
     return problems + ([] if token_url is None else token_url_problems(token_url))
 
 
@@ -185,11 +188,22 @@ def option_problems(
         for name, (value, literal) in choices.items()
         if value not in get_args(literal)
     ]
-    return (
-        problems
-        + error_class_problems({} if error_classes is None else error_classes)
-        + verification_problems(verify_signatures)
-    )
+    if isinstance(error_classes, Mapping):
+        problems += [
+            f"error_classes[{code!r}] is {kind!r}, not a subclass of ApiError"
+            for code, kind in error_classes.items()
+            if not isinstance(kind, type) or not issubclass(kind, ApiError)
+        ]
+    elif error_classes is not None:
+        problems.append(f"error_classes is {error_classes!r}, not a mapping of codes to classes")
+    if not isinstance(verify_signatures, bool):
+        problems.append(f"verify_signatures is {verify_signatures!r}, not True or False")
+    elif verify_signatures:
+        try:
+            import_module(".verification", __package__)
+        except ImportError as error:
+            problems.append(f"verify_signatures cannot be used ({error})")
+    return problems
 
 
 def credential_problems(client_id: object, client_secret: Secret) -> list[str]:
@@ -207,15 +221,6 @@ def credential_problems(client_id: object, client_secret: Secret) -> list[str]:
             "client_secret contains a character that cannot be sent, such as the line end of the file it was read from"
         )
     return problems
-
-
-def environment_problems(environment: object, token_url: object) -> list[str]:
-    """What is wrong with the choice of the token server."""
-    if environment is None and token_url is None:
-        return ["environment is missing ('staging' or 'production'; or give token_url)"]
-    if environment is not None and environment not in list(TOKEN_URLS):
-        return [f"environment is {environment!r}, not 'staging' or 'production'"]
-    return []
 
 
 def token_url_problems(token_url: object) -> list[str]:
@@ -269,17 +274,6 @@ def warn_of_plain_http(base_urls: Iterable[str]) -> None:
             )
 
 
-def error_class_problems(error_classes: Any) -> list[str]:
-    """What is wrong with a user's own classes for error codes."""
-    if not isinstance(error_classes, Mapping):
-        return [f"error_classes is {error_classes!r}, not a mapping of codes to classes"]
-    return [
-        f"error_classes[{code!r}] is {kind!r}, not a subclass of ApiError"
-        for code, kind in error_classes.items()
-        if not isinstance(kind, type) or not issubclass(kind, ApiError)
-    ]
-
-
 def client_problems(**clients: object) -> list[str]:
     """What is wrong with a user's own HTTP clients."""
     return [
@@ -287,18 +281,6 @@ def client_problems(**clients: object) -> list[str]:
         for name, client in clients.items()
         if client is not None and not inspect.iscoroutinefunction(getattr(client, "send", None))
     ]
-
-
-def verification_problems(verify_signatures: object) -> list[str]:
-    """Why signatures cannot be verified, if that is asked for."""
-    if not isinstance(verify_signatures, bool):
-        return [f"verify_signatures is {verify_signatures!r}, not True or False"]
-    if verify_signatures:
-        try:
-            import_module(".verification", __package__)
-        except ImportError as error:
-            return [f"verify_signatures cannot be used ({error})"]
-    return []
 
 
 def limit_problems(timeout: object, deadline: object, retries: object) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from ..errors import (
+    BODY_LIMIT,
     AuthenticationError,
     CertificateNotProvisionedError,
     DocumentCertificateError,
@@ -89,7 +90,7 @@ def error_from_response(
     rule = _rule_for(code, status_code, context.error_classes)
     if rule is STATUSES[404] and (context.operation_id or (context.external_references and not context.changes_state)):
         rule = UNKNOWN_TO_SERVICE
-    return _error(rule, code, fields, context, body=body, **_response_details(status_code, headers))
+    return _error(rule, code, fields, context, body=body[:BODY_LIMIT], **_response_details(status_code, headers))
 
 
 def error_from_token_server(

@@ -21,11 +21,7 @@ from .mapping import ErrorContext
 def response_lost(problem: str, context: ErrorContext) -> OutcomeUnknownError:
     """The request was sent, and its response was lost; the problem is a sentence without its full stop."""
     references = context.external_references
-    return OutcomeUnknownError(
-        context.sentence(problem),
-        AFTER_SIGNING if references else CHECK_RESULT,
-        external_references=references,
-    )
+    return _unknown(references, context.sentence(problem), AFTER_SIGNING if references else CHECK_RESULT)
 
 
 def is_certainly_not_signed(error: SignStashError | None) -> bool:
@@ -35,13 +31,10 @@ def is_certainly_not_signed(error: SignStashError | None) -> bool:
 
 def reading_took_too_long(deadline: float, references: Sequence[str]) -> ConnectionFailedError:
     """The documents were not read within the call's deadline, in seconds: nothing was sent."""
-    return ConnectionFailedError(
-        ErrorContext(external_references=references).sentence(
-            f"Reading took longer than the deadline of {deadline:g} s"
-        ),
-        "Nothing was sent: give a longer `deadline`, or read from a faster disk.",
-        external_references=references,
-    )
+    problem = f"Reading took longer than the deadline of {deadline:g} s"
+    hint = "Nothing was sent: give a longer `deadline`, or read from a faster disk."
+    context = ErrorContext(external_references=references)
+    return ConnectionFailedError(context.sentence(problem), hint, external_references=references)
 
 
 def not_sent_in_time(name: str, reference: str, seconds: float) -> ConnectionFailedError:
@@ -56,7 +49,7 @@ def not_sent_in_time(name: str, reference: str, seconds: float) -> ConnectionFai
 def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUnknownError:
     """The deadline of a call, in seconds, passed while its document was in flight with others."""
     return _unknown(
-        reference,
+        (reference,),
         f"Whether document {name} ({reference}) is signed was not known after {seconds:g} s.",
         "Its outcome will be logged. Look it up by its external reference before you send it again.",
     )
@@ -86,26 +79,26 @@ def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
 
 def missing_in_response(document: str, context: ErrorContext) -> OutcomeUnknownError:
     """The response does not mention the document, which is given by name and reference."""
-    return OutcomeUnknownError(
+    return _unknown(
+        context.external_references,
         f"{document} is missing from the service's response{context.origin}.",
         "Look it up by its external reference before you send it again.",
-        external_references=context.external_references,
     )
 
 
 def not_signed_yet(document: str, context: ErrorContext) -> OutcomeUnknownError:
     """The service received the document, given by name and reference, and has not signed it yet."""
-    return OutcomeUnknownError(
+    return _unknown(
+        context.external_references,
         f"{document} was received, but is not signed yet{context.origin}.",
         "Look it up by its external reference later, before you send it again.",
-        external_references=context.external_references,
     )
 
 
 def sent_by_an_earlier_run(reference: str) -> OutcomeUnknownError:
     """A journal knows that the document was sent, and no more."""
     return _unknown(
-        reference,
+        (reference,),
         "An earlier run sent it and ended before its response was recorded.",
         "Look it up by its external reference.",
     )
@@ -114,7 +107,7 @@ def sent_by_an_earlier_run(reference: str) -> OutcomeUnknownError:
 def held_for_review(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
     """The response was lost, and nothing that the SDK may do by itself settles the outcome."""
     return _unknown(
-        reference,
+        (reference,),
         f"Whether document {name} ({reference}) is signed is not known: {cause.problem}",
         "Look it up by its external reference on the Integration Service, or send it again under the same one: if it "
         "is signed, the service rejects it (DuplicateReferenceError).",
@@ -125,7 +118,7 @@ def held_for_review(name: str, reference: str, cause: SignStashError) -> Outcome
 def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknownError:
     """A journal holds the document for review since an earlier run, for the reason that it records."""
     return _unknown(
-        reference,
+        (reference,),
         f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}",
         "Decide with `signstash failed`, or with `requeue`, `settle` or `drop` of the journal.",
     )
@@ -134,7 +127,7 @@ def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknown
 def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
     """The response was lost, and sent again the document was rejected because its reference is used."""
     return _unknown(
-        reference,
+        (reference,),
         f"Document {name} ({reference}) was sent and its response was lost; sent again, the service says that the "
         "reference is used. It was probably signed by the first request, which nothing proves.",
         "Look it up by its external reference on the Integration Service. A proxy returns its contents only once: "
@@ -146,15 +139,17 @@ def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeU
 def signed_but_lost(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
     """A response said that the document is signed, and the run ended before its signed bytes were saved."""
     return _unknown(
-        reference,
+        (reference,),
         f"Document {name} ({reference}) is signed, but an earlier run ended before its signed bytes were saved.",
         "Fetch it from the Integration Service by its reference; a proxy returns its contents only once.",
         cause,
     )
 
 
-def _unknown(reference: str, problem: str, hint: str, cause: SignStashError | None = None) -> OutcomeUnknownError:
-    error = OutcomeUnknownError(problem, hint, external_references=(reference,))
+def _unknown(
+    references: Sequence[str], problem: str, hint: str, cause: SignStashError | None = None
+) -> OutcomeUnknownError:
+    error = OutcomeUnknownError(problem, hint, external_references=tuple(references))
     if cause is not None:
         error.__cause__ = cause
     return error

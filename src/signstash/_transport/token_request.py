@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from contextlib import nullcontext
 from typing import Any, Final
 
 import attrs
@@ -56,7 +57,9 @@ class TokenRequest:
         host = httpx.URL(self.url).host
         try:
             async with asyncio.timeout(3 * TOKEN_TIMEOUT):
-                status_code, headers, body = await self._response()
+                # A token is needed about once a day, and no connection of an own client outlives its event loop.
+                async with nullcontext(self.http_client) if self.http_client else new_http_client() as client:
+                    status_code, headers, body = await self._post(client)
         except UnusableResponseError as unusable:
             raise unreadable_response(unusable.status_code, {}, b"", str(unusable), context) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # TimeoutError is an OSError
@@ -78,13 +81,6 @@ class TokenRequest:
         secret, fields = self.client_secret.reveal(), json_object(body) or {}
         texts = {name: text.replace(secret, "(hidden)") for name, text in fields.items() if isinstance(text, str)}
         raise error_from_token_server(status_code, headers, texts, context)
-
-    async def _response(self) -> tuple[int, httpx.Headers, bytes]:
-        if self.http_client is not None:
-            return await self._post(self.http_client)
-        # One client for each request: one is needed about once a day, and so no connection outlives its event loop.
-        async with new_http_client() as client:
-            return await self._post(client)
 
     async def _post(self, client: httpx.AsyncClient) -> tuple[int, httpx.Headers, bytes]:
         build = client.build_request if self.client_settings or self.http_client is None else httpx.Request
