@@ -137,7 +137,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         )
         self._signer = Signer(self._exchange, upload, multipart_file_names, verify_signatures)
         self._retries = retries
-        self._requests = Requests(self._exchange, Retries(policy=retries or RetryPolicy.none()))
+        policy = retries or RetryPolicy.none()
+        self._requests = Requests(self._exchange, Retries(policy=policy, sleep=self._exchange.pause))
         self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instance_urls))
         self._runs = OpenRuns()
         self._is_view = False
@@ -240,7 +241,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         requests = attrs.evolve(self._requests, exchange=exchange)
         vars(view).update(_is_view=True, _exchange=exchange, _signer=signer, _requests=requests)
         if retries is not None:
-            vars(view).update(_retries=retries, _requests=attrs.evolve(requests, retries=Retries(policy=retries)))
+            requests = attrs.evolve(requests, retries=Retries(policy=retries, sleep=exchange.pause))
+            vars(view).update(_retries=retries, _requests=requests)
         return view
 
     async def sign(
@@ -355,9 +357,19 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         caller = OneCaller(RequestOptions.of(description, preservation))
         policy = self._retries or RetryPolicy.batch()
-        run = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options).new_run(caller)
-        self._runs.add(run)
-        return run.started(require_iterable(documents))
+        run_settings = RunSettings(
+            signer=self._signer, open_runs=self._runs, retry_policy=policy, progress=progress, **options
+        )
+        return run_settings.new_run(caller).started(require_iterable(documents))
+
+    def stop_runs(self) -> None:
+        """Send nothing more in runs of `sign_all`, and end their pauses, as on a signal that stops the program.
+
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, client.stop_runs)
+
+        Their loops end after the outcomes of what is in flight. Documents that were not sent get no outcome.
+        """
+        self._runs.end()
 
     def batching(
         self, *, max_waiting: int = 1000, when_full: Literal["wait", "raise"] = "wait", **options: Unpack[RunOptions]
@@ -378,5 +390,6 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.batching import Batching
         from ._runs.settings import RunSettings
 
-        run_settings = RunSettings(signer=self._signer, retry_policy=self._retries or RetryPolicy.none(), **options)
+        policy = self._retries or RetryPolicy.none()
+        run_settings = RunSettings(signer=self._signer, open_runs=self._runs, retry_policy=policy, **options)
         return Batching(run_settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)

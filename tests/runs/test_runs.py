@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from signstash import (
     SignStashError,
 )
 from signstash.testing import MockSignStash
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer, url_of
 
 AT_ONCE = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
 GATEWAY_TIMEOUT = httpx.ReadTimeout("slow")
@@ -92,6 +92,96 @@ class TestClosing:
                     await asyncio.wait_for(run, 10)
                 assert service.sign.call_count == 1
                 assert {entry.state for entry in journal.entries()} <= {"planned"}
+
+    @pytest.mark.parametrize("how", ["sign", "sign_batch", "batching", "a question", "a view"])
+    async def test_closing_the_client_ends_the_pauses_of_its_calls(self, service: MockedService, how: str) -> None:
+        failed = asyncio.Event()
+
+        def fail(_: httpx.Request) -> httpx.Response:
+            failed.set()
+            return httpx.Response(429, headers={"Retry-After": "50"})
+
+        service.sign.mock(side_effect=fail)
+        service.router.get(url_of("getStatus", operationId=7)).mock(side_effect=fail)
+        retries = RetryPolicy(attempts=3, first_bound=50, longest_bound=50, deadline=200)
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=retries) as client:
+            batching = client.batching()
+            document = Document.pdf(PDF, name="1.pdf")
+            calls: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+                "sign": lambda: client.sign(document),
+                "sign_batch": lambda: client.sign_batch([document]),
+                "batching": lambda: batching.sign(document),
+                "a question": lambda: client.get_status(7),
+                "a view": lambda: client.with_options(retries=retries).sign(document),
+            }
+            call = asyncio.create_task(calls[how]())
+            await failed.wait()
+            for _ in range(20):  # until it pauses
+                await asyncio.sleep(0)
+            await client.aclose()
+            with pytest.raises(ConfigurationError, match="closed"):
+                await asyncio.wait_for(call, 10)
+            with pytest.raises(ConfigurationError, match="closed"):
+                await batching.sign(Document.pdf(PDF, name="2.pdf"))
+            await batching.aclose()
+        assert service.sign.call_count <= 1
+
+    async def test_closing_the_client_leaves_no_call_of_a_batching_without_a_result(
+        self, service: MockedService
+    ) -> None:
+        service.sign.respond(429, headers={"Retry-After": "50"})
+        retries = RetryPolicy(attempts=3, first_bound=50, longest_bound=50, deadline=200)
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=retries) as client:
+            batching = client.batching(batch_documents=1, in_flight=1)
+            calls = [asyncio.create_task(batching.sign(document)) for document in pdfs(5)]
+            while not service.sign.call_count:  # noqa: ASYNC110 - the mock has no event for it
+                await asyncio.sleep(0)
+            await client.aclose()
+            results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+            await batching.aclose()
+
+        assert [type(result) for result in results] == [ConfigurationError] * 5
+        assert service.sign.call_count == 1
+
+
+class TestStopping:
+    async def test_a_stopped_run_sends_nothing_more_and_hands_out_what_is_in_flight(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        def sign(request: httpx.Request) -> httpx.Response:
+            client.stop_runs()
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=sign)
+
+        found = await collect(client.sign_all(pdfs(5), batch_documents=2, in_flight=1))
+
+        assert {name: outcome.ok for name, outcome in found.items()} == {"0.pdf": True, "1.pdf": True}
+        assert service.sign.call_count == 1
+        assert len(await collect(client.sign_all(pdfs(1)))) == 1, "later runs are not affected"
+
+    async def test_it_ends_pauses(self, service: MockedService, tmp_path: Path) -> None:
+        service.sign.respond(429, headers={"Retry-After": "500"})
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+            with Journal(tmp_path / "j") as journal:
+                run = asyncio.create_task(collect(client.sign_all(pdfs(2), journal=journal, save_to=tmp_path / "to")))
+                while not journal.entries("planned"):  # noqa: ASYNC110 - the journal has no event for it
+                    await asyncio.sleep(0)
+                client.stop_runs()
+
+                assert await asyncio.wait_for(run, 10) == {}
+                assert {entry.state for entry in journal.entries()} == {"planned"}
+
+    async def test_documents_of_a_batching_have_callers_that_wait(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        def reject(_: httpx.Request) -> httpx.Response:
+            client.stop_runs()
+            return httpx.Response(429)
+
+        service.sign_answers(reject, signed_answer)
+        async with client.batching() as batching:
+            assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).content == b"signed:" + PDF
 
 
 class TestPlanning:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -70,10 +71,10 @@ class Delivery:
 
 @attrs.define(eq=False)
 class InFlightCall:
-    """A call that is being sent.
+    """A call that is being sent, or pauses before it is sent again.
 
     Attributes:
-        left: Is done when it has released its connection.
+        left: Is done when it has ended, and released its connection.
         closed: Whether it was ended because the client is closed.
         cancelled: Whether it was cancelled while it used a connection.
     """
@@ -128,13 +129,28 @@ class Exchange:
             error_classes=self.error_classes,
         )
         pool = await self.clients.acquire()
+        with self._in_flight_until(deadline) as in_flight:
+            try:
+                return await self._send(pool.client, call, context, in_flight, delivery or Delivery())
+            finally:
+                self.clients.release(pool, cancelled=in_flight.cancelled)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between two attempts, unless the client is closed: then raise `ConfigurationError` at once."""
+        with self._in_flight_until(Deadline.after(seconds)) as pause, contextlib.suppress(TimeoutError):
+            self.clients.raise_if_closed()
+            async with pause.limit:
+                await asyncio.get_running_loop().create_future()
+        self.clients.raise_if_closed()
+
+    @contextlib.contextmanager
+    def _in_flight_until(self, deadline: Deadline) -> Iterator[InFlightCall]:
         in_flight = InFlightCall(asyncio.timeout_at(deadline.at), asyncio.get_running_loop().create_future())
         self._in_flight.add(in_flight)
         try:
-            return await self._send(pool.client, call, context, in_flight, delivery or Delivery())
+            yield in_flight
         finally:
             self._in_flight.discard(in_flight)
-            self.clients.release(pool, cancelled=in_flight.cancelled)
             in_flight.left.set_result(None)
 
     async def _send(

@@ -180,7 +180,7 @@ class _Signing:
         cancelled = False
         with (
             open_display(as_json=self.given.json, documents=len(self.files), content_bytes=content_bytes) as display,
-            Interruption(display, client._runs.end) as interruption,  # noqa: SLF001 - pauses end, too
+            Interruption(display, client.stop_runs) as interruption,
             nullcontext() if self.given.debug else RetryNotes(display) as retries,
         ):
             try:
