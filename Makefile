@@ -51,7 +51,7 @@ prove-regeneration: $(INSTALLED)
 prove-package: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.package
 
-# Slow: kills and resumes a run of 500 documents twenty times; none is lost or signed twice.
+# Slow: kills and resumes twenty times a run of 500 documents, and then callers of `batching`; none is lost or signed twice.
 prove-kills: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.kills
 
