@@ -61,7 +61,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         auth: Your own authentication, such as a `TokenAuth` that several clients share. It is not closed here.
             Environment, token URL and secret are then not needed.
         timeout: Seconds for each wait on the network, or an `httpx.Timeout`, all parts of which must be set.
-        deadline: Seconds that a call may take in all: reading documents, attempts, pauses, and a token request.
+        deadline: Seconds that a call, or each request of `sign_all`, may take in all: reading documents, attempts,
+            pauses, and a token request.
         upload: `base64` puts contents into the JSON, which every proxy accepts; `multipart` sends them as files.
         multipart_file_names: What files are called in a multipart upload, `name` or `external_reference`.
         http_client: Your own `httpx.AsyncClient` or `httpx2.AsyncClient`, for outbound proxy, CA, limits or transport.
@@ -200,7 +201,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         Closing this client ends the calls of the view too.
 
         Args:
-            deadline: Seconds that a call may take in all.
+            deadline: Seconds that a call, or each request of `sign_all`, may take in all.
             timeout: Seconds for each wait on the network, or an `httpx.Timeout`.
             retries: How often a call is attempted.
 

@@ -72,7 +72,7 @@ class TestClosing:
 
         def fail(_: httpx.Request) -> httpx.Response:
             failed.set()
-            return httpx.Response(429, headers={"Retry-After": "500"})
+            return httpx.Response(429, headers={"Retry-After": "250"})
 
         service.sign.mock(side_effect=fail)
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
@@ -182,6 +182,91 @@ class TestStopping:
         service.sign_answers(reject, signed_answer)
         async with client.batching() as batching:
             assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).content == b"signed:" + PDF
+
+
+class Clock:
+    """Lets the time of the event loop pass at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._loop, self._ahead = asyncio.get_running_loop(), 0.0
+        time = self._loop.time
+        monkeypatch.setattr(self._loop, "time", lambda: time() + self._ahead)
+
+    async def pass_by(self, seconds: float) -> None:
+        self._ahead += seconds
+        for _ in range(3):  # what is due now happens
+            await asyncio.sleep(0)
+
+
+class TestDeadline:
+    """It covers a request with its attempts and pauses, and not the wait for other requests."""
+
+    @pytest.fixture
+    def client_options(self) -> dict[str, Any]:
+        return {
+            "retries": RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=1000),
+            "deadline": 50,
+        }
+
+    async def test_a_pause_beyond_it_is_not_begun(self, client: SignStash, service: MockedService) -> None:
+        service.sign_answers(httpx.Response(429, headers={"Retry-After": "100"}))
+
+        found = await collect(client.sign_all(pdfs(1)))
+
+        assert isinstance(found["0.pdf"].error, RateLimitedError)
+        assert service.sign.call_count == 1
+
+    async def test_attempts_share_it(
+        self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Clock(monkeypatch)
+
+        async def slow(request: httpx.Request) -> httpx.Response:
+            await clock.pass_by(30)
+            return httpx.Response(429) if service.sign.call_count == 0 else signed_answer(request)
+
+        service.sign.mock(side_effect=slow)
+
+        found = await collect(client.sign_all(pdfs(1)))
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert "took too long in all" in str(found["0.pdf"].error)
+
+    async def test_waiting_for_other_requests_does_not_count(
+        self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Clock(monkeypatch)
+
+        async def slow(request: httpx.Request) -> httpx.Response:
+            await clock.pass_by(30)
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=slow)
+
+        found = await collect(client.sign_all(pdfs(4), batch_documents=1, in_flight=1))
+
+        assert all(outcome.ok for outcome in found.values())
+        assert service.sign.call_count == 4
+
+    async def test_a_lookup_shares_it(
+        self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock, asked = Clock(monkeypatch), list[httpx.Request]()
+
+        async def slow(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            await clock.pass_by(30)
+            return httpx.Response(429)
+
+        service.sign_answers(GATEWAY_TIMEOUT)
+        service.router.get(path__regex="/0_pdf_reference").mock(side_effect=slow)
+
+        found = await collect(
+            client.sign_all(pdfs(1, external_reference="0_pdf_reference"), unknown_outcomes="look_up")
+        )
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert len(asked) == 2
 
 
 class TestPlanning:

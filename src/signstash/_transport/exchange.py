@@ -113,14 +113,11 @@ class Exchange:
             await asyncio.wait([call.left for call in here])
         await self.clients.aclose()
 
-    async def send(
-        self, call: Call, deadline: Deadline | None = None, *, delivery: Delivery | None = None
-    ) -> ServiceResponse:
+    async def send(self, call: Call, deadline: Deadline, *, delivery: Delivery | None = None) -> ServiceResponse:
         """Send a call, and return the response if it is a success.
 
-        By default the deadline begins now. `delivery` records how far the request came if this fails or is cancelled.
+        `delivery` records how far the request came if this fails or is cancelled.
         """
-        deadline = deadline or Deadline.after(self.deadline)
         context = ErrorContext(
             client_service=self.client_service,
             external_references=call.external_references,
