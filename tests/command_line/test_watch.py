@@ -21,6 +21,7 @@ import pytest
 
 from signstash import ConfigurationError, Journal
 from signstash.command_line import watch as command
+from signstash.command_line.display import Standing
 from signstash.command_line.inbox import Inbox
 from signstash.command_line.plan import Plan
 from signstash.sandbox import Sandbox
@@ -76,7 +77,7 @@ class Shown:
         self.times.append(self.clock.now)
         self.texts.append(text)
 
-    def progress(self, **_: Any) -> None: ...
+    def progress(self, standing: Standing) -> None: ...
 
     def note(self, text: str) -> None:
         self.notes.append(text)
