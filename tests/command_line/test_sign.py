@@ -409,6 +409,7 @@ class TestSignature:
         ("arguments", "problem"),
         [
             (["--visible", "page=1"], "not given in one way"),
+            (["--visible", "page=0,x=1,y=1"], "signstash: The place of the visible signature is 'page=0,x=1,y=1'."),
             (["--visible", "x=1,y=two"], "y is 'two', not a whole number"),
             (["--visible", "colour=red"], "'colour=red' is not one of x, y, page"),
             (["--visible", "field=F,width=3"], "only one of width and height"),

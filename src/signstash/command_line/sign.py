@@ -20,6 +20,7 @@ import attrs
 from ..client import SignStash
 from ..documents import Document
 from ..errors import (
+    ConfigurationError,
     DocumentNotSavedError,
     DuplicateReferenceError,
     InvalidDocumentError,
@@ -102,7 +103,10 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     files = Plan(output=given.output, binary=given.binary, own_files=own_files).files(given.files)
     options = signature_options(given)
     for make in {file.make for file in files}:  # options that cannot work fail before anything is sent
-        make(b"", name="any", **options[make])
+        try:
+            make(b"", name="any", **options[make])
+        except InvalidDocumentError as error:
+            raise ConfigurationError(error.problem.removeprefix("Document any: "), error.hint) from error
     if given.dry_run:
         return _show_plan(files, given)
     client = settings_from(given).client(retries=getattr(RetryPolicy, given.retries)())
