@@ -150,7 +150,7 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         Args:
             environ: The variables. By default those of this process.
-            **options: The arguments of `SignStash`. They override the variables.
+            **options: The arguments of `SignStash`, such as `deadline` or `retries`. They override the variables.
 
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
@@ -347,7 +347,8 @@ class SignStash(IntegrationQueries, OtherOperations):
             description: Description of the requests, shown in the backoffice. By default the documents' names.
             preservation: How long and where the service keeps the signed documents.
             progress: Function that is called after each outcome. It must not block.
-            **options: See `RunOptions`: where signed documents are saved, the journal, the size of requests.
+            **options: `save_to`, `overwrite`, `journal`, `unknown_outcomes`, `batch_documents`, `batch_bytes`, `linger`
+                and `in_flight`, which `RunOptions` describes.
 
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
@@ -383,7 +384,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         Args:
             max_waiting: Maximum number of documents that wait or are in flight.
             when_full: What a call does beyond `max_waiting`: wait, or raise `RateLimitedError`.
-            **options: As for `sign_all`.
+            **options: `save_to`, `overwrite`, `journal`, `unknown_outcomes`, `batch_documents`, `batch_bytes`, `linger`
+                and `in_flight`, as for `sign_all`.
 
         Returns:
             An asynchronous context manager, whose `sign` signs documents. Leaving its block waits for those in flight.

@@ -98,7 +98,8 @@ class RunOptions(TypedDict, total=False):
         journal: Durable record, with which a run that was stopped or killed continues; needs `save_to`. Documents that
             it records as signed are not sent; their outcomes have `signed_before`. Documents that it holds for review
             are not sent either, and have an `OutcomeUnknownError`.
-        unknown_outcomes: What happens to documents whose response was lost. By default `hold`.
+        unknown_outcomes: What happens to documents whose response was lost: `hold` (default), `look_up` or
+            `send_again`, which `signstash.options.UnknownOutcomes` describes.
         batch_documents: Maximum number of documents in a request (the vendor advises fewer than 100). By default 50.
         batch_bytes: Maximum size of the documents in a request, in bytes. By default 10,000,000. A longer document has
             its own request.
@@ -273,8 +274,10 @@ def error_class_problems(error_classes: Any) -> list[str]:
     """What is wrong with a user's own classes for error codes."""
     if not isinstance(error_classes, Mapping):
         return [f"error_classes is {error_classes!r}, not a mapping of codes to classes"]
+    allowed: list[type[ApiError]] = [ApiError, *ApiError.__subclasses__()]
+    names = ", ".join(item.__name__ for item in allowed if item.__module__ == ApiError.__module__)
     return [
-        f"error_classes[{code!r}] is {kind!r}, not a subclass of ApiError"
+        f"error_classes[{code!r}] is {kind!r}, not one of the classes {names}, or a subclass of one"
         for code, kind in error_classes.items()
         if not isinstance(kind, type) or not issubclass(kind, ApiError)
     ]

@@ -15,7 +15,8 @@ import attrs
 import pytest
 
 from signstash.command_line import bar
-from signstash.command_line.display import LinesWithProgress, Standing
+from signstash.command_line.display import LinesWithProgress
+from signstash.command_line.standing import Standing
 from signstash.sandbox import Fault, Sandbox
 from tests.command_line.conftest import COMMAND, Run
 from tests.command_line.test_sign import failing, is_signed, names_in

@@ -187,6 +187,10 @@ class TestOverwriting:
             assert (ended.status, ended.out) == (2, "")
             assert "which is an original" in ended.err
         run("sign", "invoices/FT_1.pdf", "invoices/FT_2.pdf", "--force")
+        Path("linked").mkdir()
+        os.link("invoices/FT_2.pdf", "linked/FT_1.pdf")
+        linked = run("sign", "invoices/FT_1.pdf", "invoices/FT_2.pdf", "-o", "linked", "--force")
+        assert "linked/FT_1.pdf, which is a link to the original invoices/FT_2.pdf" in linked.err
 
         assert Path("invoices/FT_1.pdf").read_bytes() == Path("invoices/FT_2.pdf").read_bytes() == INVOICE.read_bytes()
 
@@ -405,6 +409,7 @@ class TestSignature:
         ("arguments", "problem"),
         [
             (["--visible", "page=1"], "not given in one way"),
+            (["--visible", "page=0,x=1,y=1"], "signstash: The place of the visible signature is 'page=0,x=1,y=1'."),
             (["--visible", "x=1,y=two"], "y is 'two', not a whole number"),
             (["--visible", "colour=red"], "'colour=red' is not one of x, y, page"),
             (["--visible", "field=F,width=3"], "only one of width and height"),

@@ -161,7 +161,7 @@ class TestStopping:
         assert len(await collect(client.sign_all(pdfs(1)))) == 1, "later runs are not affected"
 
     async def test_it_ends_pauses(self, service: MockedService, tmp_path: Path) -> None:
-        service.sign.respond(429, headers={"Retry-After": "500"})
+        service.sign.respond(429, headers={"Retry-After": "250"})
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
             with Journal(tmp_path / "j") as journal:
                 run = asyncio.create_task(collect(client.sign_all(pdfs(2), journal=journal, save_to=tmp_path / "to")))

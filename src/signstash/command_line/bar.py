@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from .display import Standing
+from .standing import Standing
 
 _SHOWN_PROBLEMS: Final = 5
 

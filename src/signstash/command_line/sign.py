@@ -20,6 +20,7 @@ import attrs
 from ..client import SignStash
 from ..documents import Document
 from ..errors import (
+    ConfigurationError,
     DocumentNotSavedError,
     DuplicateReferenceError,
     InvalidDocumentError,
@@ -32,12 +33,13 @@ from ..results import SignedDocument
 from ..retries import RetryPolicy
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED, report_error
 from .causes import Causes
-from .display import Display, Lines, Standing, open_display
+from .display import Display, Lines, open_display
 from .document_names import with_different_names
 from .interruption import Interruption, RetryNotes
 from .plan import MakeDocument, Plan, PlannedFile, parts_of_journal, real_path, with_unwritable_folders
 from .settings import add_connection_options, settings_from
 from .signature_options import add_signature_options, signature_options
+from .standing import Standing
 from .text import count_of_documents, of_the_command, printable, size_of, status_column, table, wrapped
 
 _EXAMPLES: Final = """
@@ -102,7 +104,10 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     files = Plan(output=given.output, binary=given.binary, own_files=own_files).files(given.files)
     options = signature_options(given)
     for make in {file.make for file in files}:  # options that cannot work fail before anything is sent
-        make(b"", name="any", **options[make])
+        try:
+            make(b"", name="any", **options[make])
+        except InvalidDocumentError as error:
+            raise ConfigurationError(error.problem.removeprefix("Document any: "), error.hint) from error
     if given.dry_run:
         return _show_plan(files, given)
     client = settings_from(given).client(retries=getattr(RetryPolicy, given.retries)())
