@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 # What is tested with clients of httpx2, too.
 FAULTS := tests/transport/test_faults.py tests/transport/test_connections.py tests/sandbox/test_integration_service.py
 
-.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-faults prove-cancellation soak fuzz fuzz-sandbox bench sbom audit release docs lock clean
+.PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-source prove-faults prove-cancellation soak fuzz fuzz-sandbox bench sbom audit release docs lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tests/demo.py
@@ -51,13 +51,17 @@ prove-regeneration: $(INSTALLED)
 prove-package: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.package
 
-# Slow: kills and resumes a run of 500 documents twenty times; none is lost or signed twice.
+# Slow: kills and resumes twenty times a run of 500 documents, and then callers of `batching`; none is lost or signed twice.
 prove-kills: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.kills
 
 # Slow: kills `signstash watch` twenty times while 500 files are dropped, and balances the books.
 prove-watch: $(INSTALLED)
 	$(BIN)/python -m tests.proofs.watch_kills
+
+# Slow: signs 10,000 documents of a queue that is filled irregularly, and leaves the run in the middle.
+prove-source: $(INSTALLED)
+	$(BIN)/python -m tests.proofs.waiting_source
 
 # Slow: signs 2,000 documents with a service that fails in every way; none is lost or signed twice.
 prove-faults: $(INSTALLED)

@@ -485,6 +485,11 @@ class TestArguments:
             ("instance_urls", None, "instance_urls is missing"),
             ("auth", "x", "auth is of type str"),
             ("error_classes", [], "error_classes is []"),
+            (
+                "error_classes",
+                {"2.1.7": "certificate"},
+                "one of the classes ApiError, ClientServiceInact",
+            ),
         ],
     )
     def test_arguments_of_a_client(self, name: str, value: Any, problem: str) -> None:

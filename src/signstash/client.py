@@ -61,7 +61,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         auth: Your own authentication, such as a `TokenAuth` that several clients share. It is not closed here.
             Environment, token URL and secret are then not needed.
         timeout: Seconds for each wait on the network, or an `httpx.Timeout`, all parts of which must be set.
-        deadline: Seconds that a call may take in all: reading documents, attempts, pauses, and a token request.
+        deadline: Seconds that a call, or each request of `sign_all`, may take in all: reading documents, attempts,
+            pauses, and a token request.
         upload: `base64` puts contents into the JSON, which every proxy accepts; `multipart` sends them as files.
         multipart_file_names: What files are called in a multipart upload, `name` or `external_reference`.
         http_client: Your own `httpx.AsyncClient` or `httpx2.AsyncClient`, for outbound proxy, CA, limits or transport.
@@ -137,7 +138,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         )
         self._signer = Signer(self._exchange, upload, multipart_file_names, verify_signatures)
         self._retries = retries
-        self._requests = Requests(self._exchange, Retries(policy=retries or RetryPolicy.none()))
+        policy = retries or RetryPolicy.none()
+        self._requests = Requests(self._exchange, Retries(policy=policy, sleep=self._exchange.clients.pause))
         self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instance_urls))
         self._runs = OpenRuns()
         self._is_view = False
@@ -148,7 +150,7 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         Args:
             environ: The variables. By default those of this process.
-            **options: The arguments of `SignStash`. They override the variables.
+            **options: The arguments of `SignStash`, such as `deadline` or `retries`. They override the variables.
 
         Raises:
             ConfigurationError: If variables are missing or wrong. The message lists all of them.
@@ -199,7 +201,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         Closing this client ends the calls of the view too.
 
         Args:
-            deadline: Seconds that a call may take in all.
+            deadline: Seconds that a call, or each request of `sign_all`, may take in all.
             timeout: Seconds for each wait on the network, or an `httpx.Timeout`.
             retries: How often a call is attempted.
 
@@ -240,7 +242,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         requests = attrs.evolve(self._requests, exchange=exchange)
         vars(view).update(_is_view=True, _exchange=exchange, _signer=signer, _requests=requests)
         if retries is not None:
-            vars(view).update(_retries=retries, _requests=attrs.evolve(requests, retries=Retries(policy=retries)))
+            requests = attrs.evolve(requests, retries=Retries(policy=retries, sleep=exchange.clients.pause))
+            vars(view).update(_retries=retries, _requests=requests)
         return view
 
     async def sign(
@@ -344,7 +347,8 @@ class SignStash(IntegrationQueries, OtherOperations):
             description: Description of the requests, shown in the backoffice. By default the documents' names.
             preservation: How long and where the service keeps the signed documents.
             progress: Function that is called after each outcome. It must not block.
-            **options: See `RunOptions`: where signed documents are saved, the journal, the size of requests.
+            **options: `save_to`, `overwrite`, `journal`, `unknown_outcomes`, `batch_documents`, `batch_bytes`, `linger`
+                and `in_flight`, which `RunOptions` describes.
 
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
@@ -355,9 +359,19 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         caller = OneCaller(RequestOptions.of(description, preservation))
         policy = self._retries or RetryPolicy.batch()
-        run = RunSettings(signer=self._signer, retry_policy=policy, progress=progress, **options).new_run(caller)
-        self._runs.add(run)
-        return run.started(require_iterable(documents))
+        run_settings = RunSettings(
+            signer=self._signer, open_runs=self._runs, retry_policy=policy, progress=progress, **options
+        )
+        return run_settings.new_run(caller).started(require_iterable(documents))
+
+    def stop_runs(self) -> None:
+        """Send nothing more in runs of `sign_all`, and end their pauses, as on a signal that stops the program.
+
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, client.stop_runs)
+
+        Their loops end after the outcomes of what is in flight. Documents that were not sent get no outcome.
+        """
+        self._runs.end()
 
     def batching(
         self, *, max_waiting: int = 1000, when_full: Literal["wait", "raise"] = "wait", **options: Unpack[RunOptions]
@@ -370,7 +384,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         Args:
             max_waiting: Maximum number of documents that wait or are in flight.
             when_full: What a call does beyond `max_waiting`: wait, or raise `RateLimitedError`.
-            **options: As for `sign_all`.
+            **options: `save_to`, `overwrite`, `journal`, `unknown_outcomes`, `batch_documents`, `batch_bytes`, `linger`
+                and `in_flight`, as for `sign_all`.
 
         Returns:
             An asynchronous context manager, whose `sign` signs documents. Leaving its block waits for those in flight.
@@ -378,5 +393,6 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.batching import Batching
         from ._runs.settings import RunSettings
 
-        run_settings = RunSettings(signer=self._signer, retry_policy=self._retries or RetryPolicy.none(), **options)
+        policy = self._retries or RetryPolicy.none()
+        run_settings = RunSettings(signer=self._signer, open_runs=self._runs, retry_policy=policy, **options)
         return Batching(run_settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)

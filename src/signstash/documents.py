@@ -74,7 +74,9 @@ class Document:
 
         Args:
             source: Path, bytes, or file opened in binary mode; it may be asynchronous.
-            **options: See `SignatureOptions`.
+            **options: `name`, `external_reference`, `content_type`, `signature_type`, `reason`, `location`,
+                `timestamp`, `visible_signature`, `signature_location`, `signature_transform`, `canonical_transform`
+                and `signature`, which `signstash.options.SignatureOptions` describes.
 
         Raises:
             InvalidDocumentError: If the options contradict each other. Contents are checked when it is sent.

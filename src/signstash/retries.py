@@ -71,12 +71,12 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None
     require_seconds(attribute.name, value)
 
 
-@attrs.frozen
+@attrs.define
 class Deadline:
     """When a call ends.
 
     Attributes:
-        at: Time of the event loop's clock.
+        at: Time of the event loop's clock. It is later by the time that does not count, as that for other requests.
     """
 
     at: float

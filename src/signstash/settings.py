@@ -98,7 +98,8 @@ class RunOptions(TypedDict, total=False):
         journal: Durable record, with which a run that was stopped or killed continues; needs `save_to`. Documents that
             it records as signed are not sent; their outcomes have `signed_before`. Documents that it holds for review
             are not sent either, and have an `OutcomeUnknownError`.
-        unknown_outcomes: What happens to documents whose response was lost. By default `hold`.
+        unknown_outcomes: What happens to documents whose response was lost: `hold` (default), `look_up` or
+            `send_again`, which `signstash.options.UnknownOutcomes` describes.
         batch_documents: Maximum number of documents in a request (the vendor advises fewer than 100). By default 50.
         batch_bytes: Maximum size of the documents in a request, in bytes. By default 10,000,000. A longer document has
             its own request.
@@ -189,8 +190,10 @@ def option_problems(
         if value not in get_args(literal)
     ]
     if isinstance(error_classes, Mapping):
+        allowed: list[type[ApiError]] = [ApiError, *ApiError.__subclasses__()]
+        names = ", ".join(item.__name__ for item in allowed if item.__module__ == ApiError.__module__)
         problems += [
-            f"error_classes[{code!r}] is {kind!r}, not a subclass of ApiError"
+            f"error_classes[{code!r}] is {kind!r}, not one of the classes {names}, or a subclass of one"
             for code, kind in error_classes.items()
             if not isinstance(kind, type) or not issubclass(kind, ApiError)
         ]

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from signstash import Document, SignedDocument, SignStash
 from tests.benchmarks.processes import stub
-from tests.benchmarks.runs import CONTENT, _serve
+from tests.benchmarks.runs import CONTENT, serve
 
 Sign = Callable[[Document], Awaitable[SignedDocument]]
 
@@ -79,7 +79,7 @@ def _row(name: str, callers: int, seconds: float, latencies: list[float]) -> str
 def rows(*, callers: int, fixed: float, each: float, calls: int) -> Iterator[str]:
     """Measure, and say so in lines."""
     yield f"{callers} callers at once; a request takes {fixed} s and {each} s for each document; 2 requests in flight"
-    with stub(_serve, fixed, each) as url:
+    with stub(serve, fixed, each) as url:
         yield from asyncio.run(_measure(url, callers, calls))
 
 

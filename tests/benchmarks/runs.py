@@ -18,6 +18,7 @@ import socket
 import statistics
 import time
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
@@ -103,7 +104,7 @@ async def _signed(client: httpx.AsyncClient, url: str, numbers: range) -> int:
 def rows(*, documents: int, fixed: float, each: float, many: tuple[int, int], rounds: int) -> Iterator[str]:
     """Measure, and say so in lines."""
     yield f"{documents} documents of {len(CONTENT):,} bytes; a request takes {fixed} s and {each} s for each document"
-    with stub(_serve, fixed, each) as url:
+    with stub(serve, fixed, each) as url:
         seconds = {
             name: statistics.median(asyncio.run(run(url, documents)) for _ in range(rounds))
             for name, run in (("by hand", with_httpx_by_hand), ("sign_all", with_sign_all))
@@ -112,7 +113,7 @@ def rows(*, documents: int, fixed: float, each: float, many: tuple[int, int], ro
         seconds["loop"] = 10 * asyncio.run(with_a_loop(url, documents // 10))
     for name, taken in seconds.items():
         yield f"{name:10} {taken:8.2f} s   sign_all is {taken / seconds['sign_all']:6.2f} times as fast"
-    with stub(_serve, 0.0, 0.0) as url:
+    with stub(serve, 0.0, 0.0) as url:
         for count in many:
             tracemalloc.start()
             asyncio.run(with_sign_all(url, count))
@@ -120,13 +121,17 @@ def rows(*, documents: int, fixed: float, each: float, many: tuple[int, int], ro
             tracemalloc.stop()
 
 
-def _serve(ours: Connection, fixed: float, each: float) -> None:
+def serve(ours: Connection, fixed: float, each: float) -> None:
+    """Serve a stub that takes so many seconds for a request, and for each document; it knows what it signed."""
+    signed: Counter[str] = Counter()
+
     async def token(_: Request) -> Response:
         return JSONResponse({"access_token": "t", "token_type": "bearer", "expires_in": 86399})
 
     async def sign(request: Request) -> Response:
         sent: list[dict[str, Any]] = [item["documentRequest"] for item in json.loads(await request.body())["documents"]]
         await asyncio.sleep(fixed + each * len(sent))
+        signed.update(item["name"] for item in sent)
         listed = [
             {
                 "externalReference": item["externalReference"],
@@ -139,7 +144,11 @@ def _serve(ours: Connection, fixed: float, each: float) -> None:
         ]
         return JSONResponse({"id": 1, "status": "EXECUTED", "documentList": listed})
 
-    application = Starlette(routes=[Route("/token", token, methods=["POST"]), Route(PATH, sign, methods=["POST"])])
+    async def record(_: Request) -> Response:
+        return JSONResponse(signed)
+
+    routes = [Route("/token", token, methods=["POST"]), Route(PATH, sign, methods=["POST"]), Route("/signed", record)]
+    application = Starlette(routes=routes)
     listening = socket.create_server(("127.0.0.1", 0))
     ours.send(listening.getsockname()[1])
     uvicorn.Server(uvicorn.Config(application, log_level="error", lifespan="off", ws="none")).run(sockets=[listening])

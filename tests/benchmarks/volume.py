@@ -31,7 +31,7 @@ from signstash import Document, Journal, SignStash
 from signstash._content.base64 import encode_base64
 from tests.benchmarks.payloads import memory
 from tests.benchmarks.processes import stub
-from tests.benchmarks.runs import PATH, _serve
+from tests.benchmarks.runs import PATH, serve
 
 Program = Callable[[str, int, int, Path], Awaitable[None]]
 
@@ -138,7 +138,7 @@ async def alone(program: str, url: str, count: int, size: int) -> None:
 
 def rows(documents: int, large: int) -> Iterator[str]:
     """Measure, and say so in lines."""
-    with stub(_serve, 0.0, 0.0) as url:
+    with stub(serve, 0.0, 0.0) as url:
         for count, size in ((documents, 2_000), (large, 200_000)):
             for program in PROGRAMS:
                 # A tenth of the documents tells how the loop fares, and is long enough to wait for.

@@ -11,9 +11,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from signstash.command_line import bar
+from signstash.command_line.display import LinesWithProgress
+from signstash.command_line.standing import Standing
 from signstash.sandbox import Fault, Sandbox
 from tests.command_line.conftest import COMMAND, Run
 from tests.command_line.test_sign import failing, is_signed, names_in
@@ -110,7 +113,7 @@ class TestOddFiles:
             ended = run("sign", *arguments, "-o", "signed", "--force")
 
             assert ended.status == 1
-            assert "failed       invoices/broken.pdf: invoices/broken.pdf cannot be read: No such file" in ended.out
+            assert "failed       invoices/broken.pdf: cannot be read: No such file" in ended.out
             assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
         assert "failed       invoices/broken.pdf" in run("sign", "invoices", "-o", "again", "--dry-run").out
 
@@ -123,7 +126,7 @@ class TestOddFiles:
             ended = run("sign", "invoices", "-o", "signed")
 
         assert ended.status == 3
-        assert "failed       invoices/z.pdf: invoices/z.pdf cannot be read: No such file" in ended.out
+        assert "failed       invoices/z.pdf: cannot be read: No such file" in ended.out
 
     def test_a_named_pipe_is_reported_and_not_read(self, folder: Path, run: Run) -> None:
         os.mkfifo("invoices/pipe.pdf")
@@ -131,7 +134,7 @@ class TestOddFiles:
         ended = run("sign", "invoices", "-o", "signed")
 
         assert ended.status == 1
-        assert "invoices/pipe.pdf cannot be read: not a regular file." in ended.out
+        assert "invoices/pipe.pdf: cannot be read: not a regular file." in ended.out
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
     @pytest.mark.parametrize("names", [["invoices"], ["invoices/*.pdf"]])
@@ -253,20 +256,55 @@ class TestOneLineForEachCause:
 
         assert (ended.status, ended.err.count("\n")) == (0, 1)
 
+    def test_an_attempt_of_several_requests_is_said_once(self, many: Path, run: Run, sandbox: Sandbox) -> None:
+        with failing(sandbox, Fault("too_many_requests", times=2, seconds=0)):
+            ended = run("sign", "many", "-o", "signed", "--retries", "interactive")
+
+        assert ended.status == 0
+        assert ended.err == "Trying again in 0 s: the service accepts no more requests for now (HTTP 429).\n"
+
+    def test_hints_name_options_of_the_command(self, many: Path, run: Run, sandbox: Sandbox) -> None:
+        Path("many/a.pdf").write_bytes(b"no PDF")
+        with failing(sandbox, Fault("TIMESTAMP_SIGN_ERROR", name="000.xml", times=1)):
+            ended = run("sign", "many", "-o", "signed", "--journal", "j")
+        listed = run("failed", "--journal", "j").out
+
+        for text in (ended.out, listed):
+            assert "Check the file, or give it another extension and use --binary." in text
+            assert "Sign the document again later" in text
+            assert "external reference and it is" not in text
+
 
 def lines_about_documents(out: str) -> list[str]:
     return [line for line in out.partition("\n\n")[0].splitlines() if not line.startswith("signed ")]
 
 
+def test_a_run_that_is_not_shown_on_a_terminal_says_once_a_minute_how_far_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = 0.0
+    display = LinesWithProgress(as_json=False, clock=lambda: now)
+    begun = Standing(documents=1000, total_bytes=2_000_000, skipped=100)
+
+    for seconds in range(150):
+        now = float(seconds)
+        display.progress(attrs.evolve(begun, done=100 + seconds, signed=seconds, content_bytes=200_000 + seconds))
+
+    assert capsys.readouterr().err == (
+        "160 of 1,000, 200.1 kB of 2.0 MB, 1.0/s, 14:00 left\n220 of 1,000, 200.1 kB of 2.0 MB, 1.0/s, 13:00 left\n"
+    )
+
+
 def test_the_rate_of_the_bar_is_that_of_the_whole_run() -> None:
     now = 0.0
-    shown = bar.Bar(documents=1000, content_bytes=1000, clock=lambda: now)
+    begun = Standing(documents=1000, total_bytes=1000)
+    shown = bar.Bar(begun, clock=lambda: now)
 
     for _ in range(2):
         now += 10
         done = int(now * 5)
         for ready in range(done - 50, done):  # a batch ends at once
-            shown.progress(done=ready + 1, signed=ready + 1, skipped=0, content_bytes=0, problems=())
+            shown.progress(attrs.evolve(begun, done=ready + 1, signed=ready + 1))
 
     (task,) = shown._columns.tasks
     assert "100 of 1,000" in task.description

@@ -181,7 +181,7 @@ class TestEnding:
         monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash")
         with process("sign", "invoices", "-o", "signed", "--journal", "j") as signing:
             assert signing.stderr is not None
-            assert "trying again in" in signing.stderr.readline()
+            assert "Trying again in" in signing.stderr.readline()
             signing.send_signal(signal.SIGINT)
             out, _ = signing.communicate(timeout=30)
 

@@ -23,6 +23,7 @@ from signstash import ConfigurationError, Journal
 from signstash.command_line import watch as command
 from signstash.command_line.inbox import Inbox
 from signstash.command_line.plan import Plan
+from signstash.command_line.standing import Standing
 from signstash.sandbox import Sandbox
 from signstash.testing import MockSignStash
 from tests.command_line.conftest import Run
@@ -76,7 +77,7 @@ class Shown:
         self.times.append(self.clock.now)
         self.texts.append(text)
 
-    def progress(self, **_: Any) -> None: ...
+    def progress(self, standing: Standing) -> None: ...
 
     def note(self, text: str) -> None:
         self.notes.append(text)

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
 
@@ -18,6 +19,8 @@ import pytest
 
 import signstash.sandbox
 from signstash import errors
+from signstash.blocking import BlockingSignStash
+from signstash.options import SignatureOptions
 from signstash.sandbox import Sandbox
 from signstash.testing import MockSignStash
 from tests.conftest import INVOICE
@@ -138,6 +141,21 @@ def test_every_public_name_is_shown() -> None:
     hidden = {name for name in signstash.__all__ if name not in text}  # type: ignore[attr-defined]
 
     assert hidden <= {"AuthenticationError"}
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        (signstash.SignStash.sign_all, signstash.RunOptions),
+        (signstash.SignStash.batching, signstash.RunOptions),
+        (BlockingSignStash.sign_all, signstash.RunOptions),
+        (signstash.Document.pdf, SignatureOptions),
+    ],
+)
+def test_help_names_every_option(function: Callable[..., object], options: type) -> None:
+    documented = inspect.getdoc(function) or ""
+
+    assert [name for name in options.__annotations__ if f"`{name}`" not in documented] == []
 
 
 @pytest.mark.parametrize("guide", GUIDES)

@@ -264,6 +264,32 @@ def types_in_lists(d: Definition) -> None:
     described |= {"$ref": described.pop("allOf")[0]["$ref"], "deprecated": True}
 
 
+def values_as_alternatives(d: Definition) -> None:
+    d["openapi"] = "3.1.0"
+    schemas = d["components"]["schemas"]
+    schemas["CompanyStatus"] = {"oneOf": [{"const": value} for value in schemas["CompanyStatus"]["enum"]]}
+    first, *others = schemas["SigningStatus"]["enum"]
+    schemas["SigningStatus"] = {"anyOf": [{"enum": [first]}, {"enum": [*others, None]}, {"type": "null"}]}
+
+
+def references_with_siblings(d: Definition) -> None:
+    d["openapi"] = "3.1.0"
+    everywhere(d, lambda it: it.update(it.pop("allOf")[0], examples=["x"]) if len(it.get("allOf", [])) == 1 else None)
+    d["components"]["pathItems"] = {"status": d["paths"][STATUS]}
+    d["paths"][STATUS] = {"$ref": "#/components/pathItems/status"}
+
+
+def form(d: Definition) -> Definition:
+    found: Definition = operation(d, FILES)["requestBody"]["content"]["multipart/form-data"]["schema"]
+    return found
+
+
+def files_and_fields_apart(d: Definition) -> None:
+    request = {"type": "object", "properties": {"signRequest": form(d)["properties"].pop("signRequest")}}
+    form(d)["required"] = ["files"]
+    operation(d, FILES)["requestBody"]["content"]["application/x-www-form-urlencoded"] = {"schema": request}
+
+
 def moved_below_another_path(d: Definition) -> None:
     d["paths"]["/api/v0/documents/sign-base64"] = d["paths"].pop(BASE64)
 
@@ -277,6 +303,9 @@ SAME: dict[str, Change] = {
     "failures without contents": only_failures_without_contents,
     "server generated": lambda d: d.update(servers=[{"url": "http://localhost:8080", "description": "Inferred Url"}]),
     "server of a variable": lambda d: d.update(servers=[{"url": "${host}/signstash/x"}, {"url": "/other"}]),
+    "server of variables": lambda d: d.update(
+        servers=[{"url": "{scheme}://{host}:{port}/{base}", "variables": {"base": {"default": "signstash"}}}]
+    ),
     "no server": lambda d: d.pop("servers"),
     "error, actuator, login": with_login_and_error,
     "deprecated duplicate": with_duplicates,
@@ -290,6 +319,9 @@ SAME: dict[str, Change] = {
     "flattened by allOf": flattened_by_all_of,
     "discriminator": with_a_discriminator,
     "lists of types": types_in_lists,
+    "values as alternatives": values_as_alternatives,
+    "references with siblings": references_with_siblings,
+    "files and fields in different bodies": files_and_fields_apart,
     "other security": with_security,
     "no security": lambda d: [d.pop("security"), d["components"].pop("securitySchemes")],
     "other names of path parameters": lambda d: rewrite(
@@ -318,6 +350,18 @@ OTHERWISE: dict[str, tuple[Change, str]] = {
     ),
     "java.sql.Timestamp": (dates_as_timestamps, "DocumentResponse.receptionDate: described as object, read liberally"),
     "InputStreamResource": (zip_as_a_stream, "DocumentsContent response: described as object, read liberally"),
+    "part as text": (
+        lambda d: form(d)["properties"].update(signRequest={"type": "string"}),
+        "signDocumentBatchBinary.signRequest: described as string, sent as JSON",
+    ),
+    "body as text": (
+        lambda d: operation(d)["requestBody"]["content"].update({"application/json": {"schema": {"type": "string"}}}),
+        "signDocumentBatchBase64 body: described as string, sent as JSON",
+    ),
+    "response as text": (
+        lambda d: response(d, {"*/*": {"schema": {"type": "string"}}}),
+        "signDocumentBatchBase64 response: described as string, read as JSON",
+    ),
     "number as text": (
         lambda d: schema(d, "DocumentResponse")["properties"].update(internalId={"type": "string"}),
         "DocumentResponse.internalId: described as string, read liberally",
@@ -485,6 +529,18 @@ class TestWhatIsNew:
 
         assert found.missing == []
         assert {path[:7] for path in found.definition["paths"]} == {"/api/v1"}
+
+    def test_a_version_beside_the_known_one_is_additional(self, laid: Lay) -> None:
+        definition = contract()
+        signed = {"allOf": [{"$ref": "#/components/schemas/SignOperation"}, {"properties": {"trace": {}}}]}
+        beside = copy.deepcopy(definition["paths"][BASE64])
+        beside["post"] |= {"operationId": "sign_1", "responses": {"200": {"content": {"*/*": {"schema": signed}}}}}
+        definition["paths"][BASE64.replace("v0", "v1")] = beside
+
+        found = laid(definition)
+
+        assert said(found, "additional") == ["sign_1: POST /api/v1/document/sign/base64/"]
+        assert operation(found.definition)["operationId"] == SIGN
 
     def test_an_operation_elsewhere_is_known_by_what_travels(self, laid: Lay) -> None:
         definition = contract()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from signstash import Document, SignStash
+from signstash import Document, InvalidRequestError, SignStash
 from tests.conftest import INVOICE
 
 TESTS = Path(__file__).parents[1]
@@ -71,7 +71,7 @@ print(len(names) > 20)
 class TestSandboxCommand:
     async def test_the_sandbox_prints_working_settings_and_ends_on_ctrl_c(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "signstash.sandbox", "--port", "0",
+            sys.executable, "-m", "signstash.sandbox", "--port", "0", "--asynchronous",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert process.stdout
@@ -83,6 +83,8 @@ class TestSandboxCommand:
                 settings |= re.findall(r"^ *export (\w+)='(.*)'$", line)
             async with SignStash.from_env(settings) as client:
                 signed = await client.sign(Document.pdf(INVOICE))
+                with pytest.raises(InvalidRequestError, match="externalReference"):
+                    await client.request("POST", "/api/v0/async/document/sign/base64/", json={})
             process.send_signal(signal.SIGINT)
             printed, complaints = await process.communicate()
         finally:

@@ -1,4 +1,6 @@
-"""What `make prove-kills` runs: a run that is ended again and again loses no document and signs none twice.
+"""What `make prove-kills` runs: what is ended again and again loses no document and signs none twice.
+
+It is a run of `sign_all`, and fifty callers of `batching` at a time.
 
 python -m tests.proofs.kills [--documents 500] [--kills 20] [--seed N]
 """
@@ -36,14 +38,18 @@ class Proof:
         sandbox: What signs.
         documents: How many documents are signed.
         chance: Chooses when a run is ended.
+        way: `sign_all` or `batching`.
         ended: How often runs ended in each way.
+        told: What the process said of each document, last: whether it is signed.
     """
 
     folder: Path
     sandbox: Sandbox
     documents: int
     chance: random.Random
+    way: str = "sign_all"
     ended: Counter[str] = attrs.field(factory=Counter[str])
+    told: dict[str, str] = attrs.field(factory=dict[str, str])
 
     @property
     def journal(self) -> Path:
@@ -73,7 +79,7 @@ class Proof:
             "SIGNSTASH_CLIENT_ID": self.sandbox.client_id,
             "SIGNSTASH_CLIENT_SECRET": self.sandbox.client_secret,
         }
-        command = [sys.executable, str(PROCESS), str(self.folder), str(self.documents)]
+        command = [sys.executable, str(PROCESS), self.way, str(self.folder), str(self.documents)]
         if ending == "full disk":
             size = self.journal.stat().st_size if self.journal.exists() else 0
             command.append(str(size + self.chance.randrange(20_000)))
@@ -84,10 +90,11 @@ class Proof:
             older = self.journal.read_bytes()
             if ending not in ("none", "full disk"):
                 for _ in range(1 + self.chance.randrange(2 * self.documents // endings)):
-                    process.stdout.readline()
+                    self.listen(process.stdout.readline())
                 time.sleep(self.chance.random() * 0.05)  # anywhere between two outcomes
                 process.send_signal(signal.SIGINT if ending == "interrupt" else signal.SIGKILL)
-            process.stdout.read()
+            for line in process.stdout:
+                self.listen(line)
             status = process.wait()
         assert status in (0, -signal.SIGKILL, -signal.SIGINT, 130), f"{ending}: {status}"
         self.ended[ending] += 1
@@ -98,6 +105,14 @@ class Proof:
             moved.rename(self.journal)
         if ending == "older journal":
             self.journal.write_bytes(older)
+
+    def listen(self, line: str) -> None:
+        """Note what the process says of a document; what it called signed has to be signed at that moment."""
+        name, _, is_signed = line.strip().partition(" ")
+        if is_signed == "True":
+            assert self.sandbox.signatures[name] == 1, f"{name} is called signed"
+        if is_signed:
+            self.told[name] = is_signed
 
     def expect_lock(self) -> None:
         """Try to get in while a process uses the journal; what this process does with the file does not help."""
@@ -126,8 +141,11 @@ class Proof:
         twice = {name: count for name, count in self.sandbox.signatures.items() if count > 1}
         assert not twice, f"signed twice: {twice}"
         assert set(self.sandbox.signatures) == names
+        claimed = {name for name, is_signed in self.told.items() if is_signed == "True"}
+        assert claimed <= files, f"called signed, without a file: {claimed - files}"
         ended = ", ".join(f"{count} by {way}" for way, count in self.ended.items() if way != "none")
-        return f"{self.documents} documents, ended {ended}: {len(signed)} signed, {len(held)} held, 0 lost, 0 twice"
+        total = f"{len(signed)} signed, {len(held)} held, 0 lost, 0 twice"
+        return f"{self.way}: {self.documents} documents, ended {ended}: {total}"
 
 
 def main() -> None:
@@ -138,9 +156,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}")
-    with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
-        chance = random.Random(arguments.seed)
-        print(Proof(Path(folder), sandbox, arguments.documents, chance).prove(arguments.kills))
+    for way in ("sign_all", "batching"):
+        with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
+            chance = random.Random(arguments.seed)
+            print(Proof(Path(folder), sandbox, arguments.documents, chance, way).prove(arguments.kills), flush=True)
 
 
 if __name__ == "__main__":

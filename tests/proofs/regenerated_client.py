@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from signstash import Document, SignStash
 from signstash.models import (
@@ -18,28 +19,25 @@ from signstash.models import (
     SignRequestBase64Document,
 )
 
-INVOICE = Path(__file__).with_name("tests") / "data" / "invoice.pdf"
+PROJECT = Path(__file__).parent
+INVOICE = PROJECT / "tests" / "data" / "invoice.pdf"
+GUIDE = PROJECT / "src" / "signstash" / "definition.md"
 
 
-async def sign(way: str, signed: Path, base_url: str, token_url: str, client_id: str, client_secret: str) -> None:
-    """Sign it."""
-    async with SignStash(
-        base_url,
-        client_id,
-        client_secret,
-        token_url=token_url,
-        upload="multipart" if way == "multipart" else "base64",
-        instance_urls=[base_url],
-    ) as client:
-        if way == "asynchronous":
-            signed.write_bytes(await sign_asynchronously(client, base_url))
-        else:
-            signed.write_bytes((await client.sign(Document.pdf(INVOICE))).content)
+async def sign(way: str, signed: Path, instance_url: str) -> None:
+    """Sign it with the settings of the environment."""
+    if way == "asynchronous":
+        signed.write_bytes(await sign_asynchronously(instance_url))
+        return
+    async with SignStash.from_env(upload="multipart" if way == "multipart" else "base64") as client:
+        signed.write_bytes((await client.sign(Document.pdf(INVOICE))).content)
 
 
-async def sign_asynchronously(client: SignStash, base_url: str) -> bytes:
-    """Start, ask until it is done, and fetch the result from the instance that took the document."""
-    api = importlib.import_module("signstash.api")  # its names are those of the definition
+async def sign_asynchronously(instance_url: str) -> bytes:
+    """Sign it as the guide does."""
+    (program,) = re.findall(r"```python\n(# Names depend.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program, names)
     request = SignRequestBase64Document(
         external_reference="request-1",
         description="An invoice",
@@ -56,17 +54,9 @@ async def sign_asynchronously(client: SignStash, base_url: str) -> bytes:
         ],
         return_signed_content=True,
     )
-    started = await api.start_sign.asyncio(client=client.generated, body=request)
-    path = "/signstash" + base_url.partition("/signstash")[2]
-    instance = client.at(f"http://{started.host}:{started.port}{path}").generated
-    for _ in range(100):
-        (operation,) = await api.status_by_external_reference.asyncio("request-1", client=instance)
-        if operation.status == "FINISHED":
-            break
-        await asyncio.sleep(0.05)
-    result = await api.result_by_external_reference.asyncio("request-1", client=instance)
+    result = await names["sign_asynchronously"](request, [instance_url])
     return base64.b64decode(result.document_list[0].signed_content)
 
 
 if __name__ == "__main__":
-    asyncio.run(sign(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]))
+    asyncio.run(sign(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))

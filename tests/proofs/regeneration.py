@@ -38,9 +38,9 @@ def project_copy() -> Iterator[Path]:
         yield copy
 
 
-def run(folder: Path, *command: object) -> None:
+def run(folder: Path, *command: object, **settings: str) -> None:
     """Run Python in a copy of the project, with the package that is there."""
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1", **settings}
     subprocess.run([sys.executable, *map(str, command)], cwd=folder, env=environment, check=True)
 
 
@@ -52,8 +52,14 @@ def prove_signing(definition: Path, sandbox: Sandbox) -> None:
         run(copy, "openapi/generate.py")
         for way in SIGNING[definition.name[:2]]:
             signed = copy / f"{way}.pdf"
-            service = [sandbox.base_url, sandbox.token_url, sandbox.client_id, sandbox.client_secret]
-            run(copy, "regenerated_client.py", way, signed, *service)
+            run(
+                copy,
+                *("regenerated_client.py", way, signed, sandbox.base_url),
+                SIGNSTASH_BASE_URL=sandbox.base_url,
+                SIGNSTASH_TOKEN_URL=sandbox.token_url,
+                SIGNSTASH_CLIENT_ID=sandbox.client_id,
+                SIGNSTASH_CLIENT_SECRET=sandbox.client_secret,
+            )
             judged = subprocess.run(["pdfsig", "-nocert", signed], capture_output=True, text=True, check=False).stdout
             if "Signature is Valid" not in judged or "Total document signed" not in judged:
                 raise SystemExit(f"{definition.name}, {way}: pdfsig says\n{judged}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from signstash import (
     SignStashError,
 )
 from signstash.testing import MockSignStash
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer, url_of
 
 AT_ONCE = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
 GATEWAY_TIMEOUT = httpx.ReadTimeout("slow")
@@ -72,7 +72,7 @@ class TestClosing:
 
         def fail(_: httpx.Request) -> httpx.Response:
             failed.set()
-            return httpx.Response(429, headers={"Retry-After": "500"})
+            return httpx.Response(429, headers={"Retry-After": "250"})
 
         service.sign.mock(side_effect=fail)
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
@@ -92,6 +92,181 @@ class TestClosing:
                     await asyncio.wait_for(run, 10)
                 assert service.sign.call_count == 1
                 assert {entry.state for entry in journal.entries()} <= {"planned"}
+
+    @pytest.mark.parametrize("how", ["sign", "sign_batch", "batching", "a question", "a view"])
+    async def test_closing_the_client_ends_the_pauses_of_its_calls(self, service: MockedService, how: str) -> None:
+        failed = asyncio.Event()
+
+        def fail(_: httpx.Request) -> httpx.Response:
+            failed.set()
+            return httpx.Response(429, headers={"Retry-After": "50"})
+
+        service.sign.mock(side_effect=fail)
+        service.router.get(url_of("getStatus", operationId=7)).mock(side_effect=fail)
+        retries = RetryPolicy(attempts=3, first_bound=50, longest_bound=50, deadline=200)
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=retries) as client:
+            batching = client.batching()
+            document = Document.pdf(PDF, name="1.pdf")
+            calls: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+                "sign": lambda: client.sign(document),
+                "sign_batch": lambda: client.sign_batch([document]),
+                "batching": lambda: batching.sign(document),
+                "a question": lambda: client.get_status(7),
+                "a view": lambda: client.with_options(retries=retries).sign(document),
+            }
+            call = asyncio.create_task(calls[how]())
+            await failed.wait()
+            for _ in range(20):  # until it pauses
+                await asyncio.sleep(0)
+            await client.aclose()
+            with pytest.raises(ConfigurationError, match="closed"):
+                await asyncio.wait_for(call, 10)
+            with pytest.raises(ConfigurationError, match="closed"):
+                await batching.sign(Document.pdf(PDF, name="2.pdf"))
+            await batching.aclose()
+        assert service.sign.call_count <= 1
+
+    async def test_closing_the_client_leaves_no_call_of_a_batching_without_a_result(
+        self, service: MockedService
+    ) -> None:
+        service.sign.respond(429, headers={"Retry-After": "50"})
+        retries = RetryPolicy(attempts=3, first_bound=50, longest_bound=50, deadline=200)
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=retries) as client:
+            batching = client.batching(batch_documents=1, in_flight=1)
+            calls = [asyncio.create_task(batching.sign(document)) for document in pdfs(5)]
+            while not service.sign.call_count:  # noqa: ASYNC110 - the mock has no event for it
+                await asyncio.sleep(0)
+            await client.aclose()
+            results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+            await batching.aclose()
+
+        assert [type(result) for result in results] == [ConfigurationError] * 5
+        assert service.sign.call_count == 1
+
+
+class TestStopping:
+    async def test_a_stopped_run_sends_nothing_more_and_hands_out_what_is_in_flight(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        def sign(request: httpx.Request) -> httpx.Response:
+            client.stop_runs()
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=sign)
+
+        found = await collect(client.sign_all(pdfs(5), batch_documents=2, in_flight=1))
+
+        assert {name: outcome.ok for name, outcome in found.items()} == {"0.pdf": True, "1.pdf": True}
+        assert service.sign.call_count == 1
+        assert len(await collect(client.sign_all(pdfs(1)))) == 1, "later runs are not affected"
+
+    async def test_it_ends_pauses(self, service: MockedService, tmp_path: Path) -> None:
+        service.sign.respond(429, headers={"Retry-After": "250"})
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+            with Journal(tmp_path / "j") as journal:
+                run = asyncio.create_task(collect(client.sign_all(pdfs(2), journal=journal, save_to=tmp_path / "to")))
+                while not journal.entries("planned"):  # noqa: ASYNC110 - the journal has no event for it
+                    await asyncio.sleep(0)
+                client.stop_runs()
+
+                assert await asyncio.wait_for(run, 10) == {}
+                assert {entry.state for entry in journal.entries()} == {"planned"}
+
+    async def test_documents_of_a_batching_have_callers_that_wait(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        def reject(_: httpx.Request) -> httpx.Response:
+            client.stop_runs()
+            return httpx.Response(429)
+
+        service.sign_answers(reject, signed_answer)
+        async with client.batching() as batching:
+            assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).content == b"signed:" + PDF
+
+
+class Clock:
+    """Lets the time of the event loop pass at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._loop, self._ahead = asyncio.get_running_loop(), 0.0
+        time = self._loop.time
+        monkeypatch.setattr(self._loop, "time", lambda: time() + self._ahead)
+
+    async def pass_by(self, seconds: float) -> None:
+        self._ahead += seconds
+        for _ in range(3):  # what is due now happens
+            await asyncio.sleep(0)
+
+
+class TestDeadline:
+    """It covers a request with its attempts and pauses, and not the wait for other requests."""
+
+    @pytest.fixture
+    def client_options(self) -> dict[str, Any]:
+        return {
+            "retries": RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=1000),
+            "deadline": 50,
+        }
+
+    async def test_a_pause_beyond_it_is_not_begun(self, client: SignStash, service: MockedService) -> None:
+        service.sign_answers(httpx.Response(429, headers={"Retry-After": "100"}))
+
+        found = await collect(client.sign_all(pdfs(1)))
+
+        assert isinstance(found["0.pdf"].error, RateLimitedError)
+        assert service.sign.call_count == 1
+
+    async def test_attempts_share_it(
+        self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Clock(monkeypatch)
+
+        async def slow(request: httpx.Request) -> httpx.Response:
+            await clock.pass_by(30)
+            return httpx.Response(429) if service.sign.call_count == 0 else signed_answer(request)
+
+        service.sign.mock(side_effect=slow)
+
+        found = await collect(client.sign_all(pdfs(1)))
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert "took too long in all" in str(found["0.pdf"].error)
+
+    async def test_waiting_for_other_requests_does_not_count(
+        self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Clock(monkeypatch)
+
+        async def slow(request: httpx.Request) -> httpx.Response:
+            await clock.pass_by(30)
+            return signed_answer(request)
+
+        service.sign.mock(side_effect=slow)
+
+        found = await collect(client.sign_all(pdfs(4), batch_documents=1, in_flight=1))
+
+        assert all(outcome.ok for outcome in found.values())
+        assert service.sign.call_count == 4
+
+    async def test_a_lookup_shares_it(
+        self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock, asked = Clock(monkeypatch), list[httpx.Request]()
+
+        async def slow(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            await clock.pass_by(30)
+            return httpx.Response(429)
+
+        service.sign_answers(GATEWAY_TIMEOUT)
+        service.router.get(path__regex="/0_pdf_reference").mock(side_effect=slow)
+
+        found = await collect(
+            client.sign_all(pdfs(1, external_reference="0_pdf_reference"), unknown_outcomes="look_up")
+        )
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert len(asked) == 2
 
 
 class TestPlanning:

@@ -144,7 +144,11 @@ class TestNotAnAnswer:
         assert error.external_references == ("FT_31",)
 
     @pytest.mark.parametrize(
-        "body", [b"null", b"[]", b'"gone"', b'{"errorCode": "0.0.', b'{"errorCode": "0.0.7"', b"\xff\xfe\x00"]
+        "body",
+        [
+            *(b"null", b"[]", b'"gone"', b'{"errorCode": "0.0.', b'{"errorCode": "0.0.7"', b"\xff\xfe\x00"),
+            pytest.param(b'{"errorCode": "0.0.7", "a": [' + b"{}," * 20_000 + b"{}]}", id="many values"),
+        ],
     )
     async def test_a_refusal_that_is_no_object(self, client: SignStash, service: MockedService, body: bytes) -> None:
         service.sign.respond(409, content=body)

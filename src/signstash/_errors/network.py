@@ -23,7 +23,7 @@ def hint_for(error: BaseException) -> str:
     root = _root(error)
     texts = f"{error} {root}"
     if _lacks_client_certificate(error):
-        return "The server asks for a client certificate: pass an http_client that has one."
+        return "The server asks for a client certificate: only an http_client of your own, in Python, can have one."
     if isinstance(root, ssl.SSLCertVerificationError) or "CERTIFICATE" in texts:
         return "Check the host's certificate; name a CA of your own with SSL_CERT_FILE or on an http_client."
     if isinstance(root, ssl.SSLError) or "SSL" in texts:

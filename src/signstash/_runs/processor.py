@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..options import UnknownOutcomes
 from ..results import Outcome, outcome_of
-from ..retries import Retries, RetryPolicy
+from ..retries import Deadline, Retries, RetryPolicy
 from .concurrency import ConcurrencyLimiter, completed
 from .ledger import RunLedger
 from .plan import Batch, BatchResult, Callers, PlannedDocument
@@ -157,16 +157,20 @@ class BatchProcessor:
     async def _outcomes(self, batch: Batch) -> Sequence[Outcome]:
         items = batch.items
         documents = index_by_reference([item.document for item in items], self.signer.client_service)
+        deadline = Deadline.after(self.signer.exchange.deadline)
         with call_span("sign", documents):
-            call = await self.signer.prepare(documents, batch.options, items[0].folder)
-            response = await self._retries.run(lambda: self._transmit(batch, call))
+            call = await self.signer.prepare(documents, batch.options, items[0].folder, deadline=deadline)
+            response = await self._retries.run(lambda: self._transmit(batch, call, deadline), deadline)
             signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
             item.given._note_attempt(item.reference, failed=is_certainly_not_signed(outcome.error))
         return [outcome_of(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
 
-    async def _transmit(self, batch: Batch, call: Call) -> ServiceResponse:
+    async def _transmit(self, batch: Batch, call: Call, deadline: Deadline) -> ServiceResponse:
+        loop = asyncio.get_running_loop()
+        waits = loop.time()
         async with self.limiter.slot():
+            deadline.at += loop.time() - waits
             if self.has_ended:
                 raise _NotSentError
             documents = [item.given for item in batch.items]
@@ -178,7 +182,7 @@ class BatchProcessor:
             try:
                 await completed(self.ledger.sending(batch.items))
                 began = self.clock()
-                response = await self.signer.exchange.send(call, delivery=delivery)
+                response = await self.signer.exchange.send(call, deadline, delivery=delivery)
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
                     self.limiter.overloaded()
@@ -228,9 +232,12 @@ class BatchProcessor:
         return BatchResult({item: _held(item, batch.lost)})  # this rejection says nothing about the earlier request
 
     async def _looked_up(self, batch: Batch, item: PlannedDocument) -> BatchResult:
+        deadline = Deadline.after(self.signer.exchange.deadline)
         try:
             with call_span("look_up", [item.reference]):
-                outcome = await self._retries.run(lambda: self.signer.look_up(item.reference, item.given, item.folder))
+                outcome = await self._retries.run(
+                    lambda: self.signer.look_up(item.reference, item.given, item.folder, deadline), deadline
+                )
         except SignStashError as error:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
             if isinstance(error, FAULTS_OF_ALL):

@@ -18,7 +18,7 @@ from ..documents import Document
 from ..options import UnknownOutcomes
 from ..results import Outcome, Progress
 from .ledger import RunLedger
-from .plan import Batch, Callers, OpenBatch, PlannedDocument
+from .plan import Batch, Callers, OneCaller, OpenBatch, PlannedDocument
 from .processor import BatchProcessor
 from .reader import DocumentReader
 
@@ -227,6 +227,7 @@ class OpenRuns(weakref.WeakSet[Run]):
     """The runs of a client."""
 
     def end(self, fault: BaseException | None = None) -> None:
-        """End all of them; see `Run.end`."""
+        """End all of them; see `Run.end`. Without a fault those go on whose documents have callers that wait."""
         for run in list(self):
-            run.end(fault)
+            if fault is not None or isinstance(run.callers, OneCaller):
+                run.end(fault)

@@ -20,7 +20,7 @@ from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
 from .plan import Callers
 from .processor import BatchProcessor
-from .run import Run
+from .run import OpenRuns, Run
 
 
 @attrs.frozen(kw_only=True)
@@ -28,6 +28,7 @@ class RunSettings:
     """The settings of runs, which are validated when they are made; see `RunOptions`."""
 
     signer: Signer
+    open_runs: OpenRuns
     retry_policy: RetryPolicy
     save_to: SaveTo | None = None
     overwrite: bool = False
@@ -58,7 +59,7 @@ class RunSettings:
         self._files()
 
     def new_run(self, callers: Callers, limiter: ConcurrencyLimiter | None = None) -> Run:
-        """A new run for those who want documents signed."""
+        """A new run for those who want documents signed, which ends when the client is closed."""
         ledger = RunLedger(client_service=self.signer.client_service, journal=self.journal, files=self._files())
         processor = BatchProcessor(
             signer=self.signer,
@@ -68,7 +69,7 @@ class RunSettings:
             limiter=limiter or ConcurrencyLimiter(self.in_flight),
             callers=callers,
         )
-        return Run(
+        run = Run(
             processor=processor,
             ledger=ledger,
             callers=callers,
@@ -78,6 +79,8 @@ class RunSettings:
             linger=self.linger,
             progress=self.progress,
         )
+        self.open_runs.add(run)
+        return run
 
     def _files(self) -> SignedFiles | None:
         if self.save_to is None:

@@ -56,14 +56,12 @@ class Signer:
         folder: Path | None = None,
         *,
         files: SignedFiles | None = None,
-        deadline: Deadline | None = None,
+        deadline: Deadline,
     ) -> Call:
         """Read documents, and make the request that signs them. It may be sent more than once.
 
-        The arguments are those of `signing_call`. By default the deadline begins now; reading beyond it raises a
-        `ConnectionFailedError`.
+        The arguments are those of `signing_call`. Reading beyond the deadline raises a `ConnectionFailedError`.
         """
-        deadline = deadline or Deadline.after(self.exchange.deadline)
         try:
             async with asyncio.timeout_at(deadline.at):
                 return await signing_call(
@@ -114,16 +112,18 @@ class Signer:
             return error
         return reference_used_by_failure(document.name, reference, error)
 
-    async def look_up(self, reference: str, document: Document, folder: Path | None) -> Outcome | None:
+    async def look_up(
+        self, reference: str, document: Document, folder: Path | None, deadline: Deadline
+    ) -> Outcome | None:
         """Ask the Integration Service for a document whose response was lost; None if it does not know it."""
         try:
-            found = await operation_id_from(await self.exchange.send(operation_id(reference)))
+            found = await operation_id_from(await self.exchange.send(operation_id(reference), deadline))
         except ApiError as error:
             if error.status_code == HTTPStatus.NOT_FOUND:
                 return None
             raise
         call = detail(found, include_content=True, receive=partial(receive_operation, folder=folder))
-        batch = await self._batch(await self.exchange.send(call), {reference: document})
+        batch = await self._batch(await self.exchange.send(call, deadline), {reference: document})
         return batch.outcomes[0]
 
     async def _batch(self, response: ServiceResponse, documents: Mapping[str, Document]) -> SignedBatch:

@@ -90,21 +90,18 @@ class Exchange:
     client_service: str
     error_classes: ErrorClasses
 
-    async def send(
-        self, call: Call, deadline: Deadline | None = None, *, delivery: Delivery | None = None
-    ) -> ServiceResponse:
+    async def send(self, call: Call, deadline: Deadline, *, delivery: Delivery | None = None) -> ServiceResponse:
         """Send a call, and return the response if it is a success.
 
-        By default the deadline begins now. `delivery` records how far the request came if this fails or is cancelled.
+        `delivery` records how far the request came if this fails or is cancelled.
         """
-        deadline = deadline or Deadline.after(self.deadline)
-        async with self.clients.call(deadline.at) as in_flight:
-            attempt = await self._attempt(in_flight.pool.client, call)
+        with self.clients.call(deadline) as (client, in_flight):
+            attempt = await self._attempt(client, call)
             length = int(attempt.request.headers.get("Content-Length", "0"))
             note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
             log = partial(_log, call, length, time.monotonic())
             try:
-                response = await self._response(attempt, in_flight)
+                response = await self._response(attempt, client, in_flight)
             except BaseException as error:
                 handed_over = attempt.body.handed_over
                 if delivery is not None:
@@ -149,15 +146,15 @@ class Exchange:
         )
         return _Attempt(call, context, request, body)
 
-    async def _response(self, attempt: _Attempt, in_flight: InFlightCall) -> ServiceResponse:
+    async def _response(self, attempt: _Attempt, client: httpx.AsyncClient, in_flight: InFlightCall) -> ServiceResponse:
         try:
             async with in_flight.limit:
                 try:
-                    return await self._exchange(attempt, in_flight.pool.client)
+                    return await self._exchange(attempt, client)
                 except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
                     if not self._may_send_again(attempt):
                         raise
-                    return await self._exchange(attempt, in_flight.pool.client)
+                    return await self._exchange(attempt, client)
                 except asyncio.CancelledError:
                     in_flight.cancelled = True
                     raise

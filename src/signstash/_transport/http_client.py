@@ -18,7 +18,7 @@ import httpx
 from .. import __version__
 from .._errors.network import status_of_invalid_redirect
 from ..errors import ConfigurationError
-from ..retries import running_loop
+from ..retries import Deadline, running_loop
 from .bodies import UnusableResponseError
 
 USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{sys.version.split()[0]}"
@@ -172,17 +172,15 @@ class ConnectionPool:
 
 @attrs.define(eq=False)
 class InFlightCall:
-    """A call that uses a pool.
+    """A call that is being sent, or pauses before it is sent again.
 
     Attributes:
-        pool: What it uses.
         limit: Ends it at its deadline, or when the client is closed.
-        left: Is done when it has released its connection.
+        left: Is done when it has ended, and released its connection.
         closed: Whether it was ended because the client is closed.
         cancelled: Whether it was cancelled while it used a connection.
     """
 
-    pool: ConnectionPool
     limit: asyncio.Timeout
     left: asyncio.Future[None]
     closed: bool = False
@@ -202,26 +200,41 @@ class HttpClients:
         self._closing = set[asyncio.Task[None]]()
         self._closed = False
 
-    @contextlib.asynccontextmanager
-    async def call(self, deadline: float) -> AsyncGenerator[InFlightCall, None]:
+    @contextlib.contextmanager
+    def call(self, deadline: Deadline) -> Iterator[tuple[httpx.AsyncClient, InFlightCall]]:
         """Use the connections of the running event loop for a call, unless this has some in another loop."""
         pool = self._current_pool()
-        call = InFlightCall(pool, asyncio.timeout_at(deadline), pool.loop.create_future())
         pool.calls += 1
-        self._in_flight.add(call)
+        with self._in_flight_until(deadline) as in_flight:
+            try:
+                yield pool.client, in_flight
+            finally:
+                pool.calls -= 1
+                pool.cancelled += in_flight.cancelled
+                if pool.cancelled >= CANCELLED_LIMIT and pool is self._pool and self._given is None:
+                    self._pool = None
+                if pool is not self._pool and not pool.calls:
+                    task = pool.loop.create_task(self._close(pool))
+                    self._closing.add(task)
+                    task.add_done_callback(self._closing.discard)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between two attempts, unless the client is closed: then raise `ConfigurationError` at once."""
+        with self._in_flight_until(Deadline.after(seconds)) as pause, contextlib.suppress(TimeoutError):
+            self.raise_if_closed()
+            async with pause.limit:
+                await asyncio.get_running_loop().create_future()
+        self.raise_if_closed()
+
+    @contextlib.contextmanager
+    def _in_flight_until(self, deadline: Deadline) -> Iterator[InFlightCall]:
+        in_flight = InFlightCall(asyncio.timeout_at(deadline.at), asyncio.get_running_loop().create_future())
+        self._in_flight.add(in_flight)
         try:
-            yield call
+            yield in_flight
         finally:
-            self._in_flight.discard(call)
-            pool.calls -= 1
-            pool.cancelled += call.cancelled
-            if pool.cancelled >= CANCELLED_LIMIT and pool is self._pool and self._given is None:
-                self._pool = None
-            if pool is not self._pool and not pool.calls:
-                task = pool.loop.create_task(self._close(pool))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
-            call.left.set_result(None)
+            self._in_flight.discard(in_flight)
+            in_flight.left.set_result(None)
 
     def _current_pool(self) -> ConnectionPool:
         self.raise_if_closed()
@@ -255,7 +268,7 @@ class HttpClients:
         """
         self.close()
         loop = running_loop()
-        while here := [call for call in self._in_flight if call.pool.loop is loop]:
+        while here := [call for call in self._in_flight if call.left.get_loop() is loop]:
             for call in here:
                 call.closed = True
                 if not call.limit.expired():

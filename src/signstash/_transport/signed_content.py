@@ -24,6 +24,8 @@ MEMORY_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of signed contents of one response that are kept in memory; the rest goes to files."""
 CONTENT_COUNT_LIMIT: Final = 10_000
 """Signed contents that a response may have; a request has fewer than 100."""
+SHORT: Final = 1024
+"""Bytes of a content that is one object as soon as it is complete, because there may be many of them."""
 SLICE: Final = 64 * 1024
 """Bytes that are parsed at once, so that no response holds the event loop for long."""
 
@@ -59,9 +61,8 @@ async def receive_operation(response: httpx.Response, limit: int, folder: Path |
     try:
         async for passing.piece in response_bytes(response, limit):
             for start in range(0, len(passing.piece), SLICE):
-                if start:
-                    await asyncio.sleep(0)  # others get their turn between slices
                 parser.feed(passing.piece[start : start + SLICE])
+                await asyncio.sleep(0)  # others get their turn, however fast the response arrives
                 if parser.over_memory_limit:
                     await asyncio.to_thread(parser.make_room)
     except BaseException:
@@ -81,7 +82,8 @@ class SignedContentParser:
         self._name = secrets.token_hex(16)
         self._frame: list[bytes] = []
         self._frame_length = 0
-        self._contents: list[_Content] = []
+        self._contents: list[Contents] = []
+        self._long: dict[int, _Content] = {}
         self._content: _Content | None = None
         self._arrived = 0
         self._in_text = False
@@ -106,7 +108,7 @@ class SignedContentParser:
             self._content = _Content(self._folder)
             self._keep(piece[start : begun.end()])
             self._keep(f"{self._name}:{len(self._contents)}".encode())
-            self._contents.append(self._content)
+            self._contents.append(_NOTHING)
             if len(self._contents) > CONTENT_COUNT_LIMIT:
                 raise UnusableResponseError(f"has more than {CONTENT_COUNT_LIMIT:,} signed contents")
             return begun.end()
@@ -149,8 +151,12 @@ class SignedContentParser:
                 return end
         if 0 <= end < len(piece):
             content.finish()
-            self._arrived += content.spool.in_memory
             self._content = None
+            if len(content.spool) > SHORT:
+                self._long[len(self._contents) - 1] = content
+                self._arrived += content.spool.in_memory
+            elif not content.is_bad:
+                self._contents[-1] = content.contents()
             self._keep(b'"')
             return end + 1
         return len(piece)
@@ -170,11 +176,11 @@ class SignedContentParser:
     @property
     def has_files(self) -> bool:
         """Whether some contents are in files, so that `received` blocks."""
-        return any(content.spool.in_file for content in self._contents)
+        return any(content.spool.in_file for content in self._long.values())
 
     def make_room(self) -> None:
         """Move long contents to files, or all of them if they are long together. Blocks: call it in a thread."""
-        spools = [content.spool for content in self._contents]
+        spools = [content.spool for content in self._spooled()]
         everything = sum(spool.in_memory for spool in spools) > MEMORY_LIMIT
         for spool in spools:
             if spool.in_memory > SPOOL_LIMIT or (everything and spool.in_memory):
@@ -184,14 +190,18 @@ class SignedContentParser:
 
     def received(self) -> Received:
         """The parsed response."""
-        return Received(
-            b"".join([*self._frame, self._held]),
-            {f"{self._name}:{number}": content.contents() for number, content in enumerate(self._contents)},
-        )
+        for number, content in self._long.items():
+            self._contents[number] = content.contents()
+        contents = {f"{self._name}:{number}": content for number, content in enumerate(self._contents)}
+        return Received(b"".join([*self._frame, self._held]), contents)
 
     def discard(self) -> None:
-        for content in self._contents:
+        for content in self._spooled():
             content.spool.discard()
+
+    def _spooled(self) -> list[_Content]:
+        """The contents that may get into files: long ones, and the one that is arriving."""
+        return [*self._long.values(), *([] if self._content is None else [self._content])]
 
 
 def restore_base64(value: Any, contents: Mapping[str, Contents]) -> None:
@@ -268,4 +278,7 @@ class _Content:
 
     def contents(self) -> Contents:
         """The contents; empty if they are not base64. Blocks if there is a file."""
-        return InMemory(b"") if self.is_bad else self.spool.contents()
+        return _NOTHING if self.is_bad else self.spool.contents()
+
+
+_NOTHING: Final = InMemory(b"")

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from .text import size_of
+from .standing import Standing
 
 _SHOWN_PROBLEMS: Final = 5
 
@@ -21,20 +21,18 @@ class Bar:
     """Shows how far a run is, its rate, the remaining time, and one line for each cause of failure.
 
     Args:
-        documents: Number of documents in the run.
-        content_bytes: Their size in all.
+        standing: The run before its first result.
         clock: Monotonic clock, in seconds.
     """
 
-    def __init__(self, *, documents: int, content_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._documents, self._content_bytes = documents, content_bytes
+    def __init__(self, standing: Standing, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = Console(stderr=True, highlight=False)
         self._clock, self._started = clock, clock()
         self._columns = Progress(BarColumn(bar_width=None), TextColumn("{task.description}", markup=False), expand=True)
         self._problems: Sequence[str] = ()
         self._live = Live(console=self._console, get_renderable=self._render)
-        self._task = self._columns.add_task("", total=documents)
-        self.progress(done=0, signed=0, skipped=0, content_bytes=0, problems=())
+        self._task = self._columns.add_task("", total=standing.documents)
+        self.progress(standing)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -51,22 +49,11 @@ class Bar:
         if fields["status"] != "signed":
             self.note(text)
 
-    def progress(self, *, done: int, signed: int, skipped: int, content_bytes: int, problems: Sequence[str]) -> None:
+    def progress(self, standing: Standing) -> None:
         """See `display.Display`."""
-        seconds = self._clock() - self._started
-        # Over the whole run, as in the summary: batches end in bursts, in which any shorter window shows nonsense.
-        rate = f"{signed / seconds:.1f}/s" if signed and seconds else "-/s"
-        remaining = (self._documents - done) * seconds / (done - skipped) if done > skipped else None
-        description = ", ".join(
-            (
-                f"{done:,} of {self._documents:,}",
-                f"{size_of(content_bytes)} of {size_of(self._content_bytes)}",
-                rate,
-                f"{_duration(remaining)} left",
-            )
-        )
-        self._problems = problems
-        self._columns.update(self._task, completed=done, description=description)
+        self._problems = standing.problems
+        text = standing.text(self._clock() - self._started)
+        self._columns.update(self._task, completed=standing.done, description=text)
 
     def note(self, text: str) -> None:
         """See `display.Display`."""
@@ -74,12 +61,6 @@ class Bar:
 
     def _render(self) -> Group:
         shown = [Text(line, no_wrap=True, overflow="ellipsis") for line in self._problems[:_SHOWN_PROBLEMS]]
+        if more := len(self._problems) - len(shown):
+            shown.append(Text(f"and {more} more", no_wrap=True))
         return Group(self._columns, *shown)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-:--"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -39,9 +39,14 @@ class Cause:
         """The cause, with its documents, on one line."""
         names = ", ".join(map(printable, self.paths))
         if self.documents == 1:
-            return f"{status_column(self.status)}{names}: {self.first}"
+            return f"{status_column(self.status)}{names}: {self.first.removeprefix(f'{names} ')}"
         more = ", ..." if self.documents > len(self.paths) else ""
         return f"{status_column(self.status)}{count_of_documents(self.documents)} ({names}{more}): {self.text}"
+
+    @property
+    def short_line(self) -> str:
+        """The cause without names, of which a narrow terminal shows the beginning."""
+        return f"{status_column(self.status)}{count_of_documents(self.documents)}: {self.text}"
 
 
 @attrs.frozen
@@ -66,28 +71,36 @@ class Causes:
             cause.paths.append(path)
 
     def __contains__(self, error: SignStashError) -> bool:
-        names = (str(getattr(error, "document", "")), *getattr(error, "external_references", ()))
-        return any(text == without_names(str(error), names) for _, text in self._causes)
+        problem = without_names(error.problem, (str(getattr(error, "document", "")), *error.external_references))
+        return any(text.startswith(problem) for _, text in self._causes)
 
     @property
     def lines(self) -> list[str]:
         """One line for each cause."""
         return [cause.line for cause in self._causes.values()]
 
+    @property
+    def short_lines(self) -> list[str]:
+        """The same without names of documents."""
+        return [cause.short_line for cause in self._causes.values()]
+
 
 def without_names(message: str, names: Iterable[str]) -> str:
     """Replace what tells a document or request apart by an ellipsis, the longest name first."""
     for name in sorted({name for name in names if name}, key=len, reverse=True):
         message = message.replace(f"({name})", "").replace(name, "...")
+    message = " ".join(message.split())
     for pattern, replacement in _OF_ONE_REQUEST:
         message = pattern.sub(replacement, message)
-    return " ".join(message.split())
+    return message
 
 
 _OF_ONE_REQUEST: Final = (
     (re.compile(r" ?\[[^\]]*_[0-9a-f]{12}\b[^\]]*\]"), ""),  # a list of references
     (re.compile(r"[^\s,:]+_[0-9a-f]{12}\b"), "..."),
-    (re.compile(r"(Documents? )?\.\.\.(, \.\.\.)*( and \d+ more)?: "), ""),
     (re.compile(r"[;,]? ?\boperation \d+"), ""),
+    (re.compile(r" ?\[client service [^\]]*\]"), ""),
+    (re.compile(r"(Documents? )?\.\.\.(, \.\.\.)*( and \d+ more)?: "), ""),
+    (re.compile(r"^(Document \.\.\. was not signed: |Whether document \.\.\. is signed is not known: |\.\.\. )"), ""),
 )
-"""What differs from request to request: references that were made here, and operation IDs."""
+"""What differs from request to request, as references that were made here and operation IDs, or goes without saying."""

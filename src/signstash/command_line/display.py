@@ -6,9 +6,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, Protocol, TextIO
+
+from .standing import Standing
+from .text import wrapped
+
+_PROGRESS_INTERVAL: Final = 60.0
+"""Seconds between two lines of progress where there is no progress bar."""
 
 
 class Display(Protocol):
@@ -23,16 +29,8 @@ class Display(Protocol):
         """
         ...
 
-    def progress(self, *, done: int, signed: int, skipped: int, content_bytes: int, problems: Sequence[str]) -> None:
-        """Show how far the command is.
-
-        Args:
-            done: Documents with a result.
-            signed: Those of them that were signed.
-            skipped: Those of them that had been signed before.
-            content_bytes: Size of the documents with a result.
-            problems: One line for each cause of failure so far.
-        """
+    def progress(self, standing: Standing) -> None:
+        """Show how far the command is."""
         ...
 
     def note(self, text: str) -> None:
@@ -52,12 +50,33 @@ class Lines:
             text = json.dumps(fields, ensure_ascii=sys.stdout.encoding.lower() != "utf-8")
         _write(sys.stdout, text)
 
-    def progress(self, *, done: int, signed: int, skipped: int, content_bytes: int, problems: Sequence[str]) -> None:
+    def progress(self, standing: Standing) -> None:
         """See `Display`. Lines show results only."""
 
     def note(self, text: str) -> None:
         """See `Display`."""
-        _write(sys.stderr, text)
+        _write(sys.stderr, wrapped(text, indent=0, stream=sys.stderr))
+
+
+class LinesWithProgress(Lines):
+    """Lines, and on standard error once a minute how far a run is.
+
+    Args:
+        as_json: Whether to write JSON lines.
+        clock: Monotonic clock, in seconds.
+    """
+
+    def __init__(self, *, as_json: bool, clock: Callable[[], float]) -> None:
+        super().__init__(as_json=as_json)
+        self._clock = clock
+        self._started = self._shown = clock()
+
+    def progress(self, standing: Standing) -> None:
+        """See `Display`."""
+        now = self._clock()
+        if now - self._shown >= _PROGRESS_INTERVAL:
+            self._shown = now
+            self.note(standing.text(now - self._started))
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -92,10 +111,9 @@ def open_display(
         content_bytes: Their size in all.
         clock: Monotonic clock, in seconds.
     """
-    if as_json or not (sys.stdout.isatty() and sys.stderr.isatty()):
-        return nullcontext(Lines(as_json=as_json))
-    try:
-        from .bar import Bar
-    except ImportError:  # the extra `cli` is not installed
-        return nullcontext(Lines(as_json=False))
-    return Bar(documents=documents, content_bytes=content_bytes, clock=clock)
+    if not as_json and sys.stdout.isatty() and sys.stderr.isatty():
+        with suppress(ImportError):  # the extra `cli` is not installed
+            from .bar import Bar
+
+            return Bar(Standing(documents=documents, total_bytes=content_bytes), clock=clock)
+    return nullcontext(LinesWithProgress(as_json=as_json, clock=clock))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..journal import Entry, Journal, State
 from . import SIGNED, SOME_FAILED
 from .causes import without_names
 from .display import Lines
-from .text import count_of_documents, printable, wrapped
+from .text import count_of_documents, of_the_command, printable, wrapped
 
 _EXAMPLES: Final = """
 actions:
@@ -25,12 +26,14 @@ actions:
   retry   send them again in the next run, under the same references: the
           service rejects a reference that it has signed, so nothing is signed
           twice
-  settle  record them as signed: you have the signed documents
+  settle  record them as signed, so that they are not sent again: you have the
+          signed documents
   drop    forget them: the next run treats them as new documents, which the
           service may sign a second time
 
-Files that were not sent, such as unreadable ones, are not in the journal:
-`signstash sign` reports them in every run.
+The actions apply to documents in doubt. Those that failed are sent by the next
+run. Files that cannot be read, or whose signed file exists already, are not in
+the journal: `signstash sign` reports them in every run.
 
 examples:
   signstash failed --journal november.journal
@@ -47,10 +50,13 @@ class _Advice:
 _LOST: Final = ("reference is used", "reference was used before", "before its signed bytes were saved")
 """What the reasons of documents say that are probably signed, and whose signed contents are lost."""
 
+_HINT: Final = re.compile(r" Look it up by its external reference\b.*", re.DOTALL)
+"""What the reasons of documents in doubt advise, which the next steps say better."""
+
 _ADVICE_FOR_LOST: Final = _Advice(
     "probably signed, but without signed contents: held for manual review",
     "look up each reference in the backoffice, then run\n"
-    "  {failed} ACTION REFERENCE...\n"
+    "  {failed} ACTION REFERENCES... (or --all)\n"
     "with one of these actions (at a proxy, retry has the same result again, because\n"
     "a proxy returns signed contents only once):\n"
     "  settle  it is signed, and you have the signed document or can do without it\n"
@@ -64,7 +70,7 @@ _ADVICE: Final[Mapping[State, _Advice]] = {
     "held": _Advice(
         "in doubt, held for manual review",
         "look up each reference in the backoffice, then run\n"
-        "  {failed} ACTION REFERENCE...\n"
+        "  {failed} ACTION REFERENCES... (or --all)\n"
         "with one of these actions:\n"
         "  retry   it is not there, or you cannot look it up: send it again, under the\n"
         "          same reference, so that it is not signed twice\n"
@@ -74,12 +80,16 @@ _ADVICE: Final[Mapping[State, _Advice]] = {
     ),
     "received": _Advice(
         "signed, but not saved where they belong",
-        "run the same command again, with --force if other files have their names. It saves\n"
-        "them from the folder {journal}.recovered, and sends nothing.",
+        "run the same sign or watch command again, with --force if other files have\n"
+        "their names. It saves them from the folder {journal}.recovered, and sends nothing.",
     ),
-    "sent": _Advice("being sent when a run ended", "run the same command again; its option --unknown decides."),
-    "requeued": _Advice("to be sent again", "run the same command again."),
-    "failed": _Advice("failed, not signed", "fix the cause, then run the same command again."),
+    "sent": _Advice(
+        "in doubt, because they were being sent when a run ended",
+        "run the same sign or watch command again: it holds them for manual review,\n"
+        "unless its option --unknown says otherwise.",
+    ),
+    "requeued": _Advice("to be sent again", "run the same sign or watch command again."),
+    "failed": _Advice("failed, not signed", "fix the cause, then run the same sign or watch command again."),
 }
 """What is listed, and what to do about it."""
 
@@ -133,15 +143,15 @@ def main(arguments: Sequence[str], *, program: str) -> int:
 
 
 _DONE: Final = {
-    "retry": "will be sent again under the same references. Next: run the same command again.",
-    "settle": "recorded as signed.",
-    "drop": "forgotten. The next run treats them as new documents.",
+    "retry": "will be sent again under the same references. Next: run the same sign or watch command again.",
+    "settle": "recorded as signed. They are not sent again.",
+    "drop": "forgotten. Next: run the same sign or watch command again. It sends them as new documents.",
 }
 
 
 def _list(listed: Mapping[State, Sequence[Entry]], lines: Lines, *, journal: Path, as_json: bool) -> None:
     if not any(listed.values()):
-        lines.note("No document failed or is in doubt.")
+        lines.note("The journal has no document that failed or is in doubt.")
     for state, entries in listed.items():
         if as_json:
             for entry in entries:
@@ -165,29 +175,16 @@ def _show_group(entries: Sequence[Entry], advice: _Advice, lines: Lines, *, jour
 
 def _by_reason(entries: Sequence[Entry]) -> str:
     """The documents with their references, grouped by the reason."""
-    groups: dict[str, list[Entry]] = {}
+    groups: dict[str, list[str]] = {}
     for entry in entries:
         reason = without_names(
-            entry.reason or "", [entry.reference, entry.name, entry.saved_as or "", entry.kept_as or ""]
+            _HINT.sub("", of_the_command(entry.reason or "")),
+            [entry.reference, entry.name, entry.saved_as or "", entry.kept_as or ""],
         )
-        groups.setdefault(reason, []).append(entry)
+        groups.setdefault(reason, []).append(wrapped(f"  {printable(entry.name)}  {entry.reference}", indent=4))
     return "\n".join(
-        "\n".join(
-            [
-                *(f"  {printable(entry.name)}  {entry.reference}" for entry in group),
-                *(
-                    [
-                        wrapped(
-                            f"    {printable(group[0].reason or '') if len(group) == 1 else printable(reason)}",
-                            indent=4,
-                        )
-                    ]
-                    if reason
-                    else []
-                ),
-            ]
-        )
-        for reason, group in groups.items()
+        "\n".join([*documents, *([wrapped(f"    {printable(reason)}", indent=4)] if reason else [])])
+        for reason, documents in groups.items()
     )
 
 

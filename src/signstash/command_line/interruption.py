@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable
 from typing import Self
 
+from ..errors import SignStashError
+from .causes import without_names
 from .display import Display
 
 
@@ -60,10 +62,11 @@ class RetryNotes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
-        cause = str(record.args[-1]) if isinstance(record.args, tuple) and record.args else record.getMessage()
-        if cause not in self._shown:
-            self._shown.add(cause)
-            self._display.note(record.getMessage())
+        cause = record.args[-1] if isinstance(record.args, tuple) and record.args else None
+        text = without_names(cause.problem if isinstance(cause, SignStashError) else record.getMessage(), ())
+        if text not in self._shown:
+            self._shown.add(text)
+            self._display.note(f"Trying again in {getattr(record, 'pause', 0):.0f} s: {text}")
 
     def succeeded(self) -> None:
         """Show the next failure again, although it was shown before."""

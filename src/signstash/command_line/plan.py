@@ -281,9 +281,12 @@ def _misplaced(files: Mapping[object, PlannedFile]) -> Iterator[str]:
     """What is wrong with the targets: no original is ever overwritten."""
     taken: dict[Path, Path] = {}
     for file in files.values():
-        if _number(file.target) in files:
-            yield f"{printable(file.path)} would be saved as {printable(file.target)}, which is an original"
         target = real_path(file.target)
+        original = files.get(_number(file.target))
+        if original is not None:
+            is_link = target != real_path(original.path)
+            what = f"a link to the original {printable(original.path)}" if is_link else "an original"
+            yield f"{printable(file.path)} would be saved as {printable(file.target)}, which is {what}"
         if target in taken:
             yield (
                 f"{printable(taken[target])} and {printable(file.path)} would both be saved as {printable(file.target)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shlex
 import tempfile
 import time
 from collections import Counter
@@ -18,7 +19,14 @@ import attrs
 
 from ..client import SignStash
 from ..documents import Document
-from ..errors import DocumentNotSavedError, InvalidDocumentError, SignedContent, SignStashError
+from ..errors import (
+    ConfigurationError,
+    DocumentNotSavedError,
+    DuplicateReferenceError,
+    InvalidDocumentError,
+    SignedContent,
+    SignStashError,
+)
 from ..journal import Journal, State
 from ..options import UnknownOutcomes
 from ..results import SignedDocument
@@ -31,7 +39,8 @@ from .interruption import Interruption, RetryNotes
 from .plan import MakeDocument, Plan, PlannedFile, parts_of_journal, real_path, with_unwritable_folders
 from .settings import add_connection_options, settings_from
 from .signature_options import add_signature_options, signature_options
-from .text import count_of_documents, printable, size_of, status_column, table, wrapped
+from .standing import Standing
+from .text import count_of_documents, of_the_command, printable, size_of, status_column, table, wrapped
 
 _EXAMPLES: Final = """
 examples:
@@ -39,8 +48,8 @@ examples:
   signstash sign invoice.pdf --visible page=1,x=60,y=50,width=200,height=50
 """
 
-_STATUSES: Final = ("signed", "signed_before", "in_doubt", "failed", "not_sent")
-"""What becomes of a file. `signed_before` is what a journal knows as signed."""
+_STATUSES: Final = ("signed", "signed_before", "not_saved", "in_doubt", "failed", "not_sent")
+"""What becomes of a file. `signed_before` is what a journal knows as signed, `not_saved` signed without its file."""
 
 
 def _argument_parser(program: str) -> argparse.ArgumentParser:
@@ -95,7 +104,10 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     files = Plan(output=given.output, binary=given.binary, own_files=own_files).files(given.files)
     options = signature_options(given)
     for make in {file.make for file in files}:  # options that cannot work fail before anything is sent
-        make(b"", name="any", **options[make])
+        try:
+            make(b"", name="any", **options[make])
+        except InvalidDocumentError as error:
+            raise ConfigurationError(error.problem.removeprefix("Document any: "), error.hint) from error
     if given.dry_run:
         return _show_plan(files, given)
     client = settings_from(given).client(retries=getattr(RetryPolicy, given.retries)())
@@ -157,8 +169,12 @@ class _Signing:
     journal: Journal | None
     _sent: dict[Document, PlannedFile] = attrs.field(init=False, factory=dict[Document, PlannedFile])
     _reported: set[PlannedFile] = attrs.field(init=False, factory=set[PlannedFile])
+    _failed: list[PlannedFile] = attrs.field(init=False, factory=list[PlannedFile])
     _counts: Counter[str] = attrs.field(init=False, factory=Counter[str])
     _causes: Causes = attrs.field(init=False, factory=Causes)
+    _total_bytes: int = attrs.field(
+        init=False, default=attrs.Factory(lambda self: sum(file.size for file in self.files), takes_self=True)
+    )
     _signed_bytes: int = attrs.field(init=False, default=0)
     _reported_bytes: int = attrs.field(init=False, default=0)
 
@@ -175,12 +191,13 @@ class _Signing:
             SignStashError: If a fault that concerns all documents ended the run before the first result.
         """
         started = time.monotonic()
-        content_bytes = sum(file.size for file in self.files)
         fault: SignStashError | None = None
         cancelled = False
         with (
-            open_display(as_json=self.given.json, documents=len(self.files), content_bytes=content_bytes) as display,
-            Interruption(display, client._runs.end) as interruption,  # noqa: SLF001 - pauses end, too
+            open_display(
+                as_json=self.given.json, documents=len(self.files), content_bytes=self._total_bytes
+            ) as display,
+            Interruption(display, client.stop_runs) as interruption,
             nullcontext() if self.given.debug else RetryNotes(display) as retries,
         ):
             try:
@@ -193,7 +210,7 @@ class _Signing:
                     raise
                 cancelled = True
             self._count_the_rest(cancelled=cancelled)
-        self._sum_up(time.monotonic() - started)
+        self._sum_up(time.monotonic() - started, fault)
         if fault is not None:
             if not self._reported:
                 raise fault
@@ -260,21 +277,27 @@ class _Signing:
             fields |= {"saved_as": str(file.target), "operation_id": result.operation_id}
             fields["external_reference"] = result.external_reference
         else:
-            status = "in_doubt" if result.maybe_processed else "failed"
-            message = str(result).replace("overwrite=True", "--force")
+            status, message = _status(result), of_the_command(str(result))
             fields |= {"error": type(result).__name__, "message": message}
-            self._causes.add(status, file.path, message, names=names_of(file, result))
+            cause = result.problem if status == "in_doubt" else message  # what to do about it is said once, at the end
+            self._causes.add(status, file.path, cause, names=names_of(file, result))
+            if status == "failed":
+                self._failed.append(file)
         self._reported.add(file)
         self._counts[status] += 1
         self._reported_bytes += file.size
         if text or (self.given.json and not signed_before):
             display.result(status_column(status) + text, {"status": status, **fields})
         display.progress(
-            done=len(self._reported),
-            signed=self._counts["signed"],
-            skipped=self._counts["signed_before"],
-            content_bytes=self._reported_bytes,
-            problems=self._causes.lines,
+            Standing(
+                documents=len(self.files),
+                total_bytes=self._total_bytes,
+                done=len(self._reported),
+                signed=self._counts["signed"],
+                skipped=self._counts["signed_before"],
+                content_bytes=self._reported_bytes,
+                problems=self._causes.short_lines,
+            )
         )
 
     def _count_the_rest(self, *, cancelled: bool) -> None:
@@ -287,7 +310,7 @@ class _Signing:
                 in_doubt = in_flight and (self.journal is None or file.name in names)
                 self._counts["in_doubt" if in_doubt else "not_sent"] += 1
 
-    def _sum_up(self, seconds: float) -> None:
+    def _sum_up(self, seconds: float, fault: SignStashError | None) -> None:
         rate = self._counts["signed"] / seconds if seconds else 0.0
         lines = Lines(as_json=self.given.json)
         counts = {status: self._counts[status] for status in _STATUSES}
@@ -300,21 +323,39 @@ class _Signing:
             f"{causes}\n{totals}{rates if self._counts['signed'] else ''}",
             {"summary": counts, "bytes": self._signed_bytes, "seconds": round(seconds, 3)},
         )
-        for advice in self._advice():
+        for advice in self._advice(fault):
             lines.note(advice)
 
-    def _advice(self) -> Iterator[str]:
-        if self._counts["in_doubt"] and self.journal is not None:
-            yield f"In doubt: signstash failed --journal {self.given.journal} lists the documents and what to do."
+    def _advice(self, fault: SignStashError | None) -> Iterator[str]:
+        journal = "" if self.journal is None else f"signstash failed --journal {shlex.quote(str(self.given.journal))}"
+        if self._counts["in_doubt"] and journal:
+            yield f"In doubt: `{journal}` lists the documents and what to do."
         elif self._counts["in_doubt"]:
             yield (
                 "In doubt: these documents may be signed. Check in the backoffice before you sign them again; "
                 "with --journal, `signstash failed` keeps track of them."
             )
-        if self._counts["not_sent"] and self.journal is not None:
-            yield "Not sent: run the same command again to continue."
-        elif self._counts["not_sent"] and not self._counts["in_doubt"]:
-            yield "Not sent: run the same command again to continue; files that exist are not signed again."
+        if self._counts["not_saved"] and journal:
+            yield "Not saved: run the same command again: it saves these documents, and does not sign them again."
+        if self._counts["failed"] and journal:
+            states = _states(self.journal)
+            listed = sum(states.get(real_path(file.target)) == "failed" for file in self._failed)
+            text = "Failed: fix the causes above, then run the same command again."
+            if listed < len(self._failed):
+                text += f" `{journal}` lists {listed or 'none'} of these documents; the others are not in the journal."
+            yield text
+        if self._counts["not_sent"] and (self.journal is not None or not self._counts["in_doubt"]):
+            first = "" if fault is None else "a fault that concerns all documents ended the run. Fix it, then "
+            existing = "" if journal else "; files that exist are not signed again"
+            yield f"Not sent: {first}run the same command again to continue{existing}."
+
+
+def _status(error: SignStashError) -> str:
+    """What becomes of a document that has an error, in the terms of `signstash failed`."""
+    if isinstance(error, DocumentNotSavedError) and error.signed is not None:
+        return "not_saved"
+    # The command makes references that are unique: one that is used was signed by a run that nobody knows of.
+    return "in_doubt" if error.maybe_processed or isinstance(error, DuplicateReferenceError) else "failed"
 
 
 def names_of(file: PlannedFile, error: SignStashError) -> list[str]:

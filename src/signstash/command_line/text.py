@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, TextIO
 
 
 def printable(path: Path | str) -> str:
@@ -31,12 +33,36 @@ def status_column(status: str) -> str:
     return f"{status.replace('_', ' '):<13}"
 
 
-def wrapped(line: str, *, indent: int = 13) -> str:
+def wrapped(line: str, *, indent: int = 13, stream: TextIO | None = None) -> str:
     """Return a line broken at words to fit the terminal, or as it is where there is none."""
-    if not sys.stdout.isatty():
+    if not (stream or sys.stdout).isatty():
         return line
     width = shutil.get_terminal_size().columns
     return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False, drop_whitespace=True)
+
+
+_OF_THE_COMMAND: Final = (
+    (re.compile(r"overwrite=True"), "--force"),
+    (re.compile(r"or use Document\.binary"), "or give it another extension and use --binary"),
+    (re.compile(r" If you chose its external reference [^.]*\."), ""),  # the command lets nobody choose one
+)
+"""What errors say of the package, and what it is in the command."""
+
+
+def of_the_command(message: str) -> str:
+    """Return an error message that names options of the command instead of arguments of the package."""
+    for pattern, replacement in _OF_THE_COMMAND:
+        message = pattern.sub(replacement, message)
+    return message
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time in minutes and seconds, such as `3:05`, with hours if there are any."""
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:

@@ -60,8 +60,6 @@ LONGEST_PAUSE: Final = 60.0
 _LONGEST_RUN: Final = 10_000
 """Documents after which a new run begins, so that memory stays flat."""
 _OF_ALL: Final = (AuthenticationError, ClientServiceInactiveError, CertificateNotProvisionedError)
-
-
 _LOCAL: Final = (ConfigurationError, InvalidDocumentError, DocumentNotSavedError)
 """Errors that tell nothing about the service."""
 
@@ -151,13 +149,12 @@ def _inbox(given: argparse.Namespace, clock: Callable[[], float]) -> Inbox:
     for name, path in folders.items():
         if path is not None and (other := resolved.setdefault(path.resolve(), name)) != name:
             raise ConfigurationError(f"{other} and {name} are the same folder, {path}.", "Name different folders.")
-    own_files = [*parts_of_journal(given.journal), *own_files_of(given)]
-    left_out = [path for path in (given.output, given.done, given.status, *own_files) if path is not None]
+    not_documents = (given.output, given.done, given.status, *parts_of_journal(given.journal), *own_files_of(given))
     return Inbox(
         folder=folder,
         output=given.output,
         plan=Plan(output=given.output, binary=given.binary),
-        left_out=left_out,
+        left_out=[path for path in not_documents if path is not None],
         settle=given.settle,
         rescan=given.rescan,
         clock=clock,
@@ -239,7 +236,7 @@ class Watch:
     def stop(self) -> None:
         """Take no more documents, and end when what is in flight is done."""
         self._stopping = True
-        self.client._runs.end()  # noqa: SLF001 - pauses end, too
+        self.client.stop_runs()
         self._wake.set()
 
     @property

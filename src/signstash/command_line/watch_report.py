@@ -17,7 +17,7 @@ from ..results import SignedDocument
 from .causes import Causes, without_names
 from .display import Display
 from .plan import PlannedFile
-from .text import wrapped
+from .text import of_the_command, wrapped
 from .watch_files import write_status
 
 SUMMARY_INTERVAL: Final = 60.0
@@ -93,7 +93,7 @@ class WatchReport:
             }
         else:
             status = "in_doubt" if result.maybe_processed else "failed"
-            message = str(result).replace("overwrite=True", "--force")
+            message = of_the_command(str(result))
             self._problems[file.path] = status
             self._causes.add(status, file.path, message, names=names)
             fields |= {"error": type(result).__name__, "message": message}

@@ -70,6 +70,8 @@ def argument_parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="seed of random faults (default: %(default)s)")
     parser.add_argument("--reuse-failed-references", action="store_true",
                         help="let references of documents that were not signed be used again")  # fmt: skip
+    parser.add_argument("--asynchronous", action="store_true",
+                        help="let proxies also sign asynchronously, at made-up paths")  # fmt: skip
     return parser
 
 
@@ -95,6 +97,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m si
             faults=[*options.script, *options.fault],
             seed=options.seed,
             reuse_failed_references=options.reuse_failed_references,
+            asynchronous=options.asynchronous,
         )
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the port is out of range"

@@ -150,20 +150,29 @@ class _Comparer:
             else:
                 self._found.new_parameters.setdefault(known.name, []).append(parameter)
         if parts:
-            self._compare_parts(known, parts, _body(operation, "multipart/"))
+            self._compare_parts(known, parts, operation)
         elif known.bodies:
-            ours, theirs = _first(known.bodies), _body(operation, "json")
-            self._walk(ours or {}, theirs, f"{known.name} body", sent=True)
+            self._compare_json(_first(known.bodies) or {}, _body(operation, "json"), f"{known.name} body", sent=True)
         elif any(self._shape(schema).required for schema in operation.bodies.values()):
             self._found.refuse(f"{known.name} requires a body, which is not known")
         answer = _first(known.responses)
         theirs = _first(operation.responses)
         if answer is not None and theirs is not None:
-            self._walk(answer, theirs, f"{known.name} response", sent=False)
+            self._compare_json(answer, theirs, f"{known.name} response", sent=False)
 
-    def _compare_parts(self, known: Operation, parts: Mapping[str, Schema], body: Schema) -> None:
+    def _compare_json(self, ours: Schema, theirs: Schema, where: str, *, sent: bool) -> None:
+        """Compare what travels as JSON, which may be described as the text that it is."""
+        expected, described = shape_of(self._contract.schemas, ours).kind, self._shape(theirs)
+        if expected == "object" and described.kind == "string" and described.format != "binary":
+            self._found.note(f"{where}: described as string, {'sent' if sent else 'read'} as JSON")
+        else:
+            self._walk(ours, theirs, where, sent=sent)
+
+    def _compare_parts(self, known: Operation, parts: Mapping[str, Schema], operation: Operation) -> None:
         """Tell files and request in a multipart body by what they are: names of parts differ."""
-        their = dict(self._shape(body).fields)
+        forms = [body for media, body in operation.bodies.items() if "form" in media]  # files and fields may be apart
+        described = [self._shape(body).fields for body in forms or [_body(operation, "multipart/")]]
+        their = {name: schema for fields in described for name, schema in fields.items()}
         for name, ours in parts.items():
             kind = shape_of(self._contract.schemas, ours).kind
             same = [part for part in their if part == name] or [
@@ -177,10 +186,10 @@ class _Comparer:
                     self._found.part_names.setdefault(known.name, {})[name] = same[0]
                     self._found.note(f"{known.name}: the part {name} is called {same[0]}")
                 if kind != "array":
-                    self._walk(ours, theirs, f"{known.name}.{name}", sent=True)
+                    self._compare_json(ours, theirs, f"{known.name}.{name}", sent=True)
                 elif self._shape(theirs).kind != "array":
                     self._found.note(f"{known.name}.{name}: described as one file")
-            elif self._shape(body).fields:
+            elif any(described):
                 self._found.refuse(f"{known.name} has no part {name}, which every request holds")
         for name in their:
             self._found.refuse(f"{known.name} has the part {name}, which is not known")
@@ -301,12 +310,15 @@ class _Comparer:
         requests = [self._shape(_body(self._found.offered[name], "json")).fields.keys() for name in signing]
         results = [self._response_fields(self._found.offered[name]) for name in signing]
         started: list[set[str]] = []
+        roles = set(map(_role, self._known.values()))
         for operation in self._found.additional:
             body = _body(operation, "json")
             inner = {field for schema in self._shape(body).fields.values() for field in self._shape(schema).fields}
             fields = self._shape(body).fields.keys() | inner
             answer = self._response_fields(operation)
             signs = any("documents" in item and item <= fields for item in requests)
+            if _role(operation) in roles:
+                continue  # another version of a known operation
             if operation.method != "GET" and signs and answer not in results:
                 started.append(answer)
                 self._found.hints[str(operation)] = "looks like the asynchronous mode: start"

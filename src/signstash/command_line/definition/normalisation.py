@@ -95,8 +95,8 @@ class _Normaliser:
         self._named: dict[str, Any] = (
             document.get("definitions") if is_swagger else (document.get("components") or {}).get("schemas")
         ) or {}
-        servers = document.get("servers") or [{}]
-        self._server = _path_of(str((document.get("basePath") if is_swagger else servers[0].get("url")) or ""))
+        server = {"url": document.get("basePath")} if is_swagger else (document.get("servers") or [{}])[0]
+        self._server = _path_of(server)
 
     def published(self) -> Published:
         operations, unreadable = [], []
@@ -271,7 +271,10 @@ def _is_null(schema: object) -> bool:
     return isinstance(schema, Mapping) and schema.get("type") == "null"
 
 
-def _path_of(url: str) -> str:
-    """The path of a server's URL, which may be relative, or begin with a variable."""
-    path = re.sub(r"^([\w+.-]+:)?//[^/]*|^\$?\{[^}]*\}(:[^/]*)?", "", url)
+def _path_of(server: Mapping[str, Any]) -> str:
+    """The path of a server's URL, which may be relative, or hold variables."""
+    url = str(server.get("url") or "")
+    for name, variable in (server.get("variables") or {}).items():
+        url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
+    path = re.sub(r"^([\w+.{}$-]+:)?//[^/]*|^\$?\{[^}]*\}(:[^/]*)?", "", url)
     return "" if not path.strip("/") else "/" + path.strip("/")

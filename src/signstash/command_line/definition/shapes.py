@@ -42,12 +42,12 @@ class Shape:
         return self.kind or ("object" if self.fields else "")
 
     def joined(self, other: Shape, *, alternative: bool = False) -> Shape:
-        """This and another; of an alternative no field is certain."""
+        """This and another; an alternative has other values, and no certain fields."""
         return Shape(
             (*self.names, *other.names),
             self.kind or other.kind,
             self.format or other.format,
-            self.values or other.values,
+            tuple(dict.fromkeys((*self.values, *other.values))) if alternative else self.values or other.values,
             {**other.fields, **self.fields},
             self.required if alternative else self.required | other.required,
             self.items or other.items,
