@@ -16,6 +16,7 @@ test: lint types check-generated pytest
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --line-length 100 README.md $$(find src -name '*.md')
 
 types: $(INSTALLED)
 	$(BIN)/mypy

@@ -101,6 +101,8 @@ def test_leaving_the_block_closes_the_client(signstash_mock: MockSignStash) -> N
     assert threading.active_count() == threads
     with pytest.raises(ConfigurationError, match="closed"):
         client.sign(Document.pdf(INVOICE))
+    with pytest.raises(ConfigurationError, match="closed"):
+        client.sign_all([Document.pdf(INVOICE)])  # without the warning that nobody iterated
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")

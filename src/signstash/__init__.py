@@ -13,6 +13,8 @@ Start with `SignStash` and `Document`. Also here are:
 - `signstash.verification`: verification of signed documents
 - `signstash.command_line`: the command `signstash`
 
+Their guides are Markdown files beside them.
+
 .. include:: security.md
 """
 

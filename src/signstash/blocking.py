@@ -41,8 +41,8 @@ def _iterating(
 ) -> Callable[Concatenate[BlockingSignStash, Arguments], Iterator[Result]]:
     @wraps(method)
     def iterate(self: BlockingSignStash, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Iterator[Result]:
-        results = method(self.client, *args, **kwargs)
-        return self._iterate(results)
+        portal = self._running_portal()  # raises before there are results that nobody could iterate
+        return self._iterate(portal, method(self.client, *args, **kwargs))
 
     return iterate
 
@@ -133,7 +133,7 @@ class BlockingSignStash:
                 )
             return self._portal
 
-    def _iterate(self, results: AsyncGenerator[Result, None]) -> Iterator[Result]:
+    def _iterate(self, portal: BlockingPortal, results: AsyncGenerator[Result, None]) -> Iterator[Result]:
         forwarded: SimpleQueue[Result | None] = SimpleQueue()
         wanted = asyncio.Semaphore(0)
         left = False
@@ -146,7 +146,7 @@ class BlockingSignStash:
                     if left:
                         return
 
-        run = self._running_portal().start_task_soon(forward)
+        run = portal.start_task_soon(forward)
         run.add_done_callback(lambda _: forwarded.put(None))
         try:
             while (result := forwarded.get()) is not None:

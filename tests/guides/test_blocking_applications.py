@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import time
+import unittest.mock
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +19,7 @@ import pytest
 import signstash
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
+from signstash.testing import MockSignStash
 from tests.conftest import INVOICE, require
 from tests.guides.test_task_queue import started
 
@@ -24,6 +27,10 @@ pytestmark = pytest.mark.sandbox
 
 GUIDE = Path(signstash.__file__).with_name("blocking.md").read_text("utf-8")
 DJANGO, CELERY = re.findall(r"```py\n(.*?)```", GUIDE, re.DOTALL)
+
+TASKS: dict[str, Any] = {}
+with unittest.mock.patch.dict(os.environ, BROKER_URL="memory://"):
+    exec(CELERY, TASKS)  # without settings of the service
 
 SITE = """
 from django.conf import settings
@@ -35,8 +42,10 @@ application = get_wsgi_application()
 SENDER = """
 import json, sys
 from tasks import sign_invoices
-results = [sign_invoices.delay({str(number): path}, "signed") for number, path in enumerate(json.loads(sys.argv[1]))]
-print([result.get() for result in results])
+for _ in range(2):  # as tasks that run twice
+    paths = enumerate(json.loads(sys.argv[1]))
+    results = [sign_invoices.delay({str(number): path}, "signed") for number, path in paths]
+    print([result.get() for result in results])
 """
 
 
@@ -83,6 +92,21 @@ def test_django_signs_in_two_worker_processes_of_gunicorn(sandbox: Sandbox, tmp_
     assert "used before" in again.text
 
 
+@pytest.mark.parametrize("base_url", ["http://one.test/signstash", "http://two.test/signstash"])
+def test_a_test_forgets_the_client_of_the_test_before(
+    signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch, base_url: str
+) -> None:
+    monkeypatch.setenv("SIGNSTASH_BASE_URL", base_url)
+    client = TASKS["signing"]()
+    try:
+        client.sign(signstash.Document.pdf(INVOICE))
+    finally:
+        client.close()
+        TASKS["signing"].cache_clear()
+
+    assert str(signstash_mock.router.calls.last.request.url).startswith(base_url)
+
+
 def test_celery_signs_in_two_worker_processes(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text(CELERY)
     paths = []
@@ -105,5 +129,5 @@ def test_celery_signs_in_two_worker_processes(sandbox: Sandbox, tmp_path: Path) 
             check=False,
         )
 
-    assert ended.stdout.strip() == str([{}] * 6), ended.stderr
+    assert ended.stdout.splitlines() == [str([{}] * 6)] * 2, ended.stderr
     assert sorted(path.name for path in (tmp_path / "signed").iterdir()) == sorted(paths)

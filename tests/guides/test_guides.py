@@ -108,6 +108,13 @@ async def snippet(
 """
 
 
+@pytest.mark.parametrize("guide", GUIDES)
+def test_code_is_as_wide_as_pages_show_it(guide: str) -> None:
+    blocks = re.findall(r"```py(?:thon)?\n(.*?)```", GUIDES[guide], re.DOTALL)
+
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 100] == []
+
+
 def test_type_checkers_accept_every_snippet(tmp_path: Path) -> None:
     for guide, text in GUIDES.items():
         for number, block in enumerate(re.findall(r"```py(?:thon)?\n(.*?)```", text, re.DOTALL)):

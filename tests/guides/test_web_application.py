@@ -13,7 +13,15 @@ import httpx
 import pytest
 import uvicorn
 
-from signstash import ConfigurationError, SignStash
+from signstash import (
+    ClientServiceInactiveError,
+    ConfigurationError,
+    ConnectionFailedError,
+    InvalidDocumentError,
+    OutcomeUnknownError,
+    SignStash,
+    SignStashError,
+)
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 from tests.conftest import INVOICE
@@ -22,7 +30,7 @@ from tests.test_lifecycles import nothing_left
 
 pytestmark = pytest.mark.sandbox
 
-(APPLICATION,) = re.findall(r"```python\n(.*?)```", GUIDES["src/signstash/applications.md"], re.DOTALL)
+APPLICATION, STATUSES = re.findall(r"```python\n(.*?)```", GUIDES["src/signstash/applications.md"], re.DOTALL)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"] if sys.platform != "win32" else ["asyncio"])
@@ -67,3 +75,19 @@ def test_the_application_signs_with_one_client_and_closes_it(
     assert [answer.status_code for answer in answers] == [200] * 3
     assert all(answer.content.startswith(INVOICE.read_bytes()) for answer in answers)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InvalidDocumentError("It is empty.", "Check it."), 422),
+        (OutcomeUnknownError("Its response was lost.", "Look it up."), 409),
+        (ConnectionFailedError("No connection.", "Try again."), 503),
+        (ClientServiceInactiveError("It is inactive.", "Activate it.", status_code=409), 502),
+    ],
+)
+def test_errors_have_the_statuses_of_the_guide(error: SignStashError, status: int) -> None:
+    names: dict[str, Any] = {}
+    exec(STATUSES, names)
+
+    assert names["status_of"](error) == status

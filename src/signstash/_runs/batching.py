@@ -201,17 +201,17 @@ class Batching:
             self._changed.clear()
             await self._changed.wait()
 
-    def options_for(self, document: Document, /) -> RequestOptions:
+    def _options_for(self, document: Document, /) -> RequestOptions:
         """What is asked for a document; see `Callers`."""
         waiting = self._waiting.get(id(document))
         return RequestOptions() if waiting is None else waiting.options
 
-    def want(self, document: Document, /) -> bool:
+    def _want(self, document: Document, /) -> bool:
         """Whether a caller waits for a document."""
         waiting = self._waiting.get(id(document))
         return waiting is not None and not waiting.result.done()
 
-    def sending(self, documents: Sequence[Document], /) -> None:
+    def _sending(self, documents: Sequence[Document], /) -> None:
         """Take note that documents are sent now."""
         for document in documents:
             self._waiting[id(document)].is_sent = True

@@ -17,15 +17,15 @@ from ..results import Outcome
 class Callers(Protocol):
     """Those who want the documents of a run signed."""
 
-    def options_for(self, document: Document, /) -> RequestOptions:
+    def _options_for(self, document: Document, /) -> RequestOptions:
         """What is asked for a document. Documents with different options are in different requests."""
         ...
 
-    def want(self, document: Document, /) -> bool:
+    def _want(self, document: Document, /) -> bool:
         """Whether a document that is about to be sent is still wanted."""
         ...
 
-    def sending(self, documents: Sequence[Document], /) -> None:
+    def _sending(self, documents: Sequence[Document], /) -> None:
         """Take note that documents are sent now."""
         ...
 
@@ -36,13 +36,13 @@ class OneCaller:
 
     options: RequestOptions
 
-    def options_for(self, _: Document, /) -> RequestOptions:
+    def _options_for(self, _: Document, /) -> RequestOptions:
         return self.options
 
-    def want(self, _: Document, /) -> bool:
+    def _want(self, _: Document, /) -> bool:
         return True
 
-    def sending(self, _: Sequence[Document], /) -> None: ...
+    def _sending(self, _: Sequence[Document], /) -> None: ...
 
 
 @attrs.frozen(eq=False)

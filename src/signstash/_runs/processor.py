@@ -141,7 +141,7 @@ class BatchProcessor:
         except _NotSentError:
             return self.unresolved(batch)
         except _NotWantedError:
-            wanted = [item for item in batch.items if self.callers.want(item.given)]
+            wanted = [item for item in batch.items if self.callers._want(item.given)]
             return BatchResult(next=[attrs.evolve(batch, items=wanted)] if wanted else [])
         except FAULTS_OF_ALL as error:
             self.end(error)
@@ -174,9 +174,9 @@ class BatchProcessor:
             if self.has_ended:
                 raise _NotSentError
             documents = [item.given for item in batch.items]
-            if batch.lost is None and not all(map(self.callers.want, documents)):
+            if batch.lost is None and not all(map(self.callers._want, documents)):
                 raise _NotWantedError
-            self.callers.sending(documents)
+            self.callers._sending(documents)
             delivery = Delivery()
             began = self.clock()
             try:

@@ -134,7 +134,7 @@ class Run:
         return loop.time() >= self._due
 
     def _add(self, item: PlannedDocument) -> None:
-        options = self.callers.options_for(item.given)
+        options = self.callers._options_for(item.given)
         batch = next((batch for batch in self._open if batch.options == options), None)
         if batch is None:
             batch = OpenBatch(options, self.batch_documents, self.batch_bytes)
@@ -171,7 +171,7 @@ class Run:
                 elif item.lost:
                     lost = sent_by_an_earlier_run(item.reference)
                     look_up = self.unknown_outcomes == "look_up"
-                    self._backlog.append(Batch([item], self.callers.options_for(item.given), lost, look_up=look_up))
+                    self._backlog.append(Batch([item], self.callers._options_for(item.given), lost, look_up=look_up))
                 else:
                     self._add(item)
         for request in [request for request in self._requests if request.done()]:
