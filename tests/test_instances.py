@@ -28,7 +28,7 @@ async def client(service: MockedService) -> AsyncIterator[SignStash]:
         yield client
 
 
-async def test_calls_go_there_with_the_same_token_and_retries(client: SignStash, service: MockedService) -> None:
+async def test_calls_to_an_instance_have_the_same_token_and_retries(client: SignStash, service: MockedService) -> None:
     there = service.router.get(INSTANCE + STATUS)
     there.side_effect = [httpx.Response(503), httpx.Response(200, json={"id": 7})]
     here = service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7})
@@ -41,7 +41,7 @@ async def test_calls_go_there_with_the_same_token_and_retries(client: SignStash,
     assert there.calls.last.request.headers["authorization"] == here.calls.last.request.headers["authorization"]
 
 
-async def test_what_was_not_named_never_sees_the_token(client: SignStash, service: MockedService) -> None:
+async def test_an_unlisted_instance_never_gets_the_token(client: SignStash, service: MockedService) -> None:
     for url in ("http://10.0.0.6:8080/x", "http://10.0.0.5:8081/x", "https://10.0.0.5:8080/x", "http://user@10.0.0.5/"):
         with pytest.raises(ConfigurationError):
             client.at(url)
@@ -51,7 +51,7 @@ async def test_what_was_not_named_never_sees_the_token(client: SignStash, servic
         client.at("http://10.0.0.6/signstash")
 
 
-async def test_an_auth_of_its_own_does_not_widen_it(service: MockedService) -> None:
+async def test_a_given_auth_keeps_its_instances(service: MockedService) -> None:
     auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL, INSTANCE])
     async with SignStash(BASE_URL, auth=auth) as client:
         with pytest.raises(ConfigurationError, match="instance_urls"):
@@ -64,9 +64,7 @@ def test_an_instance_that_is_not_a_url_is_named() -> None:
         SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, instance_urls=["10.0.0.5:8080"])
 
 
-async def test_closing_the_client_closes_the_view_and_not_the_other_way_round(
-    client: SignStash, service: MockedService
-) -> None:
+async def test_closing_the_client_closes_its_views_only(client: SignStash, service: MockedService) -> None:
     service.router.get(INSTANCE + STATUS).respond(json={"id": 7})
     view = client.at(INSTANCE)
     await view.aclose()

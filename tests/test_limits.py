@@ -65,7 +65,7 @@ class TestDeadline:
         assert failed.value.external_references == ("FT_31",)
         assert not service.sign.called
 
-    async def test_a_pause_beyond_it_is_not_begun(self, service: MockedService) -> None:
+    async def test_a_pause_beyond_the_deadline_is_not_begun(self, service: MockedService) -> None:
         service.sign_answers(httpx.Response(429, headers={"Retry-After": "100"}))
         async with SignStash(
             BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, deadline=50, retries=POLICY
@@ -90,7 +90,9 @@ class TestDeadline:
 
         assert pauses == [1.0]
 
-    async def test_one_covers_all_attempts(self, service: MockedService, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_one_deadline_covers_all_attempts(
+        self, service: MockedService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         begun: list[float] = []
         after = Deadline.after
 
@@ -108,7 +110,7 @@ class TestDeadline:
         assert begun == [50]
         assert service.sign.call_count == 3
 
-    async def test_a_call_that_is_cancelled_in_a_pause_names_its_documents(self, service: MockedService) -> None:
+    async def test_a_call_cancelled_in_a_pause_names_its_documents(self, service: MockedService) -> None:
         pausing = asyncio.Event()
 
         async def sleep(_: float) -> None:
@@ -172,7 +174,7 @@ class TestWithOptions:
             client.with_options(**options)
 
     @pytest.mark.parametrize("attempts", [2.5, 0, True, "3"])
-    def test_attempts_are_a_whole_number(self, attempts: Any) -> None:
+    def test_attempts_other_than_a_whole_number_raise(self, attempts: Any) -> None:
         with pytest.raises(ConfigurationError, match="attempts"):
             RetryPolicy(attempts=attempts, first_bound=1, longest_bound=1, deadline=1)
 
@@ -200,7 +202,7 @@ class TestRequestsWithoutAMethod:
 
         assert route.calls.last.request.content == '{"name":"á"}'.encode()
 
-    async def test_a_reading_one_is_retried_when_the_service_failed(
+    async def test_a_reading_request_is_retried_after_a_server_error(
         self, patient: SignStash, service: MockedService
     ) -> None:
         responses = [httpx.Response(503), httpx.Response(200, json=STATUS)]
@@ -212,7 +214,9 @@ class TestRequestsWithoutAMethod:
             await patient.request("GET", url_of("getStatus", operationId=7).removeprefix(BASE_URL))
         ).json() == STATUS
 
-    async def test_another_is_not(self, patient: SignStash, service: MockedService) -> None:
+    async def test_a_writing_request_is_not_retried_after_a_server_error(
+        self, patient: SignStash, service: MockedService
+    ) -> None:
         route = service.router.post(f"{BASE_URL}/api/v0/newer").respond(503)
 
         with pytest.raises(ServiceError) as failed:
@@ -227,7 +231,7 @@ class TestRequestsWithoutAMethod:
 
 
 class TestErrors:
-    async def test_headers_and_the_request_id_of_a_gateway(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_error_carries_headers_and_request_id(self, client: SignStash, service: MockedService) -> None:
         headers = {"X-Request-Id": "r-17", "Set-Cookie": "never=shown", "X-Other": "o"}
         service.sign_answers(httpx.Response(502, headers=headers))
 
@@ -236,7 +240,7 @@ class TestErrors:
         assert failed.value.headers["x-other"] == "o"
         assert "set-cookie" not in failed.value.headers
 
-    async def test_the_documents_come_first(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_message_begins_with_its_documents(self, client: SignStash, service: MockedService) -> None:
         service.sign_answers(httpx.Response(409, json={"errorCode": "0.0.7", "causeMessage": "It is used."}))
 
         with pytest.raises(Exception, match=r"^Document FT_31: the external reference was used before") as failed:
@@ -255,7 +259,7 @@ class TestErrors:
             await client.sign(pdf())
         assert getattr(failed.value, "status_code", None) == status
 
-    async def test_so_does_one_of_the_token_server_which_is_asked_once(
+    async def test_a_redirect_of_the_token_server_keeps_its_status_and_is_not_retried(
         self, client: SignStash, service: MockedService
     ) -> None:
         service.token.mock(return_value=httpx.Response(307, headers={"Location": "http://proxy.test:port/"}))
@@ -264,7 +268,7 @@ class TestErrors:
             await client.sign(pdf())
         assert service.token.call_count == 1
 
-    async def test_a_token_that_a_success_quotes_is_hidden(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_token_quoted_by_a_success_is_hidden(self, client: SignStash, service: MockedService) -> None:
         service.sign.side_effect = lambda request: signed_answer(
             request, lambda item: item | {"signStatus": "ERROR_SIGNING", "signError": "never-shown-token"}
         )
@@ -274,14 +278,14 @@ class TestErrors:
         assert "never-shown-token" not in f"{vars(failed.value)}{failed.value}"
 
 
-async def test_own_clients_name_the_sdk(client: SignStash, service: MockedService) -> None:
+async def test_the_user_agent_names_the_sdk(client: SignStash, service: MockedService) -> None:
     await client.sign(pdf())
 
     for route in (service.token, service.sign):
         assert route.calls.last.request.headers["user-agent"].startswith("signstash/")
 
 
-async def test_the_user_agent_of_a_given_client_stays(service: MockedService) -> None:
+async def test_a_given_http_client_keeps_its_user_agent(service: MockedService) -> None:
     async with (
         httpx.AsyncClient(headers={"User-Agent": "theirs"}) as http_client,
         SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
@@ -292,7 +296,7 @@ async def test_the_user_agent_of_a_given_client_stays(service: MockedService) ->
     assert str(service.sign.calls.last.request.url).endswith(BASE64_PATH)
 
 
-def test_under_trio_the_error_is_clear() -> None:
+def test_running_under_trio_raises() -> None:
     async def sign() -> None:
         client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
         with pytest.raises(ConfigurationError, match="asyncio"):
@@ -305,12 +309,12 @@ def test_under_trio_the_error_is_clear() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://xn--a/", "http://xn--zzzz-/x"])
-def test_a_host_that_is_not_a_name_is_refused(url: str) -> None:
+def test_an_invalid_host_raises(url: str) -> None:
     with pytest.raises(ConfigurationError, match="base_url is not a URL"):
         SignStash(url, CLIENT_ID, CLIENT_SECRET, environment="staging")
 
 
-def test_arguments_win_over_the_environment() -> None:
+def test_arguments_override_the_environment() -> None:
     environ = {
         "SIGNSTASH_BASE_URL": BASE_URL,
         "SIGNSTASH_CLIENT_ID": CLIENT_ID,

@@ -17,7 +17,7 @@ async def call_once(vendor: Vendor, auth: TokenAuth) -> None:
 
 
 class TestClosing:
-    async def test_closing_ends_the_renewal_and_tells_those_who_wait(
+    async def test_closing_ends_the_renewal_and_raises_for_waiting_calls(
         self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
     ) -> None:
         vendor.token_gate.clear()
@@ -31,7 +31,7 @@ class TestClosing:
         assert [type(failure) for failure in failures] == [ConfigurationError] * 3
         assert "closed" in str(failures[0])
 
-    async def test_closing_ends_a_renewal_that_nobody_waits_for(
+    async def test_closing_ends_a_renewal_without_waiting_calls(
         self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
     ) -> None:
         await call(client)
@@ -44,7 +44,7 @@ class TestClosing:
         assert renewals() == []
         assert vendor.asking == 0
 
-    async def test_a_waiter_who_is_cancelled_while_the_client_closes_is_cancelled(
+    async def test_a_waiting_call_cancelled_during_closing_is_cancelled(
         self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
     ) -> None:
         vendor.token_gate.clear()
@@ -57,9 +57,7 @@ class TestClosing:
 
         assert waiting.cancelled()
 
-    async def test_use_after_closing_is_refused(
-        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
-    ) -> None:
+    async def test_use_after_closing_raises(self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor) -> None:
         await call(client)
         await auth.aclose()
         await auth.aclose()
@@ -70,7 +68,7 @@ class TestClosing:
         assert len(vendor.arrivals) == 1
         assert len(vendor.token_requests) == 1
 
-    async def test_a_token_refused_after_closing_is_not_replaced(
+    async def test_a_token_rejected_after_closing_is_not_replaced(
         self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
     ) -> None:
         open_up = asyncio.Event()
@@ -89,10 +87,10 @@ class TestClosing:
             await running
         assert len(vendor.token_requests) == 1
 
-    async def test_closing_what_was_never_used(self, vendor: Vendor) -> None:
+    async def test_an_unused_auth_can_be_closed(self, vendor: Vendor) -> None:
         await vendor.auth().aclose()
 
-    async def test_a_client_that_closes_ends_its_renewal(self, vendor: Vendor) -> None:
+    async def test_a_closing_client_ends_its_renewal(self, vendor: Vendor) -> None:
         vendor.token_gate.clear()
         async with SignStash(
             BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
@@ -114,7 +112,7 @@ class TestEventLoops:
         assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
         assert len(vendor.token_requests) == 1
 
-    def test_a_renewal_that_ended_with_its_loop_holds_up_nobody(self, vendor: Vendor) -> None:
+    def test_a_renewal_that_ended_with_its_loop_does_not_block_other_loops(self, vendor: Vendor) -> None:
         auth = vendor.auth()
 
         async def leave_while_it_renews() -> None:
@@ -128,7 +126,7 @@ class TestEventLoops:
 
         assert [arrival.token for arrival in vendor.arrivals] == ["token-2"]
 
-    def test_a_renewal_in_a_loop_that_stands_still_holds_up_nobody(self, vendor: Vendor) -> None:
+    def test_a_renewal_in_a_stopped_loop_does_not_block_other_loops(self, vendor: Vendor) -> None:
         auth = vendor.auth()
         first = asyncio.new_event_loop()
 
@@ -153,7 +151,7 @@ class TestEventLoops:
         first.run_until_complete(asyncio.gather(left, return_exceptions=True))
         first.close()
 
-    def test_a_token_is_closed_from_another_loop_than_its_renewals(self, vendor: Vendor) -> None:
+    def test_an_auth_can_be_closed_from_another_loop_than_its_renewals(self, vendor: Vendor) -> None:
         auth = vendor.auth()
         first = asyncio.new_event_loop()
 
@@ -180,7 +178,7 @@ class TestEventLoops:
         assert len(vendor.arrivals) == 2
         assert len(vendor.token_requests) == 1
 
-    def test_refused_credentials_are_remembered_in_a_second_event_loop(self, vendor: Vendor) -> None:
+    def test_rejected_credentials_are_remembered_in_a_second_event_loop(self, vendor: Vendor) -> None:
         auth = vendor.auth()
         vendor.answer_token = lambda _: httpx.Response(401)
         for _ in range(2):

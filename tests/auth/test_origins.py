@@ -48,13 +48,13 @@ class TestToken:
             ("https://assinatura-ção.test", "https://ASSINATURA-ÇÃO.test/x"),
         ],
     )
-    async def test_another_spelling_of_the_origin_is_the_same(self, vendor: Vendor, base_url: str, url: str) -> None:
+    async def test_another_spelling_of_the_origin_gets_the_token(self, vendor: Vendor, base_url: str, url: str) -> None:
         await vendor.client(vendor.auth(base_urls=[base_url])).get(url)
 
         assert vendor.arrivals[0].token == "token-1"
 
     @pytest.mark.parametrize("status_code", [301, 302, 303, 307, 308])
-    async def test_a_redirect_elsewhere_does_not_carry_it(
+    async def test_a_redirect_to_another_origin_does_not_carry_the_token(
         self, auth: TokenAuth, vendor: Vendor, status_code: int
     ) -> None:
         def redirect(arrival: Arrival) -> httpx.Response:
@@ -89,7 +89,7 @@ class TestToken:
 
         assert [arrival.url.host for arrival in vendor.arrivals] == ["proxy.test"]
 
-    def test_a_synchronous_client_is_refused_before_anything_is_sent(self, auth: TokenAuth) -> None:
+    def test_a_synchronous_client_raises_before_anything_is_sent(self, auth: TokenAuth) -> None:
         sent: list[httpx.Request] = []
 
         def note(request: httpx.Request) -> httpx.Response:
@@ -122,7 +122,7 @@ class TestCredentials:
         assert vendor.arrivals == []
 
     @pytest.mark.parametrize("location", ["/oauth/token2", "http://[", "https://token.test:99999/"])
-    async def test_a_redirect_to_wherever_is_one_clear_error(self, vendor: Vendor, location: str) -> None:
+    async def test_a_redirect_of_the_token_server_raises_one_error(self, vendor: Vendor, location: str) -> None:
         vendor.answer_token = lambda _: httpx.Response(302, headers={"Location": location})
         error = await failure_of(vendor.client(vendor.auth()))
 
@@ -130,7 +130,7 @@ class TestCredentials:
         assert vendor.arrivals == []
 
     @pytest.mark.parametrize("url", ["http://tokens.example.test.com/", "http://8.8.8.8/"])
-    def test_credentials_are_not_sent_in_the_clear(self, url: str) -> None:
+    def test_credentials_are_not_sent_unencrypted(self, url: str) -> None:
         with pytest.raises(ConfigurationError, match="https"):
             TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
 
@@ -149,10 +149,10 @@ class TestCredentials:
         assert all(asked.headers["authorization"].startswith("Basic ") for asked in vendor.token_requests)
 
 
-class TestOwnClient:
+class TestGivenClient:
     """The token server is asked with a client of its own: what is set for the service does not apply to it."""
 
-    async def test_without_settings_nothing_but_the_request_is_sent(self, service: MockedService) -> None:
+    async def test_a_client_without_settings_sends_only_the_request(self, service: MockedService) -> None:
         auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
         settings: dict[str, Any] = {
             "headers": {"X-Gateway-Key": "k"},
@@ -190,7 +190,7 @@ class TestOwnClient:
         (context,) = made
         assert getattr(context, "check_hostname", False)
 
-    async def test_a_token_client_that_is_given_is_used_with_its_settings(self, vendor: Vendor) -> None:
+    async def test_a_given_token_client_keeps_its_settings(self, vendor: Vendor) -> None:
         token_vendor = Vendor()
         token_client = token_vendor.client(headers={"X-Outbound-Key": "k"})
         vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
@@ -237,7 +237,7 @@ class TestOwnClient:
         assert asked.headers["content-type"] == "application/x-www-form-urlencoded"
         assert asked.headers["authorization"].startswith("Basic UFJU")
 
-    async def test_no_request_is_made_before_the_first_call(self) -> None:
+    async def test_the_first_call_makes_the_first_request(self) -> None:
         with respx.mock(assert_all_called=False) as router:
             route = router.route().mock(return_value=token_answer())
             auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])

@@ -151,7 +151,7 @@ async def test_step_6_the_whole_body_is_sent_again_if_the_first_sending_was_cut_
         assert vendor.arrivals[1].body == content
 
 
-async def test_a_body_is_taken_from_its_source_once(client: httpx.AsyncClient) -> None:
+async def test_a_body_is_read_from_its_source_once(client: httpx.AsyncClient) -> None:
     taken: list[int] = []
 
     async def source() -> AsyncIterator[bytes]:
@@ -164,7 +164,7 @@ async def test_a_body_is_taken_from_its_source_once(client: httpx.AsyncClient) -
     assert taken == [0, 1, 2]
 
 
-async def test_a_body_that_fails_is_the_callers_own_failure(client: httpx.AsyncClient, vendor: Vendor) -> None:
+async def test_an_exception_of_the_body_reaches_the_caller(client: httpx.AsyncClient, vendor: Vendor) -> None:
     async def source() -> AsyncIterator[bytes]:
         yield b"x"
         raise LookupError("the source broke")
@@ -261,7 +261,7 @@ async def served(refusal: bytes) -> AsyncIterator[tuple[Server, httpx.AsyncClien
 
 @pytest.mark.parametrize("refusal", [b"", b"<html>Unauthorized</html>", b"x" * 70_000])
 @pytest.mark.parametrize("kind", ["json", "multipart of a long pipe", "long generator"])
-async def test_step_6_over_a_real_connection_which_is_used_again(kind: str, refusal: bytes) -> None:
+async def test_step_6_reuses_a_real_connection(kind: str, refusal: bytes) -> None:
     body, content = BODIES[kind]
     async with served(refusal) as (service, client, url):
         answer = await client.post(url, **body())
@@ -272,7 +272,7 @@ async def test_step_6_over_a_real_connection_which_is_used_again(kind: str, refu
     assert len(service.connections) == 1
 
 
-async def test_step_6_a_refusal_of_many_bytes_does_not_hold_its_connection() -> None:
+async def test_step_6_a_long_rejection_releases_its_connection() -> None:
     async with served(b"x" * 5_000_000) as (service, client, url):
         answer = await client.post(url, json={})
 
@@ -280,7 +280,7 @@ async def test_step_6_a_refusal_of_many_bytes_does_not_hold_its_connection() -> 
     assert list(service.bodies) == ["token-1", "token-2"]
 
 
-async def test_what_was_kept_of_a_body_is_let_go_when_the_call_is_cancelled(
+async def test_a_cancelled_call_releases_the_kept_body(
     client: httpx.AsyncClient, vendor: Vendor, recwarn: pytest.WarningsRecorder
 ) -> None:
     vendor.token_gate.clear()

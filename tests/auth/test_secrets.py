@@ -146,7 +146,7 @@ class UnfinishedAnswer(httpx.AsyncByteStream):
         await asyncio.Event().wait()
 
 
-class TestTheSearch:
+class TestSecretSearch:
     """What finds nothing must be able to find something."""
 
     @pytest.mark.parametrize("secret", SECRETS)
@@ -172,14 +172,14 @@ class TestTheSearch:
             expect_none_in_log(caplog)
 
 
-async def test_when_all_is_well(scene: Scene) -> None:
+async def test_a_successful_call_leaks_nothing(scene: Scene) -> None:
     await scene.sign()
 
     assert scene.vendor.arrivals[0].token == JWT
     scene.search()
 
 
-async def test_when_a_token_is_replaced(scene: Scene) -> None:
+async def test_a_replaced_token_does_not_leak(scene: Scene) -> None:
     scene.vendor.answer = lambda arrival: httpx.Response(401) if len(scene.vendor.arrivals) == 1 else sign(arrival)
     await scene.sign()
 
@@ -187,7 +187,7 @@ async def test_when_a_token_is_replaced(scene: Scene) -> None:
     scene.search()
 
 
-async def test_when_an_early_renewal_fails(scene: Scene) -> None:
+async def test_a_failed_early_renewal_leaks_nothing(scene: Scene) -> None:
     await scene.sign()
     scene.vendor.clock.now += 880
     scene.vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
@@ -230,12 +230,12 @@ TOKEN_SERVER: dict[str, Callable[[], Answer]] = {
 
 
 @pytest.mark.parametrize("answer", TOKEN_SERVER.values(), ids=TOKEN_SERVER.keys())
-async def test_when_the_token_server_gives_no_token(scene: Scene, answer: Callable[[], Answer]) -> None:
+async def test_a_token_server_without_a_token_leaks_nothing(scene: Scene, answer: Callable[[], Answer]) -> None:
     scene.vendor.answer_token = lambda _: answer()
     await scene.expect_silence()
 
 
-async def test_when_the_answer_with_the_token_does_not_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_token_response_leaks_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signstash._transport.token_request.TOKEN_TIMEOUT", 0.0)
     scene.vendor.answer_token = lambda _: httpx.Response(200, stream=UnfinishedAnswer(ends=False))
     error = await scene.expect_silence()
@@ -243,7 +243,7 @@ async def test_when_the_answer_with_the_token_does_not_end(scene: Scene, monkeyp
     assert type(error) is ConnectionFailedError
 
 
-async def test_when_refused_credentials_are_remembered(scene: Scene) -> None:
+async def test_remembered_rejected_credentials_do_not_leak(scene: Scene) -> None:
     scene.vendor.answer_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
     await scene.expect_silence()
     await scene.expect_silence()
@@ -265,7 +265,7 @@ SERVICE: dict[str, Callable[[], Answer]] = {
 
 
 @pytest.mark.parametrize("answer", SERVICE.values(), ids=SERVICE.keys())
-async def test_when_the_service_does_not_sign(scene: Scene, answer: Callable[[], Answer]) -> None:
+async def test_a_service_that_does_not_sign_leaks_nothing(scene: Scene, answer: Callable[[], Answer]) -> None:
     scene.vendor.answer = lambda _: answer()
     await scene.expect_silence()
 
@@ -273,7 +273,9 @@ async def test_when_the_service_does_not_sign(scene: Scene, answer: Callable[[],
 @pytest.mark.parametrize("token", [JWT, TOKEN], ids=["JWT", "opaque"])
 @pytest.mark.parametrize("status_code", [401, 409])
 @pytest.mark.parametrize("quotes", ["Access token expired: {}", "Invalid access token: {}"])
-async def test_when_a_refusal_quotes_the_token(scene: Scene, status_code: int, token: str, quotes: str) -> None:
+async def test_a_rejection_that_quotes_the_token_does_not_leak(
+    scene: Scene, status_code: int, token: str, quotes: str
+) -> None:
     # wire: Spring Security's own words for a token that is over, or that it does not know
     answer = {"error": "invalid_token", "error_description": quotes.format(token)}
     code = {"errorCode": "0.0.10"} if status_code == 409 else {}
@@ -283,19 +285,19 @@ async def test_when_a_refusal_quotes_the_token(scene: Scene, status_code: int, t
     assert type(await scene.expect_silence()) is TokenRejectedError
 
 
-async def test_when_time_runs_out_while_the_token_is_fetched(scene: Scene) -> None:
+async def test_a_deadline_during_the_token_request_leaks_nothing(scene: Scene) -> None:
     scene.vendor.token_gate.clear()
     async with SignStash(BASE_URL, auth=scene.auth, http_client=scene.vendor.client(), deadline=0.001) as scene.client:
         await scene.expect_silence()
 
 
-async def test_when_the_client_is_closed(scene: Scene) -> None:
+async def test_a_closed_client_leaks_nothing(scene: Scene) -> None:
     await scene.sign()
     await scene.auth.aclose()
     await scene.expect_silence()
 
 
-async def test_when_the_token_would_go_elsewhere(scene: Scene) -> None:
+async def test_a_request_to_another_origin_leaks_nothing(scene: Scene) -> None:
     await scene.sign()
     with pytest.raises(ConfigurationError) as refused:
         await scene.vendor.client(scene.auth).get("http://elsewhere.test/")
@@ -303,7 +305,7 @@ async def test_when_the_token_would_go_elsewhere(scene: Scene) -> None:
     expect_none_in_error(refused.value)
 
 
-async def test_when_a_call_is_cancelled(scene: Scene) -> None:
+async def test_a_cancelled_call_leaks_nothing(scene: Scene) -> None:
     scene.vendor.token_gate.clear()
     signing = asyncio.create_task(scene.sign())
     await settle()
@@ -316,7 +318,7 @@ async def test_when_a_call_is_cancelled(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("part", ["answer_token", "answer"])
-async def test_when_something_breaks_that_nobody_foresaw(scene: Scene, part: str) -> None:
+async def test_an_unforeseen_exception_leaks_nothing(scene: Scene, part: str) -> None:
     def breaks(_: object) -> httpx.Response:
         raise LookupError("unforeseen")
 
@@ -339,7 +341,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
-def test_when_the_setup_is_wrong(wrong: dict[str, Any]) -> None:
+def test_wrong_arguments_do_not_leak(wrong: dict[str, Any]) -> None:
     right = {"base_url": BASE_URL, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "environment": "staging"}
     with pytest.raises(ConfigurationError) as refused:
         SignStash(**(right | wrong))
@@ -347,14 +349,14 @@ def test_when_the_setup_is_wrong(wrong: dict[str, Any]) -> None:
     expect_none_in_error(refused.value)
 
 
-def test_when_the_environment_is_wrong() -> None:
+def test_wrong_settings_do_not_leak() -> None:
     with pytest.raises(ConfigurationError) as refused:
         SignStash.from_env({"SIGNSTASH_CLIENT_SECRET": CLIENT_SECRET, "SIGNSTASH_ENVIRONMENT": "staging"})
 
     expect_none_in_error(refused.value)
 
 
-def test_when_the_process_environment_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_environment_variables_do_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.delenv("SIGNSTASH_BASE_URL", raising=False)
     with pytest.raises(ConfigurationError) as refused:
@@ -364,14 +366,14 @@ def test_when_the_process_environment_is_wrong(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("base_urls", [None, ["nowhere"], 7])
-def test_when_an_auth_is_set_up_wrongly(base_urls: Any) -> None:
+def test_wrong_arguments_of_an_auth_do_not_leak(base_urls: Any) -> None:
     with pytest.raises((ConfigurationError, TypeError)) as refused:
         TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=base_urls)
 
     expect_none_in_error(refused.value)
 
 
-async def test_an_auth_is_not_pickled(scene: Scene) -> None:
+async def test_an_auth_cannot_be_pickled(scene: Scene) -> None:
     await scene.sign()
     for item in (scene.auth, scene.client):
         with pytest.raises((TypeError, AttributeError, pickle.PicklingError)) as refused:

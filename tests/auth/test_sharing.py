@@ -13,7 +13,7 @@ from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, renewals
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL
 
 
-class TestOneRequestForAll:
+class TestSharedRequest:
     async def test_a_thousand_calls_on_a_cold_token_cost_one_request(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
@@ -34,7 +34,7 @@ class TestOneRequestForAll:
         assert len(vendor.arrivals) == 1000
         assert len(vendor.token_requests) == 1
 
-    async def test_step_6_a_thousand_refusals_spread_over_seconds_cost_one_token(
+    async def test_step_6_a_thousand_rejections_over_seconds_cost_one_token(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         held: list[asyncio.Event] = []
@@ -74,7 +74,7 @@ class TestOneRequestForAll:
         assert len(vendor.token_requests) == 1
         assert vendor.arrivals == []
 
-    async def test_those_who_share_a_failure_do_not_share_its_traceback(
+    async def test_calls_that_share_a_failure_do_not_share_its_traceback(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.answer_token = lambda _: httpx.ConnectError("refused")
@@ -85,7 +85,7 @@ class TestOneRequestForAll:
         causes = [failure.__cause__ for failure in failures if isinstance(failure, BaseException)]
         assert [type(cause) for cause in causes] == [httpx.ConnectError] * 10
 
-    async def test_calls_are_all_under_way_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_calls_run_concurrently(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         open_up = asyncio.Event()
 
         async def wait(_: Arrival) -> httpx.Response:
@@ -99,7 +99,7 @@ class TestOneRequestForAll:
         open_up.set()
         await asyncio.gather(*running)
 
-    async def test_repeated_calls_are_all_under_way_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_repeated_calls_run_concurrently(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         open_up = asyncio.Event()
 
         async def wait(_: Arrival) -> httpx.Response:
@@ -114,7 +114,7 @@ class TestOneRequestForAll:
         open_up.set()
         assert {answer.status_code for answer in await asyncio.gather(*running)} == {200}
 
-    async def test_a_call_under_way_does_not_hold_up_a_renewal(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_call_in_flight_does_not_delay_a_renewal(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         open_up = asyncio.Event()
 
         async def wait(arrival: Arrival) -> httpx.Response:
@@ -135,7 +135,7 @@ class TestOneRequestForAll:
 
 class TestCancellation:
     @pytest.mark.parametrize("position", [0, 1, 2, 3, 4])
-    async def test_a_waiter_who_is_cancelled_cancels_only_itself(
+    async def test_a_cancelled_waiting_call_cancels_only_itself(
         self, client: httpx.AsyncClient, vendor: Vendor, position: int
     ) -> None:
         vendor.token_gate.clear()
@@ -150,7 +150,7 @@ class TestCancellation:
         assert [answer.status_code for answer in await asyncio.gather(*others)] == [200] * 4
         assert len(vendor.token_requests) == 1
 
-    async def test_when_all_are_cancelled_the_token_still_comes_for_the_next(
+    async def test_cancelling_all_waiting_calls_leaves_the_token_to_the_next(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.token_gate.clear()
@@ -167,7 +167,7 @@ class TestCancellation:
         assert (await late).status_code == 200
         assert len(vendor.token_requests) == 1
 
-    async def test_when_all_are_cancelled_a_failure_is_not_lost_in_a_warning(
+    async def test_cancelling_all_waiting_calls_leaves_no_warning_of_a_failure(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         complaints: list[object] = []
@@ -184,7 +184,9 @@ class TestCancellation:
 
         assert complaints == []
 
-    async def test_a_waiters_own_time_limit_is_its_own(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_timeout_of_one_waiting_call_ends_only_that_call(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         vendor.token_gate.clear()
         (patient,) = calls(client, 1)
         await until(lambda: vendor.asking)
@@ -196,7 +198,7 @@ class TestCancellation:
         assert (await patient).status_code == 200
         assert len(vendor.token_requests) == 1
 
-    async def test_a_call_that_is_cancelled_under_way_costs_the_others_nothing(
+    async def test_a_call_cancelled_in_flight_does_not_affect_others(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         open_up = asyncio.Event()
@@ -219,7 +221,7 @@ class TestCancellation:
         assert len(vendor.token_requests) == 1
 
     @pytest.mark.parametrize("position", [0, 1, 2])
-    async def test_a_call_that_is_cancelled_while_its_token_is_replaced_costs_the_others_nothing(
+    async def test_a_call_cancelled_during_replacement_does_not_affect_others(
         self, client: httpx.AsyncClient, vendor: Vendor, position: int
     ) -> None:
         all_sent = asyncio.Event()
@@ -274,7 +276,7 @@ class TestSeveralClients:
 
         assert len(vendor.token_requests) == 1
 
-    async def test_several_client_services_share_a_pool_and_not_a_token(self, vendor: Vendor) -> None:
+    async def test_client_services_share_a_pool_and_not_a_token(self, vendor: Vendor) -> None:
         vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client()
         clients = [

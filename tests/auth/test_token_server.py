@@ -37,9 +37,9 @@ REJECTIONS: list[dict[str, Any]] = [
 ]
 
 
-class TestRefusedCredentials:
+class TestRejectedCredentials:
     @pytest.mark.parametrize("rejection", REJECTIONS)
-    async def test_step_1_refused_credentials_are_told_at_once(
+    async def test_step_1_rejected_credentials_raise_without_a_retry(
         self, client: httpx.AsyncClient, vendor: Vendor, rejection: dict[str, Any]
     ) -> None:
         vendor.answer_token = lambda _: httpx.Response(**rejection)
@@ -62,7 +62,7 @@ class TestRefusedCredentials:
         for word in ("token.test", CLIENT_ID, "client_id is the alias", "backoffice"):
             assert word in str(error)
 
-    async def test_refused_credentials_are_not_sent_again_for_a_while(
+    async def test_rejected_credentials_are_not_sent_again_during_the_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
@@ -75,7 +75,7 @@ class TestRefusedCredentials:
         assert len({id(error) for error in later}) == 10
         assert len(vendor.token_requests) == 1
 
-    async def test_refused_credentials_are_tried_again_afterwards(
+    async def test_rejected_credentials_are_sent_again_after_the_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
@@ -92,7 +92,7 @@ class TestRefusedCredentials:
         assert (await call(client)).status_code == 200
         assert len(vendor.token_requests) == 3
 
-    async def test_a_cold_crowd_within_the_pause_fails_without_a_request(
+    async def test_concurrent_calls_during_the_pause_fail_without_a_request(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
@@ -102,7 +102,7 @@ class TestRefusedCredentials:
         assert {type(failure) for failure in failures} == {CredentialsRejectedError}
         assert len(vendor.token_requests) == 1
 
-    async def test_refused_in_an_early_renewal_they_cost_no_call(
+    async def test_credentials_rejected_in_an_early_renewal_fail_no_call(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
@@ -112,7 +112,7 @@ class TestRefusedCredentials:
             assert (await call(client)).status_code == 200
             await settle()
 
-    async def test_refused_in_an_early_renewal_they_are_not_sent_again_for_a_while(
+    async def test_credentials_rejected_in_an_early_renewal_are_not_sent_again_during_the_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
@@ -125,7 +125,7 @@ class TestRefusedCredentials:
 
         assert len(vendor.token_requests) == 2
 
-    async def test_a_service_that_refuses_the_token_does_not_make_them_be_sent_again(
+    async def test_a_rejected_token_does_not_send_rejected_credentials_again(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
@@ -172,7 +172,7 @@ class BrokenAnswer(httpx.AsyncByteStream):
 
 @pytest.mark.parametrize(("failure", "expected"), FAILURES.values(), ids=FAILURES.keys())
 class TestFailingServer:
-    async def test_a_failing_server_is_asked_a_few_times_and_then_reported(
+    async def test_a_failing_server_is_retried_and_then_reported(
         self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
     ) -> None:
         vendor.answer_token = lambda _: failure()
@@ -184,7 +184,7 @@ class TestFailingServer:
         assert len(vendor.token_requests) == TOKEN_ATTEMPTS
         assert vendor.arrivals == []
 
-    async def test_the_pauses_in_between_grow(
+    async def test_pauses_between_attempts_grow(
         self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
     ) -> None:
         vendor.answer_token = lambda _: failure()
@@ -194,7 +194,7 @@ class TestFailingServer:
         assert vendor.clock.pauses == sorted(set(vendor.clock.pauses))
         assert min(vendor.clock.pauses) > 0
 
-    async def test_what_goes_by_is_not_noticed(
+    async def test_a_temporary_failure_is_not_reported(
         self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
     ) -> None:
         vendor.answer_token = lambda number: failure() if number < TOKEN_ATTEMPTS else vendor.issue(number)
@@ -202,7 +202,7 @@ class TestFailingServer:
         assert (await call(client)).status_code == 200
         assert vendor.arrivals[0].token == f"token-{TOKEN_ATTEMPTS}"
 
-    async def test_all_who_wait_share_it(
+    async def test_all_waiting_calls_share_a_failure(
         self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
     ) -> None:
         vendor.answer_token = lambda _: failure()
@@ -211,7 +211,7 @@ class TestFailingServer:
         assert {type(failure) for failure in failures} == {expected}
         assert len(vendor.token_requests) == TOKEN_ATTEMPTS
 
-    async def test_the_next_call_tries_again(
+    async def test_the_next_call_after_a_failure_tries_again(
         self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
     ) -> None:
         vendor.answer_token = lambda _: failure()
@@ -229,23 +229,21 @@ class TestReported:
         assert isinstance(error.__cause__, httpx.ConnectError)
         assert "no route to host" in str(error)
 
-    async def test_a_failing_server_may_be_asked_again(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_failing_server_is_retryable(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.answer_token = lambda _: httpx.Response(503)
         error = await failure_of(client)
 
         assert isinstance(error, ServiceError)
         assert (error.status_code, error.retryable) == (503, True)
 
-    async def test_too_many_requests_say_how_long_to_wait(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_too_many_requests_carry_retry_after(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.answer_token = lambda _: httpx.Response(429, headers={"Retry-After": "7"})
         error = await failure_of(client)
 
         assert isinstance(error, RateLimitedError)
         assert error.retry_after == 7
 
-    async def test_through_the_client_it_is_the_same_error(
-        self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_the_client_raises_the_same_error(self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("signstash.auth.TOKEN_ATTEMPTS", 1)
         vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
         async with SignStash(
@@ -254,7 +252,7 @@ class TestReported:
             with pytest.raises(ConnectionFailedError, match=r"token\.test"):
                 await client.get_status(7)
 
-    async def test_a_server_that_never_comes_to_an_end_is_given_up(
+    async def test_a_server_that_never_responds_is_abandoned(
         self, client: httpx.AsyncClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("signstash._transport.token_request.TOKEN_TIMEOUT", 0.0)
@@ -264,7 +262,7 @@ class TestReported:
         assert type(error) is ConnectionFailedError
         assert len(vendor.token_requests) == TOKEN_ATTEMPTS
 
-    async def test_each_wait_for_the_server_is_limited(self, vendor: Vendor) -> None:
+    async def test_every_wait_for_the_server_is_limited(self, vendor: Vendor) -> None:
         class Limits(httpx.AsyncBaseTransport):
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
                 limits.update(request.extensions["timeout"])
@@ -353,9 +351,9 @@ UNUSABLE: dict[str, Callable[[], httpx.Response]] = {
 ODD_REFUSALS = ["invalid_request", "unsupported_grant_type", "invalid_scope"]
 
 
-class TestOddAnswers:
+class TestUnusualResponses:
     @pytest.mark.parametrize(("answer", "lifetime"), USABLE.values(), ids=USABLE.keys())
-    async def test_what_can_be_used_is_used_for_its_lifetime(
+    async def test_a_usable_response_is_used_for_its_lifetime(
         self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response], lifetime: float
     ) -> None:
         vendor.answer_token = lambda number: answer() if number == 1 else vendor.issue(number)
@@ -374,7 +372,7 @@ class TestOddAnswers:
         assert vendor.arrivals[-1].token == "token-2"
 
     @pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
-    async def test_what_cannot_be_used_is_one_clear_error(
+    async def test_an_unusable_response_is_one_clear_error(
         self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response]
     ) -> None:
         vendor.answer_token = lambda _: answer()
@@ -387,7 +385,7 @@ class TestOddAnswers:
         assert vendor.arrivals == []
 
     @pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
-    async def test_the_next_answer_may_be_better(
+    async def test_a_usable_response_after_an_unusable_one_is_used(
         self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response]
     ) -> None:
         vendor.answer_token = lambda number: answer() if number == 1 else vendor.issue(number)
@@ -397,7 +395,7 @@ class TestOddAnswers:
         assert vendor.arrivals[0].token == "token-2"
 
     @pytest.mark.parametrize("code", ODD_REFUSALS)
-    async def test_other_refusals_of_oauth_are_told_by_their_code(
+    async def test_other_oauth_errors_are_reported_by_code(
         self, client: httpx.AsyncClient, vendor: Vendor, code: str
     ) -> None:
         vendor.answer_token = lambda _: httpx.Response(400, json={"error": code, "error_description": "no"})
@@ -408,14 +406,16 @@ class TestOddAnswers:
         assert code in str(error)
         assert len(vendor.token_requests) == 1
 
-    async def test_fields_of_odd_types_in_a_refusal_do_no_harm(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_fields_of_unexpected_types_in_a_rejection_are_ignored(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         vendor.answer_token = lambda _: httpx.Response(401, json={"error": 7, "error_description": ["no"]})
         error = await failure_of(client)
 
         assert isinstance(error, CredentialsRejectedError)
         assert (error.error_code, error.description) == (None, None)
 
-    async def test_an_unusable_answer_in_an_early_renewal_costs_no_call(
+    async def test_an_unusable_response_to_an_early_renewal_fails_no_call(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
@@ -429,8 +429,8 @@ class TestOddAnswers:
         assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
 
 
-class TestOwnClient:
-    async def test_a_token_client_that_was_closed_is_an_error_of_the_sdk(self, vendor: Vendor) -> None:
+class TestGivenClient:
+    async def test_a_closed_token_client_raises_an_error_of_the_sdk(self, vendor: Vendor) -> None:
         http_client = vendor.client()
         await http_client.aclose()
         client = vendor.client(vendor.auth(http_client=http_client))

@@ -29,7 +29,7 @@ def comparable(text: str) -> str:
     return re.sub(r'"operation_id": \d+|_[0-9a-f]{12}"', "NUMBER", text)
 
 
-def test_the_session(folder: Path, sandbox: Sandbox) -> None:
+def test_the_session_of_the_guide_is_current(folder: Path, sandbox: Sandbox) -> None:
     shutil.rmtree("invoices")
     Path("invoices").mkdir()
     for number in (31, 32):
@@ -44,7 +44,7 @@ def test_the_session(folder: Path, sandbox: Sandbox) -> None:
     assert comparable(happened) == comparable(shown)
 
 
-def test_the_settings(folder: Path, run: Run) -> None:
+def test_the_settings_of_the_guide_are_current(folder: Path, run: Run) -> None:
     settings = tomllib.loads(SETTINGS)
     Path("settings.toml").write_text(SETTINGS.replace("pass show signstash", "printf sandbox-secret"))
 

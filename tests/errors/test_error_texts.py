@@ -193,7 +193,7 @@ async def test_an_error_holds_no_secret(client: SignStash, service: MockedServic
         assert secret not in said
 
 
-async def test_a_token_of_any_form_is_not_shown(client: SignStash, service: MockedService) -> None:
+async def test_a_token_in_any_form_is_hidden(client: SignStash, service: MockedService) -> None:
     service.token.mock(return_value=token_answer("0pen-sesame-0pen-sesame"))
     service.sign.respond(401, json={"error": "invalid_token", "error_description": "Bad: 0pen-sesame-0pen-sesame"})
 
@@ -202,14 +202,14 @@ async def test_a_token_of_any_form_is_not_shown(client: SignStash, service: Mock
     assert "sesame" not in f"{error} {error.description}"
 
 
-async def test_a_token_that_is_a_usual_word_costs_no_words(client: SignStash, service: MockedService) -> None:
+async def test_a_token_that_is_an_ordinary_word_hides_no_words(client: SignStash, service: MockedService) -> None:
     service.token.mock(return_value=token_answer("token"))
     service.sign.respond(401, json={"error": "invalid_token"})
 
     assert (await failure_of(client, pdf("FT_31", content=CONTENT))).error_code == "invalid_token"
 
 
-async def test_a_word_that_begins_no_token_is_shown(client: SignStash, service: MockedService) -> None:
+async def test_a_word_other_than_the_token_is_shown(client: SignStash, service: MockedService) -> None:
     service.sign.respond(500, json={"errorCode": "0.0.6", "causeMessage": "field keyJournal of turkeyJar.pdf"})
 
     assert "field keyJournal of turkeyJar.pdf" in str(await failure_of(client, pdf("FT_31", content=CONTENT)))
@@ -225,7 +225,7 @@ async def test_an_error_names_the_operation_asked_for(
         await getattr(client, call)(4711, *([tmp_path] if call == "download_documents" else []))
 
 
-async def test_mails_whose_outcome_is_unknown_are_no_documents(client: SignStash, service: MockedService) -> None:
+async def test_an_unknown_outcome_of_mails_names_no_documents(client: SignStash, service: MockedService) -> None:
     service.router.post(path__regex="/delivery/").mock(side_effect=httpx.ReadTimeout("slow"))
 
     with pytest.raises(OutcomeUnknownError) as lost:
@@ -235,7 +235,7 @@ async def test_mails_whose_outcome_is_unknown_are_no_documents(client: SignStash
     assert "signed" not in lost.value.hint
 
 
-async def test_many_references_are_named_in_part_and_carried_whole(client: SignStash, service: MockedService) -> None:
+async def test_many_references_are_shown_in_part_and_carried_in_full(client: SignStash, service: MockedService) -> None:
     service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
     documents = [Document.pdf(PDF, name=f"{n}.pdf", external_reference=f"FT_{n}") for n in range(5)]
 
@@ -245,7 +245,7 @@ async def test_many_references_are_named_in_part_and_carried_whole(client: SignS
     assert lost.value.external_references == ("FT_0", "FT_1", "FT_2", "FT_3", "FT_4")
 
 
-async def test_an_error_being_handled_is_not_taken_for_the_cause(client: SignStash, service: MockedService) -> None:
+async def test_an_error_being_handled_is_not_the_cause(client: SignStash, service: MockedService) -> None:
     service.sign.mock(side_effect=httpx.ConnectError("no route"))
 
     try:
@@ -257,7 +257,7 @@ async def test_an_error_being_handled_is_not_taken_for_the_cause(client: SignSta
     assert "something else" not in str(error)
 
 
-async def test_the_body_is_kept_up_to_a_bound_and_not_in_the_text(client: SignStash, service: MockedService) -> None:
+async def test_the_body_is_kept_up_to_a_limit_and_not_in_the_text(client: SignStash, service: MockedService) -> None:
     body = b'{"errorCode": "0.0.6", "other": "' + b"x" * 10_000 + b'"}'
     service.sign.respond(500, content=body)
 
@@ -268,7 +268,7 @@ async def test_the_body_is_kept_up_to_a_bound_and_not_in_the_text(client: SignSt
     assert "xxx" not in f"{error} {error!r}"
 
 
-async def test_what_the_service_says_is_shortened_to_one_line(client: SignStash, service: MockedService) -> None:
+async def test_a_message_of_the_service_is_shortened_to_one_line(client: SignStash, service: MockedService) -> None:
     service.sign.respond(500, json={"errorCode": "0.0.6", "causeMessage": "one\r\n\x1b[31mtwo " + "three " * 500})
 
     error = await failure_of(client, pdf("FT_31", content=CONTENT))
@@ -338,8 +338,8 @@ def pickled(protocol: int) -> Callable[[SignStashError], SignStashError]:
 @pytest.mark.parametrize(
     "travel", [pickled(0), pickled(pickle.HIGHEST_PROTOCOL), copy.copy, copy.deepcopy], ids=["p0", "p5", "copy", "deep"]
 )
-class TestTravel:
-    def test_an_error_arrives_as_it_left(self, original: Any, travel: Callable[[Any], Any]) -> None:
+class TestPickling:
+    def test_a_pickled_error_is_restored(self, original: Any, travel: Callable[[Any], Any]) -> None:
         original = copy.copy(original)
         original.add_note("seen at night")
         original.maybe_processed = True
@@ -353,7 +353,7 @@ class TestTravel:
         assert str(arrived) == str(original) == "It failed. Mend it."
         assert arrived.__cause__ is None
 
-    def test_a_cause_that_is_an_error_of_ours_is_kept(self, original: Any, travel: Callable[[Any], Any]) -> None:
+    def test_a_cause_of_the_sdk_is_kept(self, original: Any, travel: Callable[[Any], Any]) -> None:
         inner = RateLimitedError(*SAID, **REFUSED, retry_after=7.5)
         inner.__cause__ = InvalidDocumentError(*SAID, document="invoice.pdf")
 
@@ -396,7 +396,7 @@ def raised(error: SignStashError, cause: BaseException) -> SignStashError:
         return caught
 
 
-def test_every_class_travels() -> None:
+def test_every_class_can_be_pickled() -> None:
     public = {name: item for name, item in vars(errors).items() if not name.startswith("_")}
     tree = {item for item in public.values() if inspect.isclass(item) and issubclass(item, SignStashError)}
 
@@ -410,13 +410,13 @@ class OwnError(ApiError):
 
 
 @pytest.mark.parametrize("travel", [pickled(5), copy.copy, copy.deepcopy])
-def test_a_subclass_with_other_arguments_travels(travel: Callable[[Any], Any]) -> None:
+def test_a_subclass_with_other_arguments_can_be_pickled(travel: Callable[[Any], Any]) -> None:
     arrived = travel(OwnError("here"))
 
     assert (type(arrived), arrived.where, arrived.status_code) == (OwnError, "here", 500)
 
 
-async def test_an_error_of_the_network_travels_from_the_client(client: SignStash, service: MockedService) -> None:
+async def test_a_network_error_of_the_client_can_be_pickled(client: SignStash, service: MockedService) -> None:
     service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
 
     error = await failure_of(client, pdf("FT_31", content=CONTENT))

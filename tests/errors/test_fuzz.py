@@ -298,7 +298,7 @@ def documents() -> list[Document]:
     return [Document.pdf(PDF, name=f"{name}.pdf", external_reference=name) for name in REFERENCES]
 
 
-def test_signing_one_document() -> None:
+def test_signing_one_document_raises_only_errors_of_the_sdk() -> None:
     async def check(answer: Answer) -> None:
         result = await outcome_of(Wire(answer), lambda client: client.sign(documents()[0]))
         expect_rightly_signed(answer, "A", result)
@@ -306,7 +306,7 @@ def test_signing_one_document() -> None:
     try_answers(answers(signed_operations() | refusals), check)
 
 
-def test_signing_several_documents() -> None:
+def test_signing_several_documents_raises_only_errors_of_the_sdk() -> None:
     async def check(answer: Answer) -> None:
         batch = await outcome_of(Wire(answer), lambda client: client.sign_batch(documents()))
         if isinstance(batch, SignStashError):
@@ -348,7 +348,7 @@ def is_model(result: Any) -> bool:
     ],
     ids=["get_operation_id", "get_status", "get_operation", "download_documents", "resend_mails"],
 )
-def test_asking(
+def test_queries_raise_only_errors_of_the_sdk(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     cases: st.SearchStrategy[Answer],
@@ -368,7 +368,7 @@ def test_asking(
     try_answers(cases, check)
 
 
-def test_the_token_server() -> None:
+def test_token_requests_raise_only_errors_of_the_sdk() -> None:
     async def check(answer: Answer) -> None:
         wire = Wire(token=answer)
         result = await outcome_of(wire, lambda client: client.get_status(7))

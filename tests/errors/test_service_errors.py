@@ -120,7 +120,7 @@ def not_signed(sign_error: str | None, sign_status: str | None = "ERROR_SIGNING"
 
 class TestCodes:
     @pytest.mark.parametrize(("code", "status", "expected", "retryable"), CODES)
-    async def test_a_published_code(
+    async def test_a_published_code_maps_to_its_exception(
         self, client: SignStash, service: MockedService, code: str, status: int, expected: Any, retryable: bool
     ) -> None:
         refuse(service, status, code, errorCodeDescription="What it means.", causeMessage="no description")
@@ -136,7 +136,7 @@ class TestCodes:
             assert error.body == service.sign.calls.last.response.content
 
     @pytest.mark.parametrize(("code", "status", "expected", "retryable"), CODES)
-    async def test_the_code_decides_whatever_the_status(
+    async def test_the_code_takes_precedence_over_the_status(
         self, client: SignStash, service: MockedService, code: str, status: int, expected: Any, retryable: bool
     ) -> None:
         for other in {400, 401, 403, 404, 409, 413, 418, 422, 429, 500, 503} - {status}:
@@ -147,7 +147,7 @@ class TestCodes:
             assert (type(error), error.error_code, error.status_code) == (expected, code, other)
             assert getattr(error, "retryable", False) is retryable
 
-    def test_every_code_of_the_data_is_in_this_table(self) -> None:
+    def test_every_published_code_is_in_this_table(self) -> None:
         assert [code for code, *_ in CODES] == list(codes.ERROR_CODES)
 
     @pytest.mark.parametrize(("code", "status", "expected", "retryable"), FALLBACKS)
@@ -163,7 +163,7 @@ class TestCodes:
         assert (code or f"HTTP {status}") in str(error)
 
     @pytest.mark.parametrize(("code", "status"), [("1.1.0", 401), ("1.1.1", 401), ("1.9.9", 401)])
-    async def test_a_new_token_is_not_tried_where_it_does_not_help(
+    async def test_other_codes_do_not_replace_the_token(
         self, client: SignStash, service: MockedService, code: str, status: int
     ) -> None:
         refuse(service, status, code)
@@ -173,7 +173,7 @@ class TestCodes:
         assert (service.token.call_count, service.sign.call_count) == (1, 1)
 
     @pytest.mark.parametrize(("code", "status"), [("0.0.10", 409), ("0.0.10", 500), (None, 401), ("9.9.9", 401)])
-    async def test_a_refused_token_is_replaced_once(
+    async def test_a_rejected_token_is_replaced_once(
         self, client: SignStash, service: MockedService, code: str | None, status: int
     ) -> None:
         refuse(service, status, code)
@@ -182,7 +182,7 @@ class TestCodes:
 
         assert (service.token.call_count, service.sign.call_count) == (2, 2)
 
-    async def test_refused_credentials(self, client: SignStash, service: MockedService) -> None:
+    async def test_rejected_credentials_raise(self, client: SignStash, service: MockedService) -> None:
         service.token.respond(401, json={"error": "invalid_client", "error_description": "Bad credentials"})
 
         error = await failure_of(client)
@@ -195,7 +195,7 @@ class TestCodes:
 
 class TestDocuments:
     @pytest.mark.parametrize(("sign_error", "expected", "retryable"), SIGN_ERRORS)
-    async def test_a_sign_error(
+    async def test_a_sign_error_maps_to_its_exception(
         self, client: SignStash, service: MockedService, sign_error: str, expected: Any, retryable: bool
     ) -> None:
         service.sign.mock(side_effect=not_signed(sign_error))
@@ -211,7 +211,7 @@ class TestDocuments:
         assert {name for name, *_ in SIGN_ERRORS} - {"MOON_PHASE_SIGN_ERROR"} == {str(item) for item in SigningError}
         assert codes.SIGN_ERRORS.keys() == {str(item) for item in SigningError}
 
-    async def test_a_failure_without_a_sign_error(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_failure_without_a_sign_error_raises(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(side_effect=not_signed(None))
 
         error = await failure_of(client)
@@ -219,7 +219,7 @@ class TestDocuments:
         assert (type(error), error.sign_error, error.retryable) == (DocumentNotSignedError, None, False)
 
     @pytest.mark.parametrize("caught", [CertificateNotProvisionedError, DocumentNotSignedError, SignStashError])
-    async def test_a_missing_certificate_is_caught_both_ways(
+    async def test_a_missing_certificate_has_both_base_classes(
         self, client: SignStash, service: MockedService, caught: type[SignStashError]
     ) -> None:
         service.sign.mock(side_effect=not_signed("INVALID_CERT_SERVICE_CREDS"))
@@ -244,27 +244,27 @@ class TestDocuments:
         assert "4.pdf" not in str(refused.value)
         assert service.token.call_count == 0
 
-    async def test_one_invalid_document_is_raised_itself(self, client: SignStash) -> None:
+    async def test_one_invalid_document_raises_its_own_error(self, client: SignStash) -> None:
         with pytest.raises(InvalidDocumentError) as refused:
             await client.sign_batch([Document.pdf(PDF, name="good.pdf"), Document.pdf(b"", name="bad.pdf")])
 
         assert (refused.value.document, refused.value.__cause__) == ("bad.pdf", None)
 
 
-class TestOwnClasses:
+class TestCustomClasses:
     async def client_for(self, service: MockedService, classes: Any) -> Any:
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes=classes) as client:
             return await failure_of(client)
 
     @pytest.mark.parametrize("code", ["2.1.7", "X", "0.0.2"])
-    async def test_a_code_of_the_request(self, service: MockedService, code: str) -> None:
+    async def test_a_request_code_can_map_to_a_custom_class(self, service: MockedService, code: str) -> None:
         refuse(service, 500, code)
 
         error = await self.client_for(service, {code: CertificateNotProvisionedError})
 
         assert (type(error), error.error_code) == (CertificateNotProvisionedError, code)
 
-    async def test_a_class_of_the_users_own(self, service: MockedService) -> None:
+    async def test_a_custom_class_is_raised(self, service: MockedService) -> None:
         class OutOfPaperError(ApiError):
             pass
 
@@ -272,7 +272,7 @@ class TestOwnClasses:
 
         assert type(await self.client_for(service, {"7.7.7": OutOfPaperError})) is OutOfPaperError
 
-    async def test_a_class_that_carries_more(self, service: MockedService) -> None:
+    async def test_a_custom_class_may_have_more_attributes(self, service: MockedService) -> None:
         service.sign.respond(503, json={"errorCode": "7.7.7"}, headers={"Retry-After": "7"})
 
         error = await self.client_for(service, {"7.7.7": RateLimitedError})
@@ -280,14 +280,14 @@ class TestOwnClasses:
         assert (type(error), error.retry_after) == (RateLimitedError, 7.0)
 
     @pytest.mark.parametrize("sign_error", ["NO_CREDITS_LEFT", "CERT_SERVICE_GLOBAL_ERROR"])
-    async def test_a_sign_error(self, service: MockedService, sign_error: str) -> None:
+    async def test_a_sign_error_can_map_to_a_custom_class(self, service: MockedService, sign_error: str) -> None:
         service.sign.mock(side_effect=not_signed(sign_error))
 
         error = await self.client_for(service, {sign_error: CertificateNotProvisionedError})
 
         assert (type(error), error.sign_error) == (DocumentCertificateError, sign_error)
 
-    async def test_the_documents_class_for_a_whole_request(self, service: MockedService) -> None:
+    async def test_a_document_class_applies_to_a_whole_request(self, service: MockedService) -> None:
         refuse(service, 500, "2.1.7")
 
         error = await self.client_for(service, {"2.1.7": DocumentCertificateError})
@@ -296,12 +296,12 @@ class TestOwnClasses:
         assert error.error_code == "2.1.7"
 
     @pytest.mark.parametrize("value", [[CertificateNotProvisionedError], "2.1.7"])
-    def test_what_is_no_mapping_is_refused(self, value: Any) -> None:
+    def test_an_invalid_mapping_raises(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"error_classes is .*not a mapping"):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes=value)
 
     @pytest.mark.parametrize("value", [ValueError, "ServiceError", None, ConnectionFailedError])
-    def test_what_is_no_such_class_is_refused_at_once(self, value: Any) -> None:
+    def test_an_invalid_class_raises_at_once(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"error_classes.*2\.1\.7"):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes={"2.1.7": value})
 
@@ -327,7 +327,7 @@ class TestMaybeProcessed:
             (302, {}, False),
         ],
     )
-    async def test_a_refusal_says_whether_it_may_be_processed(
+    async def test_a_rejection_says_whether_it_may_be_processed(
         self, client: SignStash, service: MockedService, status: int, body: Any, expected: bool
     ) -> None:
         service.sign.respond(status, json=body)
@@ -351,7 +351,7 @@ class TestMaybeProcessed:
             {"status_code": 200, "json": {}},
         ],
     )
-    async def test_an_unknown_outcome_says_how_nothing_is_signed_twice(
+    async def test_an_unknown_outcome_hints_how_to_avoid_a_second_signature(
         self, client: SignStash, service: MockedService, response: dict[str, Any]
     ) -> None:
         service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
@@ -411,7 +411,7 @@ class TestMaybeProcessed:
     @pytest.mark.parametrize(
         ("status", "body"), [(200, "<html>"), (404, ""), (500, ""), (500, '{"errorCode": "0.0.1"}'), (504, "<html>")]
     )
-    async def test_a_question_says_whether_it_may_be_processed(
+    async def test_a_query_says_whether_it_may_be_processed(
         self, client: SignStash, service: MockedService, status: int, body: str
     ) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(status, text=body)
@@ -421,7 +421,7 @@ class TestMaybeProcessed:
         assert failed.value.maybe_processed is False
 
     @pytest.mark.parametrize("body", ["", "<html>Gateway</html>"])
-    async def test_a_question_that_a_gateway_failed_may_be_repeated(
+    async def test_a_query_that_a_gateway_failed_is_retryable(
         self, client: SignStash, service: MockedService, body: str
     ) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(503, text=body, headers={"Retry-After": "9"})
@@ -476,16 +476,16 @@ class TestRetryAfter:
             ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ],
     )
-    async def test_a_number_or_nothing(
+    async def test_retry_after_is_a_number_or_none(
         self, client: SignStash, service: MockedService, value: str, expected: float | None
     ) -> None:
         assert await self.wait(client, service, {"Retry-After": value}) == expected
 
-    async def test_absent(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_missing_header_gives_no_retry_after(self, client: SignStash, service: MockedService) -> None:
         assert await self.wait(client, service, {}) is None
 
     @pytest.mark.usefixtures("elsewhere")
-    async def test_a_date(self, client: SignStash, service: MockedService) -> None:
+    async def test_retry_after_may_be_a_date(self, client: SignStash, service: MockedService) -> None:
         later = datetime.now(UTC) + timedelta(minutes=2)
         for value in (email.utils.format_datetime(later, usegmt=True), later.strftime("%a %b %d %H:%M:%S %Y")):
             assert await self.wait(client, service, {"Retry-After": value}) == pytest.approx(120, abs=10)

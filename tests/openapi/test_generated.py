@@ -116,7 +116,7 @@ class TestMultipart:
         assert request["externalReference"] == "genuine"
         assert [item["documentRequest"]["name"] for item in request["documents"]] == [name]
 
-    async def test_the_boundary_is_another_each_time(self, multipart: SignStash, route: respx.Route) -> None:
+    async def test_the_boundary_differs_each_time(self, multipart: SignStash, route: respx.Route) -> None:
         for _ in range(3):
             await multipart.sign_batch([Document.pdf(PDF, name="a.pdf")])
 
@@ -135,7 +135,7 @@ class TestPaths:
     """`..` and empty values reach other paths; booleans are sent as `True`."""
 
     @pytest.mark.parametrize("reference", ["", ".", "..", "a\x00b", "a\nb", "a\x7fb", "\ud800", None, 7])
-    async def test_values_that_reach_another_path_are_refused(
+    async def test_values_that_reach_another_path_raise(
         self, client: SignStash, service: MockedService, reference: Any
     ) -> None:
         with pytest.raises(ConfigurationError, match="external_reference is"):
@@ -144,7 +144,7 @@ class TestPaths:
         assert len(service.router.calls) == 0
 
     @pytest.mark.parametrize("reference", ["", ".", "..", "a\x00b", "a\r\nb"])
-    def test_generated_functions_refuse_them_too(self, reference: str) -> None:
+    def test_generated_functions_raise_for_values_that_reach_another_path(self, reference: str) -> None:
         with pytest.raises(ValueError, match="path parameter"):
             get_operation_id_by_document_external_reference._get_kwargs(reference)
 
@@ -158,7 +158,7 @@ class TestPaths:
             ("a\u2028b", "a%E2%80%A8b"),
         ],
     )
-    async def test_a_value_is_one_segment(
+    async def test_a_path_value_is_one_segment(
         self, client: SignStash, service: MockedService, reference: str, segment: str
     ) -> None:
         route = service.router.get(path__startswith="/").respond(json=7)
@@ -167,7 +167,7 @@ class TestPaths:
         path = route.calls.last.request.url.raw_path.decode()
         assert path.endswith(f"/withDocumentExternalReference/{segment}")
 
-    async def test_booleans_are_in_lower_case(self, client: SignStash, service: MockedService) -> None:
+    async def test_booleans_in_paths_are_in_lower_case(self, client: SignStash, service: MockedService) -> None:
         route = service.router.route(path__startswith="/").respond(json={"id": 7})
 
         for chosen in (True, False):
@@ -184,7 +184,7 @@ class TestEnums:
     ENUMS = tuple(item for item in MODELS if isinstance(item, type) and issubclass(item, StrEnum))
 
     @pytest.mark.parametrize("enum", ENUMS)
-    def test_an_unknown_value_is_kept(self, enum: type[StrEnum]) -> None:
+    def test_an_unknown_enum_value_is_kept(self, enum: type[StrEnum]) -> None:
         value = enum("ARCHIVED")
 
         assert isinstance(value, enum)
@@ -196,14 +196,16 @@ class TestEnums:
         for again in (unpickled(value), copy.copy(value), copy.deepcopy(value)):
             assert (type(again), again, again.value) == (enum, value, "ARCHIVED")
 
-    def test_known_values_and_other_types_are_what_they_were(self) -> None:
+    def test_known_enum_values_and_other_types_are_unchanged(self) -> None:
         assert {models.SigningStatus, models.ContentType} < {*self.ENUMS}
         assert models.SigningStatus("SIGNED") is models.SigningStatus.SIGNED
         assert models.SigningStatus("signed") is not models.SigningStatus.SIGNED
         with pytest.raises(ValueError, match="not a valid SigningStatus"):
             models.SigningStatus(5)  # type: ignore[arg-type]
 
-    async def test_it_comes_through_the_client(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_unknown_enum_value_passes_through_the_client(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         service.router.get(STATUS_URL).respond(json={"id": 7, "status": "ARCHIVED", "type": "SIGN"})
 
         operation = await client.get_status(7)
@@ -280,7 +282,7 @@ class TestDates:
             (0, datetime(1970, 1, 1, tzinfo=UTC)),
         ],
     )
-    def test_the_services_forms(self, written: object, moment: datetime) -> None:
+    def test_date_formats_of_the_service_are_read(self, written: object, moment: datetime) -> None:
         read = models.BaseOperation.from_dict({"id": 7, "creationDate": written}).creation_date
 
         assert isinstance(read, datetime)
@@ -288,14 +290,14 @@ class TestDates:
         assert read == moment
 
     @pytest.mark.own_definition
-    def test_every_date_is_read_so(self) -> None:
+    def test_every_date_field_reads_these_formats(self) -> None:
         for name, described in DEFINITION["components"]["schemas"].items():
             for field, item in described.get("properties", {}).items():
                 if item.get("format") == "date-time":
                     read = getattr(models, name).from_dict(required_values(name) | {field: 1739182761648})
                     assert MOMENT in attrs.asdict(read, recurse=False).values(), f"{name}.{field}"
 
-    def test_without_a_time_zone_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_dates_are_read_without_a_time_zone_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def missing(key: str) -> None:
             raise zoneinfo.ZoneInfoNotFoundError(key)
 
@@ -304,7 +306,7 @@ class TestDates:
         assert parse_datetime("2025-07-10 10:19:21") == datetime(2025, 7, 10, 10, 19, 21, tzinfo=UTC)
 
     @pytest.mark.parametrize("written", ["", "soon", "10-02-2025 10:19:21", True, [2025, 2, 10], {}, 1e300])
-    async def test_one_that_cannot_be_read_costs_nothing_but_itself(
+    async def test_an_unreadable_date_does_not_affect_other_fields(
         self, client: SignStash, service: MockedService, written: Any
     ) -> None:
         dated = {"receptionDate": written, "storageEndDate": "2025-02-10 10:19:21.648"}
@@ -322,13 +324,13 @@ class TestUnset:
     """`UNSET` is another object after pickle and deepcopy, and leaks into JSON."""
 
     @COPIES
-    def test_it_stays_itself(self, copied: Any) -> None:
+    def test_unset_stays_a_singleton(self, copied: Any) -> None:
         assert copied(UNSET) is UNSET
         assert not UNSET
         assert repr(UNSET) == "UNSET"
 
     @COPIES
-    def test_a_model_stays_what_it_was(self, copied: Any) -> None:
+    def test_a_copied_model_is_unchanged(self, copied: Any) -> None:
         operation = models.SignOperation.from_dict({"id": 7, "folder": {"folderId": "f"}, "newField": 1})
 
         again = copied(operation)
@@ -354,11 +356,11 @@ class TestRepr:
         ],
         ids=lambda value: type(value).__name__,
     )
-    def test_no_contents(self, value: object) -> None:
+    def test_the_repr_shows_no_contents(self, value: object) -> None:
         assert SECRET not in repr(value)
         assert type(value).__name__ in repr(value)
 
-    async def test_no_credentials(self, client: SignStash, service: MockedService) -> None:
+    async def test_the_repr_shows_no_credentials(self, client: SignStash, service: MockedService) -> None:
         await client.sign(Document.pdf(PDF, name="a.pdf"))
 
         for value in (client, client.generated, client._exchange, client._exchange.auth):
@@ -370,7 +372,7 @@ class TestStatus:
     """A status that is not registered crashes; failures are returned as values or as None."""
 
     @pytest.mark.parametrize("status_code", [520, 599])
-    def test_a_status_without_a_name_is_a_status_too(self, status_code: int) -> None:
+    def test_a_status_code_without_a_name_is_accepted(self, status_code: int) -> None:
         with pytest.raises(UnexpectedStatus) as failed:
             get_status._build_response(client=Client(BASE_URL), response=httpx.Response(status_code, json={"id": 7}))
 
@@ -389,7 +391,7 @@ class TestStatus:
             (200, {"html": "<html>Login</html>"}, UnexpectedResponseError),
         ],
     )
-    async def test_failures_are_raised(
+    async def test_failure_statuses_raise(
         self, client: SignStash, service: MockedService, status_code: int, answer: Any, error: type[SignStashError]
     ) -> None:
         service.router.get(STATUS_URL).respond(status_code, **answer)
@@ -409,7 +411,7 @@ class TestStatus:
             (200, {"json": {"issuerCompany": "FT 2026/31"}}, "does not fit the definition (AttributeError)"),
         ],
     )
-    async def test_a_success_that_the_generated_parser_cannot_read_is_an_error_of_ours(
+    async def test_an_unreadable_success_raises_an_error_of_the_sdk(
         self, client: SignStash, service: MockedService, status_code: int, answer: Any, why: str
     ) -> None:
         service.router.get(STATUS_URL).respond(status_code, **answer)
@@ -422,7 +424,7 @@ class TestStatus:
         assert caught.value.status_code == status_code
         assert not caught.value.maybe_processed
 
-    async def test_one_that_changed_something_may_have_been_processed(
+    async def test_an_unreadable_success_of_a_writing_call_may_have_been_processed(
         self, client: SignStash, service: MockedService
     ) -> None:
         service.router.post(path__regex="/delivery/").respond(202)
@@ -432,7 +434,7 @@ class TestStatus:
 
         assert caught.value.maybe_processed
 
-    def test_without_the_facade_it_is_the_generated_parser_s_own(self) -> None:
+    def test_an_unreadable_success_of_the_generated_client_raises_its_own_error(self) -> None:
         with pytest.raises(UnexpectedStatus):
             get_status._build_response(
                 client=Client(BASE_URL, raise_on_unexpected_status=True), response=httpx.Response(201)
@@ -461,7 +463,7 @@ class TestTimeouts:
 
     @pytest.mark.parametrize("upload", ["base64", "multipart"])
     @pytest.mark.parametrize("own", [False, True], ids=["made", "given"])
-    async def test_every_request_has_all_four(
+    async def test_every_request_has_four_timeouts(
         self, service: MockedService, upload: Any, own: bool, tmp_path: Path
     ) -> None:
         async with httpx.AsyncClient(timeout=None) as http_client:
@@ -478,7 +480,7 @@ class TestTimeouts:
             assert limits.keys() == {"connect", "read", "write", "pool"}
             assert all(value is not None and 0 < value < math.inf for value in limits.values())
 
-    async def test_they_are_what_was_asked_for(self, service: MockedService, tmp_path: Path) -> None:
+    async def test_timeouts_are_those_requested(self, service: MockedService, tmp_path: Path) -> None:
         limits = httpx.Timeout(7, connect=3)
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, timeout=limits) as client:
             requests = await self.everything(client, service, tmp_path)
@@ -487,14 +489,14 @@ class TestTimeouts:
 
     @pytest.mark.parametrize("name", ["timeout", "deadline"])
     @pytest.mark.parametrize("value", [None, math.inf, math.nan, 0])
-    def test_none_and_endless_are_refused(self, name: str, value: Any) -> None:
+    def test_missing_and_infinite_timeouts_raise(self, name: str, value: Any) -> None:
         limits: dict[str, Any] = {name: value}
         with pytest.raises(ConfigurationError, match=f"{name} is"):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, **limits)
 
     @pytest.mark.parametrize("part", ["connect", "read", "write", "pool"])
     @pytest.mark.parametrize("value", [None, math.inf])
-    def test_no_part_may_be_missing(self, part: str, value: float | None) -> None:
+    def test_incomplete_timeouts_raise(self, part: str, value: float | None) -> None:
         limits = httpx.Timeout(5, **{part: value})
         with pytest.raises(ConfigurationError, match=rf"timeout\.{part} is"):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, timeout=limits)

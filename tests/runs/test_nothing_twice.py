@@ -144,7 +144,9 @@ class TestAfterAFailure:
         assert books.signed == {"a.pdf": 1}
         assert "the earlier attempt that failed" not in str(raised.value)
 
-    async def test_nor_is_one_of_the_callers_own(self, client: SignStash, books: KeptBooks) -> None:
+    async def test_a_used_reference_of_the_caller_is_not_explained_by_the_failure(
+        self, client: SignStash, books: KeptBooks
+    ) -> None:
         books.effects, books.reuses = ["fail", "lose"], True
         document = invoice("FT_1")
         with pytest.raises(DocumentNotSignedError):
@@ -158,7 +160,7 @@ class TestAfterAFailure:
         assert books.signed == {"a.pdf": 1}
         assert "the earlier attempt that failed" not in str(raised.value)
 
-    async def test_nor_is_one_that_was_signed_before_by_another_object(
+    async def test_a_reference_used_by_another_document_is_not_explained_by_the_failure(
         self, client: SignStash, books: KeptBooks
     ) -> None:
         """Signed, and sent again after the signed document was lost to the application."""
@@ -175,7 +177,7 @@ class TestAfterAFailure:
 
 
 class TestCancelledAfterTheResponse:
-    async def test_what_is_signed_is_saved_all_the_same(
+    async def test_a_signed_document_is_saved_despite_cancellation(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         loop, threads_are_free, answered = asyncio.get_running_loop(), threading.Event(), asyncio.Event()

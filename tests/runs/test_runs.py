@@ -270,7 +270,7 @@ class TestDeadline:
 
 
 class TestPlanning:
-    async def test_a_save_to_that_has_no_more_names_loses_no_document(
+    async def test_a_save_to_without_more_names_loses_no_document(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         names = iter(["a.pdf"])
@@ -295,7 +295,7 @@ class TestPlanning:
 
         assert sorted(requests(service)) == [["0.pdf", "1.pdf"], ["2.pdf"], ["long.pdf"]]
 
-    async def test_documents_are_taken_only_as_they_are_needed(self, client: SignStash) -> None:
+    async def test_documents_are_read_only_as_needed(self, client: SignStash) -> None:
         taken = 0
 
         def source() -> Iterator[Document]:
@@ -308,7 +308,7 @@ class TestPlanning:
             await anext(outcomes)
             assert taken <= 6
 
-    async def test_an_asynchronous_source_that_is_slow_does_not_hold_up_what_is_known(self, client: SignStash) -> None:
+    async def test_a_slow_asynchronous_source_does_not_delay_known_documents(self, client: SignStash) -> None:
         more = asyncio.Event()
 
         async def source() -> AsyncIterator[Document]:
@@ -335,22 +335,22 @@ class TestPlanning:
             {"journal": "november.journal"},
         ],
     )
-    def test_what_cannot_work_is_refused_at_once(self, options: dict[str, Any]) -> None:
+    def test_impossible_arguments_raise_at_once(self, options: dict[str, Any]) -> None:
         client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
         with pytest.raises((ConfigurationError, InvalidDocumentError), match=next(iter(options))):
             client.sign_all([], **options)
 
-    async def test_what_is_no_document_ends_the_run(self, client: SignStash) -> None:
+    async def test_an_item_other_than_a_document_ends_the_run(self, client: SignStash) -> None:
         with pytest.raises(InvalidDocumentError, match=r"Document\.pdf"):
             await collect(client.sign_all(["invoice.pdf"]))  # type: ignore[list-item]
 
-    async def test_no_documents_are_no_requests(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_empty_run_sends_no_requests(self, client: SignStash, service: MockedService) -> None:
         assert await collect(client.sign_all([])) == {}
         assert service.token.call_count == 0
 
 
 class TestFlow:
-    async def test_few_requests_are_in_flight(self, client: SignStash, service: MockedService) -> None:
+    async def test_the_number_of_requests_in_flight_is_limited(self, client: SignStash, service: MockedService) -> None:
         now = most = 0
         three = asyncio.Event()
 
@@ -371,7 +371,9 @@ class TestFlow:
 
         assert most == 3
 
-    async def test_nothing_is_sent_while_nobody_takes_outcomes(self, client: SignStash, service: MockedService) -> None:
+    async def test_sending_pauses_while_results_are_not_consumed(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         outcomes = client.sign_all(pdfs(50), batch_documents=1, in_flight=2)
         await anext(outcomes)
         for _ in range(200):
@@ -380,7 +382,7 @@ class TestFlow:
         assert service.sign.call_count <= 3
         await outcomes.aclose()
 
-    async def test_leaving_the_loop_waits_for_what_is_in_flight(
+    async def test_leaving_the_loop_waits_for_requests_in_flight(
         self, client: SignStash, service: MockedService, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         second_is_sent, may_answer = asyncio.Event(), asyncio.Event()
@@ -405,9 +407,7 @@ class TestFlow:
         assert {path.name for path in tmp_path.iterdir()} == sent
         assert "outcome of 1.pdf, which nobody asked for any more: signed" in caplog.text
 
-    async def test_a_cancelled_run_ends_what_is_in_flight_at_once(
-        self, client: SignStash, service: MockedService
-    ) -> None:
+    async def test_a_cancelled_run_cancels_requests_in_flight(self, client: SignStash, service: MockedService) -> None:
         is_sent = asyncio.Event()
         cancelled: list[str] = []
 
@@ -428,7 +428,9 @@ class TestFlow:
             await run
         assert cancelled == ["0.pdf"]
 
-    async def test_overload_halves_what_is_in_flight(self, client: SignStash, service: MockedService) -> None:
+    async def test_overload_halves_the_number_of_requests_in_flight(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         refused: set[str] = set()
         now: set[str] = set()
         most = 0
@@ -465,7 +467,7 @@ class TestFlow:
 
 
 class TestFaults:
-    async def test_the_culprit_alone_fails(self, client: SignStash, service: MockedService) -> None:
+    async def test_only_the_invalid_document_fails(self, client: SignStash, service: MockedService) -> None:
         def refuse_bad(request: httpx.Request) -> httpx.Response:
             if "13.pdf" in names_sent(request):
                 return httpx.Response(500, json={"errorCode": "0.0.4", "causeMessage": "name of a document"})
@@ -478,7 +480,7 @@ class TestFaults:
         assert isinstance(found["13.pdf"].error, InvalidRequestError)
         assert service.sign.call_count == 1 + 2 * 5
 
-    async def test_a_document_that_cannot_be_used_does_not_cost_the_others(
+    async def test_an_unusable_document_does_not_affect_others(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         documents = [*pdfs(4), Document.pdf(b"", name="empty.pdf"), Document.pdf(tmp_path / "missing.pdf")]
@@ -495,7 +497,7 @@ class TestFaults:
             (httpx.Response(403, json={"errorCode": "1.2.0"}), ClientServiceInactiveError),
         ],
     )
-    async def test_a_fault_of_all_ends_the_run(
+    async def test_an_error_that_concerns_all_ends_the_run(
         self, client: SignStash, service: MockedService, answer: httpx.Response, error: type[Exception]
     ) -> None:
         def third_request_on(request: httpx.Request) -> httpx.Response:
@@ -510,7 +512,7 @@ class TestFaults:
         assert found
         assert all(outcome.ok for outcome in found.values())
 
-    async def test_a_fault_of_all_ends_pauses_too(self, service: MockedService) -> None:
+    async def test_an_error_that_concerns_all_ends_pauses(self, service: MockedService) -> None:
         paused = asyncio.Event()
 
         async def answer(request: httpx.Request) -> httpx.Response:
@@ -527,7 +529,7 @@ class TestFaults:
 
         assert service.sign.call_count == 2
 
-    async def test_a_source_that_fails_ends_the_run_and_costs_no_outcome(
+    async def test_a_failing_source_ends_the_run_and_loses_no_result(
         self, client: SignStash, service: MockedService
     ) -> None:
         source_failed = asyncio.Event()
@@ -548,7 +550,7 @@ class TestFaults:
 
         assert [found[name].ok for name in sorted(found)] == [True, True]
 
-    async def test_refused_credentials_end_the_run(self, client: SignStash, service: MockedService) -> None:
+    async def test_rejected_credentials_end_the_run(self, client: SignStash, service: MockedService) -> None:
         service.token.respond(401, json={"error": "invalid_client"})
 
         with pytest.raises(CredentialsRejectedError):
@@ -567,7 +569,7 @@ class TestFaults:
         assert len(found) <= 30
         assert all(isinstance(outcome.error, CertificateNotProvisionedError) for outcome in found.values())
 
-    async def test_what_passes_is_tried_again(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_temporary_failure_is_retried(self, client: SignStash, service: MockedService) -> None:
         answers: list[Exception | httpx.Response | None] = [httpx.ConnectError("refused"), httpx.Response(429), None]
 
         def in_turn(request: httpx.Request) -> httpx.Response:
@@ -583,7 +585,7 @@ class TestFaults:
         assert service.sign.call_count == 3
 
     @pytest.mark.parametrize("answer", [httpx.Response(503), httpx.Response(500, json={"errorCode": "0.0.1"})])
-    async def test_what_may_have_been_processed_is_not_tried_again(
+    async def test_a_possibly_processed_request_is_not_retried(
         self, client: SignStash, service: MockedService, answer: httpx.Response
     ) -> None:
         service.sign.mock(return_value=answer)
@@ -593,7 +595,7 @@ class TestFaults:
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
         assert service.sign.call_count == 1
 
-    async def test_a_pause_that_is_too_long_is_reported_with_its_time(
+    async def test_a_pause_beyond_the_limit_is_reported_with_its_length(
         self, client: SignStash, service: MockedService
     ) -> None:
         service.sign.respond(429, headers={"Retry-After": "3600"})
@@ -605,7 +607,7 @@ class TestFaults:
         assert error.retry_after == 3600
         assert service.sign.call_count == 1
 
-    async def test_a_dead_service_ends_the_run(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_unreachable_service_ends_the_run(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(side_effect=httpx.ConnectError("refused"))
 
         found: dict[str, Outcome] = {}
@@ -630,7 +632,7 @@ class TestSources:
             assert (await anext(outcomes)).ok
             first_is_signed.set()
 
-    async def test_a_run_that_ended_waits_for_no_document(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_finished_run_waits_for_no_document(self, client: SignStash, service: MockedService) -> None:
         service.sign.respond(403, json={"errorCode": "1.2.0"})
         closed = False
 
@@ -726,11 +728,11 @@ class TestWaitingSources:
         assert sorted(requests(service)) == ([["0.pdf", "1.pdf"]] if together else [["0.pdf"], ["1.pdf"]])
 
     @pytest.mark.parametrize("linger", [-1, float("inf"), float("nan"), True, "1"])
-    def test_a_linger_that_is_no_time_is_rejected(self, client: SignStash, linger: Any) -> None:
+    def test_an_invalid_linger_is_rejected(self, client: SignStash, linger: Any) -> None:
         with pytest.raises(ConfigurationError, match="linger is"):
             client.sign_all([], linger=linger)
 
-    async def test_a_queue_without_end_is_left_with_every_document_accounted_for(
+    async def test_leaving_an_endless_queue_accounts_for_every_document(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         queue: asyncio.Queue[Document] = asyncio.Queue(maxsize=20)
@@ -778,7 +780,7 @@ class TestUnknownOutcomes:
 
         service.sign.mock(side_effect=first_is_lost)
 
-    async def test_held(self, client: SignStash, service: MockedService) -> None:
+    async def test_unknown_outcomes_are_held(self, client: SignStash, service: MockedService) -> None:
         found = await collect(client.sign_all(pdfs(4), batch_documents=2, in_flight=1))
 
         unknown = [outcome for outcome in found.values() if not outcome.ok]
@@ -789,14 +791,16 @@ class TestUnknownOutcomes:
             assert outcome.document.name.removesuffix(".pdf") in reference
         assert service.sign.call_count == 2
 
-    async def test_sent_again_under_the_same_reference(self, client: SignStash, service: MockedService) -> None:
+    async def test_unknown_outcomes_are_sent_again_under_the_same_reference(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
 
         assert all(outcome.ok for outcome in found.values())
         first, second = ([item["documentRequest"] for item in service.sent(call)["documents"]] for call in (0, 1))
         assert [item["externalReference"] for item in first] == [item["externalReference"] for item in second]
 
-    async def test_sent_again_and_rejected_nothing_proves_that_it_is_signed(
+    async def test_a_rejected_second_request_does_not_prove_a_signature(
         self, client: SignStash, service: MockedService
     ) -> None:
         def went_through(request: httpx.Request) -> httpx.Response:
@@ -815,7 +819,9 @@ class TestUnknownOutcomes:
         assert "is signed, " not in str(found["0.pdf"].error), "nothing proves it"
         assert isinstance(found["0.pdf"].error.__cause__, DuplicateReferenceError)
 
-    async def test_looked_up_and_fetched_or_sent_again(self, client: SignStash, service: MockedService) -> None:
+    async def test_unknown_outcomes_are_looked_up_and_fetched_or_sent_again(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         def number(request: httpx.Request) -> httpx.Response:
             return httpx.Response(200, json=8) if "_0_" in request.url.path else httpx.Response(404)
 
@@ -834,7 +840,7 @@ class TestUnknownOutcomes:
         assert found["1.pdf"].ok
         assert requests(service) == [["0.pdf", "1.pdf"], ["1.pdf"]]
 
-    async def test_what_cannot_be_looked_up_is_held(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_failed_lookup_holds_the_document(self, client: SignStash, service: MockedService) -> None:
         service.router.get(path__regex="withDocumentExternalReference").respond(403)
 
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="look_up"))
@@ -842,7 +848,7 @@ class TestUnknownOutcomes:
         assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
         assert service.sign.call_count == 1
 
-    async def test_what_is_found_is_not_held_up_by_others(
+    async def test_found_documents_do_not_wait_for_others(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         first_is_saved = asyncio.Event()
@@ -862,7 +868,7 @@ class TestUnknownOutcomes:
             first_is_saved.set()
             assert (await anext(outcomes)).ok
 
-    async def test_a_gateway_that_loses_everything_ends_the_run(
+    async def test_a_gateway_that_loses_every_response_ends_the_run(
         self, client: SignStash, service: MockedService
     ) -> None:
         service.sign.mock(return_value=httpx.Response(503))
@@ -874,7 +880,9 @@ class TestUnknownOutcomes:
         assert service.sign.call_count <= 6
         assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
 
-    async def test_now_and_then_a_lost_answer_does_not(self, client: SignStash, service: MockedService) -> None:
+    async def test_occasional_lost_responses_do_not_end_the_run(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         def every_second(request: httpx.Request) -> httpx.Response:
             if service.sign.call_count % 2:
                 raise GATEWAY_TIMEOUT
@@ -886,7 +894,7 @@ class TestUnknownOutcomes:
 
         assert sum(outcome.ok for outcome in found.values()) == 20
 
-    async def test_another_refusal_says_nothing_of_the_lost_request(
+    async def test_another_rejection_does_not_resolve_a_lost_request(
         self, client: SignStash, service: MockedService
     ) -> None:
         def lose_then_refuse(request: httpx.Request) -> httpx.Response:
@@ -900,7 +908,7 @@ class TestUnknownOutcomes:
 
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
 
-    async def test_a_question_is_tried_as_often_as_a_request(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_query_is_retried_as_often_as_a_request(self, client: SignStash, service: MockedService) -> None:
         question = service.router.get(path__regex="withDocumentExternalReference")
         question.mock(side_effect=httpx.ConnectError("refused"))
 
@@ -909,7 +917,7 @@ class TestUnknownOutcomes:
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
         assert question.call_count == AT_ONCE.attempts
 
-    async def test_lost_twice_is_held(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_document_lost_twice_is_held(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(side_effect=GATEWAY_TIMEOUT)
 
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
@@ -919,7 +927,7 @@ class TestUnknownOutcomes:
 
 
 class TestSaving:
-    async def test_files_are_named_like_their_documents(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_files_are_named_after_their_documents(self, client: SignStash, tmp_path: Path) -> None:
         folder = tmp_path / "signed" / "november"
 
         await collect(client.sign_all(pdfs(3), save_to=folder))
@@ -933,7 +941,7 @@ class TestSaving:
 
         assert [path.name for path in tmp_path.iterdir()] == ["signed-0.pdf"]
 
-    async def test_a_document_whose_file_is_there_is_not_sent(
+    async def test_a_document_with_an_existing_file_is_not_sent(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         (tmp_path / "0.pdf").write_bytes(b"earlier")
@@ -949,7 +957,7 @@ class TestSaving:
         [lambda _: "x" * 300, lambda _: "a\0b", lambda _: Path(__file__, "below")],
         ids=["too long", "no name", "below a file"],
     )
-    async def test_a_file_that_cannot_be_is_found_out_before(
+    async def test_an_impossible_file_is_reported_before_sending(
         self, client: SignStash, service: MockedService, save_to: Any
     ) -> None:
         found = await collect(client.sign_all(pdfs(1), save_to=save_to))
@@ -957,12 +965,16 @@ class TestSaving:
         assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
         assert service.sign.call_count == 0
 
-    async def test_a_function_that_gives_no_path(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_function_without_a_path_fails_the_document(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         with pytest.raises(ConfigurationError, match="save_to returned None"):
             await collect(client.sign_all(pdfs(1), save_to=lambda _: None))  # type: ignore[arg-type]
         assert service.sign.call_count == 0
 
-    async def test_one_file_by_two_paths(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+    async def test_two_paths_of_one_file_are_one_file(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
         (tmp_path / "real").mkdir()
         (tmp_path / "link").symlink_to(tmp_path / "real")
         paths = {"0.pdf": tmp_path / "real" / "a.pdf", "1.pdf": tmp_path / "link" / "a.pdf"}
@@ -972,7 +984,7 @@ class TestSaving:
         assert found["0.pdf"].ok
         assert isinstance(found["1.pdf"].error, DocumentNotSavedError)
 
-    async def test_two_documents_for_one_file_are_not_both_sent(
+    async def test_two_documents_with_one_file_are_not_both_sent(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         twins = [Document.pdf(PDF + twin, name="invoice.pdf") for twin in (b"1", b"2")]
@@ -985,7 +997,7 @@ class TestSaving:
         assert requests(service) == [["invoice.pdf"]]
         assert (tmp_path / "invoice.pdf").read_bytes() == b"signed:" + PDF + b"1"
 
-    async def test_files_are_replaced_when_told(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_files_are_replaced_with_overwrite(self, client: SignStash, tmp_path: Path) -> None:
         (tmp_path / "0.pdf").write_bytes(b"earlier")
 
         await collect(client.sign_all(pdfs(1), save_to=tmp_path, overwrite=True))
@@ -1011,16 +1023,14 @@ class TestSaving:
         assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_run_that_nobody_iterates_warns(signstash_mock: MockSignStash) -> None:
+async def test_an_uniterated_run_warns(signstash_mock: MockSignStash) -> None:
     outcomes = signstash_mock.client.sign_all([Document.pdf(PDF, name="a.pdf")])
 
     with pytest.warns(RuntimeWarning, match="never iterated"):
         del outcomes
 
 
-async def test_a_run_that_is_iterated_does_not_warn(
-    signstash_mock: MockSignStash, recwarn: pytest.WarningsRecorder
-) -> None:
+async def test_an_iterated_run_does_not_warn(signstash_mock: MockSignStash, recwarn: pytest.WarningsRecorder) -> None:
     async for outcome in signstash_mock.client.sign_all([Document.pdf(PDF, name="a.pdf")]):
         assert outcome.ok
     gc.collect()

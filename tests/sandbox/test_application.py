@@ -38,7 +38,7 @@ PROJECT = Path(__file__).parents[2]
 XML = b"<?xml version='1.0' encoding='UTF-8'?>\n<fatura><total moeda='EUR'>31,00</total></fatura>"
 
 
-class TestRefusals:
+class TestRejections:
     async def test_a_document_is_signed_once(self, sandbox_client: SignStash) -> None:
         document = Document.pdf(INVOICE)
         signed = await sandbox_client.sign(document)
@@ -47,7 +47,7 @@ class TestRefusals:
             await sandbox_client.sign(document)
 
     @pytest.mark.parametrize("wrong", [{"client_secret": "wrong"}, {"client_id": "PRT.nobody"}], ids=str)
-    async def test_wrong_credentials(self, sandbox: Sandbox, wrong: Any) -> None:
+    async def test_wrong_credentials_are_rejected(self, sandbox: Sandbox, wrong: Any) -> None:
         credentials: Credentials = {**sandbox.credentials, **wrong}
         async with SignStash(**credentials) as client:
             with pytest.raises(CredentialsRejectedError) as refused:
@@ -65,7 +65,7 @@ async def in_process(sandbox: SandboxApplication) -> AsyncIterator[SignStash]:
 class TestTokens:
     """The application itself, without a network."""
 
-    async def test_an_expired_token_is_replaced_unseen(self) -> None:
+    async def test_an_expired_token_is_replaced_silently(self) -> None:
         now = 0.0
         sandbox = SandboxApplication(token_lifetime=3600, clock=lambda: now)
         async with in_process(sandbox) as client:
@@ -78,7 +78,7 @@ class TestTokens:
         signed, refused = (signing, ""), (signing, "0.0.10")
         assert arrived == [(token, ""), signed, signed, refused, (token, ""), signed]
 
-    async def test_tokens_that_are_never_accepted(self) -> None:
+    async def test_tokens_never_accepted_raise(self) -> None:
         sandbox = SandboxApplication(faults=[Fault("0.0.10")])
         async with in_process(sandbox) as client:
             with pytest.raises(TokenRejectedError, match="environment"):
@@ -137,7 +137,7 @@ class TestRawRequests:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("value", ["left out", None], ids=str)
-    def test_what_is_mandatory(self, http: httpx.Client, path: str, value: Any) -> None:
+    def test_mandatory_fields_are_required(self, http: httpx.Client, path: str, value: Any) -> None:
         fields = self.fields()
         *way, last = (int(key) if key.isdecimal() else key for key in path.split("."))
         holder: Any = fields
@@ -158,7 +158,7 @@ class TestRawRequests:
         ],
         ids=["visible signature", "its place", "preservation"],
     )
-    def test_what_is_mandatory_within_options(
+    def test_mandatory_fields_of_options_are_required(
         self, http: httpx.Client, change: Callable[[Fields], object], what: str
     ) -> None:
         fields = self.fields()
@@ -179,23 +179,23 @@ class TestRawRequests:
 
         self.assert_refused(http.post(BASE64_PATH, json=fields), "documents", "0.0.4")
 
-    def test_unknown_fields_and_errors_in_any_number_take_no_long_time(self, http: httpx.Client) -> None:
+    def test_thousands_of_unknown_fields_and_errors_are_handled(self, http: httpx.Client) -> None:
         fields = self.fields() | {f"other{number}": number for number in range(100_000)}
         assert http.post(BASE64_PATH, json=fields).status_code == 200
         fields["documents"] = [{"documentRequest": number} for number in range(100_000)]
         assert http.post(BASE64_PATH, json=fields).status_code == 500
 
     @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-    def test_what_is_no_json(self, http: httpx.Client, body: bytes) -> None:
+    def test_a_body_other_than_json_is_rejected(self, http: httpx.Client, body: bytes) -> None:
         self.assert_refused(http.post(BASE64_PATH, content=body), "malformed JSON")
 
     @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"7"])
-    def test_what_is_no_request(self, http: httpx.Client, body: bytes) -> None:
+    def test_json_other_than_a_request_is_rejected(self, http: httpx.Client, body: bytes) -> None:
         self.assert_refused(http.post(BASE64_PATH, content=body), "signRequest is not of type object", "0.0.6")
 
     @pytest.mark.parametrize("header", ["Bearer other", "Bearer", "Basic YTpi", "Basic {token}", "{token}", None])
     @pytest.mark.parametrize("path", [BASE64_PATH, MULTIPART_PATH])
-    def test_a_token_that_is_none(self, http: httpx.Client, header: str | None, path: str) -> None:
+    def test_an_invalid_token_is_rejected(self, http: httpx.Client, header: str | None, path: str) -> None:
         token = http.headers.pop("authorization").removeprefix("Bearer ")
         headers = {} if header is None else {"authorization": header.format(token=token)}
 
@@ -215,7 +215,7 @@ class TestRawRequests:
         contents = [cms.ContentInfo.load(item)["content"]["encap_content_info"]["content"].native for item in held]
         assert contents == [b"A", b"B"]
 
-    def test_multipart_files_whose_names_do_not_tell_go_by_their_order(self, http: httpx.Client) -> None:
+    def test_multipart_files_without_matching_names_are_matched_by_order(self, http: httpx.Client) -> None:
         fields = self.fields("b.bin", "c.bin")
         described = {REQUEST_PART: (None, json.dumps(fields).encode(), "application/json")}
         files = [(FILES_PART, ("a.bin", b"A")), (FILES_PART, ("b.bin", b"B"))]
@@ -227,14 +227,14 @@ class TestRawRequests:
         assert contents == [b"A", b"B"]
 
     @pytest.mark.parametrize("asked", [False, None])
-    def test_contents_come_back_only_if_asked_for(self, http: httpx.Client, asked: bool | None) -> None:
+    def test_contents_are_returned_only_on_request(self, http: httpx.Client, asked: bool | None) -> None:
         answer = http.post(BASE64_PATH, json=self.fields() | {"returnSignedContent": asked})
 
         assert answer.json()["documentList"][0]["signStatus"] == "SIGNED"
         assert "signedContent" not in answer.json()["documentList"][0]
 
 
-class TestBounds:
+class TestLimits:
     async def test_a_body_that_is_too_large_is_rejected(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(application, "MAX_BODY", 10_000)
         sandbox = SandboxApplication()
@@ -243,7 +243,7 @@ class TestBounds:
             with pytest.raises(SignStashError, match="413"):
                 await client.sign(Document.binary(bytes(20_000), name="large.bin"))
 
-    async def test_signing_that_takes_too_long_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_signing_has_a_time_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ended = threading.Event()
         monkeypatch.setattr(SignatureMaker, "sign", lambda *_: ended.wait(60))
         monkeypatch.setattr(signing_endpoints, "SECONDS_PER_DOCUMENT", 0.05)
@@ -258,7 +258,7 @@ class TestBounds:
 
 
 class TestReset:
-    async def test_references_are_free_again_and_the_root_stays(self, tmp_path: Path) -> None:
+    async def test_reset_frees_references_and_keeps_the_root(self, tmp_path: Path) -> None:
         sandbox = SandboxApplication(state=tmp_path / "state.sqlite")
         root = sandbox.root_certificate
         async with in_process(sandbox) as client:

@@ -71,7 +71,7 @@ def signable(body: dict[str, Any]) -> dict[str, Any]:
 @schema.parametrize()
 @SETTINGS
 @pytest.mark.timeout(TIMEOUT)
-def test_every_answer_is_as_the_definition_says(case: Case[Any], sandbox: Sandbox, token: str) -> None:
+def test_every_response_conforms_to_the_definition(case: Case[Any], sandbox: Sandbox, token: str) -> None:
     answer = case.call(base_url=sandbox.integration_base_url, headers={"Authorization": f"Bearer {token}"})
     assume(answer.text != "Invalid HTTP request received.")  # made-up headers, such as Content-Length, that are no HTTP
 
@@ -86,7 +86,7 @@ def test_every_answer_is_as_the_definition_says(case: Case[Any], sandbox: Sandbo
 @given(case=signing.as_strategy(generation_mode=GenerationMode.POSITIVE))
 @SETTINGS
 @pytest.mark.timeout(TIMEOUT)
-def test_what_is_right_is_signed_or_tells_why(case: Case[Any], sandbox: Sandbox, token: str) -> None:
+def test_valid_requests_are_signed_or_explained(case: Case[Any], sandbox: Sandbox, token: str) -> None:
     body: Any = case.body
     assume(body["documents"])
     case.body = signable(body)

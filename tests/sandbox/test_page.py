@@ -54,7 +54,7 @@ def http(used: Sandbox) -> Iterator[httpx.Client]:
         yield http
 
 
-def test_the_json_tells_what_arrived_and_what_was_signed(http: httpx.Client) -> None:
+def test_the_json_lists_requests_and_signed_documents(http: httpx.Client) -> None:
     shown = http.get("").json()
 
     assert shown["signed"] == {"FT_1": 1, f"FT_2 {HOSTILE}": 1}
@@ -144,7 +144,7 @@ class TestInABrowser:
             assert ": no" not in outcome
         assert "Documents (3 signed)" in page.text()
 
-    def test_a_dropped_document_that_cannot_be_signed_shows_the_reason(self, page: Browser, tmp_path: Path) -> None:
+    def test_a_dropped_document_that_fails_shows_the_reason(self, page: Browser, tmp_path: Path) -> None:
         file = tmp_path / "broken.pdf"
         file.write_bytes(b"%PDF-1.7\nbroken")
 
@@ -152,7 +152,7 @@ class TestInABrowser:
 
         assert "broken.pdf: Not signed (HTTP 200): the PDF cannot be read" in page.text("#outcome")
 
-    def test_the_button_signs_as_well(self, page: Browser, sandbox: Sandbox) -> None:
+    def test_the_button_signs_a_document(self, page: Browser, sandbox: Sandbox) -> None:
         page.evaluate(
             "(() => { const data = new DataTransfer(); data.items.add(new File(['any'], 'chosen.bin'));"
             " document.querySelector('input[type=file]').files = data.files })()"
@@ -211,7 +211,7 @@ class TestForeignRequests:
 
     @pytest.mark.parametrize("host", ["attacker.example", "attacker.example:80", "127.0.0.1.attacker.example", ""])
     @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "faults"), ("POST", "reset")])
-    def test_foreign_hosts_are_refused(self, http: httpx.Client, host: str, method: str, path: str) -> None:
+    def test_foreign_hosts_are_rejected(self, http: httpx.Client, host: str, method: str, path: str) -> None:
         response = http.request(method, path, headers={"host": host})
 
         assert response.status_code in (400, 403)
@@ -234,7 +234,7 @@ class TestForeignRequests:
     @pytest.mark.parametrize(
         ("method", "path"), [("POST", "reset"), ("POST", "faults"), ("PUT", "faults"), ("POST", "try")]
     )
-    def test_foreign_origins_are_refused(
+    def test_foreign_origins_are_rejected(
         self, http: httpx.Client, headers: dict[str, str], method: str, path: str
     ) -> None:
         assert http.request(method, path, json={"kind": "0.0.1"}, headers=headers).status_code == 403

@@ -53,7 +53,9 @@ class TestSigning:
             "unheardOf",
         ],
     )
-    async def test_an_odd_field_of_the_operation(self, client: SignStash, service: MockedService, name: str) -> None:
+    async def test_an_unexpected_operation_field_is_no_obstacle(
+        self, client: SignStash, service: MockedService, name: str
+    ) -> None:
         for value in ODD:
             answer_with(service, {name: value})
 
@@ -81,7 +83,9 @@ class TestSigning:
             "unheardOf",
         ],
     )
-    async def test_an_odd_field_of_the_document(self, client: SignStash, service: MockedService, name: str) -> None:
+    async def test_an_unexpected_document_field_is_no_obstacle(
+        self, client: SignStash, service: MockedService, name: str
+    ) -> None:
         for value in ODD:
             answer_with(service, **{name: value})
 
@@ -90,7 +94,9 @@ class TestSigning:
             assert signed.name == "invoice.pdf"
             assert signed.details.sign_status == "SIGNED"
 
-    async def test_an_odd_field_is_kept_and_costs_only_itself(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_unexpected_field_is_kept_and_affects_no_other(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         answer_with(
             service,
             {"issuerCompany": "ACME", "executionTime": 12, "new": 1},
@@ -125,7 +131,7 @@ class TestSigning:
         assert isinstance(details.content_type, ContentType)
         assert details.to_dict()["contentType"] == "application/pdf, text/xml"
 
-    async def test_an_unknown_sign_status_is_carried(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_unknown_sign_status_is_kept(self, client: SignStash, service: MockedService) -> None:
         answer_with(service, signStatus="WAITING_FOR_MOON", signedContent=None)
 
         batch = await client.sign_batch([pdf()])
@@ -137,7 +143,9 @@ class TestSigning:
         assert status == "WAITING_FOR_MOON"
 
     @pytest.mark.parametrize("value", [..., None, "", 7, True, [], {}, "signed", "SIGNED "])
-    async def test_only_signed_is_signed(self, client: SignStash, service: MockedService, value: Any) -> None:
+    async def test_only_the_status_signed_is_a_success(
+        self, client: SignStash, service: MockedService, value: Any
+    ) -> None:
         def change(document: dict[str, Any]) -> dict[str, Any]:
             changed = document | {"signStatus": value}
             return {name: item for name, item in changed.items() if item is not ...}
@@ -149,20 +157,22 @@ class TestSigning:
         assert batch.outcomes[0].signed is None
         assert isinstance(batch.outcomes[0].error, DocumentNotSignedError | OutcomeUnknownError)
 
-    async def test_received_is_not_signed_yet(self, client: SignStash, service: MockedService) -> None:
+    async def test_the_status_received_is_not_signed_yet(self, client: SignStash, service: MockedService) -> None:
         answer_with(service, signStatus="RECEIVED", signedContent=None)
 
         with pytest.raises(OutcomeUnknownError, match="received, but is not signed yet") as unknown:
             await client.sign(pdf("FT_31"))
         assert unknown.value.external_references == ("FT_31",)
 
-    async def test_received_with_an_error_has_failed(self, client: SignStash, service: MockedService) -> None:
+    async def test_the_status_received_with_an_error_is_a_failure(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         answer_with(service, signStatus="RECEIVED", signError="TIMESTAMP_SIGN_ERROR")
 
         with pytest.raises(DocumentNotSignedError):
             await client.sign(pdf())
 
-    async def test_a_long_sign_error_does_not_flood_the_text(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_long_sign_error_is_shortened(self, client: SignStash, service: MockedService) -> None:
         answer_with(service, signStatus="ERROR\nSIGNING", signError="x" * 50_000 + "\n\x1b[31m")
 
         with pytest.raises(DocumentNotSignedError) as failed:
@@ -172,15 +182,13 @@ class TestSigning:
         assert len(str(failed.value)) < 1000
         assert str(failed.value).isprintable()
 
-    async def test_a_number_of_an_operation_written_as_text(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_operation_id_as_text_is_read(self, client: SignStash, service: MockedService) -> None:
         answer_with(service, {"id": "4711"})
 
         assert (await signed_batch(client)).outcomes[0].signed.operation_id == 4711
 
     @pytest.mark.parametrize("value", [True, 47.11, "47.11", "no number", [4711], "1" * 30, "٤", 2**63, 10**400, -1])
-    async def test_what_is_no_number_of_an_operation(
-        self, client: SignStash, service: MockedService, value: Any
-    ) -> None:
+    async def test_an_invalid_operation_id_is_none(self, client: SignStash, service: MockedService, value: Any) -> None:
         answer_with(service, {"id": value})
 
         assert (await signed_batch(client)).outcomes[0].signed.operation_id is None
@@ -198,7 +206,9 @@ class TestSigning:
             1770718761.648,
         ],
     )
-    async def test_a_date_in_any_form(self, client: SignStash, service: MockedService, written: Any) -> None:
+    async def test_dates_of_any_format_are_no_obstacle(
+        self, client: SignStash, service: MockedService, written: Any
+    ) -> None:
         answer_with(service, {"creationDate": written}, receptionDate=written)
 
         batch = await signed_batch(client)
@@ -208,7 +218,7 @@ class TestSigning:
         assert batch.outcomes[0].signed.details.reception_date == expected
         assert batch.operation.creation_date.tzinfo is not None
 
-    async def test_a_date_in_summer_is_lisbons(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_date_without_a_zone_is_in_lisbon_time(self, client: SignStash, service: MockedService) -> None:
         answer_with(service, {"creationDate": "2026-07-10 10:19:21"})
 
         batch = await signed_batch(client)
@@ -216,11 +226,11 @@ class TestSigning:
         assert batch.operation.creation_date == datetime(2026, 7, 10, 9, 19, 21, tzinfo=UTC)
 
 
-class TestAsking:
+class TestQueries:
     def reply(self, service: MockedService, reply: Any) -> None:
         service.router.get(path__regex="/operation/").respond(content=json.dumps(reply))
 
-    async def test_a_status_with_an_odd_field(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_status_with_an_unexpected_field_is_read(self, client: SignStash, service: MockedService) -> None:
         for value in ODD:
             self.reply(service, {"id": 7, "status": value, "creationDate": value, "issuerCompany": value})
 
@@ -231,7 +241,7 @@ class TestAsking:
 
     @pytest.mark.parametrize("value", [5, "text", {"a": 1}, [5], [None]])
     @pytest.mark.parametrize("name", ["documentAttributes", "receptionDate", "signStatus"])
-    async def test_an_odd_field_of_a_document_costs_no_contents(
+    async def test_an_unexpected_document_field_loses_no_content(
         self, client: SignStash, service: MockedService, name: str, value: Any
     ) -> None:
         documents = [
@@ -247,7 +257,7 @@ class TestAsking:
         assert [item.signed_content for item in operation.document_list] == ["YQ==", "Yg=="]
 
     @pytest.mark.parametrize("stranger", [None, 7, "B", []])
-    async def test_what_is_no_document_costs_no_other(
+    async def test_an_item_other_than_a_document_does_not_affect_others(
         self, client: SignStash, service: MockedService, stranger: Any
     ) -> None:
         self.reply(service, {"id": 7, "documentList": [stranger, {"externalReference": "A", "signedContent": "YQ=="}]})
@@ -257,7 +267,9 @@ class TestAsking:
         assert operation.document_list
         assert [item.signed_content for item in operation.document_list] == ["YQ=="]
 
-    async def test_a_list_of_documents_that_is_absent_or_odd(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_missing_or_invalid_list_of_documents_is_empty(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         for absent in ({}, {"documentList": None}):
             self.reply(service, {"id": 7} | absent)
             assert (await client.get_operation(7)).document_list is UNSET
@@ -269,7 +281,7 @@ class TestAsking:
         assert (await client.get_operation(7)).additional_properties == {"documentList": {"A": 1}}
 
     @pytest.mark.parametrize("reply", [None, [], {}, "seven", True, 7.5, {"id": 7}])
-    async def test_an_operation_id_that_is_none(self, client: SignStash, service: MockedService, reply: Any) -> None:
+    async def test_an_invalid_operation_id_raises(self, client: SignStash, service: MockedService, reply: Any) -> None:
         self.reply(service, reply)
 
         with pytest.raises(UnexpectedResponseError) as failed:
@@ -279,7 +291,7 @@ class TestAsking:
 
     @pytest.mark.parametrize("reply", [None, [], {}, 7, "EXECUTED", {"status": "EXECUTED"}])
     @pytest.mark.parametrize("call", ["get_status", "get_operation"])
-    async def test_an_operation_that_is_none(
+    async def test_an_invalid_operation_raises(
         self, client: SignStash, service: MockedService, call: str, reply: Any
     ) -> None:
         self.reply(service, reply)

@@ -49,11 +49,11 @@ def change_documents(service: MockedService, **changes: Any) -> None:
     )
 
 
-class TestNotAnAnswer:
+class TestInvalidResponses:
     @pytest.mark.parametrize(
         ("status", "maybe_processed"), [(200, True), (400, False), (404, False), (502, True), (503, True), (504, True)]
     )
-    async def test_a_gateways_page(
+    async def test_a_gateway_page_raises(
         self, client: SignStash, service: MockedService, status: int, maybe_processed: bool
     ) -> None:
         service.sign.respond(status, html=PAGE)
@@ -81,7 +81,7 @@ class TestNotAnAnswer:
         ("status", "expected"),
         [(401, TokenRejectedError), (413, InvalidRequestError), (429, RateLimitedError)],
     )
-    async def test_a_page_whose_status_says_enough(
+    async def test_a_page_with_a_known_status_raises_its_exception(
         self, client: SignStash, service: MockedService, status: int, expected: Any
     ) -> None:
         service.sign.respond(status, html=PAGE)
@@ -95,7 +95,7 @@ class TestNotAnAnswer:
         ("status", "expected"),
         [(400, InvalidRequestError), (401, TokenRejectedError), (409, ApiError), (429, RateLimitedError)],
     )
-    async def test_an_empty_refusal(
+    async def test_an_empty_rejection_raises(
         self, client: SignStash, service: MockedService, status: int, expected: Any
     ) -> None:
         service.sign.respond(status, content=b" \r\n")
@@ -105,7 +105,7 @@ class TestNotAnAnswer:
         assert type(error) is expected
         assert (error.status_code, error.error_code, error.maybe_processed) == (status, None, False)
 
-    async def test_an_empty_failure(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_empty_server_error_raises(self, client: SignStash, service: MockedService) -> None:
         service.sign.respond(503)
 
         error = await failure_of(client)
@@ -131,7 +131,7 @@ class TestNotAnAnswer:
         ids=lambda body: body[:20].decode("latin-1"),
     )
     @pytest.mark.parametrize("status", [200, 204])
-    async def test_a_success_that_is_no_operation(
+    async def test_a_success_other_than_an_operation_raises(
         self, client: SignStash, service: MockedService, status: int, body: bytes
     ) -> None:
         service.sign.respond(status, content=body, headers={"Content-Type": "application/json"})
@@ -150,7 +150,9 @@ class TestNotAnAnswer:
             pytest.param(b'{"errorCode": "0.0.7", "a": [' + b"{}," * 20_000 + b"{}]}", id="many values"),
         ],
     )
-    async def test_a_refusal_that_is_no_object(self, client: SignStash, service: MockedService, body: bytes) -> None:
+    async def test_a_rejection_other_than_an_object_raises(
+        self, client: SignStash, service: MockedService, body: bytes
+    ) -> None:
         service.sign.respond(409, content=body)
 
         error = await failure_of(client)
@@ -158,7 +160,7 @@ class TestNotAnAnswer:
         assert (type(error), error.maybe_processed) == (UnexpectedResponseError, False)
 
     @pytest.mark.parametrize("value", [None, 7, 2.5, True, [], ["0.0.7"], {"a": {}}, "", "\ud800", "x" * 10_000])
-    async def test_a_refusal_whose_fields_are_of_odd_types(
+    async def test_a_rejection_with_fields_of_other_types_raises(
         self, client: SignStash, service: MockedService, value: Any
     ) -> None:
         names = ("errorCode", "errorCodeDescription", "causeMessage", "error")
@@ -176,7 +178,7 @@ class TestNotAnAnswer:
         ids=["few bytes", "many bytes", "a page", "many letters"],
     )
     @pytest.mark.parametrize("status", [200, 500])
-    async def test_what_no_encoding_fits_costs_little_memory(
+    async def test_undecodable_bytes_take_little_memory(
         self, client: SignStash, service: MockedService, status: int, body: bytes
     ) -> None:
         service.sign.respond(status, content=body)
@@ -203,13 +205,15 @@ class TestRedirects:
         assert elsewhere.call_count == 0
 
     @pytest.mark.parametrize("location", ["http:x", "http://xn--/", "http://[::1", "mailto:x", "http://\x00/", "//"])
-    async def test_a_redirect_to_nowhere(self, client: SignStash, service: MockedService, location: str) -> None:
+    async def test_a_redirect_without_a_usable_location_raises(
+        self, client: SignStash, service: MockedService, location: str
+    ) -> None:
         service.sign.respond(302, headers={"Location": location})
 
         assert type(await failure_of(client)) in (UnexpectedResponseError, OutcomeUnknownError)
 
     @pytest.mark.parametrize("location", ["https://elsewhere.test/", "http:x"])
-    async def test_a_redirect_of_the_token_server(
+    async def test_a_redirect_of_the_token_server_raises(
         self, client: SignStash, service: MockedService, location: str
     ) -> None:
         service.token.respond(302, headers={"Location": location})
@@ -224,7 +228,9 @@ class TestEncodings:
     @pytest.mark.parametrize(
         "encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
     )
-    async def test_json_in_another_encoding(self, client: SignStash, service: MockedService, encoding: str) -> None:
+    async def test_json_in_another_encoding_is_read(
+        self, client: SignStash, service: MockedService, encoding: str
+    ) -> None:
         def answer(request: httpx.Request) -> httpx.Response:
             fields = json.loads(signed_answer(request).content) | {"issuerClientServiceAlias": "Serviço nº 1"}
             return httpx.Response(200, content=json.dumps(fields, ensure_ascii=False).encode(encoding))
@@ -236,7 +242,7 @@ class TestEncodings:
         assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [SIGNED]
         assert batch.operation.issuer_client_service_alias == "Serviço nº 1"
 
-    async def test_a_large_document_in_latin_1(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_large_document_in_latin_1_is_read(self, client: SignStash, service: MockedService) -> None:
         large = PDF + bytes(2_000_000)
 
         def answer(request: httpx.Request) -> httpx.Response:
@@ -247,7 +253,7 @@ class TestEncodings:
 
         assert (await client.sign(Document.pdf(large, name="large.pdf"))).content == b"signed:" + large
 
-    async def test_a_refusal_in_latin_1(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_rejection_in_latin_1_is_read(self, client: SignStash, service: MockedService) -> None:
         service.sign.respond(500, content='{"errorCode": "0.0.6", "causeMessage": "página"}'.encode("latin-1"))
 
         error = await failure_of(client)
@@ -257,7 +263,7 @@ class TestEncodings:
     @pytest.mark.parametrize(
         "content_type", ["text/html", "text/plain; charset=x", "application/octet-stream", "", "é"]
     )
-    async def test_the_content_type_does_not_matter(
+    async def test_the_content_type_of_a_response_is_ignored(
         self, client: SignStash, service: MockedService, content_type: str
     ) -> None:
         def answer(request: httpx.Request) -> httpx.Response:
@@ -268,7 +274,7 @@ class TestEncodings:
 
         assert (await client.sign(pdf("FT_31"))).content == SIGNED
 
-    async def test_an_odd_content_type_does_not_flood_the_text(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_long_content_type_is_shortened(self, client: SignStash, service: MockedService) -> None:
         service.sign.respond(502, text="no", headers={"Content-Type": "x" * 50_000})
 
         assert len(str(await failure_of(client))) < 1000
@@ -276,7 +282,9 @@ class TestEncodings:
 
 class TestMatching:
     @pytest.mark.parametrize("documents", [..., None, {}, {"FT_31": {}}, [], "FT_31", 7, [None], [7, "FT_31", []]])
-    async def test_a_list_without_the_document(self, client: SignStash, service: MockedService, documents: Any) -> None:
+    async def test_a_response_without_the_document_raises(
+        self, client: SignStash, service: MockedService, documents: Any
+    ) -> None:
         fields = {"id": 4711, "documentList": documents}
         service.sign.respond(json={name: value for name, value in fields.items() if value is not ...})
 
@@ -286,7 +294,7 @@ class TestMatching:
         assert error.external_references == ("FT_31",)
 
     @pytest.mark.parametrize("reference", [..., None, "", "FT_32", " FT_31", "ft_31", 31])
-    async def test_a_document_under_another_reference(
+    async def test_a_response_with_another_reference_raises(
         self, client: SignStash, service: MockedService, reference: Any
     ) -> None:
         change_documents(service, externalReference=reference)
@@ -294,7 +302,7 @@ class TestMatching:
         assert type(await failure_of(client)) is OutcomeUnknownError
 
     @pytest.mark.parametrize(("name", "reference"), [("None", None), ("None", ...), ("True", True)])
-    async def test_nothing_is_no_reference(
+    async def test_a_missing_reference_matches_no_document(
         self, client: SignStash, service: MockedService, name: str, reference: Any
     ) -> None:
         change_documents(service, externalReference=reference)
@@ -302,12 +310,12 @@ class TestMatching:
         with pytest.raises(OutcomeUnknownError):
             await client.sign(pdf(name))
 
-    async def test_a_reference_as_a_number(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_reference_as_a_number_is_matched(self, client: SignStash, service: MockedService) -> None:
         change_documents(service, externalReference=31)
 
         assert (await client.sign(pdf("31"))).content == SIGNED
 
-    async def test_one_of_many_is_missing(self, client: SignStash, service: MockedService) -> None:
+    async def test_one_missing_document_of_many_fails_alone(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(
             side_effect=lambda request: signed_answer(
                 request, lambda document: None if document["externalReference"] == "B" else document
@@ -321,7 +329,7 @@ class TestMatching:
         assert isinstance(error, OutcomeUnknownError)
         assert error.external_references == ("B",)
 
-    async def test_one_of_many_comes_twice(self, client: SignStash, service: MockedService) -> None:
+    async def test_one_repeated_document_of_many_fails_alone(self, client: SignStash, service: MockedService) -> None:
         def repeat(fields: dict[str, Any]) -> dict[str, Any]:
             first = fields["documentList"][0]
             return fields | {"documentList": [*fields["documentList"], first | {"signedContent": "b3RoZXI="}]}
@@ -335,7 +343,9 @@ class TestMatching:
         assert (error.maybe_processed, error.external_references) == (True, ("A",))
         assert "2 times" in str(error)
 
-    async def test_strangers_and_another_order_change_nothing(self, client: SignStash, service: MockedService) -> None:
+    async def test_unknown_documents_and_another_order_are_no_obstacle(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         stranger = {"externalReference": "X", "signStatus": "SIGNED", "signedContent": "b3RoZXI="}
 
         def mix(fields: dict[str, Any]) -> dict[str, Any]:
@@ -355,7 +365,7 @@ class TestSigned:
     @pytest.mark.parametrize(
         "content", [..., None, "", "=", "AAA=A", "not base64!", "é", 7, [], {}, "A", "\n \n", True]
     )
-    async def test_a_content_that_is_none(self, client: SignStash, service: MockedService, content: Any) -> None:
+    async def test_invalid_content_raises(self, client: SignStash, service: MockedService, content: Any) -> None:
         change_documents(service, signedContent=content)
 
         error = await failure_of(client)
@@ -376,12 +386,14 @@ class TestSigned:
             "\tYWJjZGVmZw==\r\r\r",
         ],
     )
-    async def test_a_content_written_otherwise(self, client: SignStash, service: MockedService, written: str) -> None:
+    async def test_other_notations_of_base64_are_read(
+        self, client: SignStash, service: MockedService, written: str
+    ) -> None:
         change_documents(service, signedContent=written)
 
         assert (await client.sign(pdf("FT_31"))).content == b"abcdefg"
 
-    async def test_escaped_slashes(self, client: SignStash, service: MockedService) -> None:
+    async def test_escaped_slashes_are_read(self, client: SignStash, service: MockedService) -> None:
         content = bytes(range(256)) * 3
         written = base64.b64encode(content).decode()
         assert "/" in written
@@ -393,7 +405,7 @@ class TestSigned:
         assert (await client.sign(pdf("FT_31"))).content == content
 
     @pytest.mark.parametrize("sign_error", ["TIMESTAMP_SIGN_ERROR", 7, ["x"], {"code": "x"}])
-    async def test_signed_with_an_error_is_not_signed(
+    async def test_a_signed_status_with_an_error_is_a_failure(
         self, client: SignStash, service: MockedService, sign_error: Any
     ) -> None:
         change_documents(service, signError=sign_error)
@@ -404,7 +416,7 @@ class TestSigned:
         assert error.sign_error == str(sign_error)
 
     @pytest.mark.parametrize("sign_error", [..., None, ""])
-    async def test_signed_without_an_error_is_signed(
+    async def test_a_signed_status_with_an_empty_error_is_a_success(
         self, client: SignStash, service: MockedService, sign_error: Any
     ) -> None:
         change_documents(service, signError=sign_error)

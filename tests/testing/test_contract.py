@@ -142,20 +142,20 @@ async def sign_and_ask(client: SignStash) -> Any:
 @pytest.mark.parametrize(
     "act", [sign, sign_several, sign_the_same, sign_under_one_reference, ask_for_nothing], ids=lambda act: act.__name__
 )
-async def test_a_proxy_on_which_all_goes_well(act: Act, upload: str, signstash_sandbox: Sandbox) -> None:
+async def test_successful_calls_to_a_proxy_agree(act: Act, upload: str, signstash_sandbox: Sandbox) -> None:
     mocked = await on_mock(act, base_url=PROXY, prepare=lambda _: None, upload=upload)
 
     assert mocked == await on_sandbox(act, signstash_sandbox, signstash_sandbox.credentials, upload=upload)
 
 
 @pytest.mark.parametrize("act", [sign_and_ask, ask_for_nothing], ids=lambda act: act.__name__)
-async def test_an_integration_service_on_which_all_goes_well(act: Act, signstash_sandbox: Sandbox) -> None:
+async def test_successful_calls_to_an_integration_service_agree(act: Act, signstash_sandbox: Sandbox) -> None:
     mocked = await on_mock(act, base_url=INTEGRATION_SERVICE, prepare=lambda _: None)
 
     assert mocked == await on_sandbox(act, signstash_sandbox, signstash_sandbox.integration_credentials)
 
 
-async def test_archives_hold_the_same_files(signstash_sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_archives_agree(signstash_sandbox: Sandbox, tmp_path: Path) -> None:
     async def download(client: SignStash) -> Any:
         signed = await client.sign(invoice(external_reference="archived"))
         return [
@@ -262,7 +262,7 @@ async def _each(asked: Any) -> Any:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_a_proxy_on_which_something_goes_wrong(scenario: str, signstash_sandbox: Sandbox) -> None:
+async def test_failing_calls_to_a_proxy_agree(scenario: str, signstash_sandbox: Sandbox) -> None:
     prepare, faults, act = SCENARIOS[scenario]
 
     mocked = await on_mock(act, base_url=PROXY, prepare=prepare)
@@ -270,7 +270,7 @@ async def test_a_proxy_on_which_something_goes_wrong(scenario: str, signstash_sa
     assert mocked == await on_sandbox(act, signstash_sandbox, signstash_sandbox.credentials, *faults)
 
 
-async def test_an_answer_that_takes_too_long(signstash_sandbox: Sandbox) -> None:
+async def test_timeouts_agree(signstash_sandbox: Sandbox) -> None:
     mocked = await on_mock(sign, base_url=PROXY, prepare=lambda mock: mock.timeout())
 
     slow = Fault("latency", seconds=0.5, times=1)
@@ -278,7 +278,7 @@ async def test_an_answer_that_takes_too_long(signstash_sandbox: Sandbox) -> None
     assert mocked == await on_sandbox(sign, signstash_sandbox, credentials, slow, timeout=0.2)
 
 
-async def test_a_service_that_is_not_there(signstash_sandbox: Sandbox) -> None:
+async def test_refused_connections_agree(signstash_sandbox: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         credentials = signstash_sandbox.credentials | {"base_url": f"http://127.0.0.1:{server.getsockname()[1]}/x"}
 
@@ -306,7 +306,7 @@ async def sign_again_what_failed_alone(client: SignStash) -> Any:
 
 @pytest.mark.parametrize("reuse", [False, True])
 @pytest.mark.parametrize("act", [sign_what_failed_again, sign_again_what_failed_alone], ids=lambda act: act.__name__)
-async def test_references_of_failed_documents(act: Act, reuse: bool) -> None:
+async def test_references_of_failed_documents_agree(act: Act, reuse: bool) -> None:
     with MockSignStash(base_url=PROXY, reuse_failed_references=reuse) as mock:
         mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR", times=1)
         async with SignStash(**mock.credentials) as client:

@@ -51,7 +51,7 @@ def expect_nothing_processed(error: Any, *words: str) -> None:
 
 
 class TestNoConnection:
-    async def test_a_port_that_nobody_listens_on(self) -> None:
+    async def test_a_closed_port_raises(self) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # but nobody listens
             async with client_of(f"http://127.0.0.1:{taken.getsockname()[1]}") as client:
@@ -60,7 +60,7 @@ class TestNoConnection:
         expect_nothing_processed(error, "127.0.0.1", "FT_31", "no connection could be made")
         assert "All connection attempts failed" not in str(error)  # that says nothing; the system's own error does
 
-    async def test_a_name_that_nobody_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_unknown_host_name_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def unknown(*_: Any, **__: Any) -> Any:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -68,7 +68,7 @@ class TestNoConnection:
         async with client_of("http://proxy.invalid:8081") as client:
             expect_nothing_processed(await failure_of(client), "proxy.invalid", "Name or service not known")
 
-    async def test_no_connection_is_free(self) -> None:
+    async def test_an_exhausted_pool_raises(self) -> None:
         http_client = http_library.AsyncClient(
             limits=http_library.Limits(max_connections=1), verify=False, trust_env=False
         )
@@ -91,12 +91,12 @@ class TestNoConnection:
             await asyncio.wait([busy])
             assert (await client.sign(pdf())).content == b"signed:" + PDF
 
-    async def test_a_connection_that_is_not_made_in_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_connection_not_made_in_time_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", wait_for_ever)
         async with client_of("http://localhost:9", timeout=httpx.Timeout(5.0, connect=0.05)) as client:
             expect_nothing_processed(await failure_of(client), "localhost", "connecting took too long")
 
-    async def test_a_connection_that_was_closed_meanwhile_is_made_again(self) -> None:
+    async def test_a_connection_closed_while_idle_is_replaced(self) -> None:
         async def signs_once(connection: Connection) -> None:
             await connection.sign()
             await connection.closed()
@@ -110,7 +110,7 @@ class TestNoConnection:
 
         assert server.connections == 2
 
-    async def test_a_connection_that_is_closed_on_the_second_request(self) -> None:
+    async def test_a_connection_closed_during_the_second_request_raises(self) -> None:
         async def signs_once(connection: Connection) -> None:
             await connection.sign()
             await connection.request()
@@ -131,7 +131,7 @@ def ca() -> trustme.CA:
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_a_connection_is_given_back_whatever_its_answer_was(status: int) -> None:
+async def test_a_connection_is_released_after_any_response(status: int) -> None:
     async def answers_unusably(connection: Connection) -> None:
         await connection.request()
         await connection.answer(b"x" * 2_000_000, "Content-Encoding: br", status=status)
@@ -159,14 +159,14 @@ class TestTls:
         ca.configure_trust(context)
         return http_library.AsyncClient(verify=context, trust_env=False)
 
-    async def test_a_trusted_one_signs(self, ca: trustme.CA) -> None:
+    async def test_a_trusted_certificate_is_accepted(self, ca: trustme.CA) -> None:
         async with (
             self.server(ca) as server,
             client_of(server.url, http_client=self.trusting(ca)) as client,
         ):
             assert (await client.sign(pdf())).content == b"signed:" + PDF
 
-    async def test_an_unknown_ca(self, ca: trustme.CA) -> None:
+    async def test_an_unknown_ca_raises(self, ca: trustme.CA) -> None:
         async with (
             self.server(ca) as server,
             client_of(server.url, http_client=http_library.AsyncClient(trust_env=False)) as client,
@@ -177,7 +177,7 @@ class TestTls:
         assert re.search(r"\bCA\b", error.hint)
         assert server.connections == 0
 
-    async def test_an_expired_certificate(self, ca: trustme.CA) -> None:
+    async def test_an_expired_certificate_raises(self, ca: trustme.CA) -> None:
         ended = datetime(2020, 1, 2, tzinfo=UTC)
         async with (
             self.server(ca, not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=ended) as server,
@@ -185,14 +185,14 @@ class TestTls:
         ):
             expect_nothing_processed(await failure_of(client), "127.0.0.1", "certificate has expired")
 
-    async def test_a_certificate_for_another_host(self, ca: trustme.CA) -> None:
+    async def test_a_certificate_for_another_host_raises(self, ca: trustme.CA) -> None:
         async with (
             self.server(ca, "elsewhere.test") as server,
             client_of(server.url, http_client=self.trusting(ca)) as client,
         ):
             expect_nothing_processed(await failure_of(client), "not valid for '127.0.0.1'")
 
-    async def test_a_server_that_speaks_no_tls(self) -> None:
+    async def test_a_server_without_tls_raises(self) -> None:
         async def speaks_http(connection: Connection) -> None:
             await connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
@@ -203,7 +203,7 @@ class TestTls:
             expect_nothing_processed(await failure_of(client), "http://")
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2])
-    async def test_a_server_that_speaks_an_old_version(
+    async def test_a_server_with_an_old_tls_version_raises(
         self, ca: trustme.CA, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion
     ) -> None:
         old, lax = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
@@ -226,7 +226,7 @@ class TestTls:
             else:
                 expect_nothing_processed(await failure_of(client), "127.0.0.1", "TLS 1.2 or newer")
 
-    async def test_an_unknown_ca_of_the_token_server(self, ca: trustme.CA) -> None:
+    async def test_an_unknown_ca_of_the_token_server_raises(self, ca: trustme.CA) -> None:
         async with self.server(ca) as tokens, FaultServer(signs_for_ever) as server:
             url = f"{tokens.url}/oauth/token"
             auth = TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[server.url], sleep=at_once)
@@ -238,7 +238,7 @@ class TestTls:
         assert re.search(r"\bCA\b", error.hint)
         assert (tokens.connections, server.connections) == (0, 0)
 
-    async def test_a_client_certificate_that_the_server_requires(self, ca: trustme.CA) -> None:
+    async def test_a_missing_client_certificate_raises(self, ca: trustme.CA) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.verify_mode = ssl.CERT_REQUIRED
         ca.issue_cert("127.0.0.1").configure_cert(context)
@@ -278,7 +278,7 @@ class TestCancellation:
         assert type(cancelled.value) is asyncio.CancelledError
         assert task.cancelled()
 
-    async def test_while_it_connects(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_call_can_be_cancelled_while_connecting(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loop, reached = asyncio.get_running_loop(), asyncio.Event()
 
         async def looks_up(*_: Any, **__: Any) -> Any:
@@ -296,7 +296,7 @@ class TestCancellation:
             assert (await client.sign(pdf())).content == b"signed:" + PDF
 
     @pytest.mark.parametrize("upload", ["base64", "multipart"])
-    async def test_while_it_sends(self, upload: str) -> None:
+    async def test_a_call_can_be_cancelled_while_sending(self, upload: str) -> None:
         async def stops_reading(connection: Connection) -> None:
             await connection.head()
             await connection.stay()
@@ -307,7 +307,7 @@ class TestCancellation:
             assert (await client.sign(pdf())).content.startswith(b"signed")
 
     @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b'HTTP/1.1 200 OK\r\n\r\n{"id": '])
-    async def test_while_it_reads_the_answer(self, sent: bytes) -> None:
+    async def test_a_call_can_be_cancelled_while_reading(self, sent: bytes) -> None:
         async def answers_in_part(connection: Connection) -> None:
             await connection.request()
             await connection.send(sent)
@@ -318,7 +318,7 @@ class TestCancellation:
 
             assert (await client.sign(pdf())).content == b"signed:" + PDF
 
-    async def test_of_several_calls_only_the_cancelled_one_ends(self) -> None:
+    async def test_cancelling_one_of_several_calls_ends_only_that_call(self) -> None:
         async def never_answers(connection: Connection) -> None:
             await connection.request()
             await connection.stay()
@@ -332,7 +332,7 @@ class TestCancellation:
             assert (await other).content == b"signed:" + PDF
             assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
 
-    async def test_calls_that_are_cancelled_as_they_connect_do_not_use_up_the_pool(
+    async def test_calls_cancelled_while_connecting_do_not_exhaust_the_pool(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         connect = anyio.connect_tcp
@@ -371,7 +371,7 @@ class TestCancellation:
         assert "FT_31" in note
         assert "after its request was sent" in note
 
-    async def test_a_timeout_of_the_callers_own_is_theirs(self) -> None:
+    async def test_a_timeout_of_the_caller_is_raised_unchanged(self) -> None:
         async def never_answers(connection: Connection) -> None:
             await connection.request()
             await connection.stay()
@@ -382,7 +382,7 @@ class TestCancellation:
                     await client.sign(pdf())
 
 
-async def test_a_hook_that_closes_an_answer_costs_the_answer() -> None:
+async def test_a_hook_that_closes_the_response_raises() -> None:
     async def close(response: Any) -> None:
         await response.aclose()
 
@@ -397,7 +397,7 @@ async def test_a_hook_that_closes_an_answer_costs_the_answer() -> None:
     assert isinstance(error.__cause__, httpx.StreamError)
 
 
-class TestSetUp:
+class TestSetup:
     """What is wrong with the surroundings, found when the first request is made."""
 
     async def failure(self) -> ConfigurationError:
@@ -406,24 +406,24 @@ class TestSetUp:
                 await client.sign(pdf())
         return refused.value
 
-    async def test_certificates_that_are_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_missing_certificate_files_raise(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
 
         assert "SSL_CERT_FILE" in str(await self.failure())
 
-    async def test_certificates_that_are_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def test_invalid_certificate_files_raise(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / "ca.pem").write_text("not a certificate")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
         assert "SSL_CERT_FILE" in str(await self.failure())
 
     @pytest.mark.parametrize("value", ["ftp://outbound.test", "socks9://outbound.test"])
-    async def test_an_outbound_proxy_that_is_none(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    async def test_an_invalid_outbound_proxy_raises(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
         monkeypatch.setenv("HTTPS_PROXY", value)
 
         assert "HTTPS_PROXY" in str(await self.failure())
 
-    async def test_a_key_log_that_cannot_be_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_unwritable_key_log_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys.log")
 
         assert "SSLKEYLOGFILE" in (await self.failure()).problem
@@ -447,14 +447,14 @@ class TestSetUp:
     def test_no_proxy_means_what_it_means_for_curl(self, no_proxy: str, url: str, excluded: bool) -> None:
         assert is_excluded(httpx.URL(url), no_proxy) is excluded
 
-    async def test_an_address_in_no_proxy_goes_past_the_outbound_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_address_in_no_proxy_bypasses_the_outbound_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async with FaultServer(signs_for_ever) as server, client_of(server.url) as given:
             monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
             monkeypatch.setenv("NO_PROXY", "fd00::/8,[::1],127.0.0.0/8")
             async with SignStash(server.url, CLIENT_ID, auth=given._exchange.auth) as client:
                 assert (await client.sign(pdf())).content == b"signed:" + PDF
 
-    async def test_an_outbound_proxy_that_is_none_for_the_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_invalid_outbound_proxy_for_the_token_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "ftp://outbound.test")
         auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=["http://127.0.0.1:9"], sleep=at_once)
         async with client_of("http://127.0.0.1:9", auth=auth) as client:
@@ -462,7 +462,7 @@ class TestSetUp:
                 await client.sign(pdf())
         await auth.aclose()
 
-    async def test_a_client_for_tokens_that_is_closed(self) -> None:
+    async def test_a_closed_token_client_raises(self) -> None:
         tokens = http_library.AsyncClient()
         await tokens.aclose()
         async with client_of("http://127.0.0.1:9", token_http_client=tokens) as client:
@@ -516,7 +516,7 @@ async def gives_no_token(connection: Connection) -> None:
         (gives_no_token, UnexpectedResponseError, 1),
     ],
 )
-async def test_a_token_server_that_fails(script: Script, expected: Any, attempts: int) -> None:
+async def test_a_failing_token_server_raises(script: Script, expected: Any, attempts: int) -> None:
     async def is_left_alone(connection: Connection) -> None:
         raise AssertionError("without a token there is nothing to send")
 

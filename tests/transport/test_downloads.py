@@ -97,10 +97,10 @@ def answer_in(form: Callable[[bytes], bytes], length: int) -> Callable[[httpx.Re
     return answer
 
 
-class TestTheAnswer:
+class TestResponse:
     @WRITTEN
     @pytest.mark.parametrize("length", [1, 7, 64, 65536])
-    async def test_however_it_is_written_and_cut(
+    async def test_a_response_is_read_in_any_notation_and_any_pieces(
         self, client: SignStash, service: MockedService, form: Callable[[bytes], bytes], length: int
     ) -> None:
         service.sign.mock(side_effect=answer_in(form, length))
@@ -114,7 +114,7 @@ class TestTheAnswer:
         assert batch.operation.id == 4711
 
     @WRITTEN
-    async def test_long_contents(
+    async def test_long_contents_are_read(
         self, client: SignStash, service: MockedService, form: Callable[[bytes], bytes], tmp_path: Path
     ) -> None:
         service.sign.mock(side_effect=answer_in(form, 65536))
@@ -126,7 +126,9 @@ class TestTheAnswer:
             assert outcome.signed is not None
             assert await outcome.signed.read() == b"signed:" + LONG[number:]
 
-    async def test_many_that_are_long_together(self, client: SignStash, service: MockedService) -> None:
+    async def test_many_contents_that_are_long_together_are_read(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         service.sign.mock(side_effect=answer_in(bytes, 2**20))
         content = PDF + bytes(900_000)
 
@@ -152,7 +154,7 @@ class TestTheAnswer:
         ],
     )
     @pytest.mark.parametrize("length", [1, 65536])
-    async def test_a_content_that_is_none_costs_only_itself(
+    async def test_invalid_content_does_not_affect_others(
         self, client: SignStash, service: MockedService, content: str, length: int
     ) -> None:
         def answer(request: httpx.Request) -> httpx.Response:
@@ -178,7 +180,7 @@ class TestTheAnswer:
             ({"extra": [[{"signedContent": "QUJD"}]]}, ["extra", 0, 0, "signedContent"]),
         ],
     )
-    async def test_a_field_of_that_name_elsewhere_is_kept_as_it_came(
+    async def test_a_field_of_that_name_elsewhere_is_unchanged(
         self, client: SignStash, service: MockedService, fields: dict[str, Any], kept: list[Any]
     ) -> None:
         service.sign.mock(
@@ -193,7 +195,7 @@ class TestTheAnswer:
         assert found == "QUJD"
         assert batch.outcomes[0].ok
 
-    async def test_text_that_only_looks_like_a_content_is_text(self, client: SignStash, service: MockedService) -> None:
+    async def test_text_that_looks_like_content_is_text(self, client: SignStash, service: MockedService) -> None:
         text = 'x","signedContent":"QUJD","y":"\\'
         service.sign.mock(
             side_effect=lambda request: signed_answer(request, lambda document: {"note": text, **document})
@@ -207,7 +209,7 @@ class TestTheAnswer:
     @pytest.mark.parametrize(
         "body", [b'{"id": 1, "documentList": [{"signedContent": "QUJD', b'{"id": "', b'{"signedContent"']
     )
-    async def test_an_answer_that_ends_early(self, client: SignStash, service: MockedService, body: bytes) -> None:
+    async def test_a_truncated_response_raises(self, client: SignStash, service: MockedService, body: bytes) -> None:
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 5))))
 
         with pytest.raises(UnexpectedResponseError) as failed:
@@ -219,7 +221,7 @@ class TestTheAnswer:
         [b'{"id": 1, "note": "' + b"x" * 2**24, b'{"id": 1, "a' + b'":1,"a' * 2**22, b"[" * (2**24 + 1)],
         ids=["text", "fields", "depth"],
     )
-    async def test_what_is_beside_the_contents_is_bounded(
+    async def test_data_other_than_contents_is_limited(
         self, client: SignStash, service: MockedService, endless: bytes
     ) -> None:
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(endless, 2**16))))
@@ -227,7 +229,7 @@ class TestTheAnswer:
         with pytest.raises(UnexpectedResponseError, match=r"more than|longer than"):
             await client.sign(Document.pdf(PDF, name="a.pdf"))
 
-    async def test_fields_nested_deeply_cost_no_signed_document(
+    async def test_deeply_nested_fields_lose_no_signed_document(
         self, client: SignStash, service: MockedService
     ) -> None:
         deep = '{"signedContent":' * 20_000 + '"QUJD"' + "}" * 20_000
@@ -257,7 +259,7 @@ class TestTheAnswer:
         ],
         ids=["objects", "bad escapes in a content", "escapes in a text", "many contents", "names that are none"],
     )
-    async def test_no_response_holds_the_event_loop(
+    async def test_large_responses_do_not_block_the_event_loop(
         self, client: SignStash, service: MockedService, body: bytes
     ) -> None:
         answer_limit = 2**28
@@ -285,7 +287,7 @@ class TestTheAnswer:
         assert longest < 0.5
         assert time.process_time() - began < 8
 
-    async def test_what_is_in_the_contents_is_bounded(self, client: SignStash, service: MockedService) -> None:
+    async def test_contents_are_limited(self, client: SignStash, service: MockedService) -> None:
         body = b'{"id": 1, "documentList": [{"signedContent": "' + b"QUJD" * 2**22 * 2
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 2**20))))
 
@@ -336,7 +338,7 @@ def with_contents(value: Any) -> Any:
 
 @settings(deadline=None, max_examples=400)
 @given(data=st.data(), operation=OPERATIONS | VALUES)
-def test_the_parser_reads_what_json_reads(data: st.DataObject, operation: Any) -> None:
+def test_the_parser_agrees_with_json(data: st.DataObject, operation: Any) -> None:
     text = json.dumps(
         operation,
         ensure_ascii=data.draw(st.booleans()),
@@ -358,7 +360,7 @@ def test_the_parser_reads_what_json_reads(data: st.DataObject, operation: Any) -
 
 @settings(deadline=None, max_examples=300)
 @given(body=st.binary(max_size=60) | st.text('"\\signedContent:{}[], Q=').map(str.encode), border=st.integers(0, 60))
-def test_the_parser_keeps_what_is_no_json(body: bytes, border: int) -> None:
+def test_the_parser_keeps_invalid_json(body: bytes, border: int) -> None:
     taker = SignedContentParser(None)
     taker.feed(body[:border])
     taker.feed(body[border:])
@@ -378,9 +380,7 @@ class TestFiles:
         monkeypatch.setattr("tempfile.tempdir", str(folder))
         return folder
 
-    async def test_a_long_content_is_in_a_file_as_long_as_it_is_needed(
-        self, client: SignStash, temporary: Path
-    ) -> None:
+    async def test_long_content_is_in_a_file_while_it_is_needed(self, client: SignStash, temporary: Path) -> None:
         signed = await client.sign(Document.binary(LONG, name="a.bin"))
 
         (file,) = temporary.iterdir()
@@ -397,7 +397,7 @@ class TestFiles:
         await asyncio.get_running_loop().shutdown_default_executor()
         gc.collect()
 
-    async def test_a_file_can_be_pickled(self, client: SignStash, temporary: Path) -> None:
+    async def test_content_in_a_file_can_be_pickled(self, client: SignStash, temporary: Path) -> None:
         raw = pickle.dumps(await client.sign(Document.binary(LONG, name="a.bin")))
         await self.nobody_works()
 
@@ -406,7 +406,7 @@ class TestFiles:
         assert copy.content == b"signed:" + LONG
 
     @pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.ReadTimeout("slow")])
-    async def test_an_answer_that_breaks_leaves_no_file(
+    async def test_an_interrupted_response_leaves_no_file(
         self, client: SignStash, service: MockedService, temporary: Path, error: Exception
     ) -> None:
         seen: list[int] = []
@@ -429,14 +429,16 @@ class TestFiles:
         assert max(seen) == 1
         assert list(temporary.iterdir()) == []
 
-    async def test_without_a_temporary_folder_it_stays_in_memory(self, client: SignStash, temporary: Path) -> None:
+    async def test_long_content_without_a_temporary_folder_stays_in_memory(
+        self, client: SignStash, temporary: Path
+    ) -> None:
         temporary.rmdir()
 
         signed = await client.sign(Document.binary(LONG, name="a.bin"))
 
         assert signed.content == b"signed:" + LONG
 
-    async def test_no_room_for_the_file_costs_memory_and_no_signature(
+    async def test_long_content_without_disk_space_stays_in_memory(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         folder = tmp_path / "signed"
@@ -454,7 +456,7 @@ class TestFiles:
         assert failed.value.signed is not None
         assert failed.value.signed.content == b"signed:" + LONG
 
-    async def test_a_saved_content_is_read_from_its_file(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_saved_content_is_read_from_its_file(self, client: SignStash, tmp_path: Path) -> None:
         signed = await client.sign(Document.binary(LONG, name="a.bin"), save_to=tmp_path)
 
         assert signed.saved_as == tmp_path / "a.bin"
@@ -474,13 +476,13 @@ def content(request: pytest.FixtureRequest) -> bytes:
 
 
 class TestSaveTo:
-    async def test_a_folder(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_a_document_is_saved_in_a_folder(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
         signed = await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path / "new" / "signed")
 
         assert saved(tmp_path / "new" / "signed") == {"a.bin": b"signed:" + content}
         assert signed.saved_as == tmp_path / "new" / "signed" / "a.bin"
 
-    async def test_save_to_means_the_same_for_one_and_for_many(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_save_to_has_one_meaning_for_one_and_for_many(self, client: SignStash, tmp_path: Path) -> None:
         one, many = Document.binary(PDF, name="one"), Document.binary(PDF, name="many")
 
         await client.sign(one, save_to=tmp_path / "out")
@@ -489,7 +491,7 @@ class TestSaveTo:
         assert saved(tmp_path / "out").keys() == {"one", "many"}
 
     @pytest.mark.parametrize("several", [False, True])
-    async def test_what_looks_like_a_file_is_refused_as_a_folder(
+    async def test_a_folder_named_like_a_file_raises(
         self, client: SignStash, service: MockedService, tmp_path: Path, several: bool
     ) -> None:
         document = Document.pdf(PDF, name="invoice.pdf")
@@ -501,14 +503,16 @@ class TestSaveTo:
         assert service.sign.call_count == 0
         assert list(tmp_path.iterdir()) == []
 
-    async def test_a_folder_may_be_called_like_a_file(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_an_existing_folder_may_be_named_like_a_file(self, client: SignStash, tmp_path: Path) -> None:
         (tmp_path / "signed.pdf").mkdir()
 
         await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=tmp_path / "signed.pdf")
 
         assert saved(tmp_path / "signed.pdf").keys() == {"a.pdf"}
 
-    async def test_a_function_for_one(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_a_function_names_the_file_of_one_document(
+        self, client: SignStash, tmp_path: Path, content: bytes
+    ) -> None:
         path = tmp_path / "new" / "invoice.signed.bin"
 
         signed = await client.sign(Document.binary(content, name="a.bin"), save_to=lambda _: path)
@@ -516,7 +520,9 @@ class TestSaveTo:
         assert saved(tmp_path / "new") == {"invoice.signed.bin": b"signed:" + content}
         assert signed.saved_as == path
 
-    async def test_a_folder_for_several(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_several_documents_are_saved_in_a_folder(
+        self, client: SignStash, tmp_path: Path, content: bytes
+    ) -> None:
         documents = [Document.binary(content, name=f"{number}.bin") for number in range(3)]
 
         batch = await client.sign_batch(documents, save_to=tmp_path / "signed")
@@ -526,7 +532,9 @@ class TestSaveTo:
             tmp_path / "signed" / f"{number}.bin" for number in range(3)
         ]
 
-    async def test_a_function(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_a_function_names_the_files_of_several_documents(
+        self, client: SignStash, tmp_path: Path, content: bytes
+    ) -> None:
         def beside(document: Document) -> Path:
             return tmp_path / document.name[0] / "signed.bin"
 
@@ -535,7 +543,7 @@ class TestSaveTo:
         assert saved(tmp_path / "0") == saved(tmp_path / "1") == {"signed.bin": b"signed:" + content}
 
     @pytest.mark.parametrize("several", [False, True])
-    async def test_what_is_there_is_kept_and_nothing_is_sent(
+    async def test_an_existing_file_is_kept_and_nothing_is_sent(
         self, client: SignStash, service: MockedService, tmp_path: Path, several: bool
     ) -> None:
         (tmp_path / "a.pdf").write_bytes(b"earlier")
@@ -557,14 +565,16 @@ class TestSaveTo:
 
         assert service.sign.call_count == 0
 
-    async def test_what_is_there_is_replaced_when_told(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_an_existing_file_is_replaced_with_overwrite(
+        self, client: SignStash, tmp_path: Path, content: bytes
+    ) -> None:
         (tmp_path / "a.bin").write_bytes(b"earlier")
 
         await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path, overwrite=True)
 
         assert saved(tmp_path) == {"a.bin": b"signed:" + content}
 
-    async def test_what_came_meanwhile_is_kept(
+    async def test_a_file_created_meanwhile_is_kept(
         self, client: SignStash, service: MockedService, tmp_path: Path, content: bytes
     ) -> None:
         def write_first(request: httpx.Request) -> httpx.Response:
@@ -580,7 +590,7 @@ class TestSaveTo:
         assert failed.value.signed is not None
         assert failed.value.signed.content == b"signed:" + content
 
-    async def test_a_document_that_is_not_signed_leaves_nothing(
+    async def test_an_unsigned_document_leaves_no_file(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         service.sign.mock(
@@ -595,7 +605,9 @@ class TestSaveTo:
         assert saved(tmp_path) == {"0.pdf": b"signed:" + PDF}
 
     @pytest.mark.parametrize("save_to", [5, b"folder", ["a"]])
-    async def test_what_is_no_path_is_refused(self, client: SignStash, service: MockedService, save_to: Any) -> None:
+    async def test_a_value_other_than_a_path_raises(
+        self, client: SignStash, service: MockedService, save_to: Any
+    ) -> None:
         with pytest.raises(Exception, match="save_to"):
             await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=save_to)
         assert service.sign.call_count == 0

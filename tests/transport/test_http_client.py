@@ -75,7 +75,7 @@ async def reads(response: httpx2.Response) -> None:
     await response.aread()
 
 
-async def test_a_given_client_signs_and_is_left_open() -> None:
+async def test_a_given_client_signs_and_stays_open() -> None:
     service = Service()
     async with service.client() as http_client:
         async with facade(http_client) as client:
@@ -87,7 +87,7 @@ async def test_a_given_client_signs_and_is_left_open() -> None:
     assert request.headers["content-length"] == str(len(request.content))
 
 
-async def test_its_settings_go_to_the_service_and_not_to_the_token_server() -> None:
+async def test_settings_of_a_given_client_do_not_reach_the_token_server() -> None:
     service = Service()
     settings = {"headers": {"X-Gateway-Key": "k"}, "params": {"tenant": "7"}, "cookies": {"a": "b"}}
     async with service.client(**settings, base_url="http://elsewhere.test") as http_client:
@@ -100,7 +100,7 @@ async def test_its_settings_go_to_the_service_and_not_to_the_token_server() -> N
     assert service.token_requests[0].url == TOKEN_URL
 
 
-async def test_neither_its_authentication_nor_its_timeouts_are_used() -> None:
+async def test_authentication_and_timeouts_of_a_given_client_are_ignored() -> None:
     service = Service()
     async with service.client(auth=("own", "one"), timeout=None) as http_client:
         await sign(facade(http_client, timeout=httpx.Timeout(7.0, connect=3.0)))
@@ -110,7 +110,7 @@ async def test_neither_its_authentication_nor_its_timeouts_are_used() -> None:
     assert None not in service.token_requests[0].extensions["timeout"].values()
 
 
-async def test_a_client_for_tokens_keeps_its_settings() -> None:
+async def test_a_given_token_client_keeps_its_settings() -> None:
     service, tokens = Service(), Service()
     async with (
         service.client() as http_client,
@@ -134,7 +134,7 @@ async def test_a_given_client_keeps_the_cookies_and_sends_them_once() -> None:
     assert [request.headers.get_list("cookie") for request in service.sign_requests] == [[], ["route=one"]]
 
 
-async def test_a_refused_token_is_replaced_with_the_same_body() -> None:
+async def test_a_request_with_a_rejected_token_is_repeated_with_the_same_body() -> None:
     service = Service(401)
     async with service.client() as http_client, facade(http_client) as client:
         assert await sign(client) == b"signed:" + PDF
@@ -143,7 +143,7 @@ async def test_a_refused_token_is_replaced_with_the_same_body() -> None:
     assert service.sign_requests[0].read() == service.sign_requests[1].read()
 
 
-async def test_proxies_of_the_environment_do_not_lead_past_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_of_the_environment_do_not_bypass_a_given_client(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     service = Service()
@@ -151,7 +151,7 @@ async def test_proxies_of_the_environment_do_not_lead_past_it(monkeypatch: pytes
         assert await sign(client) == b"signed:" + PDF
 
 
-async def test_a_hook_may_read_a_compressed_answer() -> None:
+async def test_a_hook_may_read_a_compressed_response() -> None:
     service = Service(compressed=True)
     async with service.client(event_hooks={"response": [reads]}) as http_client, facade(http_client) as client:
         assert await sign(client) == b"signed:" + PDF
@@ -167,7 +167,7 @@ async def test_redirects_are_not_followed() -> None:
 
 
 @pytest.mark.parametrize("hook", [raises, reads])
-async def test_hooks_do_not_change_how_answers_are_judged(hook: Callable[..., Any]) -> None:
+async def test_hooks_do_not_change_the_mapping_of_responses(hook: Callable[..., Any]) -> None:
     service = Service(503)
     async with service.client(event_hooks={"response": [hook]}) as http_client, facade(http_client) as client:
         with pytest.raises(ServiceError, match="HTTP 503"):
@@ -175,7 +175,7 @@ async def test_hooks_do_not_change_how_answers_are_judged(hook: Callable[..., An
         assert await sign(client) == b"signed:" + PDF
 
 
-async def test_what_is_lost_keeps_its_cause_and_travels_without_it() -> None:
+async def test_a_lost_response_keeps_its_cause_and_is_pickled_without_it() -> None:
     def lose(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ReadTimeout("slow", request=request)
 
@@ -188,7 +188,7 @@ async def test_what_is_lost_keeps_its_cause_and_travels_without_it() -> None:
     assert pickle.loads(pickle.dumps(lost.value)).maybe_processed
 
 
-async def test_a_closed_one_is_refused() -> None:
+async def test_a_closed_client_raises() -> None:
     http_client = Service().client()
     await http_client.aclose()
 
@@ -196,7 +196,7 @@ async def test_a_closed_one_is_refused() -> None:
         await sign(facade(http_client))
 
 
-def test_a_synchronous_one_is_refused() -> None:
+def test_a_synchronous_client_raises() -> None:
     with httpx2.Client() as http_client:
         for make in (facade, lambda client: TokenAuth(TOKEN_URL, "a", "b", base_urls=BASE_URL, http_client=client)):
             with pytest.raises(ConfigurationError, match=r"Client, not an httpx.AsyncClient or httpx2.AsyncClient"):

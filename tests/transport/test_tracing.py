@@ -95,7 +95,7 @@ async def test_a_span_names_some_of_many_references(client: SignStash, spans: Sp
     assert attributes["signstash.documents"] == 90
 
 
-async def test_several_tries_are_one_span(service: MockedService, spans: Spans) -> None:
+async def test_several_attempts_are_one_span(service: MockedService, spans: Spans) -> None:
     service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
     async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
         await client.sign(pdf("FT_1"))
@@ -105,7 +105,7 @@ async def test_several_tries_are_one_span(service: MockedService, spans: Spans) 
     assert attributes["signstash.attempts"] == 3
 
 
-async def test_a_question_is_a_span(client: SignStash, service: MockedService, spans: Spans) -> None:
+async def test_a_query_is_a_span(client: SignStash, service: MockedService, spans: Spans) -> None:
     service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
     await client.get_status(7)
 
@@ -132,7 +132,7 @@ async def test_a_span_records_how_the_call_failed(client: SignStash, service: Mo
     assert "OutcomeUnknownError" in str((span.events[0].attributes or {})["exception.type"])
 
 
-async def test_a_document_that_is_not_signed_is_an_error_of_its_span(
+async def test_an_unsigned_document_is_an_error_of_its_span(
     client: SignStash, service: MockedService, spans: Spans
 ) -> None:
     refusal = {"signStatus": "ERROR", "signError": "CONFIGURATION_SIGN_ERROR", "signedContent": None}
@@ -146,7 +146,7 @@ async def test_a_document_that_is_not_signed_is_an_error_of_its_span(
     assert (span.attributes or {})["signstash.documents_failed"] == 1
 
 
-async def test_a_run_has_a_span_for_each_request_under_the_callers(service: MockedService, spans: Spans) -> None:
+async def test_a_run_has_a_span_for_each_request_under_the_current_one(service: MockedService, spans: Spans) -> None:
     service.sign_answers(httpx.Response(429, headers={"Retry-After": "0"}), signed_answer, signed_answer)
     async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
         with spans.tracer.start_as_current_span("month end") as whole:
@@ -159,7 +159,7 @@ async def test_a_run_has_a_span_for_each_request_under_the_callers(service: Mock
     assert {span.parent.span_id for span in spans.ended() if span.parent} == {whole.get_span_context().span_id}
 
 
-async def test_what_is_looked_up_is_a_span(client: SignStash, service: MockedService, spans: Spans) -> None:
+async def test_a_lookup_is_a_span(client: SignStash, service: MockedService, spans: Spans) -> None:
     service.sign_answers(httpx.ReadTimeout("slow"), signed_answer)
     service.router.get(path__regex="/FT_1").respond(404, json={"errorCode": "0.0.5"})
     outcomes = [outcome async for outcome in client.sign_all([pdf("FT_1")], unknown_outcomes="look_up")]
@@ -168,7 +168,7 @@ async def test_what_is_looked_up_is_a_span(client: SignStash, service: MockedSer
     assert [span.name for span in spans.ended()] == ["signstash.sign", "signstash.look_up", "signstash.sign"]
 
 
-async def test_calls_at_once_keep_their_own(client: SignStash, spans: Spans) -> None:
+async def test_concurrent_calls_have_separate_spans(client: SignStash, spans: Spans) -> None:
     await asyncio.gather(*(client.sign(pdf(f"FT_{number}")) for number in range(20)))
 
     references = [(span.attributes or {})["signstash.external_references"] for span in spans.ended()]
@@ -176,7 +176,7 @@ async def test_calls_at_once_keep_their_own(client: SignStash, spans: Spans) -> 
     assert all((span.attributes or {})["signstash.operation_id"] == 4711 for span in spans.ended())
 
 
-async def test_a_call_that_is_cancelled_ends_its_span(client: SignStash, service: MockedService, spans: Spans) -> None:
+async def test_a_cancelled_call_ends_its_span(client: SignStash, service: MockedService, spans: Spans) -> None:
     arrived = asyncio.Event()
 
     async def wait(_: httpx.Request) -> Any:
@@ -193,7 +193,7 @@ async def test_a_call_that_is_cancelled_ends_its_span(client: SignStash, service
     spans.only("signstash.sign")
 
 
-async def test_spans_of_httpx_are_below_it(instrumented: None, service: MockedService, spans: Spans) -> None:
+async def test_spans_of_httpx_are_children(instrumented: None, service: MockedService, spans: Spans) -> None:
     service.sign_answers(httpx.Response(401), signed_answer)
     async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
         await client.sign(pdf("FT_1"))
@@ -206,7 +206,7 @@ async def test_spans_of_httpx_are_below_it(instrumented: None, service: MockedSe
 
 
 @pytest.mark.parametrize("answer", [200, 401, 429, 500, "lost"])
-async def test_no_secret_is_in_a_span(
+async def test_spans_contain_no_secret(
     instrumented: None, service: MockedService, spans: Spans, answer: int | str
 ) -> None:
     if answer == "lost":
@@ -224,7 +224,7 @@ async def test_no_secret_is_in_a_span(
     assert "PDF-1.7" not in told
 
 
-def test_nothing_is_imported_for_those_who_do_not_use_it() -> None:
+def test_opentelemetry_is_not_imported_without_use() -> None:
     program = """
 import asyncio, sys
 from signstash import Document
@@ -239,12 +239,12 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
     assert ended.stdout == "[]\n"
 
 
-async def test_without_a_provider_there_is_no_trace(client: SignStash) -> None:
+async def test_calls_without_a_provider_have_no_trace(client: SignStash) -> None:
     with trace.use_span(trace.INVALID_SPAN):
         assert (await client.sign(pdf("FT_1"))).external_reference == "FT_1"
 
 
-async def test_what_comes_after_a_call_is_not_put_on_its_span(client: SignStash, spans: Spans) -> None:
+async def test_an_ended_span_is_not_changed(client: SignStash, spans: Spans) -> None:
     await client.sign(pdf("FT_1"))
     note(operation="another")
 

@@ -98,7 +98,7 @@ def _is_file(part: Any) -> bool:
     return f'name="{FILES_PART}"' in part["content-disposition"]
 
 
-class TestTheBody:
+class TestBody:
     @pytest.mark.parametrize("size", [1, 2, 3, 196_607, 196_608, 196_609, 600_000])
     @pytest.mark.parametrize("kind", SOURCES)
     async def test_the_body_holds_every_byte_of_every_source(
@@ -116,7 +116,7 @@ class TestTheBody:
         sizes=st.lists(st.integers(1, 500_000), min_size=1, max_size=6),
         description=st.text('aé"\\/{}', min_size=1),
     )
-    async def test_the_body_is_what_the_generated_models_make_of_the_same_contents(
+    async def test_the_body_equals_that_of_the_generated_models(
         self, sizes: list[int], description: str, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         folder = tmp_path_factory.mktemp("documents")
@@ -155,7 +155,7 @@ class TestTheBody:
         assert "transfer-encoding" not in call.request.headers
 
     @pytest.mark.parametrize("kind", SOURCES)
-    async def test_a_multipart_body_holds_the_contents_as_they_are(
+    async def test_a_multipart_body_holds_the_contents_unchanged(
         self, service: MockedService, tmp_path: Path, kind: str
     ) -> None:
         route = service.router.post(BASE_URL + MULTIPART_PATH).respond(json={"id": 1, "documentList": []})
@@ -226,9 +226,9 @@ def replace(path: Path) -> None:
 CHANGES = pytest.mark.parametrize("change", [grow, shrink, touch, replace, Path.unlink])
 
 
-class TestDocumentsThatChange:
+class TestChangedDocuments:
     @CHANGES
-    async def test_before_they_are_sent(
+    async def test_a_document_changed_before_sending_raises(
         self, client: SignStash, service: MockedService, tmp_path: Path, change: Callable[[Path], None]
     ) -> None:
         path = as_path(LONG, tmp_path)
@@ -245,7 +245,7 @@ class TestDocumentsThatChange:
         assert refused.value.maybe_processed is False
 
     @CHANGES
-    async def test_before_they_are_sent_again(
+    async def test_a_document_changed_before_a_repetition_raises(
         self, client: SignStash, service: MockedService, tmp_path: Path, change: Callable[[Path], None]
     ) -> None:
         path = as_path(LONG, tmp_path)
@@ -260,7 +260,7 @@ class TestDocumentsThatChange:
             await client.sign(Document.pdf(path))
         assert service.sign.call_count == 1
 
-    async def test_an_open_file_was_copied_before(
+    async def test_an_open_file_is_copied_before_sending(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         path = as_path(LONG, tmp_path)
@@ -269,7 +269,9 @@ class TestDocumentsThatChange:
         with path.open("rb") as file:
             assert (await client.sign(Document.pdf(file))).content == b"signed:" + LONG
 
-    async def test_a_short_one_was_read_before(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+    async def test_a_short_document_is_read_before_sending(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
         path = as_path(b"%PDF-short", tmp_path)
 
         def change_it(_: httpx.Request) -> httpx.Response:
@@ -280,7 +282,9 @@ class TestDocumentsThatChange:
 
         assert (await client.sign(Document.pdf(path))).content == b"signed:%PDF-short"
 
-    async def test_a_run_looks_at_them_anew(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+    async def test_a_run_notices_changed_documents(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
         paths = [as_path(LONG, tmp_path) for _ in range(3)]
         service.token.mock(side_effect=growing(paths[1]))
 
@@ -290,7 +294,7 @@ class TestDocumentsThatChange:
             b"signed:" + LONG + b"more"
         ]
 
-    async def test_a_run_with_a_journal_keeps_to_what_it_wrote_down(
+    async def test_a_run_with_a_journal_sends_recorded_contents_only(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         paths = [as_path(LONG, tmp_path) for _ in range(3)]

@@ -51,7 +51,7 @@ def tokens(vendor: Vendor) -> list[str]:
 
 class TestStep6:
     @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
-    async def test_step_6_refused_token_is_replaced_once(
+    async def test_step_6_a_rejected_token_is_replaced_once(
         self, client: httpx.AsyncClient, vendor: Vendor, refusal: dict[str, Any]
     ) -> None:
         vendor.answer = lambda arrival: httpx.Response(**(refusal if arrival.token == "token-1" else SUCCESS))
@@ -75,7 +75,9 @@ class TestStep6:
 
         assert tokens(vendor) == ["token-1", "token-2", "token-2", "token-3", "token-3", "token-4"]
 
-    async def test_the_call_is_repeated_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_call_with_a_rejected_token_is_repeated_without_a_pause(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         vendor.refused.add("token-1")
         started = vendor.clock.now
         await call(client)
@@ -96,7 +98,7 @@ class TestStep6:
         ) as client:
             assert (await client.get_status(7)).id == 7
 
-    async def test_a_refused_document_is_signed_with_the_new_token(self, vendor: Vendor) -> None:
+    async def test_a_document_rejected_for_its_token_is_signed_with_the_new_token(self, vendor: Vendor) -> None:
         def answer(arrival: Arrival) -> httpx.Response:
             return signed_answer(httpx.Request("POST", arrival.url, content=arrival.body))
 
@@ -110,7 +112,7 @@ class TestStep6:
         assert signed.content == b"signed:" + PDF
         assert tokens(vendor) == ["token-1", "token-2"]
 
-    async def test_a_refused_document_whose_repetition_is_lost_before_it_left_was_not_processed(self) -> None:
+    async def test_a_repetition_that_was_not_sent_means_not_processed(self) -> None:
         class Breaking(Vendor):
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
                 if request.headers["authorization"] == "Bearer token-2":
@@ -127,9 +129,7 @@ class TestStep6:
 
         assert failed.value.maybe_processed is False
 
-    async def test_without_a_new_token_the_call_fails_as_the_token_server_does(
-        self, client: httpx.AsyncClient, vendor: Vendor
-    ) -> None:
+    async def test_a_failing_token_server_fails_the_call(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.refused.add("token-1")
         vendor.answer_token = lambda number: vendor.issue(1) if number == 1 else httpx.Response(401)
 
@@ -140,9 +140,9 @@ class TestStep6:
 SUCCESS: dict[str, Any] = {"status_code": 200, "text": "done"}
 
 
-class TestSecondRefusal:
+class TestSecondRejection:
     @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
-    async def test_a_refused_new_token_is_an_error(
+    async def test_a_rejected_new_token_is_an_error(
         self, client: httpx.AsyncClient, vendor: Vendor, refusal: dict[str, Any]
     ) -> None:
         vendor.answer = lambda _: httpx.Response(**refusal)
@@ -162,7 +162,7 @@ class TestSecondRefusal:
         assert "proxy's service domain" in error.hint
         assert "newly issued" in error.problem
 
-    async def test_the_error_says_what_the_service_said(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_the_error_quotes_the_service(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.answer = lambda _: httpx.Response(**REFUSALS["0.0.10"])
         error = await failure_of(client)
 
@@ -171,7 +171,7 @@ class TestSecondRefusal:
         assert error.description == "Expired or invalid token"
         assert "Expired or invalid token" in str(error)
 
-    async def test_through_the_client_it_is_the_same_error(self, vendor: Vendor) -> None:
+    async def test_the_client_raises_the_same_error(self, vendor: Vendor) -> None:
         vendor.answer = lambda _: httpx.Response(401, json=SPRING_BODY)
         async with SignStash(
             BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
@@ -182,7 +182,7 @@ class TestSecondRefusal:
         assert refused.value.maybe_processed is False
         assert tokens(vendor) == ["token-1", "token-2"]
 
-    async def test_a_token_refused_twice_is_replaced_after_a_pause(
+    async def test_a_token_rejected_twice_is_replaced_after_a_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.refused |= {"token-1", "token-2"}
@@ -195,7 +195,7 @@ class TestSecondRefusal:
         assert (await call(client)).status_code == 200
         assert tokens(vendor)[3:] == ["token-2", "token-3"]
 
-    async def test_calls_that_are_all_refused_do_not_ask_the_token_server_each_time(
+    async def test_rejected_calls_do_not_request_a_token_each_time(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.answer = lambda _: httpx.Response(**REFUSALS["spring"])
@@ -205,9 +205,7 @@ class TestSecondRefusal:
 
         assert len(vendor.token_requests) == 5  # two, and one more every five seconds
 
-    async def test_a_token_that_is_taken_after_all_serves_at_once(
-        self, client: httpx.AsyncClient, vendor: Vendor
-    ) -> None:
+    async def test_a_token_accepted_later_is_used_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.refused |= {"token-1", "token-2"}
         await failure_of(client)
         vendor.refused.clear()
@@ -216,8 +214,8 @@ class TestSecondRefusal:
         assert tokens(vendor) == ["token-1", "token-2", "token-2"]
 
 
-class TestLateRefusal:
-    async def test_a_late_refusal_of_the_old_token_does_not_cost_the_new_one(
+class TestLateRejection:
+    async def test_a_late_rejection_of_the_old_token_keeps_the_new_one(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         late = asyncio.Event()
@@ -238,7 +236,7 @@ class TestLateRefusal:
         assert tokens(vendor)[3:] == ["token-2"]
         assert len(vendor.token_requests) == 2
 
-    async def test_a_late_refusal_of_a_token_that_was_renewed_early_does_not_cost_the_new_one(
+    async def test_a_late_rejection_of_a_token_renewed_early_keeps_the_new_one(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         late = asyncio.Event()
@@ -262,9 +260,7 @@ class TestLateRefusal:
         assert tokens(vendor) == ["token-1", "token-1", "token-2", "token-2"]
         assert len(vendor.token_requests) == 2
 
-    async def test_a_late_second_refusal_does_not_cost_a_newer_token(
-        self, client: httpx.AsyncClient, vendor: Vendor
-    ) -> None:
+    async def test_a_late_second_rejection_keeps_a_newer_token(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         late = asyncio.Event()
 
         async def answer(arrival: Arrival) -> httpx.Response:
@@ -285,9 +281,9 @@ class TestLateRefusal:
         assert len(vendor.token_requests) == 3
 
 
-class TestNoRefusalOfTheToken:
+class TestOtherRejections:
     @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
-    async def test_no_new_token_and_no_repetition(
+    async def test_other_rejections_cause_no_new_token_and_no_repetition(
         self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]
     ) -> None:
         vendor.answer = lambda _: httpx.Response(**other)
@@ -298,7 +294,9 @@ class TestNoRefusalOfTheToken:
         assert len(vendor.token_requests) == 1
 
     @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
-    async def test_the_token_is_kept(self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]) -> None:
+    async def test_other_rejections_keep_the_token(
+        self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]
+    ) -> None:
         vendor.answer = lambda _: httpx.Response(**other)
         await call(client)
         await call(client)
@@ -306,7 +304,7 @@ class TestNoRefusalOfTheToken:
         assert tokens(vendor) == ["token-1", "token-1"]
 
     @pytest.mark.parametrize("code", ["1.1.0", "1.1.1"])
-    async def test_a_licence_fault_is_told_as_one(self, vendor: Vendor, code: str) -> None:
+    async def test_a_licence_error_is_reported_as_one(self, vendor: Vendor, code: str) -> None:
         vendor.answer = lambda _: httpx.Response(401, json={"errorCode": code})
         async with SignStash(
             BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
@@ -318,12 +316,12 @@ class TestNoRefusalOfTheToken:
         assert tokens(vendor) == ["token-1"]
         assert len(vendor.token_requests) == 1
 
-    async def test_the_answer_can_still_be_read(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_the_rejecting_response_can_still_be_read(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.answer = lambda _: httpx.Response(401, json={"errorCode": "1.1.0"})
 
         assert (await call(client)).json() == {"errorCode": "1.1.0"}
 
-    async def test_a_success_is_not_read_before_its_caller_reads_it(
+    async def test_a_successful_response_is_left_to_its_caller_to_read(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         read: list[bytes] = []
