@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import os
@@ -22,6 +21,7 @@ import trustme
 from signstash import Document, SignStash, SignStashError
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
+from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response, token_response
 
 http_library: Any = import_module(os.environ.get("SIGNSTASH_HTTP", "httpx"))
 """Whose clients the facade is given: `SIGNSTASH_HTTP=httpx2` makes them those of the fork, which users may have."""
@@ -91,32 +91,27 @@ def url_of(operation: str, **values: object) -> str:
 
 
 def token_answer(value: str = TOKEN, **changes: Any) -> httpx.Response:
-    """A token server's answer. A field that is changed to None is left out."""
-    fields = {"access_token": value, "token_type": "bearer", "expires_in": 86399, "scope": "read write", "jti": "j"}
-    return httpx.Response(200, json={name: item for name, item in (fields | changes).items() if item is not None})
+    """The mock's response to a token request. A field that is changed to None is left out."""
+    fields = token_response(value).json() | changes
+    return httpx.Response(200, json={name: item for name, item in fields.items() if item is not None})
+
+
+def mock_signed(content: bytes, *, binary: bool = False) -> bytes:
+    """What the mock returns for a PDF, or for a binary document."""
+    return content + (b"\n" if binary else b"\n% ") + MOCK_SIGNATURE + (b"" if binary else b"\n")
 
 
 def signed_answer(request: httpx.Request, change: ChangeDocument = lambda document: document) -> httpx.Response:
-    """What the service answers when it signs: each content with `signed:` before it.
+    """The mock's response to a signing request, whatever references were used before.
 
     Args:
-        request: A base64 signing request.
-        change: Changes a document of the answer, or leaves it out by returning None.
+        request: A signing request.
+        change: Changes a document of the response, or leaves it out by returning None.
     """
-    documents = []
-    for item in json.loads(request.content)["documents"]:
-        sent = item["documentRequest"]
-        content = b"signed:" + base64.b64decode(sent["base64Content"])
-        document = {
-            **{name: sent[name] for name in ("externalReference", "name", "contentType")},
-            "signStatus": "SIGNED",
-            "signError": None,
-            "signedContent": base64.b64encode(content).decode(),
-        }
-        changed = change(document)
-        if changed is not None:
-            documents.append(changed)
-    return httpx.Response(200, json={"id": 4711, "type": "SIGN", "status": "EXECUTED", "documentList": documents})
+    fields = sign_response(request, operation_id=4711).json()
+    changed = [change(document) for document in fields["documentList"]]
+    fields["documentList"] = [document for document in changed if document is not None]
+    return httpx.Response(200, json=fields)
 
 
 def pdf(
@@ -142,26 +137,30 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return archive.getvalue()
 
 
-class MockedService:
-    """A token server and a proxy, mocked with respx.
+class MockedService(MockSignStash):
+    """The mock that users get, at the URLs of `client`, which issues `TOKEN` and signs with `signed_answer`."""
 
-    Attributes:
-        router: The respx router.
-        token: Route of the token endpoint; it gives a token.
-        sign: Route of the base64 signing endpoint; it signs.
-    """
+    def __init__(self) -> None:
+        super().__init__(base_url=BASE_URL, token_url=TOKEN_URL, assert_all_called=False)
+        self.token.mock(return_value=token_answer())
+        self.sign.mock(side_effect=signed_answer)
 
-    def __init__(self, router: respx.MockRouter) -> None:
-        self.router = router
-        self.token = router.post(TOKEN_URL).mock(return_value=token_answer())
-        self.sign = router.post(BASE_URL + BASE64_PATH).mock(side_effect=signed_answer)
+    @property
+    def token(self) -> respx.Route:
+        """Route of the token endpoint."""
+        return self.routes.token
+
+    @property
+    def sign(self) -> respx.Route:
+        """Route of the base64 signing endpoint."""
+        return self.routes.sign
 
     def sign_answers(self, *effects: Any) -> None:
-        """Let signing requests be answered in turn: answers, functions that give them, or errors that are raised."""
+        """Let signing requests have these effects in turn: responses, functions that return them, or exceptions."""
         self.sign.side_effect = list(effects)
 
     def sent(self, call: int = -1) -> dict[str, Any]:
-        """The JSON of a signing request that arrived."""
+        """The JSON of a received signing request."""
         fields: dict[str, Any] = json.loads(self.sign.calls[call].request.content)
         return fields
 
@@ -203,8 +202,8 @@ def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture
 def service() -> Iterator[MockedService]:
-    with respx.mock(assert_all_called=False) as router:
-        yield MockedService(router)
+    with MockedService() as service:
+        yield service
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import socket
 import ssl
 import struct
@@ -66,7 +64,7 @@ class Connection:
 
     async def sign(self) -> None:
         """Read a signing request, and sign."""
-        await self.answer(signed(await self.request()))
+        await self.answer(signed_answer(await self.request()).content)
 
     def close(self) -> None:
         """End the connection in good order."""
@@ -89,14 +87,11 @@ class Connection:
         await asyncio.Event().wait()
 
 
-def signed(request: httpx.Request) -> bytes:
-    """What the service answers when it signs, in base64 or multipart."""
-    if request.headers["content-type"].startswith("application/json"):
-        return signed_answer(request).content
-    body = request.content
-    items = json.loads(body[body.index(b'{"') : body.rindex(b"}") + 1])["documents"]
-    changes = {"signStatus": "SIGNED", "signedContent": base64.b64encode(b"signed").decode()}
-    return json.dumps({"id": 4711, "documentList": [item["documentRequest"] | changes for item in items]}).encode()
+async def has_nothing(connection: Connection) -> None:
+    """Respond to every request with HTTP 404."""
+    while True:
+        await connection.request()
+        await connection.answer(b"", status=404)
 
 
 class FaultServer:

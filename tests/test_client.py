@@ -45,6 +45,7 @@ from tests.conftest import (
     TOKEN,
     TOKEN_URL,
     MockedService,
+    mock_signed,
     pdf,
     signed_answer,
     token_answer,
@@ -55,7 +56,7 @@ from tests.conftest import (
 async def test_sign_returns_the_signed_document(client: SignStash, service: MockedService) -> None:
     signed = await client.sign(pdf())
 
-    assert signed.content == b"signed:" + PDF
+    assert signed.content == mock_signed(PDF)
     assert signed.name == "invoice.pdf"
     assert signed.operation_id == 4711
     assert signed.external_reference == service.sent()["documents"][0]["documentRequest"]["externalReference"]
@@ -382,7 +383,7 @@ class TestConfiguration:
             "SIGNSTASH_TOKEN_URL": TOKEN_URL,
         }
         async with SignStash.from_env(environ, upload="base64") as client:
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     def test_help_shows_no_environment(self) -> None:
         program = "import pydoc, signstash; print(pydoc.render_doc(signstash.SignStash.from_env))"

@@ -9,11 +9,12 @@ import pytest
 
 from signstash import TokenAuth
 from tests.auth.vendor import Vendor
+from tests.conftest import MockedService
 
 
 @pytest.fixture
-def vendor() -> Vendor:
-    return Vendor()
+def vendor(service: MockedService) -> Vendor:
+    return Vendor(service)
 
 
 @pytest.fixture

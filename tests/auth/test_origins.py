@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import respx
+import trustme
 
-from signstash import ConfigurationError, Document, SignStash, TokenAuth, UnexpectedResponseError
+from signstash import ConfigurationError, ConnectionFailedError, Document, SignStash, TokenAuth, UnexpectedResponseError
 from tests.auth.vendor import CALL_URL, Arrival, Vendor, call, failure_of
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, token_answer
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService
+from tests.fault_server import FaultServer, at_once, has_nothing
 
 OWN_HEADERS = {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host"}
 
@@ -89,19 +91,13 @@ class TestToken:
 
         assert [arrival.url.host for arrival in vendor.arrivals] == ["proxy.test"]
 
-    def test_a_synchronous_client_raises_before_anything_is_sent(self, auth: TokenAuth) -> None:
-        sent: list[httpx.Request] = []
-
-        def note(request: httpx.Request) -> httpx.Response:
-            sent.append(request)
-            return httpx.Response(200)
-
-        with httpx.Client(transport=httpx.MockTransport(note), auth=auth) as client:
+    def test_a_synchronous_client_raises_before_anything_is_sent(self, auth: TokenAuth, service: MockedService) -> None:
+        with httpx.Client(auth=auth, verify=False) as client:
             for use in (client.get, client.post):
                 with pytest.raises(ConfigurationError, match=r"httpx\.AsyncClient"):
                     use(CALL_URL)
 
-        assert sent == []
+        assert len(service.router.calls) == 0
 
 
 async def _once() -> AsyncIterator[bytes]:
@@ -171,28 +167,19 @@ class TestGivenClient:
         assert {name.lower() for name in asked.headers} - {"user-agent"} == OWN_HEADERS
         assert asked.headers["accept"] == "application/json"
 
-    async def test_the_token_client_verifies_certificates_even_if_the_services_client_does_not(
-        self, service: MockedService, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        made: list[object] = []
-
-        class Recorded(httpx.AsyncHTTPTransport):
-            def __init__(self, **options: Any) -> None:
-                made.append(options.get("verify", True))
-                super().__init__(**options)
-
-        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
-        service.router.get(CALL_URL).respond(200)
-        async with httpx.AsyncClient(auth=auth, verify=False) as client:
-            monkeypatch.setattr(httpx, "AsyncHTTPTransport", Recorded)
-            await client.get(CALL_URL)
-
-        (context,) = made
-        assert getattr(context, "check_hostname", False)
+    async def test_the_token_client_verifies_certificates_even_if_the_services_client_does_not(self) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+        async with FaultServer(has_nothing, tls=context) as server, httpx.AsyncClient(verify=False) as client:
+            assert (await client.get(server.url)).status_code == 404
+            client.auth = TokenAuth(
+                f"{server.url}/token", CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], sleep=at_once
+            )
+            with pytest.raises(ConnectionFailedError, match="certificate verify failed"):
+                await client.get(CALL_URL)
 
     async def test_a_given_token_client_keeps_its_settings(self, vendor: Vendor) -> None:
-        token_vendor = Vendor()
-        token_client = token_vendor.client(headers={"X-Outbound-Key": "k"})
+        token_client = vendor.client(headers={"X-Outbound-Key": "k"})
         vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         async with SignStash(
             BASE_URL,
@@ -205,9 +192,9 @@ class TestGivenClient:
             await client.get_status(7)
 
         assert not token_client.is_closed
-        assert vendor.token_requests == []
-        assert token_vendor.token_requests[0].headers["x-outbound-key"] == "k"
-        assert "x-gateway-key" not in token_vendor.token_requests[0].headers
+        (asked,) = vendor.token_requests
+        assert asked.headers["x-outbound-key"] == "k"
+        assert "x-gateway-key" not in asked.headers
         assert "x-outbound-key" not in vendor.arrivals[0].headers
 
     @pytest.mark.parametrize(
@@ -237,10 +224,8 @@ class TestGivenClient:
         assert asked.headers["content-type"] == "application/x-www-form-urlencoded"
         assert asked.headers["authorization"].startswith("Basic UFJU")
 
-    async def test_the_first_call_makes_the_first_request(self) -> None:
-        with respx.mock(assert_all_called=False) as router:
-            route = router.route().mock(return_value=token_answer())
-            auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
-            await auth.aclose()
+    async def test_the_first_call_makes_the_first_request(self, service: MockedService) -> None:
+        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
+        await auth.aclose()
 
-        assert route.call_count == 0
+        assert len(service.router.calls) == 0

@@ -19,8 +19,9 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE
-from tests.auth.vendor import RENEWAL_TASK, Answer, Clock, Vendor, call, settle
-from tests.conftest import TOKEN_URL, token_answer
+from signstash.testing import MockSignStash
+from tests.auth.vendor import CALL_URL, RENEWAL_TASK, Answer, Clock, Vendor, returned, settle
+from tests.conftest import BASE_URL, TOKEN_URL, token_answer
 
 LIFETIMES = st.sampled_from([0.5, 20, 90, 1000, 5000, 86_399])
 STEPS = st.sampled_from([0.01, 0.3, 1, 4.9, 6, 8, 20, 29.9, 60, 280, 900, 3600]) | st.floats(0.01, 100)
@@ -113,37 +114,37 @@ class WaitingVendor(Vendor):
 
     clock: SteppingClock
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, mock: MockSignStash) -> None:
+        super().__init__(mock)
         self.clock = SteppingClock()
         self.faults: list[str] = []
         self.asked_for_token: list[Asked] = []
         self.asked: list[Asked] = []
         self.issued: dict[str, Issued] = {}
         self.credentials_refused_until = 0.0
+        self._calls = set[str]()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        now, token = self.clock.now, request.headers["authorization"].removeprefix("Bearer ")
-        if str(request.url) == TOKEN_URL:
-            waiting = self.asked_for_token
-            self.faults += self._faults_of_token_request()
-        else:
-            waiting = self.asked
-            issued = self.issued[token]
-            self.faults += [f"{token} was used {now - issued.end} s after its end"] if now >= issued.end else []
-            if issued.known and now >= issued.kept_until:
-                self.faults.append(f"{token} was used after it was refused")
-        is_second = request.extensions.get("is_second", False)
-        request.extensions["is_second"] = str(request.url) != TOKEN_URL
-        asked = Asked(token, now, asyncio.get_running_loop().create_future(), is_second)
+    async def _token(self, request: httpx.Request) -> httpx.Response:
+        self.faults += self._faults_of_token_request()
+        return await self._responds(self.asked_for_token, request, is_second=False)
+
+    async def _service(self, request: httpx.Request) -> httpx.Response:
+        token, now = _token_of(request), self.clock.now
+        issued = self.issued[token]
+        self.faults += [f"{token} was used {now - issued.end} s after its end"] if now >= issued.end else []
+        if issued.known and now >= issued.kept_until:
+            self.faults.append(f"{token} was used after it was refused")
+        is_second = request.headers["x-call"] in self._calls
+        self._calls.add(request.headers["x-call"])
+        return await self._responds(self.asked, request, is_second=is_second)
+
+    async def _responds(self, waiting: list[Asked], request: httpx.Request, *, is_second: bool) -> httpx.Response:
+        asked = Asked(_token_of(request), self.clock.now, asyncio.get_running_loop().create_future(), is_second)
         waiting.append(asked)
         try:
-            answer = await asked.answer
+            return returned(await asked.answer)
         finally:
             waiting.remove(asked)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
     def _faults_of_token_request(self) -> Iterator[str]:
         if self.asked_for_token:
@@ -155,13 +156,19 @@ class WaitingVendor(Vendor):
             yield "a token was asked for without need"
 
 
+def _token_of(request: httpx.Request) -> str:
+    return str(request.headers["authorization"]).removeprefix("Bearer ")
+
+
 class TokenMachine(RuleBasedStateMachine):
     """Calls, answers, failures, cancellations and time in any order."""
 
     @initialize(jitter=st.floats(0, 1))
     def start(self, jitter: float) -> None:
         self.loop = asyncio.new_event_loop()
-        self.vendor = WaitingVendor()
+        self.mock = MockSignStash(base_url=BASE_URL, token_url=TOKEN_URL, assert_all_called=False)
+        self.mock.__enter__()
+        self.vendor = WaitingVendor(self.mock)
         self.clock = self.vendor.clock
         self.auth = self.vendor.auth(jitter=lambda: jitter)
         self.client = self.vendor.client(self.auth)
@@ -177,7 +184,9 @@ class TokenMachine(RuleBasedStateMachine):
     @rule(count=st.integers(1, 4))
     def calls_begin(self, count: int) -> None:
         async def begin() -> None:
-            self.calls += [asyncio.create_task(call(self.client)) for _ in range(count)]
+            for number in range(len(self.calls), len(self.calls) + count):
+                call = self.client.post(CALL_URL, json={}, headers={"X-Call": str(number)})
+                self.calls.append(asyncio.create_task(call))
             await settle(15)
 
         self.run(begin())
@@ -259,6 +268,7 @@ class TokenMachine(RuleBasedStateMachine):
                 task.cancel()
             self.run(settle(15))
             self.loop.close()
+            self.mock.__exit__(None, None, None)
 
     def everything_ends(self) -> None:
         """In the end everything is answered, and so every call ends, and nothing is left."""

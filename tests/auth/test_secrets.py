@@ -118,9 +118,8 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Scene]:
+async def scene(vendor: Vendor, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Scene]:
     caplog.set_level(logging.DEBUG)
-    vendor = Vendor()
     vendor.answer_token = lambda _: token_answer(JWT, expires_in=1000)
     vendor.answer = sign
     auth = vendor.auth()

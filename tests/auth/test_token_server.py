@@ -24,7 +24,7 @@ from signstash import (
 from signstash._transport.token_request import DEFAULT_LIFETIME
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE, TOKEN_ATTEMPTS
 from tests.auth.vendor import Answer, Vendor, call, calls, failure_of, settle
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, MockedService, token_answer
 
 INVALID_CLIENT = {"error": "invalid_client", "error_description": "Bad client credentials"}
 
@@ -262,16 +262,10 @@ class TestReported:
         assert type(error) is ConnectionFailedError
         assert len(vendor.token_requests) == TOKEN_ATTEMPTS
 
-    async def test_every_wait_for_the_server_is_limited(self, vendor: Vendor) -> None:
-        class Limits(httpx.AsyncBaseTransport):
-            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-                limits.update(request.extensions["timeout"])
-                return token_answer()
+    async def test_every_wait_for_the_server_is_limited(self, vendor: Vendor, service: MockedService) -> None:
+        await call(vendor.client(vendor.auth(http_client=vendor.client(timeout=None))))
 
-        limits: dict[str, float] = {}
-        http_client = httpx.AsyncClient(transport=Limits(), timeout=None)
-        await call(vendor.client(vendor.auth(http_client=http_client)))
-
+        limits = service.token.calls.last.request.extensions["timeout"]
         assert limits == dict.fromkeys(("connect", "read", "write", "pool"), 10.0)
 
 

@@ -1,4 +1,4 @@
-"""A token server and a service for tests of the token, and what looks at them."""
+"""What tests of the token share: the mock with a scripted token server and clock."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from signstash import SignStash, SignStashError, TokenAuth
+from signstash.testing import MockSignStash
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
 
 CALL_URL = BASE_URL + "/api/v0/anything"
@@ -60,11 +61,10 @@ class Arrival:
 Answer = httpx.Response | Exception
 
 
-class Vendor(httpx.AsyncBaseTransport):
-    """A token server and a service that answer as they are told, and keep what reached them.
+class Vendor:
+    """The mock, whose token server and service respond as scripted, and which records what they received.
 
-    The tokens are called `token-1`, `token-2` and so on. Unlike `httpx.MockTransport` it does not keep a request's body
-    on the request, so a body that cannot be read twice is not read twice.
+    The tokens are called `token-1`, `token-2` and so on.
 
     Attributes:
         clock: The time that `auth` goes by.
@@ -76,9 +76,14 @@ class Vendor(httpx.AsyncBaseTransport):
         token_requests: What the token server was asked.
         arrivals: What reached any other server.
         asking: Token requests that are under way.
+
+    Args:
+        mock: The mock, which is active.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mock: MockSignStash) -> None:
+        mock.routes.token.mock(side_effect=self._token)
+        mock.router.route(path__regex="^(?!.*/oauth/token$)").mock(side_effect=self._service)
         self.clock = Clock()
         self.lifetime: float = 1000
         self.answer_token: Callable[[int], Answer] = self.issue
@@ -105,34 +110,33 @@ class Vendor(httpx.AsyncBaseTransport):
         return TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, **(options | changes))
 
     def client(self, auth: httpx.Auth | None = None, **options: Any) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=self, auth=auth, **options)
+        """A client whose requests the mock receives."""
+        return httpx.AsyncClient(auth=auth, verify=False, **options)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        assert isinstance(request.stream, httpx.AsyncByteStream)
-        body = b"".join([chunk async for chunk in request.stream])
-        arrival = Arrival(request.url, request.headers.copy(), body)
-        asks_for_token = str(request.url.copy_with(query=None)) == TOKEN_URL
-        answer = await (self._token(arrival) if asks_for_token else self._answer(arrival))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def _token(self, arrival: Arrival) -> Answer:
-        self.token_requests.append(arrival)
+    async def _token(self, request: httpx.Request) -> httpx.Response:
+        self.token_requests.append(Arrival(request.url, request.headers, request.content))
         number = len(self.token_requests)
         self.asking += 1
         try:
             await self.token_gate.wait()
-            return self.answer_token(number)
+            return returned(self.answer_token(number))
         finally:
             self.asking -= 1
 
-    async def _answer(self, arrival: Arrival) -> Answer:
+    async def _service(self, request: httpx.Request) -> httpx.Response:
+        arrival = Arrival(request.url, request.headers, request.content)
         self.arrivals.append(arrival)
         if arrival.token in self.refused:
             return httpx.Response(401)
         answer = self.answer(arrival)
-        return await answer if isinstance(answer, Awaitable) else answer
+        return returned(await answer if isinstance(answer, Awaitable) else answer)
+
+
+def returned(answer: Answer) -> httpx.Response:
+    """A response, unless it is an exception, which is raised."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 async def call(client: httpx.AsyncClient) -> httpx.Response:

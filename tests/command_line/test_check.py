@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import email.utils
-import http.server
 import json
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +17,11 @@ import httpx
 import pytest
 import respx
 import trustme
+from anyio.from_thread import start_blocking_portal
 
 from signstash.sandbox import Fault, Sandbox
 from tests.command_line.conftest import Ended, Run
+from tests.fault_server import FaultServer, has_nothing
 
 DEFINITIONS = Path(__file__).parents[1] / "data" / "definitions"
 PROXY = "https://proxy.example/signstash/einvoice-integration-client-ws"
@@ -342,19 +342,8 @@ def https_server(monkeypatch: pytest.MonkeyPatch, end: dt.datetime) -> Iterator[
     monkeypatch.setenv("SSL_CERT_FILE", "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", not_after=end).configure_cert(context)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"https://localhost:{server.server_port}/signstash/einvoice-integration-ws"
-        server.shutdown()
-
-
-class Nothing(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_error(404)
-
-    def do_POST(self) -> None:
-        self.send_error(404)
-
-    def log_message(self, *_: object) -> None:
-        pass
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(FaultServer(has_nothing, tls=context)) as server,
+    ):
+        yield f"https://localhost:{server.port}/signstash/einvoice-integration-ws"

@@ -26,7 +26,7 @@ from starlette.datastructures import UploadFile
 
 from signstash import Document, InvalidDocumentError, Journal, SignStash, models
 from signstash._content.sources import contents_of
-from tests.conftest import CLIENT_ID, PDF, MockedService
+from tests.conftest import CLIENT_ID, PDF, MockedService, mock_signed
 
 COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
 HONEST_NAMES = ("a\u00a0b.pdf", "a\u202fb.pdf", "co\u00adop.pdf", "\U0001f468\u200d\U0001f469.pdf", "\u202eb.pdf")
@@ -179,7 +179,7 @@ class TestSources:
         again = await client.sign(document)
 
         assert [*sent_contents(service, 0), *sent_contents(service, 1)] == [PDF, PDF]
-        assert (document.name, signed.name, signed.content) == ("invoice.pdf", "invoice.pdf", b"signed:" + PDF)
+        assert (document.name, signed.name, signed.content) == ("invoice.pdf", "invoice.pdf", mock_signed(PDF))
         assert again.external_reference == signed.external_reference
 
     async def test_a_long_file_sent_twice_is_read_once(self, client: SignStash, service: MockedService) -> None:
@@ -396,7 +396,7 @@ class TestAsynchronousFiles:
                 run = client.sign_all([document], journal=journal, save_to=tmp_path / "signed")
                 assert [outcome.ok async for outcome in run] == [True]
 
-        assert (tmp_path / "signed" / "invoice.pdf").read_bytes() == b"signed:" + PDF
+        assert (tmp_path / "signed" / "invoice.pdf").read_bytes() == mock_signed(PDF)
 
     async def test_one_file_for_two_documents_is_never_mixed(self, client: SignStash, service: MockedService) -> None:
         file: Any = AsyncOnly(PDF * 1000)

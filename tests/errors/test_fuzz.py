@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from signstash import Document, DocumentNotSignedError, SignStash, SignStashError, TokenAuth
+from signstash import Document, DocumentNotSignedError, SignStash, SignStashError
 from signstash._errors.codes import ERROR_CODES
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, token_answer
-from tests.fault_server import at_once, little_memory
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService
+from tests.fault_server import little_memory
 
 fuzz = settings(
     max_examples=int(os.environ.get("SIGNSTASH_FUZZ_EXAMPLES", "300")),
@@ -33,7 +33,6 @@ fuzz = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-BASE_URL = "http://proxy.test/signstash"
 DEFINITION = json.loads(Path(__file__).parents[2].joinpath("openapi", "signstash.json").read_text("utf-8"))
 SCHEMAS: dict[str, Any] = DEFINITION["components"]["schemas"]
 REFERENCES = ("A", "B", "C")
@@ -197,35 +196,21 @@ def answers(draw: st.DrawFn, values: st.SearchStrategy[Any], *, raw: bytes = b""
 # What must hold
 
 
-class Wire(httpx.AsyncBaseTransport):
-    """A network of a token server and a service, which give one answer each, however often they are asked."""
-
-    def __init__(self, service: Answer | None = None, token: Answer | None = None) -> None:
-        self._service = service
-        self._token = token
-        self.authorization = ""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        assert isinstance(request.stream, httpx.AsyncByteStream)
-        async for _ in request.stream:
-            pass
-        if request.url == TOKEN_URL:
-            return self._token.to_response() if self._token else token_answer()
-        self.authorization = request.headers["authorization"]
-        return self._service.to_response() if self._service else httpx.Response(200, json={"id": 1})
+@contextlib.contextmanager
+def responding(answer: Answer) -> Iterator[None]:
+    """The mock, with one response to every request but those for a token."""
+    with MockedService() as service:
+        service.router.route(path__regex="^(?!.*/oauth/token$)").mock(side_effect=lambda _: answer.to_response())
+        yield
 
 
-async def outcome_of(wire: Wire, call: Callable[[SignStash], Awaitable[Any]]) -> Any:
+async def outcome_of(call: Callable[[SignStash], Awaitable[Any]]) -> Any:
     """What a call returns, or the error that it raises; any other exception passes through and fails the test."""
-    async with httpx.AsyncClient(transport=wire) as http_client:
-        auth = TokenAuth(
-            TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], http_client=http_client, sleep=at_once
-        )
-        async with aclosing(auth), SignStash(BASE_URL, auth=auth, http_client=http_client) as client:
-            try:
-                return await call(client)
-            except SignStashError as error:
-                return error
+    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+        try:
+            return await call(client)
+        except SignStashError as error:
+            return error
 
 
 def expect_clear(error: SignStashError) -> None:
@@ -300,7 +285,8 @@ def documents() -> list[Document]:
 
 def test_signing_one_document_raises_only_errors_of_the_sdk() -> None:
     async def check(answer: Answer) -> None:
-        result = await outcome_of(Wire(answer), lambda client: client.sign(documents()[0]))
+        with responding(answer):
+            result = await outcome_of(lambda client: client.sign(documents()[0]))
         expect_rightly_signed(answer, "A", result)
 
     try_answers(answers(signed_operations() | refusals), check)
@@ -308,7 +294,8 @@ def test_signing_one_document_raises_only_errors_of_the_sdk() -> None:
 
 def test_signing_several_documents_raises_only_errors_of_the_sdk() -> None:
     async def check(answer: Answer) -> None:
-        batch = await outcome_of(Wire(answer), lambda client: client.sign_batch(documents()))
+        with responding(answer):
+            batch = await outcome_of(lambda client: client.sign_batch(documents()))
         if isinstance(batch, SignStashError):
             expect_rightly_signed(answer, "A", batch)
             return
@@ -358,7 +345,8 @@ def test_queries_raise_only_errors_of_the_sdk(
     monkeypatch.chdir(tmp_path)  # where downloads go
 
     async def check(answer: Answer) -> None:
-        result = await outcome_of(Wire(answer), call)
+        with responding(answer):
+            result = await outcome_of(call)
         if isinstance(result, SignStashError):
             expect_clear(result)
         else:
@@ -370,14 +358,17 @@ def test_queries_raise_only_errors_of_the_sdk(
 
 def test_token_requests_raise_only_errors_of_the_sdk() -> None:
     async def check(answer: Answer) -> None:
-        wire = Wire(token=answer)
-        result = await outcome_of(wire, lambda client: client.get_status(7))
+        with MockedService() as service:
+            service.token.mock(side_effect=lambda _: answer.to_response())
+            status = service.routes.status.respond(json={"id": 1})
+            result = await outcome_of(lambda client: client.get_status(7))
+            authorization = [call.request.headers["authorization"] for call in status.calls]
         if isinstance(result, SignStashError):
             expect_clear(result)
             assert result.maybe_processed is False
-            assert wire.authorization == ""
+            assert authorization == []
         else:
             assert 200 <= answer.status < 300
-            assert wire.authorization == f"Bearer {read(answer.body)['access_token']}"
+            assert authorization == [f"Bearer {read(answer.body)['access_token']}"]
 
     try_answers(answers(tokens | refusals), check)

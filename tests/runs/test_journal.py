@@ -37,7 +37,7 @@ from signstash import (
     SignStashError,
 )
 from signstash.journal import Entry, State
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, mock_signed, signed_answer
 from tests.runs.test_runs import collect, names_sent, requests
 
 
@@ -113,7 +113,7 @@ class TestFaults:
             )
 
         assert found["0.pdf"].ok
-        assert (tmp_path / "signed" / "0.pdf").read_bytes() == b"signed:" + PDF + b"\0"
+        assert (tmp_path / "signed" / "0.pdf").read_bytes() == mock_signed(PDF + b"\0")
         assert service.sign.call_count == 1
 
 
@@ -194,7 +194,7 @@ class TestResuming:
         assert again["0.pdf"].saved_as == tmp_path / "signed" / "0.pdf"
         assert again["0.pdf"].signed
         assert again["0.pdf"].signed.operation_id == 4711
-        assert again["0.pdf"].signed.content == b"signed:" + PDF + b"\0"
+        assert again["0.pdf"].signed.content == mock_signed(PDF + b"\0")
         assert requests(service) == [["0.pdf", "1.pdf", "2.pdf"], ["3.pdf", "4.pdf"]]
         assert set(states(journal).values()) == {"signed"}
 
@@ -207,7 +207,7 @@ class TestResuming:
         assert entry.saved_as == str(tmp_path / "signed" / "0.pdf")
         assert entry.operation_id == 4711
         assert entry.reference.startswith(CLIENT_ID)
-        assert Path(entry.saved_as).read_bytes() == b"signed:" + PDF + b"\x00"
+        assert Path(entry.saved_as).read_bytes() == mock_signed(PDF + b"\x00")
 
     async def test_sending_is_recorded_before_the_request(
         self, client: SignStash, service: MockedService, journal: Journal
@@ -781,7 +781,7 @@ class TestFiles:
                 with pytest.raises(DocumentNotSavedError):
                     await collect(client.sign_all([document], **durably(journal)))
                 (entry,) = journal.entries("received")
-                assert Path(str(entry.kept_as)).read_bytes() == b"signed:" + PDF + number
+                assert Path(str(entry.kept_as)).read_bytes() == mock_signed(PDF + number)
                 assert Path(str(entry.kept_as)).parent.stat().st_mode & 0o077 == 0
                 kept.add(entry.kept_as)
         assert len(kept) == 2
@@ -796,7 +796,7 @@ class TestFiles:
         error = found["0.pdf"].error
         assert isinstance(error, SignatureInvalidError)
         (entry,) = journal.entries("held")
-        assert Path(str(entry.kept_as)).read_bytes() == b"signed:" + PDF + b"\0"
+        assert Path(str(entry.kept_as)).read_bytes() == mock_signed(PDF + b"\0")
         assert Path(str(entry.kept_as)).parent == journal.recovery_folder
         assert str(entry.kept_as) in error.hint
         assert list((tmp_path / "signed").iterdir()) == []
@@ -819,7 +819,7 @@ class TestFiles:
         found = await collect(client.sign_all(pdfs(3), **durably(journal), overwrite=True))
 
         assert all(outcome.ok and outcome.signed_before for outcome in found.values())
-        assert (tmp_path / "signed" / "2.pdf").read_bytes() == b"signed:" + PDF + b"\2"
+        assert (tmp_path / "signed" / "2.pdf").read_bytes() == mock_signed(PDF + b"\2")
         assert set(states(journal).values()) == {"signed"}
         assert list(folder.iterdir()) == []
         assert service.sign.call_count == 1

@@ -23,7 +23,7 @@ from signstash import (
     SignStash,
 )
 from signstash.options import UnknownOutcomes
-from tests.conftest import PDF, MockedService, signed_answer
+from tests.conftest import PDF, MockedService, mock_signed, signed_answer
 from tests.runs.test_runs import collect
 
 Effect = Literal["sign", "fail", "lose"]
@@ -200,5 +200,5 @@ class TestCancelledAfterTheResponse:
         with pytest.raises(asyncio.CancelledError) as raised:
             await call
 
-        assert (tmp_path / "a.pdf").read_bytes() == b"signed:" + PDF
+        assert (tmp_path / "a.pdf").read_bytes() == mock_signed(PDF)
         assert "was cancelled after its request was sent" in raised.value.__notes__[0]

@@ -34,7 +34,17 @@ from signstash import (
     SignStashError,
 )
 from signstash.testing import MockSignStash
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer, url_of
+from tests.conftest import (
+    BASE_URL,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    MockedService,
+    mock_signed,
+    signed_answer,
+    url_of,
+)
 
 AT_ONCE = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
 GATEWAY_TIMEOUT = httpx.ReadTimeout("slow")
@@ -933,7 +943,7 @@ class TestSaving:
         await collect(client.sign_all(pdfs(3), save_to=folder))
 
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
-            f"{number}.pdf": b"signed:" + PDF for number in range(3)
+            f"{number}.pdf": mock_signed(PDF) for number in range(3)
         }
 
     async def test_a_function_names_the_files(self, client: SignStash, tmp_path: Path) -> None:
@@ -995,14 +1005,14 @@ class TestSaving:
         assert signed.document is twins[0]
         assert isinstance(refused.error, DocumentNotSavedError)
         assert requests(service) == [["invoice.pdf"]]
-        assert (tmp_path / "invoice.pdf").read_bytes() == b"signed:" + PDF + b"1"
+        assert (tmp_path / "invoice.pdf").read_bytes() == mock_signed(PDF + b"1")
 
     async def test_files_are_replaced_with_overwrite(self, client: SignStash, tmp_path: Path) -> None:
         (tmp_path / "0.pdf").write_bytes(b"earlier")
 
         await collect(client.sign_all(pdfs(1), save_to=tmp_path, overwrite=True))
 
-        assert (tmp_path / "0.pdf").read_bytes() == b"signed:" + PDF
+        assert (tmp_path / "0.pdf").read_bytes() == mock_signed(PDF)
 
     async def test_a_full_disk_ends_the_run_and_loses_nothing(
         self, client: SignStash, service: MockedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -1019,7 +1029,7 @@ class TestSaving:
         error = found["0.pdf"].error
         assert isinstance(error, DocumentNotSavedError)
         assert error.signed
-        assert error.signed.content == b"signed:" + PDF
+        assert error.signed.content == mock_signed(PDF)
         assert list(tmp_path.iterdir()) == []
 
 

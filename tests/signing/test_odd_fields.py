@@ -11,9 +11,7 @@ import pytest
 
 from signstash import DocumentNotSignedError, OutcomeUnknownError, SignStash, UnexpectedResponseError
 from signstash.models import UNSET, BaseOperation, ContentType, SigningStatus
-from tests.conftest import PDF, MockedService, pdf, signed_answer
-
-SIGNED = b"signed:" + PDF
+from tests.conftest import PDF, MockedService, mock_signed, pdf, signed_answer
 
 ODD: list[Any] = [None, 7, -1, 2.5, True, "", "text", "é\x00", [], [None], ["text"], {}, {"a": None}, 10**400, 1e400]
 
@@ -31,7 +29,7 @@ def answer_with(service: MockedService, operation: dict[str, Any] | None = None,
 
 async def signed_batch(client: SignStash) -> Any:
     batch = await client.sign_batch([pdf("FT_31")])
-    assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [SIGNED]
+    assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [mock_signed(PDF)]
     return batch
 
 

@@ -23,11 +23,10 @@ from signstash import (
     TokenRejectedError,
     UnexpectedResponseError,
 )
-from tests.conftest import PDF, MockedService, failure_of, pdf, signed_answer
+from tests.conftest import PDF, MockedService, failure_of, mock_signed, pdf, signed_answer
 from tests.fault_server import little_memory
 
 PAGE = "<html><head><title>Gateway</title></head><body>Gateway</body></html>"
-SIGNED = b"signed:" + PDF
 
 
 def change_answer(service: MockedService, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -239,7 +238,7 @@ class TestEncodings:
 
         batch = await client.sign_batch([pdf("FT_31")])
 
-        assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [SIGNED]
+        assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [mock_signed(PDF)]
         assert batch.operation.issuer_client_service_alias == "Serviço nº 1"
 
     async def test_a_large_document_in_latin_1_is_read(self, client: SignStash, service: MockedService) -> None:
@@ -251,7 +250,7 @@ class TestEncodings:
 
         service.sign.mock(side_effect=answer)
 
-        assert (await client.sign(Document.pdf(large, name="large.pdf"))).content == b"signed:" + large
+        assert (await client.sign(Document.pdf(large, name="large.pdf"))).content == mock_signed(large)
 
     async def test_a_rejection_in_latin_1_is_read(self, client: SignStash, service: MockedService) -> None:
         service.sign.respond(500, content='{"errorCode": "0.0.6", "causeMessage": "página"}'.encode("latin-1"))
@@ -272,7 +271,7 @@ class TestEncodings:
 
         service.sign.mock(side_effect=answer)
 
-        assert (await client.sign(pdf("FT_31"))).content == SIGNED
+        assert (await client.sign(pdf("FT_31"))).content == mock_signed(PDF)
 
     async def test_a_long_content_type_is_shortened(self, client: SignStash, service: MockedService) -> None:
         service.sign.respond(502, text="no", headers={"Content-Type": "x" * 50_000})
@@ -313,7 +312,7 @@ class TestMatching:
     async def test_a_reference_as_a_number_is_matched(self, client: SignStash, service: MockedService) -> None:
         change_documents(service, externalReference=31)
 
-        assert (await client.sign(pdf("31"))).content == SIGNED
+        assert (await client.sign(pdf("31"))).content == mock_signed(PDF)
 
     async def test_one_missing_document_of_many_fails_alone(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(
@@ -358,7 +357,7 @@ class TestMatching:
         batch = await client.sign_batch([pdf("A"), pdf("B")])
 
         contents = [outcome.signed.content for outcome in batch.outcomes if outcome.signed]
-        assert contents == [SIGNED, b"second"]
+        assert contents == [b"second"]
 
 
 class TestSigned:
@@ -421,4 +420,4 @@ class TestSigned:
     ) -> None:
         change_documents(service, signError=sign_error)
 
-        assert (await client.sign(pdf("FT_31"))).content == SIGNED
+        assert (await client.sign(pdf("FT_31"))).content == mock_signed(PDF)

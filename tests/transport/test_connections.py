@@ -29,7 +29,7 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash._transport.http_client import is_excluded
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, failure_of, http_library, pdf
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, failure_of, http_library, mock_signed, pdf
 from tests.fault_server import LARGE, Connection, FaultServer, Script, at_once, client_of
 
 
@@ -89,7 +89,7 @@ class TestNoConnection:
 
             busy.cancel()
             await asyncio.wait([busy])
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     async def test_a_connection_not_made_in_time_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", wait_for_ever)
@@ -104,7 +104,7 @@ class TestNoConnection:
         async with FaultServer(signs_once, signs_for_ever) as server, client_of(server.url) as client:
             for _ in range(3):
                 server.reached.clear()
-                assert (await client.sign(pdf())).content == b"signed:" + PDF
+                assert (await client.sign(pdf())).content == mock_signed(PDF)
                 if server.connections == 1:
                     await server.reached.wait()
 
@@ -145,7 +145,7 @@ async def test_a_connection_is_released_after_any_response(status: int) -> None:
         kept = await failure_of(client)  # with its traceback, and the frames of that
 
         assert kept.maybe_processed is True
-        assert (await client.sign(pdf())).content == b"signed:" + PDF
+        assert (await client.sign(pdf())).content == mock_signed(PDF)
 
 
 class TestTls:
@@ -164,7 +164,7 @@ class TestTls:
             self.server(ca) as server,
             client_of(server.url, http_client=self.trusting(ca)) as client,
         ):
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     async def test_an_unknown_ca_raises(self, ca: trustme.CA) -> None:
         async with (
@@ -222,7 +222,7 @@ class TestTls:
             SignStash(server.url, auth=given._exchange.auth, client_id=CLIENT_ID) as client,
         ):
             if version is ssl.TLSVersion.TLSv1_2:
-                assert (await client.sign(pdf())).content == b"signed:" + PDF
+                assert (await client.sign(pdf())).content == mock_signed(PDF)
             else:
                 expect_nothing_processed(await failure_of(client), "127.0.0.1", "TLS 1.2 or newer")
 
@@ -293,7 +293,7 @@ class TestCancellation:
             found = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", server.port))
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [found])
 
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     @pytest.mark.parametrize("upload", ["base64", "multipart"])
     async def test_a_call_can_be_cancelled_while_sending(self, upload: str) -> None:
@@ -304,7 +304,7 @@ class TestCancellation:
         async with FaultServer(stops_reading, signs_for_ever) as server, client_of(server.url, upload=upload) as client:
             await self.cancel(client, server.reached, LARGE)
 
-            assert (await client.sign(pdf())).content.startswith(b"signed")
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b'HTTP/1.1 200 OK\r\n\r\n{"id": '])
     async def test_a_call_can_be_cancelled_while_reading(self, sent: bytes) -> None:
@@ -316,7 +316,7 @@ class TestCancellation:
         async with FaultServer(answers_in_part, signs_for_ever) as server, client_of(server.url) as client:
             await self.cancel(client, server.reached)
 
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     async def test_cancelling_one_of_several_calls_ends_only_that_call(self) -> None:
         async def never_answers(connection: Connection) -> None:
@@ -329,7 +329,7 @@ class TestCancellation:
             other = asyncio.create_task(client.sign(pdf()))
             task.cancel()
 
-            assert (await other).content == b"signed:" + PDF
+            assert (await other).content == mock_signed(PDF)
             assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
 
     async def test_calls_cancelled_while_connecting_do_not_exhaust_the_pool(
@@ -452,7 +452,7 @@ class TestSetup:
             monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
             monkeypatch.setenv("NO_PROXY", "fd00::/8,[::1],127.0.0.0/8")
             async with SignStash(server.url, CLIENT_ID, auth=given._exchange.auth) as client:
-                assert (await client.sign(pdf())).content == b"signed:" + PDF
+                assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     async def test_an_invalid_outbound_proxy_for_the_token_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "ftp://outbound.test")

@@ -31,7 +31,7 @@ from signstash import (
 from signstash._errors.parsing import json_object
 from signstash._transport.bodies import UnusableResponseError
 from signstash._transport.signed_content import SignedContentParser, receive_operation, restore_base64
-from tests.conftest import PDF, MockedService, signed_answer, token_answer
+from tests.conftest import PDF, MockedService, mock_signed, signed_answer, token_answer
 
 LONG = PDF + bytes(range(256)) * 10_000
 """Longer than what is kept in memory."""
@@ -109,7 +109,7 @@ class TestResponse:
         batch = await client.sign_batch([Document.pdf(c, name=f"{n}.pdf") for n, c in enumerate(contents)])
 
         assert [outcome.signed and outcome.signed.content for outcome in batch.outcomes] == [
-            b"signed:" + content for content in contents
+            mock_signed(content) for content in contents
         ]
         assert batch.operation.id == 4711
 
@@ -124,7 +124,7 @@ class TestResponse:
 
         for number, outcome in enumerate(batch.outcomes):
             assert outcome.signed is not None
-            assert await outcome.signed.read() == b"signed:" + LONG[number:]
+            assert await outcome.signed.read() == mock_signed(LONG[number:], binary=True)
 
     async def test_many_contents_that_are_long_together_are_read(
         self, client: SignStash, service: MockedService
@@ -134,7 +134,7 @@ class TestResponse:
 
         batch = await client.sign_batch([Document.pdf(content, name=f"{n}.pdf") for n in range(20)])
 
-        assert all(outcome.signed and outcome.signed.content == b"signed:" + content for outcome in batch.outcomes)
+        assert all(outcome.signed and outcome.signed.content == mock_signed(content) for outcome in batch.outcomes)
 
     @pytest.mark.parametrize(
         "content",
@@ -170,7 +170,7 @@ class TestResponse:
         assert isinstance(bad.error, UnexpectedResponseError)
         assert bad.error.maybe_processed
         assert good.signed is not None
-        assert good.signed.content == b"signed:" + PDF
+        assert good.signed.content == mock_signed(PDF)
 
     @pytest.mark.parametrize(
         ("fields", "kept"),
@@ -203,7 +203,7 @@ class TestResponse:
 
         signed = await client.sign(Document.pdf(PDF, name="a.pdf"))
 
-        assert signed.content == b"signed:" + PDF
+        assert signed.content == mock_signed(PDF)
         assert signed.details.additional_properties["note"] == text
 
     @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ class TestResponse:
         batch = await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
 
         assert batch.outcomes[0].signed
-        assert batch.outcomes[0].signed.content == b"signed:" + PDF
+        assert batch.outcomes[0].signed.content == mock_signed(PDF)
         deepest: Any = batch.operation.additional_properties["deep"]
         for _ in range(63):
             (deepest,) = deepest
@@ -386,8 +386,8 @@ class TestFiles:
         (file,) = temporary.iterdir()
         assert file.stat().st_mode & 0o077 == 0
         await signed.save(temporary.parent / "a.bin")
-        assert await signed.read() == b"signed:" + LONG
-        assert (temporary.parent / "a.bin").read_bytes() == b"signed:" + LONG
+        assert await signed.read() == mock_signed(LONG, binary=True)
+        assert (temporary.parent / "a.bin").read_bytes() == mock_signed(LONG, binary=True)
         del signed
         await self.nobody_works()
         assert list(temporary.iterdir()) == []
@@ -403,7 +403,7 @@ class TestFiles:
 
         assert list(temporary.iterdir()) == []
         copy: SignedDocument = pickle.loads(raw)
-        assert copy.content == b"signed:" + LONG
+        assert copy.content == mock_signed(LONG, binary=True)
 
     @pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.ReadTimeout("slow")])
     async def test_an_interrupted_response_leaves_no_file(
@@ -436,7 +436,7 @@ class TestFiles:
 
         signed = await client.sign(Document.binary(LONG, name="a.bin"))
 
-        assert signed.content == b"signed:" + LONG
+        assert signed.content == mock_signed(LONG, binary=True)
 
     async def test_long_content_without_disk_space_stays_in_memory(
         self, client: SignStash, service: MockedService, tmp_path: Path
@@ -454,13 +454,13 @@ class TestFiles:
             await client.sign(Document.binary(LONG, name="a.bin"), save_to=folder)
 
         assert failed.value.signed is not None
-        assert failed.value.signed.content == b"signed:" + LONG
+        assert failed.value.signed.content == mock_signed(LONG, binary=True)
 
     async def test_saved_content_is_read_from_its_file(self, client: SignStash, tmp_path: Path) -> None:
         signed = await client.sign(Document.binary(LONG, name="a.bin"), save_to=tmp_path)
 
         assert signed.saved_as == tmp_path / "a.bin"
-        assert signed.content == b"signed:" + LONG
+        assert signed.content == mock_signed(LONG, binary=True)
         (tmp_path / "a.bin").unlink()
         with pytest.raises(DocumentNotSavedError, match="cannot be read"):
             await signed.read()
@@ -479,7 +479,7 @@ class TestSaveTo:
     async def test_a_document_is_saved_in_a_folder(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
         signed = await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path / "new" / "signed")
 
-        assert saved(tmp_path / "new" / "signed") == {"a.bin": b"signed:" + content}
+        assert saved(tmp_path / "new" / "signed") == {"a.bin": mock_signed(content, binary=True)}
         assert signed.saved_as == tmp_path / "new" / "signed" / "a.bin"
 
     async def test_save_to_has_one_meaning_for_one_and_for_many(self, client: SignStash, tmp_path: Path) -> None:
@@ -517,7 +517,7 @@ class TestSaveTo:
 
         signed = await client.sign(Document.binary(content, name="a.bin"), save_to=lambda _: path)
 
-        assert saved(tmp_path / "new") == {"invoice.signed.bin": b"signed:" + content}
+        assert saved(tmp_path / "new") == {"invoice.signed.bin": mock_signed(content, binary=True)}
         assert signed.saved_as == path
 
     async def test_several_documents_are_saved_in_a_folder(
@@ -527,7 +527,7 @@ class TestSaveTo:
 
         batch = await client.sign_batch(documents, save_to=tmp_path / "signed")
 
-        assert saved(tmp_path / "signed") == {f"{number}.bin": b"signed:" + content for number in range(3)}
+        assert saved(tmp_path / "signed") == {f"{number}.bin": mock_signed(content, binary=True) for number in range(3)}
         assert [outcome.signed and outcome.signed.saved_as for outcome in batch.outcomes] == [
             tmp_path / "signed" / f"{number}.bin" for number in range(3)
         ]
@@ -540,7 +540,7 @@ class TestSaveTo:
 
         await client.sign_batch([Document.binary(content, name=f"{n}.bin") for n in range(2)], save_to=beside)
 
-        assert saved(tmp_path / "0") == saved(tmp_path / "1") == {"signed.bin": b"signed:" + content}
+        assert saved(tmp_path / "0") == saved(tmp_path / "1") == {"signed.bin": mock_signed(content, binary=True)}
 
     @pytest.mark.parametrize("several", [False, True])
     async def test_an_existing_file_is_kept_and_nothing_is_sent(
@@ -572,7 +572,7 @@ class TestSaveTo:
 
         await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path, overwrite=True)
 
-        assert saved(tmp_path) == {"a.bin": b"signed:" + content}
+        assert saved(tmp_path) == {"a.bin": mock_signed(content, binary=True)}
 
     async def test_a_file_created_meanwhile_is_kept(
         self, client: SignStash, service: MockedService, tmp_path: Path, content: bytes
@@ -588,7 +588,7 @@ class TestSaveTo:
 
         assert (tmp_path / "a.bin").read_bytes() == b"somebody else's"
         assert failed.value.signed is not None
-        assert failed.value.signed.content == b"signed:" + content
+        assert failed.value.signed.content == mock_signed(content, binary=True)
 
     async def test_an_unsigned_document_leaves_no_file(
         self, client: SignStash, service: MockedService, tmp_path: Path
@@ -602,7 +602,7 @@ class TestSaveTo:
 
         await client.sign_batch([Document.pdf(PDF, name=f"{n}.pdf") for n in range(2)], save_to=tmp_path)
 
-        assert saved(tmp_path) == {"0.pdf": b"signed:" + PDF}
+        assert saved(tmp_path) == {"0.pdf": mock_signed(PDF)}
 
     @pytest.mark.parametrize("save_to", [5, b"folder", ["a"]])
     async def test_a_value_other_than_a_path_raises(

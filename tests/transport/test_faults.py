@@ -35,6 +35,7 @@ from tests.conftest import (
     TOKEN_URL,
     failure_of,
     http_library,
+    mock_signed,
     pdf,
     signed_answer,
     token_answer,
@@ -353,7 +354,7 @@ async def test_a_token_is_replaced_after_a_truncated_rejection() -> None:
     async with FaultServer(refuses, Connection.sign) as server, client_of(server.url) as client:
         signed = await client.sign(Document.pdf(PDF, name="invoice.pdf"))
 
-    assert signed.content == b"signed:" + PDF
+    assert signed.content == mock_signed(PDF)
     assert server.bodies[0] == server.bodies[1]
 
 
@@ -372,7 +373,7 @@ async def test_an_unrequested_compression_is_read(compress: Callable[[bytes], by
     async with FaultServer(signs) as server, client_of(server.url) as client:
         signed = await client.sign(Document.pdf(content, name="invoice.pdf"))
 
-    assert signed.content == b"signed:" + content
+    assert signed.content == mock_signed(content)
 
 
 def bomb(size: int, layers: int) -> bytes:
@@ -446,7 +447,7 @@ class TestOtherTransports:
             FaultServer(responds_once) as server,
             client_of(server.url, http_client=http_client, timeout=httpx.Timeout(5.0, read=0.3)) as client,
         ):
-            assert (await client.sign(Document.pdf(PDF, name="a.pdf"))).content == b"signed:" + PDF
+            assert (await client.sign(Document.pdf(PDF, name="a.pdf"))).content == mock_signed(PDF)
             error = await failure_of(client)
 
         assert type(error) is OutcomeUnknownError
@@ -471,7 +472,7 @@ class TestEarlyRejection:
                 signed = await client.sign(Document.pdf(LARGE, name="a.pdf"))
             await auth.aclose()
 
-        assert signed.content == b"signed:" + LARGE
+        assert signed.content == mock_signed(LARGE)
         assert tokens.issued == 2
 
     async def test_a_new_token_is_kept(self) -> None:

@@ -195,7 +195,12 @@ async def test_a_cancelled_call_ends_its_span(client: SignStash, service: Mocked
 
 async def test_spans_of_httpx_are_children(instrumented: None, service: MockedService, spans: Spans) -> None:
     service.sign_answers(httpx.Response(401), signed_answer)
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
+    async with (
+        httpx.AsyncClient() as http_client,
+        SignStash(
+            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY, http_client=http_client
+        ) as client,
+    ):
         await client.sign(pdf("FT_1"))
 
     call = spans.only("signstash.sign")

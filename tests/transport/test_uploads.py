@@ -16,13 +16,11 @@ from typing import Any, BinaryIO
 
 import httpx
 import pytest
-import respx
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from signstash import Document, InvalidDocumentError, Journal, SignStash
 from signstash.models import Base64Document, ContentType, SignDocumentBase64Document, SignRequestBase64Document
 from tests.conftest import (
-    BASE64_PATH,
     BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
@@ -30,6 +28,7 @@ from tests.conftest import (
     MULTIPART_PATH,
     TOKEN_URL,
     MockedService,
+    mock_signed,
     signed_answer,
     token_answer,
 )
@@ -143,13 +142,11 @@ class TestBody:
                 for n, content in enumerate(contents)
             ],
         )
-        with respx.mock as router:
-            router.post(TOKEN_URL).mock(return_value=token_answer())
-            sign = router.post(BASE_URL + BASE64_PATH).mock(side_effect=signed_answer)
+        with MockedService() as service:
             async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
                 await client.sign_batch(documents, description=description, external_reference="request")
+            (call,) = service.sign.calls
 
-        (call,) = sign.calls
         assert json.loads(call.request.content) == expected.to_dict()
         assert int(call.request.headers["content-length"]) == len(call.request.content)
         assert "transfer-encoding" not in call.request.headers
@@ -267,7 +264,7 @@ class TestChangedDocuments:
         service.token.mock(side_effect=growing(path))
 
         with path.open("rb") as file:
-            assert (await client.sign(Document.pdf(file))).content == b"signed:" + LONG
+            assert (await client.sign(Document.pdf(file))).content == mock_signed(LONG)
 
     async def test_a_short_document_is_read_before_sending(
         self, client: SignStash, service: MockedService, tmp_path: Path
@@ -280,7 +277,7 @@ class TestChangedDocuments:
 
         service.token.mock(side_effect=change_it)
 
-        assert (await client.sign(Document.pdf(path))).content == b"signed:%PDF-short"
+        assert (await client.sign(Document.pdf(path))).content == mock_signed(b"%PDF-short")
 
     async def test_a_run_notices_changed_documents(
         self, client: SignStash, service: MockedService, tmp_path: Path
@@ -290,8 +287,8 @@ class TestChangedDocuments:
 
         signed = [outcome.signed async for outcome in client.sign_all([Document.pdf(path) for path in paths])]
 
-        assert sorted(item.content for item in signed if item) == [b"signed:" + LONG] * 2 + [
-            b"signed:" + LONG + b"more"
+        assert sorted(item.content for item in signed if item) == [mock_signed(LONG)] * 2 + [
+            mock_signed(LONG + b"more")
         ]
 
     async def test_a_run_with_a_journal_sends_recorded_contents_only(
