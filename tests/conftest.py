@@ -122,10 +122,16 @@ def pdf(
 
 
 async def failure_of(client: SignStash, document: Document | None = None) -> Any:
-    """The error that signing a document raises."""
+    """The error that signing a document raises, whose text is what happened and what to do."""
     with pytest.raises(SignStashError) as failed:
         await client.sign(document or pdf("FT_31"))
-    return failed.value
+    error = failed.value
+    assert str(error) == f"{error.problem} {error.hint}"
+    for sentence in (error.problem, error.hint):
+        assert sentence.endswith(".")
+        assert sentence[0].isupper() or sentence.startswith(("client_id", "signDocumentBatch"))
+        assert sentence.isprintable()
+    return error
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:

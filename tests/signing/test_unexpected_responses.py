@@ -1,4 +1,4 @@
-"""Answers that are not what the definition says: what can be read is read, and what cannot is one clear error."""
+"""Responses that are not what the definition says: what can be read is read, and what cannot is one clear error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -23,34 +24,49 @@ from signstash import (
     TokenRejectedError,
     UnexpectedResponseError,
 )
+from signstash.models import UNSET, BaseOperation, ContentType, SigningStatus
 from tests.conftest import PDF, MockedService, failure_of, mock_signed, pdf, signed_answer
 from tests.fault_server import little_memory
 
 PAGE = "<html><head><title>Gateway</title></head><body>Gateway</body></html>"
 
 
-def change_answer(service: MockedService, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Let the service sign, and change the answer before it is sent."""
+ODD: list[Any] = [None, 7, -1, 2.5, True, "", "text", "é\x00", [], [None], ["text"], {}, {"a": None}, 10**400, 1e400]
+
+
+def respond(service: MockedService, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Let the service sign, and change the response."""
 
     def answer(request: httpx.Request) -> httpx.Response:
-        fields = json.loads(signed_answer(request).content)
-        return httpx.Response(200, json=change(fields))
+        return httpx.Response(200, content=json.dumps(change(signed_answer(request).json())))
 
     service.sign.mock(side_effect=answer)
 
 
-def change_documents(service: MockedService, **changes: Any) -> None:
-    """Let the service sign, and change every document of the answer."""
-    service.sign.mock(
-        side_effect=lambda request: signed_answer(
-            request, lambda document: {k: v for k, v in (document | changes).items() if v is not ...}
-        )
-    )
+def respond_with(service: MockedService, operation: dict[str, Any] | None = None, **document: Any) -> None:
+    """Let the service sign, with other fields of the operation and of each document; `...` leaves a field out."""
+
+    def change(fields: dict[str, Any]) -> dict[str, Any]:
+        documents = [present(item | document) for item in fields["documentList"]]
+        return fields | (operation or {}) | {"documentList": documents}
+
+    respond(service, change)
+
+
+def present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not ...}
+
+
+async def signed_batch(client: SignStash) -> Any:
+    batch = await client.sign_batch([pdf("FT_31")])
+    assert [outcome.signed.content for outcome in batch.outcomes if outcome.signed] == [mock_signed(PDF)]
+    return batch
 
 
 class TestInvalidResponses:
     @pytest.mark.parametrize(
-        ("status", "maybe_processed"), [(200, True), (400, False), (404, False), (502, True), (503, True), (504, True)]
+        ("status", "maybe_processed"),
+        [(200, True), (400, False), (403, False), (404, False), (500, True), (502, True), (503, True), (504, True)],
     )
     async def test_a_gateway_page_raises(
         self, client: SignStash, service: MockedService, status: int, maybe_processed: bool
@@ -203,13 +219,18 @@ class TestRedirects:
         assert "redirects" in str(error)
         assert elsewhere.call_count == 0
 
-    @pytest.mark.parametrize("location", ["http:x", "http://xn--/", "http://[::1", "mailto:x", "http://\x00/", "//"])
+    @pytest.mark.parametrize(
+        "location",
+        ["/login", "http:x", "http://xn--/", "http://a:b:c/", "http://[::1", "mailto:x", "http://\x00/", "//"],
+    )
     async def test_a_redirect_without_a_usable_location_raises(
         self, client: SignStash, service: MockedService, location: str
     ) -> None:
         service.sign.respond(302, headers={"Location": location})
 
-        assert type(await failure_of(client)) in (UnexpectedResponseError, OutcomeUnknownError)
+        error = await failure_of(client)
+
+        assert (type(error), error.status_code, error.maybe_processed) == (UnexpectedResponseError, 302, False)
 
     @pytest.mark.parametrize("location", ["https://elsewhere.test/", "http:x"])
     async def test_a_redirect_of_the_token_server_raises(
@@ -223,6 +244,16 @@ class TestRedirects:
         assert error.maybe_processed is False
 
 
+def respond_encoded(service: MockedService, encoding: str) -> None:
+    """Let the service sign, and encode the response."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        fields = signed_answer(request).json() | {"issuerClientServiceAlias": "Serviço nº 1"}
+        return httpx.Response(200, content=json.dumps(fields, ensure_ascii=False).encode(encoding))
+
+    service.sign.mock(side_effect=answer)
+
+
 class TestEncodings:
     @pytest.mark.parametrize(
         "encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
@@ -230,11 +261,7 @@ class TestEncodings:
     async def test_json_in_another_encoding_is_read(
         self, client: SignStash, service: MockedService, encoding: str
     ) -> None:
-        def answer(request: httpx.Request) -> httpx.Response:
-            fields = json.loads(signed_answer(request).content) | {"issuerClientServiceAlias": "Serviço nº 1"}
-            return httpx.Response(200, content=json.dumps(fields, ensure_ascii=False).encode(encoding))
-
-        service.sign.mock(side_effect=answer)
+        respond_encoded(service, encoding)
 
         batch = await client.sign_batch([pdf("FT_31")])
 
@@ -244,11 +271,7 @@ class TestEncodings:
     async def test_a_large_document_in_latin_1_is_read(self, client: SignStash, service: MockedService) -> None:
         large = PDF + bytes(2_000_000)
 
-        def answer(request: httpx.Request) -> httpx.Response:
-            fields = json.loads(signed_answer(request).content) | {"issuerClientServiceAlias": "Serviço nº 1"}
-            return httpx.Response(200, content=json.dumps(fields, ensure_ascii=False).encode("latin-1"))
-
-        service.sign.mock(side_effect=answer)
+        respond_encoded(service, "latin-1")
 
         assert (await client.sign(Document.pdf(large, name="large.pdf"))).content == mock_signed(large)
 
@@ -284,8 +307,7 @@ class TestMatching:
     async def test_a_response_without_the_document_raises(
         self, client: SignStash, service: MockedService, documents: Any
     ) -> None:
-        fields = {"id": 4711, "documentList": documents}
-        service.sign.respond(json={name: value for name, value in fields.items() if value is not ...})
+        service.sign.respond(json=present({"id": 4711, "documentList": documents}))
 
         error = await failure_of(client)
 
@@ -296,7 +318,7 @@ class TestMatching:
     async def test_a_response_with_another_reference_raises(
         self, client: SignStash, service: MockedService, reference: Any
     ) -> None:
-        change_documents(service, externalReference=reference)
+        respond_with(service, externalReference=reference)
 
         assert type(await failure_of(client)) is OutcomeUnknownError
 
@@ -304,13 +326,13 @@ class TestMatching:
     async def test_a_missing_reference_matches_no_document(
         self, client: SignStash, service: MockedService, name: str, reference: Any
     ) -> None:
-        change_documents(service, externalReference=reference)
+        respond_with(service, externalReference=reference)
 
         with pytest.raises(OutcomeUnknownError):
             await client.sign(pdf(name))
 
     async def test_a_reference_as_a_number_is_matched(self, client: SignStash, service: MockedService) -> None:
-        change_documents(service, externalReference=31)
+        respond_with(service, externalReference=31)
 
         assert (await client.sign(pdf("31"))).content == mock_signed(PDF)
 
@@ -333,7 +355,7 @@ class TestMatching:
             first = fields["documentList"][0]
             return fields | {"documentList": [*fields["documentList"], first | {"signedContent": "b3RoZXI="}]}
 
-        change_answer(service, repeat)
+        respond(service, repeat)
 
         batch = await client.sign_batch([pdf("A"), pdf("B")])
 
@@ -352,12 +374,12 @@ class TestMatching:
             second["signedContent"] = base64.b64encode(b"second").decode()
             return fields | {"documentList": [None, second, stranger, 7, first]}
 
-        change_answer(service, mix)
+        respond(service, mix)
 
         batch = await client.sign_batch([pdf("A"), pdf("B")])
 
         contents = [outcome.signed.content for outcome in batch.outcomes if outcome.signed]
-        assert contents == [b"second"]
+        assert contents == [mock_signed(PDF), b"second"]
 
 
 class TestSigned:
@@ -365,7 +387,7 @@ class TestSigned:
         "content", [..., None, "", "=", "AAA=A", "not base64!", "é", 7, [], {}, "A", "\n \n", True]
     )
     async def test_invalid_content_raises(self, client: SignStash, service: MockedService, content: Any) -> None:
-        change_documents(service, signedContent=content)
+        respond_with(service, signedContent=content)
 
         error = await failure_of(client)
 
@@ -388,7 +410,7 @@ class TestSigned:
     async def test_other_notations_of_base64_are_read(
         self, client: SignStash, service: MockedService, written: str
     ) -> None:
-        change_documents(service, signedContent=written)
+        respond_with(service, signedContent=written)
 
         assert (await client.sign(pdf("FT_31"))).content == b"abcdefg"
 
@@ -407,7 +429,7 @@ class TestSigned:
     async def test_a_signed_status_with_an_error_is_a_failure(
         self, client: SignStash, service: MockedService, sign_error: Any
     ) -> None:
-        change_documents(service, signError=sign_error)
+        respond_with(service, signError=sign_error)
 
         error = await failure_of(client)
 
@@ -418,6 +440,268 @@ class TestSigned:
     async def test_a_signed_status_with_an_empty_error_is_a_success(
         self, client: SignStash, service: MockedService, sign_error: Any
     ) -> None:
-        change_documents(service, signError=sign_error)
+        respond_with(service, signError=sign_error)
 
         assert (await client.sign(pdf("FT_31"))).content == mock_signed(PDF)
+
+
+class TestFields:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "type",
+            "status",
+            "issuerCompany",
+            "issuerClientServiceAlias",
+            "creationDate",
+            "folderExternalReference",
+            "signatureQueuePriority",
+            "folder",
+            "deliveryInfo",
+            "executionTime",
+            "id",
+            "unheardOf",
+        ],
+    )
+    async def test_an_unexpected_operation_field_is_no_obstacle(
+        self, client: SignStash, service: MockedService, name: str
+    ) -> None:
+        for value in ODD:
+            respond_with(service, {name: value})
+
+            batch = await signed_batch(client)
+
+            if name != "status":
+                assert batch.operation.status == "EXECUTED"
+            if name != "id":
+                assert batch.outcomes[0].signed.operation_id == 4711
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "name",
+            "internalId",
+            "cipherStatus",
+            "storageStatus",
+            "contentLength",
+            "additionalContentLength",
+            "receptionDate",
+            "storagePeriod",
+            "storageEndDate",
+            "documentAttributes",
+            "contentType",
+            "unheardOf",
+        ],
+    )
+    async def test_an_unexpected_document_field_is_no_obstacle(
+        self, client: SignStash, service: MockedService, name: str
+    ) -> None:
+        for value in ODD:
+            respond_with(service, **{name: value})
+
+            signed = (await signed_batch(client)).outcomes[0].signed
+
+            assert signed.name == "invoice.pdf"
+            assert signed.details.sign_status == "SIGNED"
+
+    async def test_an_unexpected_field_is_kept_and_affects_no_other(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        respond_with(
+            service,
+            {"issuerCompany": "ACME", "executionTime": 12, "new": 1},
+            documentAttributes=5,
+            receptionDate="then",
+            contentLength=99,
+        )
+
+        batch = await signed_batch(client)
+
+        assert batch.operation.execution_time == 12
+        assert batch.operation.issuer_company is UNSET
+        assert batch.operation.additional_properties == {"issuerCompany": "ACME", "new": 1}
+        details = batch.outcomes[0].signed.details
+        assert details.content_length == 99
+        assert details.additional_properties == {"documentAttributes": 5, "receptionDate": "then"}
+
+    async def test_unknown_values_of_enums_are_usable(self, client: SignStash, service: MockedService) -> None:
+        respond_with(
+            service,
+            {"type": "STAMP", "status": "ALMOST"},
+            cipherStatus="ROT13",
+            storageStatus="CLOUDY",
+            contentType="application/pdf, text/xml",
+        )
+
+        batch = await signed_batch(client)
+
+        assert (batch.operation.type_, str(batch.operation.status)) == ("STAMP", "ALMOST")
+        details = batch.outcomes[0].signed.details
+        assert (details.cipher_status, details.storage_status) == ("ROT13", "CLOUDY")
+        assert isinstance(details.content_type, ContentType)
+        assert details.to_dict()["contentType"] == "application/pdf, text/xml"
+
+    async def test_an_unknown_sign_status_is_kept(self, client: SignStash, service: MockedService) -> None:
+        respond_with(service, signStatus="WAITING_FOR_MOON", signedContent=None)
+
+        batch = await client.sign_batch([pdf()])
+
+        error = batch.outcomes[0].error
+        assert "WAITING_FOR_MOON" in str(error)
+        status = batch.operation.document_list[0].sign_status  # type: ignore[index]
+        assert isinstance(status, SigningStatus)
+        assert status == "WAITING_FOR_MOON"
+
+    @pytest.mark.parametrize("value", [..., None, "", 7, True, [], {}, "signed", "SIGNED "])
+    async def test_only_the_status_signed_is_a_success(
+        self, client: SignStash, service: MockedService, value: Any
+    ) -> None:
+        respond_with(service, signStatus=value)
+
+        batch = await client.sign_batch([pdf()])
+
+        assert batch.outcomes[0].signed is None
+        assert isinstance(batch.outcomes[0].error, DocumentNotSignedError | OutcomeUnknownError)
+
+    async def test_the_status_received_is_not_signed_yet(self, client: SignStash, service: MockedService) -> None:
+        respond_with(service, signStatus="RECEIVED", signedContent=None)
+
+        with pytest.raises(OutcomeUnknownError, match="received, but is not signed yet") as unknown:
+            await client.sign(pdf("FT_31"))
+        assert unknown.value.external_references == ("FT_31",)
+
+    async def test_the_status_received_with_an_error_is_a_failure(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        respond_with(service, signStatus="RECEIVED", signError="TIMESTAMP_SIGN_ERROR")
+
+        with pytest.raises(DocumentNotSignedError):
+            await client.sign(pdf())
+
+    async def test_a_long_sign_error_is_shortened(self, client: SignStash, service: MockedService) -> None:
+        respond_with(service, signStatus="ERROR\nSIGNING", signError="x" * 50_000 + "\n\x1b[31m")
+
+        with pytest.raises(DocumentNotSignedError) as failed:
+            await client.sign(pdf())
+
+        assert failed.value.sign_error == "x" * 50_000 + "\n\x1b[31m"
+        assert len(str(failed.value)) < 1000
+        assert str(failed.value).isprintable()
+
+    async def test_an_operation_id_as_text_is_read(self, client: SignStash, service: MockedService) -> None:
+        respond_with(service, {"id": "4711"})
+
+        assert (await signed_batch(client)).outcomes[0].signed.operation_id == 4711
+
+    @pytest.mark.parametrize("value", [True, 47.11, "47.11", "no number", [4711], "1" * 30, "٤", 2**63, 10**400, -1])
+    async def test_an_invalid_operation_id_is_none(self, client: SignStash, service: MockedService, value: Any) -> None:
+        respond_with(service, {"id": value})
+
+        assert (await signed_batch(client)).outcomes[0].signed.operation_id is None
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "2026-02-10T10:19:21.648Z",
+            "2026-02-10T10:19:21.648+0000",
+            "2026-02-10T11:19:21.648+01:00",
+            "2026-02-10 10:19:21.648",  # Lisbon's time, which is UTC in winter
+            "2026-02-10T10:19:21.648",
+            1770718761648,
+            "1770718761648",
+            1770718761.648,
+        ],
+    )
+    async def test_dates_of_any_format_are_no_obstacle(
+        self, client: SignStash, service: MockedService, written: Any
+    ) -> None:
+        respond_with(service, {"creationDate": written}, receptionDate=written)
+
+        batch = await signed_batch(client)
+
+        expected = datetime(2026, 2, 10, 10, 19, 21, 648000, tzinfo=UTC)
+        assert batch.operation.creation_date == expected
+        assert batch.outcomes[0].signed.details.reception_date == expected
+        assert batch.operation.creation_date.tzinfo is not None
+
+    async def test_a_date_without_a_zone_is_in_lisbon_time(self, client: SignStash, service: MockedService) -> None:
+        respond_with(service, {"creationDate": "2026-07-10 10:19:21"})
+
+        batch = await signed_batch(client)
+
+        assert batch.operation.creation_date == datetime(2026, 7, 10, 9, 19, 21, tzinfo=UTC)
+
+
+class TestQueries:
+    def reply(self, service: MockedService, reply: Any) -> None:
+        service.router.get(path__regex="/operation/").respond(content=json.dumps(reply))
+
+    async def test_a_status_with_an_unexpected_field_is_read(self, client: SignStash, service: MockedService) -> None:
+        for value in ODD:
+            self.reply(service, {"id": 7, "status": value, "creationDate": value, "issuerCompany": value})
+
+            operation = await client.get_status(7)
+
+            assert isinstance(operation, BaseOperation)
+            assert operation.id == 7
+
+    @pytest.mark.parametrize("value", [5, "text", {"a": 1}, [5], [None]])
+    @pytest.mark.parametrize("name", ["documentAttributes", "receptionDate", "signStatus"])
+    async def test_an_unexpected_document_field_loses_no_content(
+        self, client: SignStash, service: MockedService, name: str, value: Any
+    ) -> None:
+        documents = [
+            {"externalReference": "A", "signedContent": "YQ==", name: value},
+            {"externalReference": "B", "signedContent": "Yg=="},
+        ]
+        self.reply(service, {"id": 7, "documentList": documents})
+
+        operation = await client.get_operation(7, include_content=True)
+
+        assert operation.document_list
+        assert [item.external_reference for item in operation.document_list] == ["A", "B"]
+        assert [item.signed_content for item in operation.document_list] == ["YQ==", "Yg=="]
+
+    @pytest.mark.parametrize("stranger", [None, 7, "B", []])
+    async def test_an_item_other_than_a_document_does_not_affect_others(
+        self, client: SignStash, service: MockedService, stranger: Any
+    ) -> None:
+        self.reply(service, {"id": 7, "documentList": [stranger, {"externalReference": "A", "signedContent": "YQ=="}]})
+
+        operation = await client.get_operation(7, include_content=True)
+
+        assert operation.document_list
+        assert [item.signed_content for item in operation.document_list] == ["YQ=="]
+
+    async def test_a_missing_or_invalid_list_of_documents_is_empty(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        for absent in ({}, {"documentList": None}):
+            self.reply(service, {"id": 7} | absent)
+            assert (await client.get_operation(7)).document_list is UNSET
+
+        self.reply(service, {"id": 7, "documentList": []})
+        assert (await client.get_operation(7)).document_list == []
+
+        self.reply(service, {"id": 7, "documentList": {"A": 1}})
+        assert (await client.get_operation(7)).additional_properties == {"documentList": {"A": 1}}
+
+    @pytest.mark.parametrize("reply", [None, [], {}, "seven", True, 7.5, {"id": 7}])
+    async def test_an_invalid_operation_id_raises(self, client: SignStash, service: MockedService, reply: Any) -> None:
+        self.reply(service, reply)
+
+        with pytest.raises(UnexpectedResponseError) as failed:
+            await client.get_operation_id("FT_31")
+        assert failed.value.maybe_processed is False
+        assert failed.value.external_references == ("FT_31",)
+
+    @pytest.mark.parametrize("reply", [None, [], {}, 7, "EXECUTED", {"status": "EXECUTED"}])
+    @pytest.mark.parametrize("call", ["get_status", "get_operation"])
+    async def test_an_invalid_operation_raises(
+        self, client: SignStash, service: MockedService, call: str, reply: Any
+    ) -> None:
+        self.reply(service, reply)
+
+        with pytest.raises(UnexpectedResponseError) as failed:
+            await getattr(client, call)(7)
+        assert failed.value.maybe_processed is False

@@ -52,7 +52,7 @@ async def test_a_given_client_signs_and_stays_open(service: MockedService) -> No
 
 
 async def test_settings_of_a_given_client_do_not_reach_the_token_server(service: MockedService) -> None:
-    settings = {"headers": {"X-Gateway-Key": "k"}, "params": {"tenant": "7"}, "cookies": {"a": "b"}}
+    settings: dict[str, Any] = {"headers": {"X-Gateway-Key": "k"}, "params": {"tenant": "7"}, "cookies": {"a": "b"}}
     async with httpx2.AsyncClient(**settings, base_url="http://elsewhere.test") as http_client:
         await sign(facade(http_client))
 
