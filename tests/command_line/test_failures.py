@@ -262,7 +262,9 @@ class TestSummaryOfCauses:
 
         assert (ended.status, ended.err.count("\n")) == (0, 1)
 
-    def test_an_attempt_of_several_requests_is_said_once(self, many: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_repeated_attempts_of_several_requests_are_reported_once(
+        self, many: Path, run: Run, sandbox: Sandbox
+    ) -> None:
         with failing(sandbox, Fault("too_many_requests", times=2, seconds=0)):
             ended = run("sign", "many", "-o", "signed", "--retries", "interactive")
 
@@ -285,7 +287,7 @@ def lines_about_documents(out: str) -> list[str]:
     return [line for line in out.partition("\n\n")[0].splitlines() if not line.startswith("signed ")]
 
 
-def test_a_run_that_is_not_shown_on_a_terminal_says_once_a_minute_how_far_it_is(
+def test_a_run_without_a_terminal_reports_its_progress_each_minute(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     now = 0.0

@@ -552,7 +552,7 @@ class TestJournal:
 
         assert (ended.status, "\nsigned before  2\n" in ended.out) == (0, True)
 
-    def test_its_numbers_are_those_of_the_run(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_the_summary_has_the_numbers_of_the_run(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         for number in range(3, 8):
             shutil.copy("invoices/FT_1.pdf", f"invoices/FT_{number}.pdf")
         Path("invoices/FT_8.pdf").symlink_to("nowhere")
@@ -572,7 +572,7 @@ class TestJournal:
         assert "1 document in doubt, " in listed
         assert "2 documents failed, not signed:" in listed
 
-    def test_what_is_signed_and_not_saved_is_counted_as_that(
+    def test_signed_documents_that_are_not_saved_are_counted_separately(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rename = TemporaryFile.rename

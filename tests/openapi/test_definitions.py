@@ -532,7 +532,7 @@ class TestWhatIsNew:
         assert found.missing == []
         assert {path[:7] for path in found.definition["paths"]} == {"/api/v1"}
 
-    def test_a_version_beside_the_known_one_is_additional(self, laid: Lay) -> None:
+    def test_another_version_in_addition_to_the_known_one_is_additional(self, laid: Lay) -> None:
         definition = contract()
         signed = {"allOf": [{"$ref": "#/components/schemas/SignOperation"}, {"properties": {"trace": {}}}]}
         beside = copy.deepcopy(definition["paths"][BASE64])

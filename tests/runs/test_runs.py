@@ -155,7 +155,7 @@ class TestClosing:
 
 
 class TestStopping:
-    async def test_a_stopped_run_sends_nothing_more_and_hands_out_what_is_in_flight(
+    async def test_a_stopped_run_sends_nothing_more_and_returns_results_in_flight(
         self, client: SignStash, service: MockedService
     ) -> None:
         def sign(request: httpx.Request) -> httpx.Response:
@@ -170,7 +170,7 @@ class TestStopping:
         assert service.sign.call_count == 1
         assert len(await collect(client.sign_all(pdfs(1)))) == 1, "later runs are not affected"
 
-    async def test_it_ends_pauses(self, service: MockedService, tmp_path: Path) -> None:
+    async def test_stopping_a_run_ends_its_pauses(self, service: MockedService, tmp_path: Path) -> None:
         service.sign.respond(429, headers={"Retry-After": "250"})
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
             with Journal(tmp_path / "j") as journal:
@@ -182,16 +182,14 @@ class TestStopping:
                 assert await asyncio.wait_for(run, 10) == {}
                 assert {entry.state for entry in journal.entries()} == {"planned"}
 
-    async def test_documents_of_a_batching_have_callers_that_wait(
-        self, client: SignStash, service: MockedService
-    ) -> None:
+    async def test_stopping_runs_does_not_stop_a_batching(self, client: SignStash, service: MockedService) -> None:
         def reject(_: httpx.Request) -> httpx.Response:
             client.stop_runs()
             return httpx.Response(429)
 
         service.sign_answers(reject, signed_answer)
         async with client.batching() as batching:
-            assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).content == b"signed:" + PDF
+            assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).content == mock_signed(PDF)
 
 
 class Clock:
@@ -226,7 +224,7 @@ class TestDeadline:
         assert isinstance(found["0.pdf"].error, RateLimitedError)
         assert service.sign.call_count == 1
 
-    async def test_attempts_share_it(
+    async def test_attempts_share_the_deadline(
         self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = Clock(monkeypatch)
@@ -242,7 +240,7 @@ class TestDeadline:
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
         assert "took too long in all" in str(found["0.pdf"].error)
 
-    async def test_waiting_for_other_requests_does_not_count(
+    async def test_waiting_for_other_requests_does_not_count_towards_the_deadline(
         self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = Clock(monkeypatch)
@@ -258,7 +256,7 @@ class TestDeadline:
         assert all(outcome.ok for outcome in found.values())
         assert service.sign.call_count == 4
 
-    async def test_a_lookup_shares_it(
+    async def test_a_lookup_shares_the_deadline(
         self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock, asked = Clock(monkeypatch), list[httpx.Request]()
