@@ -121,6 +121,16 @@ def pdf(
     return Document.pdf(content, name=name, external_reference=external_reference, **options)
 
 
+def invoice(name: str = "invoice.pdf", **options: Any) -> Document:
+    """A PDF with a page, which readers open."""
+    return Document.pdf(INVOICE, name=name, **options)
+
+
+def new_client(**options: Any) -> SignStash:
+    """A client at the URLs of the mocked service."""
+    return SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, **options)
+
+
 async def failure_of(client: SignStash, document: Document | None = None) -> Any:
     """The error that signing a document raises, whose text is what happened and what to do."""
     with pytest.raises(SignStashError) as failed:
@@ -221,7 +231,7 @@ def client_options() -> dict[str, Any]:
 @pytest.fixture
 async def client(service: MockedService, client_options: dict[str, Any]) -> AsyncIterator[SignStash]:
     """A client of the mocked service."""
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, **client_options) as client:
+    async with new_client(**client_options) as client:
         yield client
 
 

@@ -20,7 +20,6 @@ from signstash import (
     ApiError,
     ConfigurationError,
     ConnectionFailedError,
-    Document,
     DuplicateReferenceError,
     InvalidDocumentError,
     Journal,
@@ -46,6 +45,7 @@ from tests.conftest import (
     TOKEN_URL,
     MockedService,
     mock_signed,
+    new_client,
     pdf,
     signed_answer,
     token_answer,
@@ -204,11 +204,7 @@ class TestMultipart:
 
     @pytest.mark.parametrize(("file_names", "expected"), [("name", "invoice.pdf"), ("external_reference", "FT_31")])
     async def test_multipart_contents_are_files(self, multipart: respx.Route, file_names: Any, expected: str) -> None:
-        async with SignStash(
-            BASE_URL,
-            CLIENT_ID,
-            CLIENT_SECRET,
-            token_url=TOKEN_URL,
+        async with new_client(
             upload="multipart",
             multipart_file_names=file_names,
         ) as client:
@@ -222,7 +218,7 @@ class TestMultipart:
         assert f'name="{REQUEST_PART}"'.encode() in request.content
 
     async def test_multipart_documents_of_the_same_name_raise(self, multipart: respx.Route) -> None:
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload="multipart") as client:
+        async with new_client(upload="multipart") as client:
             with pytest.raises(InvalidDocumentError, match="upload='base64'"):
                 await client.sign_batch([pdf(), pdf()])
 
@@ -394,7 +390,7 @@ class TestConfiguration:
         assert "environ" in told
         assert CLIENT_SECRET not in told
 
-    @pytest.mark.parametrize("documents", [Document.pdf(PDF, name="a.pdf"), 7, None])
+    @pytest.mark.parametrize("documents", [pdf(name="a.pdf"), 7, None])
     async def test_a_single_document_in_place_of_several_raises(self, client: SignStash, documents: Any) -> None:
         with pytest.raises(InvalidDocumentError, match="Give an iterable of documents"):
             await client.sign_batch(documents)
@@ -529,7 +525,7 @@ class TestArguments:
 
 class TestLifetime:
     async def test_closing_twice_is_allowed_and_later_use_raises(self, service: MockedService) -> None:
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        client = new_client()
         await client.sign(pdf())
         await client.aclose()
         await client.aclose()
@@ -541,13 +537,11 @@ class TestLifetime:
 
     async def test_a_given_http_client_is_not_closed(self, service: MockedService) -> None:
         async with httpx.AsyncClient() as http_client:
-            async with SignStash(
-                BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client
-            ) as client:
+            async with new_client(http_client=http_client) as client:
                 await client.sign(pdf())
             assert not http_client.is_closed
 
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client)
+        client = new_client(http_client=http_client)
         with pytest.raises(ConfigurationError, match="closed"):
             await client.sign(pdf())
 
@@ -562,7 +556,7 @@ class TestLifetime:
         await auth.aclose()
 
     def test_a_client_can_be_used_from_a_second_event_loop(self, service: MockedService) -> None:
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        client = new_client()
 
         for name in ("first.pdf", "second.pdf"):
             assert asyncio.run(client.sign(pdf(name=name))).name == name
@@ -574,7 +568,7 @@ class TestLifetime:
         headers = {"X-Gateway-Key": "k"}
         async with (
             httpx.AsyncClient(headers=headers, base_url="http://elsewhere.test", follow_redirects=True) as http_client,
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+            new_client(http_client=http_client) as client,
         ):
             await client.sign(pdf())
 

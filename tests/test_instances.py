@@ -9,7 +9,7 @@ import pytest
 
 from signstash import ConfigurationError, RetryPolicy, SignStash, TokenAuth
 from signstash.api import get_status
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PATHS, TOKEN_URL, MockedService, url_of
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PATHS, TOKEN_URL, MockedService, new_client, url_of
 
 INSTANCE = "http://10.0.0.5:8080/signstash/einvoice-integration-ws"
 STATUS = PATHS["getStatus"].format(operationId=7)
@@ -17,11 +17,7 @@ STATUS = PATHS["getStatus"].format(operationId=7)
 
 @pytest.fixture
 async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    async with SignStash(
-        BASE_URL,
-        CLIENT_ID,
-        CLIENT_SECRET,
-        token_url=TOKEN_URL,
+    async with new_client(
         instance_urls=["http://10.0.0.5:8080"],
         retries=RetryPolicy(attempts=2, first_bound=0.001, longest_bound=0.001, deadline=30),
     ) as client:
@@ -61,7 +57,7 @@ async def test_a_given_auth_keeps_its_instances(service: MockedService) -> None:
 
 def test_an_instance_that_is_not_a_url_is_named() -> None:
     with pytest.raises(ConfigurationError, match="instance_urls does not begin with http"):
-        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, instance_urls=["10.0.0.5:8080"])
+        new_client(instance_urls=["10.0.0.5:8080"])
 
 
 async def test_closing_the_client_closes_its_views_only(client: SignStash, service: MockedService) -> None:

@@ -27,19 +27,16 @@ from tests.conftest import (
     BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
-    PDF,
     TOKEN_URL,
     MockedService,
+    new_client,
+    pdf,
     signed_answer,
     url_of,
 )
 
 POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=1000)
 STATUS = {"id": 7, "status": "EXECUTED"}
-
-
-def pdf() -> Document:
-    return Document.pdf(PDF, name="invoice.pdf", external_reference="FT_31")
 
 
 class TestDeadline:
@@ -53,7 +50,7 @@ class TestDeadline:
                 enough.wait(30)
                 return b""
 
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, deadline=0.05) as client:
+        async with new_client(deadline=0.05) as client:
             try:
                 with pytest.raises(ConnectionFailedError, match=r"reading took longer.*0\.05") as failed:
                     await client.sign(Document.pdf(SlowFile(), external_reference="FT_31"))
@@ -67,11 +64,9 @@ class TestDeadline:
 
     async def test_a_pause_beyond_the_deadline_is_not_begun(self, service: MockedService) -> None:
         service.sign_answers(httpx.Response(429, headers={"Retry-After": "100"}))
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, deadline=50, retries=POLICY
-        ) as client:
+        async with new_client(deadline=50, retries=POLICY) as client:
             with pytest.raises(RateLimitedError, match="100 seconds") as limited:
-                await client.sign(pdf())
+                await client.sign(pdf("FT_31"))
 
         assert limited.value.retry_after == 100
         assert service.sign.call_count == 1
@@ -84,9 +79,9 @@ class TestDeadline:
 
         service.sign_answers(httpx.Response(429, headers={"Retry-After": "1"}), signed_answer)
         policy = RetryPolicy.batch()
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=policy) as client:
+        async with new_client(retries=policy) as client:
             with use_sleep(sleep):
-                await client.sign(pdf())
+                await client.sign(pdf("FT_31"))
 
         assert pauses == [1.0]
 
@@ -102,10 +97,8 @@ class TestDeadline:
 
         monkeypatch.setattr(Deadline, "after", begin)
         service.sign_answers(httpx.ConnectError("refused"), httpx.ConnectError("refused"), signed_answer)
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, deadline=50, retries=POLICY
-        ) as client:
-            await client.sign(pdf())
+        async with new_client(deadline=50, retries=POLICY) as client:
+            await client.sign(pdf("FT_31"))
 
         assert begun == [50]
         assert service.sign.call_count == 3
@@ -118,9 +111,9 @@ class TestDeadline:
             await asyncio.Event().wait()
 
         service.sign_answers(httpx.Response(429))
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
+        async with new_client(retries=POLICY) as client:
             with use_sleep(sleep):
-                call = asyncio.create_task(client.sign(pdf()))
+                call = asyncio.create_task(client.sign(pdf("FT_31")))
                 await pausing.wait()
                 call.cancel()
                 with pytest.raises(asyncio.CancelledError) as cancelled:
@@ -137,15 +130,15 @@ class TestWithOptions:
         view = client.with_options(retries=POLICY)
 
         with pytest.raises(RateLimitedError):
-            await client.sign(pdf())
-        assert (await view.sign(pdf())).external_reference == "FT_31"
+            await client.sign(pdf("FT_31"))
+        assert (await view.sign(pdf("FT_31"))).external_reference == "FT_31"
         assert service.token.call_count == 1
 
     async def test_closing_a_view_leaves_the_client_open(self, client: SignStash) -> None:
         async with client.with_options(deadline=1):
             pass
 
-        assert (await client.sign(pdf())).external_reference == "FT_31"
+        assert (await client.sign(pdf("FT_31"))).external_reference == "FT_31"
 
     async def test_closing_the_client_ends_the_calls_of_its_views(
         self, client: SignStash, service: MockedService
@@ -158,18 +151,18 @@ class TestWithOptions:
 
         service.sign.side_effect = never_respond
         view = client.with_options(deadline=600, timeout=500)
-        call = asyncio.create_task(view.sign(pdf()))
+        call = asyncio.create_task(view.sign(pdf("FT_31")))
         await sending.wait()
         await client.aclose()
 
         with pytest.raises(OutcomeUnknownError):
             await call
         with pytest.raises(ConfigurationError, match="closed"):
-            await view.sign(pdf())
+            await view.sign(pdf("FT_31"))
 
     @pytest.mark.parametrize("options", [{"deadline": 0}, {"deadline": True}, {"timeout": -1}, {"retries": 3}])
     def test_wrong_options_are_named(self, options: Any) -> None:
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        client = new_client()
         with pytest.raises(ConfigurationError, match=next(iter(options))):
             client.with_options(**options)
 
@@ -236,7 +229,7 @@ class TestErrors:
         service.sign_answers(httpx.Response(502, headers=headers))
 
         with pytest.raises(ServiceError, match="request r-17") as failed:
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert failed.value.headers["x-other"] == "o"
         assert "set-cookie" not in failed.value.headers
 
@@ -244,7 +237,7 @@ class TestErrors:
         service.sign_answers(httpx.Response(409, json={"errorCode": "0.0.7", "causeMessage": "It is used."}))
 
         with pytest.raises(Exception, match=r"^Document FT_31: the external reference was used before") as failed:
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert getattr(failed.value, "external_references", None) == ("FT_31",)
         assert ".." not in str(failed.value)
         assert "earlier attempt" in str(failed.value)
@@ -256,7 +249,7 @@ class TestErrors:
         service.sign_answers(httpx.Response(status, headers={"Location": "http://proxy.test:port/"}))
 
         with pytest.raises(Exception, match="redirects to an invalid URL") as failed:
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert getattr(failed.value, "status_code", None) == status
 
     async def test_a_redirect_of_the_token_server_keeps_its_status_and_is_not_retried(
@@ -265,7 +258,7 @@ class TestErrors:
         service.token.mock(return_value=httpx.Response(307, headers={"Location": "http://proxy.test:port/"}))
 
         with pytest.raises(Exception, match=r"HTTP 307.*redirects to an invalid URL"):
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert service.token.call_count == 1
 
     async def test_a_token_quoted_by_a_success_is_hidden(self, client: SignStash, service: MockedService) -> None:
@@ -274,12 +267,12 @@ class TestErrors:
         )
 
         with pytest.raises(Exception, match="was not signed") as failed:
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert "never-shown-token" not in f"{vars(failed.value)}{failed.value}"
 
 
 async def test_the_user_agent_names_the_sdk(client: SignStash, service: MockedService) -> None:
-    await client.sign(pdf())
+    await client.sign(pdf("FT_31"))
 
     for route in (service.token, service.sign):
         assert route.calls.last.request.headers["user-agent"].startswith("signstash/")
@@ -288,9 +281,9 @@ async def test_the_user_agent_names_the_sdk(client: SignStash, service: MockedSe
 async def test_a_given_http_client_keeps_its_user_agent(service: MockedService) -> None:
     async with (
         httpx.AsyncClient(headers={"User-Agent": "theirs"}) as http_client,
-        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+        new_client(http_client=http_client) as client,
     ):
-        await client.sign(pdf())
+        await client.sign(pdf("FT_31"))
 
     assert service.sign.calls.last.request.headers["user-agent"] == "theirs"
     assert str(service.sign.calls.last.request.url).endswith(BASE64_PATH)
@@ -298,9 +291,9 @@ async def test_a_given_http_client_keeps_its_user_agent(service: MockedService) 
 
 def test_running_under_trio_raises() -> None:
     async def sign() -> None:
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        client = new_client()
         with pytest.raises(ConfigurationError, match="asyncio"):
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         with pytest.raises(ConfigurationError, match="asyncio"):
             async with client:
                 pass

@@ -26,7 +26,7 @@ from signstash import (
     models,
 )
 from signstash.results import outcome_of
-from tests.conftest import PDF, MockedService
+from tests.conftest import PDF, MockedService, pdf
 
 COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
 
@@ -44,9 +44,7 @@ class TestValues:
         Document.pdf(b"%PDF-never shown", name="a.pdf", reason="r"),
         signed_document(content=b"never shown"),
         outcome_of(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document(content=b"never shown")),
-        outcome_of(
-            Document.pdf(PDF, name="a"), DocumentNotSignedError("p.", "c.", document="a", external_reference="r")
-        ),
+        outcome_of(pdf(name="a"), DocumentNotSignedError("p.", "c.", document="a", external_reference="r")),
         SignedBatch(
             operation=models.SignOperation(id=7),
             outcomes=(outcome_of(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document()),),
@@ -214,7 +212,7 @@ class TestSave:
         with pytest.raises(DocumentNotSavedError, match="not a regular file"):
             await signed_document().save(tmp_path / "a.pdf", overwrite=True)
         with pytest.raises(DocumentNotSavedError, match=r"not a regular file.*a\.pdf was not sent"):
-            await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=tmp_path, overwrite=True)
+            await client.sign(pdf(name="a.pdf"), save_to=tmp_path, overwrite=True)
 
         assert os.lstat(tmp_path / "a.pdf").st_ino == before.st_ino
         assert (tmp_path / "elsewhere.pdf").read_bytes() == b"old"
@@ -250,7 +248,7 @@ def test_unwrap_returns_the_signed_document_or_raises_the_error() -> None:
     error = DocumentNotSignedError("p.", "c.", document="a", external_reference="r")
     signed = signed_document()
 
-    assert outcome_of(Document.pdf(PDF, name="a"), signed).unwrap() is signed
+    assert outcome_of(pdf(name="a"), signed).unwrap() is signed
     with pytest.raises(DocumentNotSignedError) as raised:
-        outcome_of(Document.pdf(PDF, name="a"), error).unwrap()
+        outcome_of(pdf(name="a"), error).unwrap()
     assert raised.value is error

@@ -7,9 +7,9 @@ import asyncio
 import httpx
 import pytest
 
-from signstash import ConfigurationError, CredentialsRejectedError, SignStash, TokenAuth
+from signstash import ConfigurationError, CredentialsRejectedError, TokenAuth
 from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, renewals, status, until
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL
+from tests.conftest import new_client
 
 
 async def call_once(vendor: Vendor, auth: TokenAuth) -> None:
@@ -92,9 +92,7 @@ class TestClosing:
 
     async def test_a_closing_client_ends_its_renewal(self, vendor: Vendor) -> None:
         vendor.token_gate.clear()
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
+        async with new_client(http_client=vendor.client()) as client:
             waiting = asyncio.create_task(client.get_status(7))
             await until(lambda: vendor.asking)
 
@@ -171,7 +169,7 @@ class TestEventLoops:
 
     def test_a_client_serves_a_second_event_loop_with_the_same_token(self, vendor: Vendor) -> None:
         vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client())
+        client = new_client(http_client=vendor.client())
         for _ in range(2):
             asyncio.run(status(client))
 

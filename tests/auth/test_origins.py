@@ -10,9 +10,9 @@ import httpx
 import pytest
 import trustme
 
-from signstash import ConfigurationError, ConnectionFailedError, Document, SignStash, TokenAuth, UnexpectedResponseError
+from signstash import ConfigurationError, ConnectionFailedError, TokenAuth, UnexpectedResponseError
 from tests.auth.vendor import CALL_URL, Arrival, Vendor, call, failure_of
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, MockedService, new_client, pdf
 from tests.fault_server import FaultServer, at_once, has_nothing
 
 OWN_HEADERS = {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host"}
@@ -83,11 +83,9 @@ class TestToken:
     async def test_the_client_itself_follows_no_redirect(self, vendor: Vendor) -> None:
         vendor.answer = lambda _: httpx.Response(307, headers={"Location": "http://elsewhere.test/"})
         http_client = vendor.client(follow_redirects=True)
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client
-        ) as client:
+        async with new_client(http_client=http_client) as client:
             with pytest.raises(UnexpectedResponseError, match="redirects"):
-                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+                await client.sign(pdf())
 
         assert [arrival.url.host for arrival in vendor.arrivals] == ["proxy.test"]
 
@@ -181,11 +179,7 @@ class TestGivenClient:
     async def test_a_given_token_client_keeps_its_settings(self, vendor: Vendor) -> None:
         token_client = vendor.client(headers={"X-Outbound-Key": "k"})
         vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
-        async with SignStash(
-            BASE_URL,
-            CLIENT_ID,
-            CLIENT_SECRET,
-            token_url=TOKEN_URL,
+        async with new_client(
             http_client=vendor.client(headers={"X-Gateway-Key": "k"}),
             token_http_client=token_client,
         ) as client:
@@ -213,9 +207,7 @@ class TestGivenClient:
     ) -> None:
         vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client(**settings)
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client
-        ) as client:
+        async with new_client(http_client=http_client) as client:
             await client.get_status(7)
 
         (asked,) = vendor.token_requests

@@ -13,13 +13,18 @@ from signstash import (
     ClientServiceInactiveError,
     ConnectionFailedError,
     CredentialsRejectedError,
-    Document,
     RetryPolicy,
-    SignStash,
     TokenRejectedError,
 )
 from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, settle, until
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, mock_signed, signed_answer
+from tests.conftest import (
+    BASE_URL,
+    PDF,
+    mock_signed,
+    new_client,
+    pdf,
+    signed_answer,
+)
 
 SPRING_BODY = {"error": "invalid_token", "error_description": "The access token expired"}
 WWW_AUTHENTICATE = {"WWW-Authenticate": 'Bearer realm="oauth2-resource", error="invalid_token"'}
@@ -88,11 +93,7 @@ class TestStep6:
     async def test_the_repetition_does_not_count_as_a_retry(self, vendor: Vendor) -> None:
         vendor.refused.add("token-1")
         vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
-        async with SignStash(
-            BASE_URL,
-            CLIENT_ID,
-            CLIENT_SECRET,
-            token_url=TOKEN_URL,
+        async with new_client(
             http_client=vendor.client(),
             retries=RetryPolicy.none(),
         ) as client:
@@ -104,10 +105,8 @@ class TestStep6:
 
         vendor.refused.add("token-1")
         vendor.answer = answer
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
-            signed = await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+        async with new_client(http_client=vendor.client()) as client:
+            signed = await client.sign(pdf())
 
         assert signed.content == mock_signed(PDF)
         assert tokens(vendor) == ["token-1", "token-2"]
@@ -121,11 +120,9 @@ class TestStep6:
 
         vendor.refused.add("token-1")
         http_client = vendor.client(transport=Breaking(verify=False))
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client
-        ) as client:
+        async with new_client(http_client=http_client) as client:
             with pytest.raises(ConnectionFailedError) as failed:
-                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+                await client.sign(pdf())
 
         assert failed.value.maybe_processed is False
 
@@ -173,11 +170,9 @@ class TestSecondRejection:
 
     async def test_the_client_raises_the_same_error(self, vendor: Vendor) -> None:
         vendor.answer = lambda _: httpx.Response(401, json=SPRING_BODY)
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
+        async with new_client(http_client=vendor.client()) as client:
             with pytest.raises(TokenRejectedError, match="environment") as refused:
-                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+                await client.sign(pdf())
 
         assert refused.value.maybe_processed is False
         assert tokens(vendor) == ["token-1", "token-2"]
@@ -306,11 +301,9 @@ class TestOtherRejections:
     @pytest.mark.parametrize("code", ["1.1.0", "1.1.1"])
     async def test_a_licence_error_is_reported_as_one(self, vendor: Vendor, code: str) -> None:
         vendor.answer = lambda _: httpx.Response(401, json={"errorCode": code})
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
+        async with new_client(http_client=vendor.client()) as client:
             with pytest.raises(ClientServiceInactiveError) as refused:
-                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+                await client.sign(pdf())
 
         assert refused.value.error_code == code
         assert tokens(vendor) == ["token-1"]

@@ -14,9 +14,9 @@ import attrs
 import httpx
 import pytest
 
-from signstash import Document, DuplicateReferenceError, SignStash, TokenAuth
+from signstash import Document, DuplicateReferenceError, TokenAuth
 from tests.auth.vendor import CALL_URL, Vendor, until
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, token_answer
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, MockedService, new_client, token_answer
 
 LONG = bytes(range(256)) * 16_384  # 4 MB
 
@@ -179,9 +179,7 @@ async def test_step_6_a_document_is_sent_again_byte_for_byte(
     path.write_bytes(PDF)
     sources: dict[str, Any] = {"path": path, "bytes": PDF, "file": io.BytesIO(PDF)}
     vendor.answer = lambda _: httpx.Response(409, json={"errorCode": "0.0.7"})
-    async with SignStash(
-        BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client(), upload=upload
-    ) as client:
+    async with new_client(http_client=vendor.client(), upload=upload) as client:
         with pytest.raises(DuplicateReferenceError):
             await client.sign(Document.pdf(sources[source], name="invoice.pdf"))
 

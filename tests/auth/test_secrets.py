@@ -20,14 +20,13 @@ import signstash
 from signstash import (
     ConfigurationError,
     ConnectionFailedError,
-    Document,
     SignStash,
     SignStashError,
     TokenAuth,
     TokenRejectedError,
 )
 from tests.auth.vendor import Answer, Arrival, Vendor, settle
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN, TOKEN_URL, signed_answer, token_answer
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN, TOKEN_URL, pdf, signed_answer, token_answer
 
 BASIC = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 JWT = f"eyJhbGciOiJSUzI1NiJ9.{TOKEN}.{'x' * 900}"
@@ -99,7 +98,7 @@ class Scene:
     log: pytest.LogCaptureFixture
 
     async def sign(self) -> None:
-        await self.client.sign(Document.pdf(PDF, name="invoice.pdf"))
+        await self.client.sign(pdf())
 
     async def expect_silence(self) -> SignStashError:
         """Let the signing fail, and search everything."""

@@ -10,7 +10,7 @@ import pytest
 
 from signstash import CredentialsRejectedError, SignStash, TokenAuth
 from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, renewals, settle, status, until
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL
+from tests.conftest import BASE_URL, TOKEN_URL, new_client
 
 
 class TestSharedRequest:
@@ -27,7 +27,7 @@ class TestSharedRequest:
         vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         async with (
             vendor.client() as http_client,
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+            new_client(http_client=http_client) as client,
         ):
             await asyncio.gather(*(client.get_status(7) for _ in range(1000)))
 

@@ -17,14 +17,13 @@ from signstash import (
     CredentialsRejectedError,
     RateLimitedError,
     ServiceError,
-    SignStash,
     SignStashError,
     UnexpectedResponseError,
 )
 from signstash._transport.token_request import DEFAULT_LIFETIME
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE, TOKEN_ATTEMPTS
 from tests.auth.vendor import Answer, Vendor, call, calls, failure_of, settle
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, MockedService, token_answer
+from tests.conftest import CLIENT_ID, TOKEN_URL, MockedService, new_client, token_answer
 
 INVALID_CLIENT = {"error": "invalid_client", "error_description": "Bad client credentials"}
 
@@ -246,9 +245,7 @@ class TestReported:
     async def test_the_client_raises_the_same_error(self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("signstash.auth.TOKEN_ATTEMPTS", 1)
         vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
+        async with new_client(http_client=vendor.client()) as client:
             with pytest.raises(ConnectionFailedError, match=r"token\.test"):
                 await client.get_status(7)
 

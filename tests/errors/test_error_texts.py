@@ -6,7 +6,7 @@ import base64
 import copy
 import inspect
 import pickle
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ from signstash import (
     SignedDocument,
     SignStash,
     SignStashError,
-    TokenAuth,
     TokenRejectedError,
     UnexpectedResponseError,
     errors,
@@ -46,7 +45,6 @@ from tests.conftest import (
     CLIENT_ID,
     CLIENT_SECRET,
     PDF,
-    TOKEN_URL,
     MockedService,
     failure_of,
     pdf,
@@ -65,19 +63,6 @@ Arrange = Callable[[MockedService], object]
 def service(service: MockedService) -> MockedService:
     service.token.mock(return_value=token_answer(TOKEN))
     return service
-
-
-@pytest.fixture
-async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    async def at_once(_: float) -> None: ...
-
-    async with httpx.AsyncClient(verify=False) as http_client:
-        auth = TokenAuth(
-            TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], http_client=http_client, sleep=at_once
-        )
-        async with SignStash(BASE_URL, auth=auth, http_client=http_client) as client:
-            yield client
-        await auth.aclose()
 
 
 def document_is(**changes: Any) -> Arrange:

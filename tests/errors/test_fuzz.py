@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from signstash import Document, DocumentNotSignedError, SignStash, SignStashError
 from signstash._errors.codes import ERROR_CODES
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService
+from tests.conftest import PDF, MockedService, new_client
 from tests.fault_server import little_memory
 
 fuzz = settings(
@@ -206,7 +206,7 @@ def responding(answer: Answer) -> Iterator[None]:
 
 async def outcome_of(call: Callable[[SignStash], Awaitable[Any]]) -> Any:
     """What a call returns, or the error that it raises; any other exception passes through and fails the test."""
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+    async with new_client() as client:
         try:
             return await call(client)
         except SignStashError as error:

@@ -32,20 +32,16 @@ from signstash import (
     ServiceError,
     SignStash,
     SignStashError,
-    TokenAuth,
     TokenRejectedError,
     UnexpectedResponseError,
 )
 from signstash._errors import codes
 from signstash.models import SigningError
 from tests.conftest import (
-    BASE_URL,
     CLIENT_ID,
-    CLIENT_SECRET,
-    PDF,
-    TOKEN_URL,
     MockedService,
     failure_of,
+    new_client,
     pdf,
     signed_answer,
     url_of,
@@ -264,7 +260,7 @@ class TestDocuments:
         assert (error.cause_message, error.body, error.retryable) == (None, b"", False)
 
     async def test_several_invalid_documents_are_one_error(self, client: SignStash, service: MockedService) -> None:
-        documents = [Document.pdf(PDF, name="good.pdf"), *(Document.pdf(b"", name=f"{n}.pdf") for n in "1234")]
+        documents = [pdf(name="good.pdf"), *(Document.pdf(b"", name=f"{n}.pdf") for n in "1234")]
 
         with pytest.raises(InvalidDocumentError, match=r"4 of 5 documents.*1\.pdf.*2\.pdf.*3\.pdf") as refused:
             await client.sign_batch(documents)
@@ -278,14 +274,14 @@ class TestDocuments:
 
     async def test_one_invalid_document_raises_its_own_error(self, client: SignStash) -> None:
         with pytest.raises(InvalidDocumentError) as refused:
-            await client.sign_batch([Document.pdf(PDF, name="good.pdf"), Document.pdf(b"", name="bad.pdf")])
+            await client.sign_batch([pdf(name="good.pdf"), Document.pdf(b"", name="bad.pdf")])
 
         assert (refused.value.document, refused.value.__cause__) == ("bad.pdf", None)
 
 
 class TestCustomClasses:
     async def client_for(self, service: MockedService, classes: Any) -> Any:
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes=classes) as client:
+        async with new_client(error_classes=classes) as client:
             return await failure_of(client)
 
     @pytest.mark.parametrize("code", ["2.1.7", "X", "0.0.2"])
@@ -330,12 +326,12 @@ class TestCustomClasses:
     @pytest.mark.parametrize("value", [[CertificateNotProvisionedError], "2.1.7"])
     def test_an_invalid_mapping_raises(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"error_classes is .*not a mapping"):
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes=value)
+            new_client(error_classes=value)
 
     @pytest.mark.parametrize("value", [ValueError, "ServiceError", None, ConnectionFailedError])
     def test_an_invalid_class_raises_at_once(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"error_classes.*2\.1\.7"):
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes={"2.1.7": value})
+            new_client(error_classes={"2.1.7": value})
 
 
 class TestMaybeProcessed:
@@ -476,12 +472,9 @@ class TestRetryAfter:
         for value in (email.utils.format_datetime(later, usegmt=True), later.strftime("%a %b %d %H:%M:%S %Y")):
             assert await self.wait(client, service, {"Retry-After": value}) == pytest.approx(120, abs=10)
 
-    async def test_the_token_servers_retry_after_is_kept(self, service: MockedService) -> None:
-        async def at_once(_: float) -> None: ...
-
+    async def test_the_token_servers_retry_after_is_kept(self, client: SignStash, service: MockedService) -> None:
         service.token.respond(429, headers={"Retry-After": "7"})
-        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], sleep=at_once)
-        async with SignStash(BASE_URL, auth=auth) as client:
-            error = await failure_of(client)
+
+        error = await failure_of(client)
 
         assert (type(error), error.retry_after, error.maybe_processed) == (RateLimitedError, 7.0, False)

@@ -47,7 +47,6 @@ from signstash._generated.errors import UnexpectedStatus
 from signstash._generated.types import UNSET, parse_datetime
 from tests.conftest import (
     BASE_URL,
-    CLIENT_ID,
     CLIENT_SECRET,
     DEFINITION,
     FILES_PART,
@@ -58,6 +57,8 @@ from tests.conftest import (
     TOKEN_URL,
     MockedService,
     mock_signed,
+    new_client,
+    pdf,
     signed_answer,
     url_of,
     zipped,
@@ -94,7 +95,7 @@ class TestMultipart:
 
     @pytest.fixture
     async def multipart(self, route: respx.Route) -> AsyncIterator[SignStash]:
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload="multipart") as client:
+        async with new_client(upload="multipart") as client:
             yield client
 
     @pytest.mark.parametrize("name", ["invoice.pdf", 'a"; name="signRequest', "Fatura nº 31 março.pdf"])
@@ -119,14 +120,14 @@ class TestMultipart:
 
     async def test_the_boundary_differs_each_time(self, multipart: SignStash, route: respx.Route) -> None:
         for _ in range(3):
-            await multipart.sign_batch([Document.pdf(PDF, name="a.pdf")])
+            await multipart.sign_batch([pdf(name="a.pdf")])
 
         boundaries = {call.request.headers["content-type"].partition("boundary=")[2] for call in route.calls}
         assert len(boundaries) == 3
         assert min(map(len, boundaries)) >= 32
 
     async def test_the_request_is_a_json_part(self, multipart: SignStash, route: respx.Route) -> None:
-        await multipart.sign_batch([Document.pdf(PDF, name="a.pdf")])
+        await multipart.sign_batch([pdf(name="a.pdf")])
 
         part = f'name="{REQUEST_PART}"\r\nContent-Type: application/json\r\n\r\n{{"'.encode()
         assert part in route.calls.last.request.content
@@ -313,7 +314,7 @@ class TestDates:
         dated = {"receptionDate": written, "storageEndDate": "2025-02-10 10:19:21.648"}
         service.sign.mock(side_effect=lambda request: signed_answer(request, lambda document: document | dated))
 
-        signed = await client.sign(Document.pdf(PDF, name="a.pdf"))
+        signed = await client.sign(pdf(name="a.pdf"))
 
         assert signed.content == mock_signed(PDF)
         assert signed.details.reception_date is UNSET
@@ -362,7 +363,7 @@ class TestRepr:
         assert type(value).__name__ in repr(value)
 
     async def test_the_repr_shows_no_credentials(self, client: SignStash, service: MockedService) -> None:
-        await client.sign(Document.pdf(PDF, name="a.pdf"))
+        await client.sign(pdf(name="a.pdf"))
 
         for value in (client, client.generated, client._exchange, client._exchange.auth):
             assert TOKEN not in repr(value)
@@ -450,7 +451,7 @@ class TestTimeouts:
         service.router.get(path__regex="/withDocumentExternalReference/").respond(json=7)
         service.router.get(path__regex="/documents$").respond(content=zipped({}))
         service.router.route(path__regex="/api/").respond(json={"id": 7, "documentList": []})
-        await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
+        await client.sign_batch([pdf(name="a.pdf")])
         await client.get_operation_id("r")
         await client.get_status(7)
         await client.get_operation(7, include_content=True)
@@ -469,9 +470,7 @@ class TestTimeouts:
     ) -> None:
         async with httpx.AsyncClient(timeout=None) as http_client:
             given: dict[str, Any] = {"http_client": http_client} if own else {}
-            async with SignStash(
-                BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload=upload, **given
-            ) as client:
+            async with new_client(upload=upload, **given) as client:
                 requests = await self.everything(client, service, tmp_path)
 
         assert len(requests) == 11
@@ -483,7 +482,7 @@ class TestTimeouts:
 
     async def test_timeouts_are_those_requested(self, service: MockedService, tmp_path: Path) -> None:
         limits = httpx.Timeout(7, connect=3)
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, timeout=limits) as client:
+        async with new_client(timeout=limits) as client:
             requests = await self.everything(client, service, tmp_path)
 
         assert all(request.extensions["timeout"] == limits.as_dict() for request in requests[1:])
@@ -493,11 +492,11 @@ class TestTimeouts:
     def test_missing_and_infinite_timeouts_raise(self, name: str, value: Any) -> None:
         limits: dict[str, Any] = {name: value}
         with pytest.raises(ConfigurationError, match=f"{name} is"):
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, **limits)
+            new_client(**limits)
 
     @pytest.mark.parametrize("part", ["connect", "read", "write", "pool"])
     @pytest.mark.parametrize("value", [None, math.inf])
     def test_incomplete_timeouts_raise(self, part: str, value: float | None) -> None:
         limits = httpx.Timeout(5, **{part: value})
         with pytest.raises(ConfigurationError, match=rf"timeout\.{part} is"):
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, timeout=limits)
+            new_client(timeout=limits)

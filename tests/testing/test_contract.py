@@ -12,14 +12,14 @@ import attrs
 import httpx
 import pytest
 
-from signstash import Document, DuplicateReferenceError, SignedBatch, SignedDocument, SignStash, SignStashError
+from signstash import DuplicateReferenceError, SignedBatch, SignedDocument, SignStash, SignStashError
 from signstash._errors.codes import ERROR_CODES
 from signstash.models import BaseOperation, DocumentResponse, SigningError, SignOperation
 from signstash.results import FailedOutcome, SignedOutcome
 from signstash.sandbox import Fault, Sandbox
 from signstash.settings import Credentials
 from signstash.testing import MockSignStash
-from tests.conftest import INVOICE
+from tests.conftest import INVOICE, invoice
 
 PROXY = "http://proxy.test/signstash/einvoice-integration-client-ws"
 INTEGRATION_SERVICE = "http://service.test/signstash/einvoice-integration-ws"
@@ -28,10 +28,6 @@ Act = Callable[[SignStash], Awaitable[Any]]
 
 ERROR_FACTS = ("status_code", "error_code", "sign_error", "sign_status", "retryable", "retry_after", "maybe_processed")
 """What applications decide by. Texts are each service's own."""
-
-
-def invoice(name: str = "invoice.pdf", **options: Any) -> Document:
-    return Document.pdf(INVOICE, name=name, **options)
 
 
 async def facts(asked: Awaitable[Any]) -> Any:

@@ -13,7 +13,6 @@ import respx
 
 from signstash import (
     ConnectionFailedError,
-    Document,
     OutcomeUnknownError,
     RateLimitedError,
     RetryPolicy,
@@ -23,11 +22,7 @@ from signstash import (
 from signstash._transport import http_client as own_clients
 from signstash.settings import Credentials, Upload
 from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response, token_response
-from tests.conftest import INVOICE
-
-
-def invoice(name: str = "invoice.pdf") -> Document:
-    return Document.pdf(INVOICE, name=name)
+from tests.conftest import INVOICE, invoice
 
 
 @pytest.fixture

@@ -35,17 +35,13 @@ from signstash._errors.codes import ERROR_CODES
 from signstash.models import SigningError
 from signstash.settings import Upload
 from signstash.testing import MOCK_SIGNATURE, MockSignStash
-from tests.conftest import BASE64_PATH, DEFINITION, INVOICE, MULTIPART_PATH, PDF, REQUEST_PART, TOKEN_URL, url_of
+from tests.conftest import BASE64_PATH, DEFINITION, INVOICE, MULTIPART_PATH, PDF, REQUEST_PART, TOKEN_URL, pdf, url_of
 
 DOCUMENTS = [
     Document.pdf(PDF, name="invoice.pdf"),
     Document.xml(b"<invoice/>", name="invoice.xml"),
     Document.binary(b"\0\1", name="invoice.bin"),
 ]
-
-
-def invoice(name: str = "invoice.pdf", **options: Any) -> Document:
-    return Document.pdf(PDF, name=name, **options)
 
 
 @pytest.fixture
@@ -56,7 +52,7 @@ def mock() -> Iterator[MockSignStash]:
 
 async def failure(mock: MockSignStash) -> SignStashError | None:
     try:
-        await mock.client.sign(invoice())
+        await mock.client.sign(pdf())
     except SignStashError as error:
         return error
     return None
@@ -140,7 +136,7 @@ async def test_a_document_fails_by_reference_or_by_name(sign_error: SigningError
     mock.document_fails("R-1", sign_error)
     mock.document_fails("b.pdf", sign_error.value, times=1)
 
-    documents = [invoice("a.pdf", external_reference="R-1"), invoice("b.pdf"), invoice("c.pdf")]
+    documents = [pdf(name="a.pdf", external_reference="R-1"), pdf(name="b.pdf"), pdf(name="c.pdf")]
     batch = await mock.client.sign_batch(documents)
 
     assert [outcome.ok for outcome in batch.outcomes] == [False, False, True]
@@ -195,7 +191,7 @@ async def test_an_expired_token_is_rejected_by_every_request(scenario: str, mock
 
 
 async def test_queries_need_a_token_of_a_mock(mock: MockSignStash) -> None:
-    await mock.client.sign(invoice())
+    await mock.client.sign(pdf())
     token = mock.routes.sign.calls.last.request.headers["Authorization"]
     url = url_of("getStatus", operationId=1)
     async with httpx.AsyncClient() as http_client:
@@ -217,7 +213,7 @@ async def test_a_token_needs_credentials(header: str, mock: MockSignStash) -> No
 
 async def test_the_last_document_of_a_name_is_returned(mock: MockSignStash) -> None:
     for reason in ("First", "Second"):
-        await mock.client.sign(invoice(reason=reason))
+        await mock.client.sign(pdf(reason=reason))
 
     assert mock.assert_signed("invoice.pdf", times=2).signature.reason == "Second"
     with pytest.raises(AssertionError, match=r"invoice\.pdf was signed"):
@@ -225,7 +221,7 @@ async def test_the_last_document_of_a_name_is_returned(mock: MockSignStash) -> N
 
 
 async def test_contents_are_returned_only_on_request(mock: MockSignStash) -> None:
-    await mock.client.sign(invoice(external_reference="R-1"))
+    await mock.client.sign(pdf(external_reference="R-1"))
     sent = mock.routes.sign.calls.last.request
     body = json.loads(sent.content) | {"externalReference": "new", "returnSignedContent": False}
     body["documents"][0]["documentRequest"]["externalReference"] = "R-2"
@@ -250,13 +246,13 @@ async def test_credentials_are_rejected_as_often_as_requested(mock: MockSignStas
     mock.credentials_rejected(times=1)
 
     with pytest.raises(CredentialsRejectedError):
-        await mock.client.sign(invoice())
+        await mock.client.sign(pdf())
     async with SignStash(**mock.credentials) as client:  # the other one does not ask again for 30 seconds
-        await client.sign(invoice())
+        await client.sign(pdf())
 
 
 async def test_a_request_with_a_lost_response_is_processed_on_request(mock: MockSignStash) -> None:
-    first, second, third = invoice("first.pdf"), invoice("second.pdf"), invoice("third.pdf")
+    first, second, third = pdf(name="first.pdf"), pdf(name="second.pdf"), pdf(name="third.pdf")
     mock.connection_lost_after_send()
     mock.timeout()
     mock.timeout(processed=True)
@@ -275,7 +271,7 @@ async def test_a_request_with_a_lost_response_is_processed_on_request(mock: Mock
 async def test_a_missing_certificate_concerns_every_document(mock: MockSignStash) -> None:
     mock.certificate_not_provisioned(times=2)
 
-    batch = await mock.client.sign_batch([invoice("a.pdf"), invoice("b.pdf"), invoice("c.pdf")])
+    batch = await mock.client.sign_batch([pdf(name="a.pdf"), pdf(name="b.pdf"), pdf(name="c.pdf")])
 
     assert [isinstance(outcome.error, CertificateNotProvisionedError) for outcome in batch.outcomes] == [
         True,
@@ -287,7 +283,7 @@ async def test_a_missing_certificate_concerns_every_document(mock: MockSignStash
 async def test_signed_documents_can_be_queried(mock: MockSignStash, tmp_path: Path) -> None:
     mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR")
     batch = await mock.client.sign_batch(
-        [invoice(external_reference="FT/1"), invoice("bad.pdf")],
+        [pdf(external_reference="FT/1"), pdf(name="bad.pdf")],
         preservation=Preservation(deliver_to=["ana@example.pt"]),
     )
 
@@ -316,7 +312,7 @@ async def test_signed_documents_can_be_queried(mock: MockSignStash, tmp_path: Pa
 
 @pytest.mark.parametrize("number", [0, 2])
 async def test_unsigned_documents_are_not_found(number: int, mock: MockSignStash) -> None:
-    await mock.client.sign(invoice())
+    await mock.client.sign(pdf())
 
     for question in (mock.client.get_status(number), mock.client.get_operation_id("unknown")):
         with pytest.raises(ApiError) as caught:
@@ -326,7 +322,7 @@ async def test_unsigned_documents_are_not_found(number: int, mock: MockSignStash
 
 async def test_a_proxy_stores_nothing() -> None:
     with MockSignStash(base_url="http://proxy.test/signstash/einvoice-integration-client-ws") as mock:
-        signed = await mock.client.sign(invoice())
+        signed = await mock.client.sign(pdf())
         with pytest.raises(ApiError) as caught:
             await mock.client.get_status(signed.operation_id or 0)
 
@@ -335,7 +331,7 @@ async def test_a_proxy_stores_nothing() -> None:
 
 async def test_every_response_conforms_to_the_definition(mock: MockSignStash) -> None:
     mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR", times=1)
-    await mock.client.sign_batch([invoice(), invoice("bad.pdf")], preservation=Preservation(deliver_to=["a@b.pt"]))
+    await mock.client.sign_batch([pdf(), pdf(name="bad.pdf")], preservation=Preservation(deliver_to=["a@b.pt"]))
     await mock.client.get_operation_id(mock.sign_requests[0].documents[0].external_reference)
     await mock.client.get_status(1)
     await mock.client.get_operation(1, include_content=True)
@@ -382,7 +378,7 @@ UNFIT: list[Any] = [{}, [], {"externalReference": 1}]
 
 async def test_a_malformed_request_is_rejected_as_by_the_service(mock: MockSignStash) -> None:
     async with SignStash(**mock.credentials) as client:
-        await client.sign(invoice())
+        await client.sign(pdf())
         token = mock.routes.sign.calls.last.request.headers["Authorization"]
     async with httpx.AsyncClient(headers={"Authorization": token}) as http_client:
         url = str(mock.routes.sign.calls.last.request.url)
@@ -411,15 +407,15 @@ async def test_a_foreign_token_is_rejected(mock: MockSignStash) -> None:
     client = SignStash(mock.credentials["base_url"], "client service", auth=Foreign())
 
     with pytest.raises(TokenRejectedError):
-        await client.sign(invoice())
+        await client.sign(pdf())
 
 
 async def test_a_client_may_outlive_a_mock() -> None:
     with MockSignStash() as first:
         client = SignStash(**first.credentials)
-        await client.sign(invoice())
+        await client.sign(pdf())
     with MockSignStash() as second:
-        await client.sign(invoice())
+        await client.sign(pdf())
         await client.aclose()
 
     assert [request.status_code for request in second.sign_requests] == [200]
@@ -436,7 +432,7 @@ async def test_a_mock_responds_at_any_url(settings: Any, monkeypatch: pytest.Mon
     monkeypatch.setenv("SSL_CERT_FILE", "/not/there")  # certificates are not read: that takes longer than a test
     with MockSignStash(token_url="https://anything.example/own/token") as mock:
         async with SignStash(client_id="own", client_secret="own", **settings) as client:
-            signed = await client.sign(invoice())
+            signed = await client.sign(pdf())
 
     assert signed.external_reference.startswith("own_")
     mock.assert_signed(signed.external_reference)
@@ -455,7 +451,7 @@ async def test_other_routes_precede_those_of_the_mock(mock: MockSignStash) -> No
     mock.router.post("https://other.example/oauth/token").respond(json={"access_token": "other"})
     async with httpx.AsyncClient() as client:
         answer = await client.post("https://other.example/oauth/token")
-    await mock.client.sign(invoice())
+    await mock.client.sign(pdf())
 
     assert answer.json() == {"access_token": "other"}
     assert mock.routes.token.call_count == 1
@@ -492,7 +488,7 @@ async def test_another_router_may_respond_to_other_requests(mock: MockSignStash)
         router.get("https://ledger.example/entries").respond(204)
         async with httpx.AsyncClient() as client:
             assert (await client.get("https://ledger.example/entries")).status_code == 204
-        await mock.client.sign(invoice())
+        await mock.client.sign(pdf())
 
     mock.assert_signed("invoice.pdf")
 
@@ -565,7 +561,7 @@ async def test_a_failed_assertion_lists_received_requests(mock: MockSignStash) -
     mock.timeout()
     mock.document_fails("b.pdf", "TIMESTAMP_SIGN_ERROR")
     await failure(mock)
-    documents = [invoice("a.pdf", external_reference="R-1"), invoice("b.pdf", external_reference="R-2")]
+    documents = [pdf(name="a.pdf", external_reference="R-1"), pdf(name="b.pdf", external_reference="R-2")]
     await mock.client.sign_batch(documents, description="Invoices of November")
 
     with pytest.raises(AssertionError) as caught:
@@ -590,7 +586,7 @@ async def test_a_failed_assertion_lists_received_requests(mock: MockSignStash) -
 
 
 async def test_references_are_unique_within_a_request(mock: MockSignStash) -> None:
-    await mock.client.sign(invoice(external_reference="R-1"), external_reference="request")
+    await mock.client.sign(pdf(external_reference="R-1"), external_reference="request")
     body = json.loads(mock.routes.sign.calls.last.request.content)
     body["documents"] *= 2
     body["documents"][0]["documentRequest"]["externalReference"] = "new"

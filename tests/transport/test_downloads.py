@@ -31,7 +31,7 @@ from signstash import (
 from signstash._errors.parsing import json_object
 from signstash._transport.bodies import UnusableResponseError
 from signstash._transport.signed_content import SignedContentParser, receive_operation, restore_base64
-from tests.conftest import PDF, MockedService, mock_signed, signed_answer, token_answer
+from tests.conftest import PDF, MockedService, mock_signed, pdf, signed_answer, token_answer
 
 LONG = PDF + bytes(range(256)) * 10_000
 """Longer than what is kept in memory."""
@@ -187,7 +187,7 @@ class TestResponse:
             side_effect=lambda request: httpx.Response(200, json={**signed_answer(request).json(), **fields})
         )
 
-        batch = await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
+        batch = await client.sign_batch([pdf(name="a.pdf")])
 
         found: Any = batch.operation.to_dict()
         for step in kept:
@@ -201,7 +201,7 @@ class TestResponse:
             side_effect=lambda request: signed_answer(request, lambda document: {"note": text, **document})
         )
 
-        signed = await client.sign(Document.pdf(PDF, name="a.pdf"))
+        signed = await client.sign(pdf(name="a.pdf"))
 
         assert signed.content == mock_signed(PDF)
         assert signed.details.additional_properties["note"] == text
@@ -213,7 +213,7 @@ class TestResponse:
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 5))))
 
         with pytest.raises(UnexpectedResponseError) as failed:
-            await client.sign(Document.pdf(PDF, name="a.pdf"))
+            await client.sign(pdf(name="a.pdf"))
         assert failed.value.maybe_processed
 
     @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ class TestResponse:
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(endless, 2**16))))
 
         with pytest.raises(UnexpectedResponseError, match=r"more than|longer than"):
-            await client.sign(Document.pdf(PDF, name="a.pdf"))
+            await client.sign(pdf(name="a.pdf"))
 
     async def test_deeply_nested_fields_lose_no_signed_document(
         self, client: SignStash, service: MockedService
@@ -239,7 +239,7 @@ class TestResponse:
             )
         )
 
-        batch = await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
+        batch = await client.sign_batch([pdf(name="a.pdf")])
 
         assert batch.outcomes[0].signed
         assert batch.outcomes[0].signed.content == mock_signed(PDF)
@@ -292,7 +292,7 @@ class TestResponse:
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 2**20))))
 
         with pytest.raises(UnexpectedResponseError, match="longer than"):
-            await client.sign(Document.pdf(PDF, name="a.pdf"))
+            await client.sign(pdf(name="a.pdf"))
 
 
 TEXTS = st.one_of(
@@ -494,7 +494,7 @@ class TestSaveTo:
     async def test_a_folder_named_like_a_file_raises(
         self, client: SignStash, service: MockedService, tmp_path: Path, several: bool
     ) -> None:
-        document = Document.pdf(PDF, name="invoice.pdf")
+        document = pdf()
         calls: Any = client.sign_batch if several else client.sign
 
         with pytest.raises(ConfigurationError, match=r"signed\.PDF.*looks like a file.*save_to=lambda"):
@@ -506,7 +506,7 @@ class TestSaveTo:
     async def test_an_existing_folder_may_be_named_like_a_file(self, client: SignStash, tmp_path: Path) -> None:
         (tmp_path / "signed.pdf").mkdir()
 
-        await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=tmp_path / "signed.pdf")
+        await client.sign(pdf(name="a.pdf"), save_to=tmp_path / "signed.pdf")
 
         assert saved(tmp_path / "signed.pdf").keys() == {"a.pdf"}
 
@@ -547,8 +547,8 @@ class TestSaveTo:
         self, client: SignStash, service: MockedService, tmp_path: Path, several: bool
     ) -> None:
         (tmp_path / "a.pdf").write_bytes(b"earlier")
-        document = Document.pdf(PDF, name="a.pdf")
-        others = [Document.pdf(PDF, name="b.pdf")]
+        document = pdf(name="a.pdf")
+        others = [pdf(name="b.pdf")]
         call: Any = client.sign_batch([*others, document], save_to=tmp_path) if several else None
 
         with pytest.raises(DocumentNotSavedError, match=r"exists already, so a\.pdf was not sent"):
@@ -561,7 +561,7 @@ class TestSaveTo:
         (tmp_path / "a.pdf").mkdir()
 
         with pytest.raises(DocumentNotSavedError, match=r"is a folder, so a\.pdf was not sent"):
-            await client.sign_batch([Document.pdf(PDF, name="a.pdf")], save_to=tmp_path, overwrite=True)
+            await client.sign_batch([pdf(name="a.pdf")], save_to=tmp_path, overwrite=True)
 
         assert service.sign.call_count == 0
 
@@ -609,5 +609,5 @@ class TestSaveTo:
         self, client: SignStash, service: MockedService, save_to: Any
     ) -> None:
         with pytest.raises(Exception, match="save_to"):
-            await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=save_to)
+            await client.sign(pdf(name="a.pdf"), save_to=save_to)
         assert service.sign.call_count == 0

@@ -352,7 +352,7 @@ async def test_a_token_is_replaced_after_a_truncated_rejection() -> None:
         await connection.answer(b"<ht", status=401, length=1000)
 
     async with FaultServer(refuses, Connection.sign) as server, client_of(server.url) as client:
-        signed = await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+        signed = await client.sign(pdf())
 
     assert signed.content == mock_signed(PDF)
     assert server.bodies[0] == server.bodies[1]
@@ -447,7 +447,7 @@ class TestOtherTransports:
             FaultServer(responds_once) as server,
             client_of(server.url, http_client=http_client, timeout=httpx.Timeout(5.0, read=0.3)) as client,
         ):
-            assert (await client.sign(Document.pdf(PDF, name="a.pdf"))).content == mock_signed(PDF)
+            assert (await client.sign(pdf(name="a.pdf"))).content == mock_signed(PDF)
             error = await failure_of(client)
 
         assert type(error) is OutcomeUnknownError

@@ -14,22 +14,30 @@ import pytest
 
 from signstash import (
     ConfigurationError,
-    Document,
     OutcomeUnknownError,
     ServiceError,
     SignStash,
     TokenAuth,
     UnexpectedResponseError,
 )
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, mock_signed, signed_answer
+from tests.conftest import (
+    BASE_URL,
+    PDF,
+    TOKEN_URL,
+    MockedService,
+    mock_signed,
+    new_client,
+    pdf,
+    signed_answer,
+)
 
 
 def facade(http_client: httpx2.AsyncClient, **options: Any) -> SignStash:
-    return SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client, **options)
+    return new_client(http_client=http_client, **options)
 
 
 async def sign(client: SignStash) -> bytes:
-    return (await client.sign(Document.pdf(PDF, name="invoice.pdf"))).content
+    return (await client.sign(pdf())).content
 
 
 async def raises(response: httpx2.Response) -> None:

@@ -17,12 +17,12 @@ from signstash import Document, OutcomeUnknownError, RetryPolicy, SignStash, Tok
 from signstash.api import get_status
 from tests.conftest import (
     BASE64_PATH,
-    BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
     TOKEN,
     TOKEN_URL,
     MockedService,
+    new_client,
     pdf,
     signed_answer,
     url_of,
@@ -164,7 +164,7 @@ async def test_event_hooks_of_httpx_keep_working(service: MockedService) -> None
 
     async with (
         httpx.AsyncClient(event_hooks={"request": [sent], "response": [answered]}) as http_client,
-        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+        new_client(http_client=http_client) as client,
     ):
         await client.sign(pdf("FT_1"))
 

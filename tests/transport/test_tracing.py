@@ -22,12 +22,10 @@ from signstash import OutcomeUnknownError, RetryPolicy, SignStash, SignStashErro
 from signstash._transport.tracing import note
 from signstash.api import get_status
 from tests.conftest import (
-    BASE_URL,
-    CLIENT_ID,
     CLIENT_SECRET,
     TOKEN,
-    TOKEN_URL,
     MockedService,
+    new_client,
     pdf,
     signed_answer,
     url_of,
@@ -97,7 +95,7 @@ async def test_a_span_names_some_of_many_references(client: SignStash, spans: Sp
 
 async def test_several_attempts_are_one_span(service: MockedService, spans: Spans) -> None:
     service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
+    async with new_client(retries=POLICY) as client:
         await client.sign(pdf("FT_1"))
 
     attributes = spans.only("signstash.sign").attributes
@@ -148,7 +146,7 @@ async def test_an_unsigned_document_is_an_error_of_its_span(
 
 async def test_a_run_has_a_span_for_each_request_under_the_current_one(service: MockedService, spans: Spans) -> None:
     service.sign_answers(httpx.Response(429, headers={"Retry-After": "0"}), signed_answer, signed_answer)
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
+    async with new_client(retries=POLICY) as client:
         with spans.tracer.start_as_current_span("month end") as whole:
             documents = [pdf(f"FT_{number}") for number in range(4)]
             outcomes = [o async for o in client.sign_all(documents, batch_documents=2, in_flight=1)]
@@ -197,9 +195,7 @@ async def test_spans_of_httpx_are_children(instrumented: None, service: MockedSe
     service.sign_answers(httpx.Response(401), signed_answer)
     async with (
         httpx.AsyncClient() as http_client,
-        SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY, http_client=http_client
-        ) as client,
+        new_client(retries=POLICY, http_client=http_client) as client,
     ):
         await client.sign(pdf("FT_1"))
 
@@ -219,7 +215,7 @@ async def test_spans_contain_no_secret(
     elif answer != 200:
         service.sign.side_effect = None
         service.sign.respond(int(answer), json={"errorCode": "0.0.1", "causeMessage": f"Bearer {TOKEN}"})
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+    async with new_client() as client:
         with contextlib.suppress(SignStashError):
             await client.sign(pdf("FT_1"))
 

@@ -22,13 +22,11 @@ from signstash import Document, InvalidDocumentError, Journal, SignStash
 from signstash.models import Base64Document, ContentType, SignDocumentBase64Document, SignRequestBase64Document
 from tests.conftest import (
     BASE_URL,
-    CLIENT_ID,
-    CLIENT_SECRET,
     FILES_PART,
     MULTIPART_PATH,
-    TOKEN_URL,
     MockedService,
     mock_signed,
+    new_client,
     signed_answer,
     token_answer,
 )
@@ -143,7 +141,7 @@ class TestBody:
             ],
         )
         with MockedService() as service:
-            async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+            async with new_client() as client:
                 await client.sign_batch(documents, description=description, external_reference="request")
             (call,) = service.sign.calls
 
@@ -157,7 +155,7 @@ class TestBody:
     ) -> None:
         route = service.router.post(BASE_URL + MULTIPART_PATH).respond(json={"id": 1, "documentList": []})
         contents = [LONG, b"%PDF-small", LONG[::-1]]
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload="multipart") as client:
+        async with new_client(upload="multipart") as client:
             await client.sign_batch(
                 [
                     Document.binary(SOURCES[kind](content, tmp_path), name=f"{n}.bin")
