@@ -1,4 +1,4 @@
-"""What tests share: a mocked service, a client for it, and a running sandbox."""
+"""Shared fixtures: the mocked service, a client for it, and a running sandbox."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible_processes() -> Iterator[None]:
-    """Let Ctrl-C end the processes that tests start, also where the shell has made this one ignore it.
+    """Let Ctrl-C end the processes that tests start, even if the shell lets this one ignore it.
 
     `make test &` in a script starts with SIGINT ignored, which child processes inherit; a handler they do not inherit.
     """

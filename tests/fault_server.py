@@ -1,4 +1,4 @@
-"""A raw socket server for tests: what it does with each connection is a script, so that it can fail in any way."""
+"""A raw socket server for tests: a script handles each connection, and can fail in any way."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Connection:
         await self._writer.drain()
 
     async def answer(self, body: bytes, *headers: str, status: int = 200, length: int | None = None) -> None:
-        """Send an answer, if need be with another length than it has."""
+        """Send a response, if need be with a wrong length."""
         lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body) if length is None else length}", *headers]
         await self.send("\r\n".join([*lines, "", ""]).encode() + body)
 
@@ -77,7 +77,7 @@ class Connection:
         self.server.reached.set()
 
     def reset(self) -> None:
-        """End the connection with a reset, as a process does that is killed or a firewall that forgets."""
+        """Reset the connection, as a killed process or a firewall does."""
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
@@ -95,10 +95,10 @@ async def has_nothing(connection: Connection) -> None:
 
 
 class FaultServer:
-    """A server on 127.0.0.1, to be used with `async with`.
+    """A server on 127.0.0.1, an asynchronous context manager.
 
     Attributes:
-        reached: Set when a script has come to where it stays.
+        reached: Set when a script calls `stay`.
         bodies: Bodies of the requests that were read whole.
         connections: How many connections were accepted.
 
@@ -137,7 +137,7 @@ class FaultServer:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
-        # What a client does to a connection is no failure of the script; anything else is.
+        # A connection that the client ends is not a failure of the script.
         failures = [
             item for item in results if isinstance(item, Exception) and not isinstance(item, OSError | EOFError)
         ]
@@ -145,7 +145,7 @@ class FaultServer:
             raise failures[0]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # In a task of its own, since the one that asyncio makes logs errors instead of keeping them.
+        # In a separate task, since asyncio's own logs exceptions instead of keeping them.
         task = asyncio.create_task(self._serve(Connection(self, reader, writer), writer))
         self._tasks.add(task)
         await asyncio.wait([task])
@@ -165,7 +165,7 @@ async def at_once(_: float) -> None:
 
 @contextlib.asynccontextmanager
 async def client_of(base_url: str, *, http_client: Any = None, **options: Any) -> AsyncIterator[SignStash]:
-    """A client, whose token does not come over the network."""
+    """A client that gets its token without the network."""
     options = {"timeout": httpx.Timeout(60.0), "deadline": 120.0, "token_url": TOKEN_URL} | options
     async with (
         httpx.AsyncClient(transport=httpx.MockTransport(lambda request: token_answer())) as tokens,
@@ -178,7 +178,7 @@ async def client_of(base_url: str, *, http_client: Any = None, **options: Any) -
 
 @contextlib.contextmanager
 def little_memory(more: int = 512 * 1024 * 1024) -> Iterator[None]:
-    """Let the process take only so many bytes more: what eats memory then fails a test, and not the machine."""
+    """Limit further memory of the process, so that excessive use fails the test and not the machine."""
     if sys.platform != "linux":
         yield
         return

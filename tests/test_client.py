@@ -1,4 +1,4 @@
-"""The client that people await, against a mocked service."""
+"""The asynchronous client."""
 
 from __future__ import annotations
 
@@ -419,7 +419,7 @@ class TestConfiguration:
 
 
 class TestArguments:
-    """What is of another type than it should be is named before anything is sent or written."""
+    """Arguments of a wrong type are named before anything is sent or written."""
 
     @pytest.mark.parametrize(
         ("call", "problem"),

@@ -1,4 +1,4 @@
-"""Documents of an operation that are downloaded from the Integration Service; the names in it are not trusted."""
+"""Downloads from the Integration Service, whose file names are not trusted."""
 
 from __future__ import annotations
 

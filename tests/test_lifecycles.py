@@ -1,4 +1,4 @@
-"""What a client leaves behind: no task, no connection, no file, whatever ends it; and where it may be used."""
+"""A closed client leaves no task, connection or file, and clients work in several event loops."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ LONG = bytes(2_000_000)
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """One of its own, since faults are put on it; in a thread, whose descriptors and connections are counted too."""
+    """A separate sandbox for faults, in a thread of this process."""
 
     async def sign_first(sandbox: Sandbox) -> None:
         async with SignStash(**sandbox.credentials) as client:
             await sign(client)
 
     with Sandbox() as sandbox:
-        asyncio.run(sign_first(sandbox))  # it makes its keys, which takes longer than the tests wait
+        asyncio.run(sign_first(sandbox))  # generating its keys takes longer than the tests wait
         yield sandbox
-    gc.collect()  # whatever was not closed warns now, which is an error
+    gc.collect()  # unclosed resources warn now, which is an error
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def descriptors() -> set[str]:
 
 
 async def gone(found: Callable[[], set[Any]]) -> set[Any]:
-    """What is left when others have had time to end what they do, and to see that connections were opened or closed."""
+    """What is left after other tasks and threads had time to end."""
     for _ in range(200):
         if not found():
             return set()
@@ -220,7 +220,7 @@ async def test_calls_in_flight_at_closing_raise_an_error_of_the_sdk(sandbox: San
 
 @pytest.fixture
 def silent_host() -> Iterator[str]:
-    """The URL of a host that does not answer whoever wants to connect: its queue is full."""
+    """The URL of a host whose queue for connections is full."""
     with contextlib.ExitStack() as opened:
         host = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(2):
@@ -231,7 +231,7 @@ def silent_host() -> Iterator[str]:
 
 
 def connections_to(url: str) -> int:
-    """How many connections to a host there are, also those that are being made."""
+    """The number of connections to a host, including those being made."""
     port = f":{httpx.URL(url).port:04X}"
     return sum(line.split()[2].endswith(port) for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
 

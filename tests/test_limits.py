@@ -1,4 +1,4 @@
-"""Deadline, timeouts and retries of a call, and views of a client under others."""
+"""Deadline, timeouts and retries of a call, and views of a client with other options."""
 
 from __future__ import annotations
 

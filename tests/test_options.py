@@ -1,4 +1,4 @@
-"""What can be asked for a document reaches the service as it was asked, and what cannot work is refused at once."""
+"""Signature options reach the service as given, and impossible ones raise at once."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def binary(**options: Any) -> Document:
 
 
 def model(signature_type: str, **fields: Any) -> SignatureInfo:
-    """A signature as the service's own model."""
+    """A signature as the generated model."""
     return SignatureInfo(signature_type=SignatureType(signature_type), **fields)
 
 
 def field(**fields: Any) -> VisibleSignatureInfo:
-    """A visible signature as the service's own model."""
+    """A visible signature as the generated model."""
     return VisibleSignatureInfo(**{"location_type": FIELD, "location_value": "Signature1"} | fields)
 
 
@@ -294,7 +294,7 @@ async def test_fonts_of_the_generated_model_are_accepted(client: SignStash, serv
 
 
 class TestTexts:
-    """One rule for every text: control characters and lone surrogates are refused, and nothing else."""
+    """One rule for every text: only control characters and lone surrogates raise."""
 
     @pytest.mark.parametrize("name", ["reason", "location", "name", "external_reference"])
     @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ class TestTexts:
 
 
 class TestImpossibleOptions:
-    """What cannot work is refused by name when the document is made, so nothing can have been sent."""
+    """Impossible options raise when the document is made, so nothing was sent."""
 
     @pytest.mark.parametrize(
         ("make", "options", "named"),

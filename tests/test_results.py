@@ -1,4 +1,4 @@
-"""What comes out: values that travel and print no contents, and signed documents on their way to disk."""
+"""Results: values that can be pickled and print no contents, and saving signed documents."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def signed_document(**changes: Any) -> SignedDocument:
 
 
 class TestValues:
-    """Documents and what became of them are values: they do not change, print no contents, and travel."""
+    """Documents and results are immutable, print no contents, and can be pickled."""
 
     VALUES = (
         Document.pdf(b"%PDF-never shown", name="a.pdf", reason="r"),

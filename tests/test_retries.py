@@ -1,4 +1,4 @@
-"""How long calls wait before another try, how much load retries may add, and how many requests may be in flight."""
+"""Pauses between attempts, the load that retries may add, and the number of requests in flight."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def limited(retry_after: float | None) -> RateLimitedError:
 
 
 class Call:
-    """Fails as often as it is told, then returns "done"."""
+    """Fails a number of times, then returns "done"."""
 
     def __init__(self, *errors: SignStashError) -> None:
         self.errors = list(errors)
@@ -150,7 +150,7 @@ class TestRetries:
 
 class TestConcurrencyLimiter:
     async def most_at_once(self, limiter: ConcurrencyLimiter) -> int:
-        """How many of ten that want a slot have one at once."""
+        """How many of ten requests get a slot at once."""
         inside = most = 0
 
         async def pass_through() -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the token share."""
+"""Fixtures for tests of the access token."""
 
 from __future__ import annotations
 

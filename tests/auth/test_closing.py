@@ -1,4 +1,4 @@
-"""The end of things: what closing the authentication ends, and what a second event loop finds of the first."""
+"""Closing a `TokenAuth`, and its use in a second event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sees which secret: the token goes to its service alone, the credentials to the token server alone."""
+"""The token is sent only to the service, and the credentials only to the token server."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class TestCredentials:
 
 
 class TestGivenClient:
-    """The token server is asked with a client of its own: what is set for the service does not apply to it."""
+    """Token requests use a separate client: the settings of the service's client do not apply to them."""
 
     async def test_a_client_without_settings_sends_only_the_request(self, service: MockedService) -> None:
         auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: no request with a token past its end, never two token requests at once."""
+"""Invariants of the token under random events: no request with an expired token, and one token request at a time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FAILURES = st.sampled_from(["401", "503", "html", "broken"])
 
 
 class SteppingClock(Clock):
-    """A clock by which sleepers wake up when it has come so far."""
+    """A clock that is advanced by the test and wakes sleeping tasks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,12 +57,12 @@ class SteppingClock(Clock):
 
 @attrs.define
 class Asked:
-    """A request that waits for its answer.
+    """A request that waits for its response.
 
     Attributes:
         token: The token that it carries.
         since: When it arrived.
-        answer: What it is to get.
+        answer: Its response.
         is_second: Whether the same request was rejected with another token before.
     """
 
@@ -77,11 +77,11 @@ class Issued:
     """A token, as the token server sees it.
 
     Attributes:
-        since: When it was made, at worst: when it was asked for.
+        since: When it was requested.
         lifetime: How many seconds it lives.
-        refused: Whether the service has refused it.
-        known: Whether the refusal has arrived.
-        kept_until: Until when it is used although it is refused, because it was refused when it was new.
+        refused: Whether the service has rejected it.
+        known: Whether the rejection has arrived.
+        kept_until: Until when it is used although it is rejected, because it was rejected when it was new.
     """
 
     since: float
@@ -96,16 +96,16 @@ class Issued:
 
     @property
     def early(self) -> float:
-        """When it may be renewed at the earliest."""
+        """The earliest time of its renewal."""
         return self.end - min(30, self.lifetime / 20) - min(300, self.lifetime / 10)
 
 
 class WaitingVendor(Vendor):
-    """A vendor that answers each request when it is told to, and notes what must not be.
+    """A service that holds each request until the test responds, and records violations.
 
     Attributes:
         clock: Moves in steps.
-        faults: What must not have been.
+        faults: The violations.
         asked_for_token: Token requests that wait.
         asked: Other requests that wait.
         issued: The tokens, in their order.
@@ -161,7 +161,7 @@ def _token_of(request: httpx.Request) -> str:
 
 
 class TokenMachine(RuleBasedStateMachine):
-    """Calls, answers, failures, cancellations and time in any order."""
+    """Calls, responses, failures, cancellations and time in any order."""
 
     @initialize(jitter=st.floats(0, 1))
     def start(self, jitter: float) -> None:
@@ -253,7 +253,7 @@ class TokenMachine(RuleBasedStateMachine):
         assert {call for call in ended if call.cancelled()} <= self.cancelled
         failures = {type(call.exception()) for call in ended if not call.cancelled()}
         assert failures <= POSSIBLE
-        # Who waits waits for an answer, or for the renewal that pauses between two attempts.
+        # A waiting call waits for a response, or for a renewal that pauses between two attempts.
         waits = len(ended) < len(self.calls)
         assert not waits or self.vendor.asked or self.vendor.asked_for_token or self.is_renewing()
 
@@ -271,7 +271,7 @@ class TokenMachine(RuleBasedStateMachine):
             self.mock.__exit__(None, None, None)
 
     def everything_ends(self) -> None:
-        """In the end everything is answered, and so every call ends, and nothing is left."""
+        """Respond to every request; every call ends, and no task is left."""
         for _ in range(100):
             if self.vendor.asked_for_token:
                 self.a_token_is_issued(lifetime=1000)
@@ -292,5 +292,5 @@ TestTokenMachine.settings = settings(
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],  # a failure is told as it was found: making it smaller would take minutes
+    phases=[Phase.generate],  # shrinking a failure would take minutes
 )

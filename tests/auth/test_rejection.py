@@ -1,4 +1,4 @@
-"""Step 6: a refused token is replaced once and the call repeated; what is no refusal of the token is left alone."""
+"""Step 6: a rejected token is replaced once and the call repeated; other rejections are raised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second sending of a refused call: the same bytes, whichever way its body was given."""
+"""A repeated call has the same bytes as the rejected one, whatever its body is made from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def in_chunks(contents: bytes) -> AsyncIterator[bytes]:
 
 
 class OneShot(httpx.AsyncByteStream):
-    """A stream of the caller's own that can be read once."""
+    """A custom stream that can be read once."""
 
     def __init__(self, *chunks: bytes) -> None:
         self._chunks = iter(chunks)
@@ -56,7 +56,7 @@ class OneShot(httpx.AsyncByteStream):
 
 Body = Callable[[], dict[str, Any]]
 
-# Each makes the arguments of one call; beside it what must arrive, or be in what arrives.
+# Each makes the arguments of one call, with what the received body must contain.
 BODIES: dict[str, tuple[Body, bytes]] = {
     "none": (dict, b""),
     "json": (lambda: {"json": {"name": "Fatura nº 31"}}, '{"name":"Fatura nº 31"}'.encode()),
@@ -79,7 +79,7 @@ BODIES: dict[str, tuple[Body, bytes]] = {
 
 
 class PartialTransport(httpx.AsyncHTTPTransport):
-    """Has the first token rejected before the whole body was read.
+    """A transport that rejects the first token before the whole body was read.
 
     Attributes:
         rejected: Headers of the rejected request.
@@ -110,7 +110,7 @@ def vendor(service: MockedService) -> Vendor:
 
 
 def framing(headers: httpx.Headers) -> dict[str, str]:
-    """The headers that say how the body is to be read."""
+    """The headers that describe the body."""
     names = ("content-type", "content-length", "transfer-encoding")
     return {name: headers[name] for name in names if name in headers}
 

@@ -38,7 +38,7 @@ def expect_none_in(where: str, item: object) -> None:
     """Fail if a text, or the repr of anything else, holds a secret."""
     try:
         text = item if isinstance(item, str) else repr(item)
-    except AttributeError:  # of an object whose making was broken off
+    except AttributeError:  # of a partly initialised object
         text = repr(vars(item))
     assert [secret for secret in SECRETS if secret in text] == [], f"a secret is in {where}"
 
@@ -90,7 +90,7 @@ def expect_none_in_log(caplog: pytest.LogCaptureFixture) -> None:
 
 @attrs.define
 class Scene:
-    """A client, what it is used for, and the means to search all that can be seen of it."""
+    """A client with its authentication, service and log, all of which can be searched for secrets."""
 
     client: SignStash
     auth: TokenAuth
@@ -132,7 +132,7 @@ def sign(arrival: Arrival) -> httpx.Response:
 
 
 class UnfinishedAnswer(httpx.AsyncByteStream):
-    """A token that comes whole, in an answer that breaks off or does not end."""
+    """A complete token in a response that is interrupted or does not end."""
 
     def __init__(self, *, ends: bool) -> None:
         self._ends = ends
@@ -145,7 +145,7 @@ class UnfinishedAnswer(httpx.AsyncByteStream):
 
 
 class TestSecretSearch:
-    """What finds nothing must be able to find something."""
+    """The search finds a secret where there is one."""
 
     @pytest.mark.parametrize("secret", SECRETS)
     def test_the_search_finds_a_secret_in_a_text(self, secret: str) -> None:
@@ -274,7 +274,7 @@ async def test_a_service_that_does_not_sign_leaks_nothing(scene: Scene, answer: 
 async def test_a_rejection_that_quotes_the_token_does_not_leak(
     scene: Scene, status_code: int, token: str, quotes: str
 ) -> None:
-    # wire: Spring Security's own words for a token that is over, or that it does not know
+    # wire: Spring Security's texts for an expired or unknown token
     answer = {"error": "invalid_token", "error_description": quotes.format(token)}
     code = {"errorCode": "0.0.10"} if status_code == 409 else {}
     scene.vendor.answer_token = lambda _: token_answer(token)

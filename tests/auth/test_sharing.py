@@ -1,4 +1,4 @@
-"""The access token among many: one request for all who need it, over several clients, whoever is cancelled."""
+"""Concurrent calls and several clients share one token request, whichever of them are cancelled."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TestSharedRequest:
         for number, refusal in enumerate(held):
             vendor.clock.now += 0.005
             refusal.set()
-            if number == 300:  # so many wait for the new token; the later ones find it, and some are long done by then
+            if number == 300:  # the first calls wait for the new token; later ones find it
                 await settle()
                 vendor.token_gate.set()
             if number % 10 == 0:

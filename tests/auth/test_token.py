@@ -1,4 +1,4 @@
-"""The access token: how it is asked for, how long it serves, and when it is renewed."""
+"""The access token: how it is requested, how long it is used, and when it is renewed."""
 
 from __future__ import annotations
 

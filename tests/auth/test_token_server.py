@@ -1,4 +1,4 @@
-"""Trouble with the token server: what each answer and each failure becomes, and how often it is asked."""
+"""Responses and failures of the token server: which exception they raise, and how often the request is repeated."""
 
 from __future__ import annotations
 

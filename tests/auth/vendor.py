@@ -1,4 +1,4 @@
-"""What tests of the token share: the mock with a scripted token server and clock."""
+"""The mock with a scripted token server and a scripted clock, for tests of the access token."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ RENEWAL_TASK = "signstash token renewal"
 
 
 class Clock:
-    """A clock that only moves when it is told to, or when somebody sleeps by it.
+    """A clock that moves when the test sets it, or when somebody sleeps by it.
 
     Attributes:
         now: Its time, in seconds.
-        pauses: How long was slept by it, each time.
+        pauses: The duration of each sleep, in seconds.
     """
 
     def __init__(self) -> None:
@@ -41,12 +41,12 @@ class Clock:
 
 @attrs.frozen
 class Arrival:
-    """A request as it reached a server.
+    """A received request.
 
     Attributes:
-        url: Where it went.
+        url: Its URL.
         headers: Its headers.
-        body: Its body, read from the stream as a connection reads it.
+        body: Its body.
     """
 
     url: httpx.URL
@@ -67,15 +67,15 @@ class Vendor:
     The tokens are called `token-1`, `token-2` and so on.
 
     Attributes:
-        clock: The time that `auth` goes by.
-        lifetime: Seconds that tokens live.
-        answer_token: Gives the answer to the token request of this number; an exception is raised.
-        answer: Gives the service's answer; an exception is raised.
-        refused: Tokens that the service refuses with HTTP 401.
-        token_gate: The token server answers only while it is set.
-        token_requests: What the token server was asked.
-        arrivals: What reached any other server.
-        asking: Token requests that are under way.
+        clock: The clock of `auth`.
+        lifetime: Lifetime of tokens, in seconds.
+        answer_token: Returns the response to the token request with this number; an exception is raised.
+        answer: Returns the response of the service; an exception is raised.
+        refused: Tokens that the service rejects with HTTP 401.
+        token_gate: The token server responds only while it is set.
+        token_requests: The received token requests.
+        arrivals: The other received requests.
+        asking: The number of token requests in flight.
 
     Args:
         mock: The mock, which is active.
@@ -99,7 +99,7 @@ class Vendor:
         return token_answer(f"token-{number}", expires_in=self.lifetime)
 
     def auth(self, **changes: Any) -> TokenAuth:
-        """A `TokenAuth` that goes by the scripted clock, with all jitter in the middle."""
+        """A `TokenAuth` with the scripted clock and without random jitter."""
         options: dict[str, Any] = {
             "base_urls": [BASE_URL],
             "http_client": self.client(),
@@ -110,7 +110,7 @@ class Vendor:
         return TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, **(options | changes))
 
     def client(self, auth: httpx.Auth | None = None, **options: Any) -> httpx.AsyncClient:
-        """A client whose requests the mock receives."""
+        """An HTTP client for the mock."""
         return httpx.AsyncClient(auth=auth, verify=False, **options)
 
     async def _token(self, request: httpx.Request) -> httpx.Response:
@@ -154,7 +154,7 @@ async def failure_of(client: httpx.AsyncClient) -> SignStashError:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the other tasks run until something holds."""
+    """Let other tasks run until a condition holds."""
     for _ in range(10_000):
         if condition():
             return
@@ -163,7 +163,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def settle(turns: int = 50) -> None:
-    """Let the other tasks run as far as they can."""
+    """Let other tasks run as far as they can."""
     for _ in range(turns):
         await asyncio.sleep(0)
 

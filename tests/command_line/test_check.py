@@ -1,4 +1,4 @@
-"""`signstash check`: each line is well, or says what to do."""
+"""`signstash check`: each line reports success, or what to do."""
 
 from __future__ import annotations
 
@@ -336,7 +336,7 @@ class TestTls:
 
 @contextlib.contextmanager
 def https_server(monkeypatch: pytest.MonkeyPatch, end: dt.datetime) -> Iterator[str]:
-    """The base URL of a server that has nothing, with a certificate that ends then."""
+    """The base URL of a server that responds with HTTP 404 and has a certificate with this expiry."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path("ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", "ca.pem")

@@ -1,4 +1,4 @@
-"""What hurts an operator: odd files, closed streams, many failures with one cause, and byte order marks."""
+"""Unusual files, closed streams, many failures with one cause, and byte order marks."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ class TestSummaryOfCauses:
         assert len(lines_about_documents(ended.out)) == 1
         assert re.match(r"failed       150 documents \(many/\d+.xml, many/\d+.xml, many/\d+.xml, \.\.\.\): ", ended.out)
         assert "\nnot sent       50\n" in ended.out
-        assert ended.err.count("127.0.0.1") == 0  # the cause is not said twice
+        assert ended.err.count("127.0.0.1") == 0  # the cause is not repeated
 
     @pytest.mark.parametrize("output", ["file", "file/below", "/proc/signed"])
     def test_an_output_folder_that_cannot_be_written_stops_the_command(

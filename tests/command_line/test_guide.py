@@ -1,4 +1,4 @@
-"""The guide says what is true: its options exist, and systemd accepts its unit."""
+"""The guide is correct: its options exist, and systemd accepts its unit."""
 
 from __future__ import annotations
 

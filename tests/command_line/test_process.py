@@ -1,4 +1,4 @@
-"""The command as it is installed: help, terminal and pipe, Ctrl-C, and a run that is killed and goes on."""
+"""The installed command: help, terminal and pipe, Ctrl-C, and resuming a killed run."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class TestTerminal:
 
 
 def on_a_terminal(*arguments: str, stderr: int | None = None) -> tuple[str, int]:
-    """What the command shows on a terminal, and its exit status."""
+    """The command's output on a terminal, and its exit status."""
     terminal, other_end = pty.openpty()
     environment = {**os.environ, "COLUMNS": "200", "TERM": "xterm"}
     with subprocess.Popen(
@@ -175,7 +175,7 @@ class TestEnding:
     def test_an_interrupt_ends_the_pauses_of_an_outage(
         self, process: Start, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nothing is in flight, so nothing is waited for."""
+        """No request is in flight, so the command does not wait."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
         monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash")

@@ -1,4 +1,4 @@
-"""The session that the guide shows is what happens."""
+"""The session in the guide is what the command prints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GUIDE = GUIDES["src/signstash/command_line/guide.md"]
 
 
 def comparable(text: str) -> str:
-    """Without what differs from run to run: times, rates, numbers, what makes references unique, OpenAPI's version."""
+    """Replace what differs between runs: times, rates, numbers, random digits of references, OpenAPI's version."""
     text = re.sub(r"OpenAPI 3\.\d\.\d", "OpenAPI", text)
     text = re.sub(r"\d+\.\d+ s, \d+\.\d+ documents", "TIME", text)
     text = re.sub(r'"seconds": [\d.]+', "TIME", text)

@@ -76,7 +76,7 @@ class TestSources:
 
         settings = run("check", *config(sandbox), "--json").objects[0]
         assert "production" not in settings["text"]
-        # Without the token URL of the environment the staging server would be asked, which no test may do.
+        # Without a token URL the request would go to the real staging server.
         told = run("check", "--environment", "staging", "--base-url", "nonsense")
         assert "SIGNSTASH_TOKEN_URL" not in told.err
 

@@ -1,4 +1,4 @@
-"""`signstash sign`: which files are signed, where they go, and what is told of them."""
+"""`signstash sign`: which files are signed, where they are written, and what is reported."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ class TestWhatIsTold:
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run("sign", "invoices/FT_1.pdf", "-o", "signed", "--journal", "j")
-        monkeypatch.delenv("SIGNSTASH_BASE_URL")  # nor needs any setting
+        monkeypatch.delenv("SIGNSTASH_BASE_URL")  # nor are settings needed
 
         ended = run("sign", "invoices", "-o", "signed", "--dry-run", "--journal", "j")
         refused = run("sign", "invoices", "-o", "signed", "--dry-run", "--json")

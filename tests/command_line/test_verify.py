@@ -1,4 +1,4 @@
-"""`signstash verify`: who signed files, when, and whether they are whole."""
+"""`signstash verify`: who signed files and when, and whether they were changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`signstash watch`: what it signs and when, what operators see, and how it gets over outages and restarts."""
+"""`signstash watch`: what it signs and when, what it reports, and how it handles outages and restarts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @attrs.define
 class Clock:
-    """A clock that a test moves on, with one tick a second."""
+    """A clock that a test advances, one tick a second."""
 
     now: float = 1000.0
 
@@ -64,7 +64,7 @@ class Clock:
 
 @attrs.define
 class Shown:
-    """What the command shows."""
+    """The output of the command."""
 
     clock: Clock
     results: list[Mapping[str, Any]] = attrs.field(factory=list[Mapping[str, Any]])
@@ -240,7 +240,7 @@ class TestCompleteness:
 
     @pytest.fixture
     def looked(self, inbox: Path, clock: Clock) -> Callable[..., list[str]]:
-        """Looks into the inbox, and gives the names of what is complete."""
+        """Searches the inbox, and returns the names of complete files."""
         plan = Plan(output=Path("signed"), binary=True)
         looking = Inbox(folder=inbox, output=Path("signed"), plan=plan, settle=3, rescan=10, clock=clock)
 

@@ -1,4 +1,4 @@
-"""Where the contents of documents come from, and which of them are refused before anything is sent."""
+"""Sources of document contents, and which of them raise before anything is sent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ XML = '<?xml version="1.0"?><fatura número="31"/>'
 
 
 class OneShot(io.RawIOBase):
-    """A file that can be read once and not be moved, such as a socket's."""
+    """A file that can be read once and is not seekable, such as a socket's."""
 
     name = "invoice.pdf"
 
@@ -55,7 +55,7 @@ class Broken(OneShot):
 
 
 class Waiting(OneShot):
-    """A file whose contents come only when somebody lets them."""
+    """A file whose reader waits until the test releases it."""
 
     asked, let = threading.Event(), threading.Event()
 
@@ -81,7 +81,7 @@ class Desk:
         self.invoice.write_bytes(PDF)
 
     def file(self, mode: str = "rb", *, before: bytes = b"", **options: Any) -> Any:
-        """The invoice opened, after what stands before it."""
+        """The invoice as an open file, positioned after other bytes."""
         self.invoice.write_bytes(before + PDF)
         file = self.opened.enter_context(self.invoice.open(mode, **options))
         if before:
@@ -130,7 +130,7 @@ Refusal = Callable[[Document], Awaitable[InvalidDocumentError]]
 
 @pytest.fixture
 def refusal(client: SignStash, service: MockedService) -> Refusal:
-    """Gives the refusal of a document, before anything was sent."""
+    """Returns the error that a document raises before anything is sent."""
 
     async def refused(document: Document) -> InvalidDocumentError:
         with pytest.raises(InvalidDocumentError) as failed:
@@ -326,7 +326,7 @@ class TestSources:
 
 
 class Patient(OneShot):
-    """A file that gives one byte after the other, and counts them."""
+    """A file that returns single bytes, and counts them."""
 
     given = 0
 
@@ -336,7 +336,7 @@ class Patient(OneShot):
 
 
 class AsyncOnly:
-    """An asynchronous file of the user's own."""
+    """A custom asynchronous file."""
 
     name = "folder/invoice.pdf"
 

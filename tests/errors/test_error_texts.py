@@ -1,4 +1,4 @@
-"""What an error says, what it never says, and how it travels: pickled, copied, with its cause."""
+"""Texts of errors, secrets in errors, and pickling and copying of errors with their causes."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ FAILURES: dict[str, tuple[Arrange, set[str]]] = {
 }
 
 ECHOES: dict[str, Arrange] = {
-    # Spring's own filter quotes the token that it refuses.
+    # Spring's own filter quotes the rejected token.
     "of the token": answers(
         401, json={"error": "invalid_token", "error_description": f"Access token expired: {TOKEN}"}
     ),

@@ -1,6 +1,6 @@
-"""Answers derived from the definition and then broken: only SignStashError comes of them, and never a wrong file.
+"""Responses derived from the definition and then damaged: they raise only SignStashError, and never give a wrong file.
 
-`SIGNSTASH_FUZZ_EXAMPLES` sets how many answers each test tries, 300 without it. With it they differ from run to run.
+`SIGNSTASH_FUZZ_EXAMPLES` is the number of responses of each test (300 by default). If set, they differ between runs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ REFERENCES = ("A", "B", "C")
 
 @attrs.frozen
 class Answer(httpx.AsyncByteStream):
-    """What a server answers.
+    """A response.
 
     Attributes:
         status: HTTP status.
@@ -62,11 +62,11 @@ class Answer(httpx.AsyncByteStream):
             raise self.end
 
     def to_response(self) -> httpx.Response:
-        """The answer as httpx has it from a connection."""
+        """The response as httpx receives it."""
         return httpx.Response(self.status, headers=self.headers, stream=self)
 
 
-# Answers, as the definition has them
+# Responses that conform to the definition
 
 texts = st.text(max_size=12)
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts, st.just(10**320), st.just("x" * 5000))
@@ -123,7 +123,7 @@ tokens = st.fixed_dictionaries(
 )
 
 
-# ... and broken
+# ... and damaged ones
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -165,7 +165,7 @@ header_lines = st.tuples(
 
 @st.composite
 def answers(draw: st.DrawFn, values: st.SearchStrategy[Any], *, raw: bytes = b"") -> Answer:
-    """Answers that hold such a value, or do not any more."""
+    """Responses with such a value, some of them damaged."""
     body = raw
     if not raw:
         written = json.dumps(draw(broken(values)), ensure_ascii=draw(st.booleans()))
@@ -222,7 +222,7 @@ def expect_clear(error: SignStashError) -> None:
 
 
 def expect_rightly_signed(answer: Answer, reference: str, result: Any) -> None:
-    """A document is signed with exactly what the answer holds under its reference, or has an error."""
+    """A document is signed with exactly the content in the response under its reference, or has an error."""
     if isinstance(result, SignStashError):
         expect_clear(result)
         if answer.status < 300:

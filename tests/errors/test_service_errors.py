@@ -1,4 +1,4 @@
-"""Every failure that the service reports becomes one exception: of which class, and with which facts."""
+"""Every failure that the service reports raises one exception, with its class and attributes."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ from tests.conftest import (
 
 CODES: list[tuple[str, int, type[SignStashError], bool, bool]] = [
     # code, status that comes with it, class, whether the same call may succeed later, whether it may be processed
-    ("0.0.1", 500, ServiceError, False, True),  # the server fell over
+    ("0.0.1", 500, ServiceError, False, True),  # internal error
     ("0.0.2", 500, InvalidRequestError, False, False),  # something is missing in the request
-    ("0.0.3", 500, ServiceError, False, False),  # nobody has set the client service up
+    ("0.0.3", 500, ServiceError, False, False),  # client service is not configured
     ("0.0.4", 500, InvalidRequestError, False, False),  # something is too long
     ("0.0.5", 500, ServiceError, False, True),  # the mail did not go out
     ("0.0.6", 500, InvalidRequestError, False, False),  # something is not accepted
-    ("0.0.7", 409, DuplicateReferenceError, False, False),  # the reference is taken
-    ("0.0.10", 409, TokenRejectedError, False, False),  # the token has ended, or is of the other environment
+    ("0.0.7", 409, DuplicateReferenceError, False, False),  # the reference is in use
+    ("0.0.10", 409, TokenRejectedError, False, False),  # the token has expired, or is of the other environment
     ("1.1.0", 401, ClientServiceInactiveError, False, False),  # no valid licence
     ("1.1.1", 401, ClientServiceInactiveError, False, False),  # licence not active
     ("1.1.2", 409, ApiError, False, False),  # licence is in use by another client service
@@ -377,10 +377,10 @@ class TestMaybeProcessed:
             ("ERROR_SIGNING", None, False),
             (None, "TIMESTAMP_SIGN_ERROR", False),
             ("RECEIVED", None, True),
-            ("SIGNED", "TIMESTAMP_SIGN_ERROR", True),  # it says both
-            ("SIGNED", None, True),  # but there is no content
-            (None, None, True),  # it says nothing
-            ("ALMOST_SIGNED", None, True),  # it says what nobody knows
+            ("SIGNED", "TIMESTAMP_SIGN_ERROR", True),  # signed, and an error
+            ("SIGNED", None, True),  # signed, without content
+            (None, None, True),  # neither status nor error
+            ("ALMOST_SIGNED", None, True),  # an unknown status
         ],
     )
     async def test_a_document_says_whether_it_may_be_processed(

@@ -1,4 +1,4 @@
-"""The web application that the guide shows, served by uvicorn."""
+"""The guide's web application, served by uvicorn."""
 
 from __future__ import annotations
 

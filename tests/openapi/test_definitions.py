@@ -1,4 +1,4 @@
-"""Definitions as springfox and springdoc write them: what each gives beside the contract, or why it is refused."""
+"""Definitions from springfox and springdoc: what each adds to the contract, or why it is rejected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QUERIES = {
 
 
 def rest(definition: Definition) -> Definition:
-    """A definition without its name and servers, which say nothing to a client."""
+    """A definition without its name and servers, which a client does not use."""
     return {"paths": definition["paths"], "components": definition["components"]["schemas"]}
 
 

@@ -74,7 +74,7 @@ def unpickled(value: object) -> Any:
 
 
 def server_request(sent: httpx.Request) -> Request:
-    """The request as a server sees it that knows nothing of httpx."""
+    """The request as the standard library's parser reads it."""
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": sent.content, "more_body": False}
@@ -180,7 +180,7 @@ class TestPaths:
 
 
 class TestEnums:
-    """An unknown enum value costs the whole answer."""
+    """An unknown enum value makes the whole response unreadable."""
 
     MODELS = tuple(getattr(models, name) for name in dir(models))
     ENUMS = tuple(item for item in MODELS if isinstance(item, type) and issubclass(item, StrEnum))
@@ -219,7 +219,7 @@ class TestEnums:
 
 @pytest.mark.own_definition
 class TestNull:
-    """`null` for what is optional costs the whole answer, or is stored against its type."""
+    """`null` for an optional field makes the whole response unreadable, or is stored against its type."""
 
     OPTIONAL = tuple(
         (schema, field)
@@ -262,7 +262,7 @@ def required_values(schema: str) -> dict[str, Any]:
 
 
 class TestDates:
-    """Dates of other forms cost the whole answer, and those without a zone are naive."""
+    """Dates in other formats make the whole response unreadable, and those without a zone are naive."""
 
     @pytest.mark.parametrize(
         ("written", "moment"),
@@ -447,7 +447,7 @@ class TestTimeouts:
     """A timeout that is left out means none at all."""
 
     async def everything(self, client: SignStash, service: MockedService, tmp_path: Path) -> list[httpx.Request]:
-        """The requests of all that the client can be asked."""
+        """The requests of every method of the client."""
         service.router.get(path__regex="/withDocumentExternalReference/").respond(json=7)
         service.router.get(path__regex="/documents$").respond(content=zipped({}))
         service.router.route(path__regex="/api/").respond(json={"id": 7, "documentList": []})

@@ -1,4 +1,4 @@
-"""The contract holds every known fact, its corrections say why, and the client is what both of them give."""
+"""The contract has every known fact, each correction gives its reason, and the client is generated from both."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ VisibleSignatureInfo: templateType 'ONE_OFF'|'SERVICE_CUSTOMIZATION' ~ ONE_OFF;
 
 
 def facts(table: str) -> dict[str, list[str]]:
-    """What a table says of each name; an indented line goes on with the one above."""
+    """The entries of a table by name; an indented line continues the one above."""
     lines = (name.partition(":") for name in table.strip().replace("\n ", " ").splitlines())
     return {name: [" ".join(item.split()) for item in items.split(";")] for name, _, items in lines}
 
@@ -283,7 +283,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the committed inputs give, made by a process of its own."""
+    """What is generated from the committed inputs, in a separate process."""
     target = tmp_path_factory.mktemp("made")
     program = f"import generate, pathlib; generate.build(pathlib.Path({str(target)!r}))"
     subprocess.run([sys.executable, "-c", program], cwd=PROJECT / "openapi", check=True)

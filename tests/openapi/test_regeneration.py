@@ -1,4 +1,4 @@
-"""Another definition in the place of ours: the report, the client made from it, or the complaint."""
+"""Regeneration from another definition: the report, the generated client, or the error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a newcomer runs: the import with nothing else installed, the sandbox from a shell, the demonstration."""
+"""First commands: the import without extras, the sandbox from a shell, the demonstration."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ def installed_with_extras() -> Iterator[importlib.metadata.Distribution]:
 
 
 def licence(distribution: importlib.metadata.Distribution) -> str:
-    """The licence of a package in its own words."""
+    """The licence that a package declares."""
     metadata = distribution.metadata.json
     classifiers = [text.rpartition(" :: ")[2] for text in metadata.get("classifier", ()) if text.startswith("License")]
     return str(metadata.get("license_expression") or metadata.get("license") or " AND ".join(classifiers))

@@ -1,4 +1,4 @@
-"""Whole flows against the sandbox, over HTTP: what it signs, what it refuses, and what it remembers."""
+"""Whole flows against the sandbox over HTTP: what it signs, rejects, and stores."""
 
 from __future__ import annotations
 

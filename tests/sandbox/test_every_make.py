@@ -1,4 +1,4 @@
-"""PDFs of every make, signed in one sandbox in random order: signed and valid, or refused for a reason that lasts.
+"""PDFs of every make, signed in one sandbox in random order: signed and valid, or rejected for a permanent reason.
 
 The judges are pyHanko, poppler's pdfsig, and PDFium.
 """

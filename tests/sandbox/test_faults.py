@@ -1,4 +1,4 @@
-"""The sandbox fails on demand: each fault does what it says, to whom it is told to, and as often."""
+"""Faults on demand: each affects the requests that it matches, as often as configured."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ class TestRequests:
 class TestEarly401:
     @pytest.fixture
     def head(self, sandbox: Sandbox) -> bytes:
-        """The head of a signing request whose body is announced and does not come."""
+        """The head of a signing request whose body is announced and not sent."""
         form = {"grant_type": "client_credentials"}
         token = httpx.post(sandbox.token_url, auth=(sandbox.client_id, sandbox.client_secret), data=form).json()
         url = httpx.URL(sandbox.base_url)

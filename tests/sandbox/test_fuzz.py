@@ -1,4 +1,4 @@
-"""Whatever is sent to the sandbox, it answers as its API definition says, and never fails itself.
+"""The sandbox responds to any request as its API definition says, without an internal error.
 
 `make fuzz-sandbox` sends much more.
 """
@@ -51,7 +51,7 @@ def token(sandbox: Sandbox) -> str:
 
 
 def signable(body: dict[str, Any]) -> dict[str, Any]:
-    """A request that the sandbox has no reason to refuse, with as much as can be of what was made up."""
+    """A valid request, with as much of the generated one as possible."""
     body |= {"externalReference": uuid.uuid4().hex, "description": f".{body['description']}"}
     for number, item in enumerate(body["documents"]):
         document, info = item["documentRequest"], item["signatureInfo"]

@@ -1,4 +1,4 @@
-"""The sandbox's Integration Service: what it keeps, what it answers, and what a proxy does not."""
+"""The sandbox's Integration Service: what it stores and returns, and what a proxy does not."""
 
 from __future__ import annotations
 

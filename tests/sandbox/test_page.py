@@ -1,4 +1,4 @@
-"""What the sandbox shows of itself: JSON for tests, a page for people, and each signed document."""
+"""The sandbox's own pages: JSON for tests, a page for people, and each signed document."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOSTILE = "<script>alert('x')</script>"
 
 @pytest.fixture(scope="module")
 def used() -> Iterator[Sandbox]:
-    """A sandbox through which something went."""
+    """A sandbox that has signed documents."""
     with Sandbox(faults=[Fault("no_credits", name="draft*"), Fault("too_many_requests", times=1)]) as sandbox:
         yield sandbox
 
@@ -202,7 +202,7 @@ class TestInABrowser:
 
 
 class TestForeignRequests:
-    """Web pages of others must not change the sandbox of a developer who visits them."""
+    """Other web pages must not change the sandbox of a developer who visits them."""
 
     @pytest.fixture
     def http(self) -> Iterator[httpx.Client]:

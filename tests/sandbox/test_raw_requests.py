@@ -19,7 +19,7 @@ pytestmark = pytest.mark.sandbox
 
 
 def exchanged(sandbox: Sandbox, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> tuple[int, Any]:
-    """The status and the JSON that a request got, written out by hand."""
+    """The status and the JSON of the response to a handwritten request."""
     url = httpx.URL(sandbox.base_url)
     lines = [f"{method} {path} HTTP/1.1", f"Host: {url.host}:{url.port}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in {"Content-Length": len(body), **headers}.items()]
@@ -48,7 +48,7 @@ def token(sandbox: Sandbox, basic: str) -> str:
 
 
 def request_of(**changes: Any) -> dict[str, Any]:
-    """What integrations send for an invoice, with the options that they set."""
+    """A typical integration's request for an invoice."""
     reference = os.urandom(6).hex()
     document = {
         "documentRequest": {

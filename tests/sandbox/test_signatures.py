@@ -1,4 +1,4 @@
-"""What the sandbox signs carries signatures that independent checkers accept, and is visible where it was asked for."""
+"""Signatures of the sandbox: independent programs accept them, and visible ones are where they were requested."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def signatures(pdf: bytes) -> list[EmbeddedPdfSignature]:
 
 
 async def judged(pdf: bytes, sandbox: Sandbox) -> list[PdfSignatureStatus]:
-    """What pyHanko says about each signature of a PDF."""
+    """pyHanko's verdict on each signature of a PDF."""
     return [await async_validate_pdf_signature(item, trust(sandbox.root_certificate)) for item in signatures(pdf)]
 
 
@@ -242,7 +242,7 @@ class TestOtherKinds:
 
 
 def contents_of(signed: SignedDocument | None) -> bytes:
-    """What a CAdES signature holds."""
+    """The content of a CAdES signature."""
     assert signed is not None
     return bytes(cms.ContentInfo.load(signed.content)["content"]["encap_content_info"]["content"].native)
 
@@ -256,7 +256,7 @@ def rendered(pdf: bytes, page: int = 0) -> Image.Image:
 
 
 def changed_area(before: bytes, after: bytes) -> tuple[int, int, int, int] | None:
-    """Left, bottom, right and top of what looks different, in points from the lower left corner."""
+    """Left, bottom, right and top of the changed area, in points from the lower left corner."""
     old, new = rendered(before), rendered(after)
     box = ImageChops.difference(old, new).getbbox()
     return box and (box[0], new.height - box[3], box[2], new.height - box[1])

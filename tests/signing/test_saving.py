@@ -1,4 +1,4 @@
-"""Signed documents on their way to disk: what is recorded before they get their names, and what is left of failures."""
+"""Saving signed documents: what is recorded before files get their names, and what failures leave behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mock and the sandbox are one service to who calls them: one suite runs against both, and both answer alike."""
+"""One suite runs against the mock and the sandbox, which respond alike."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ERROR_FACTS = ("status_code", "error_code", "sign_error", "sign_status", "retrya
 
 
 async def facts(asked: Awaitable[Any]) -> Any:
-    """What an application gets, without what is each service's own: numbers, references, texts, signatures."""
+    """What an application gets, without what differs between services: numbers, references, texts, signatures."""
     try:
         return described(await asked)
     except SignStashError as error:

@@ -1,4 +1,4 @@
-"""Which clients a mock receives the requests of, and what it leaves as it is."""
+"""Which clients' requests a mock receives, and what it leaves unchanged."""
 
 from __future__ import annotations
 

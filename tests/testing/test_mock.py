@@ -1,4 +1,4 @@
-"""What a mock promises to the tests that hold it."""
+"""The mock: scenarios, received requests, and assertions."""
 
 from __future__ import annotations
 
@@ -365,7 +365,7 @@ def _resolved(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema, with objects that have no fields but those that are defined."""
+    """The schema, with only the defined fields in objects."""
     text = json.dumps(schema, sort_keys=True).replace(
         '"properties": {', '"additionalProperties": false, "properties": {'
     )

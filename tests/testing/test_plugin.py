@@ -1,4 +1,4 @@
-"""The pytest plugin in other projects: it is light, breaks nothing, and works under both plugins for asyncio."""
+"""The pytest plugin in other projects: it loads little, breaks nothing, and works with both plugins for asyncio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[0]
 
 
 def run_pytest(folder: Path, *arguments: str) -> str:
-    """The output of a run of pytest in another project that has this plugin, and those that are named."""
+    """The output of pytest in another project with this plugin and the named ones."""
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(folder)}
     command = [sys.executable, "-m", "pytest", "-rs", "-W", "error", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments]
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

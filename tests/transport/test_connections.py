@@ -1,4 +1,4 @@
-"""What happens around a request: names, ports, certificates, a connection that is stale or not free, cancellation."""
+"""Connections: host names, ports, certificates, stale connections, exhausted pools, cancellation."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class TestNoConnection:
 
         assert type(error) is OutcomeUnknownError
         assert error.maybe_processed is True
-        assert (server.connections, len(server.bodies)) == (2, 3)  # not sent again by itself
+        assert (server.connections, len(server.bodies)) == (2, 3)  # not sent again automatically
 
 
 @pytest.fixture(scope="module")
@@ -398,7 +398,7 @@ async def test_a_hook_that_closes_the_response_raises() -> None:
 
 
 class TestSetup:
-    """What is wrong with the surroundings, found when the first request is made."""
+    """A wrong environment raises with the first request."""
 
     async def failure(self) -> ConfigurationError:
         async with SignStash("http://127.0.0.1:9", CLIENT_ID, auth=httpx.BasicAuth("a", "b")) as client:
@@ -511,7 +511,7 @@ async def gives_no_token(connection: Connection) -> None:
         (resets, ConnectionFailedError, 3),
         (answers_half, ConnectionFailedError, 3),
         (fails_at_length, ServiceError, 3),
-        (refuses_in_half, CredentialsRejectedError, 1),  # asking again could lock the account
+        (refuses_in_half, CredentialsRejectedError, 1),  # another attempt could lock the account
         (refuses_unreadably, CredentialsRejectedError, 1),
         (gives_no_token, UnexpectedResponseError, 1),
     ],

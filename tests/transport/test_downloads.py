@@ -1,4 +1,4 @@
-"""Signed contents that are taken out of an answer while it arrives, and what becomes of them."""
+"""Signed contents that are extracted from a response as it arrives, and saved."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LONG = PDF + bytes(range(256)) * 10_000
 
 
 class Pieces(httpx.AsyncByteStream):
-    """An answer that comes in pieces."""
+    """A response that arrives in pieces."""
 
     def __init__(self, pieces: Sequence[bytes], error: Exception | None = None) -> None:
         self._pieces = pieces
@@ -314,7 +314,7 @@ OPERATIONS = st.fixed_dictionaries(
 
 
 def content_of(text: str) -> bytes:
-    """What base64 stands for, with blanks and without padding too; nothing, if it is none."""
+    """Decode base64, with blanks and without padding too; invalid base64 is empty."""
     text = "".join(text.split()).rstrip("=") if text.strip("= \r\n\t") else ""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -323,7 +323,7 @@ def content_of(text: str) -> bytes:
 
 
 def with_contents(value: Any) -> Any:
-    """The same with base64 as we would write it in each `signedContent`."""
+    """The same with normalised base64 in each `signedContent`."""
     if isinstance(value, list):
         return [with_contents(item) for item in value]
     if not isinstance(value, dict):
@@ -393,7 +393,7 @@ class TestFiles:
         assert list(temporary.iterdir()) == []
 
     async def nobody_works(self) -> None:
-        """A thread may hold on to what it returned until it gets its turn again."""
+        """A thread may keep a reference to what it returned until it runs again."""
         await asyncio.get_running_loop().shutdown_default_executor()
         gc.collect()
 

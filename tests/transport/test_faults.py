@@ -1,4 +1,4 @@
-"""What the network does to a request: which exception it becomes, and whether the service may have signed."""
+"""Network faults: which exception they raise, and whether the service may have signed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of
 
 
 async def failure_at(script: Script, content: bytes = PDF, **options: Any) -> Any:
-    """What becomes of a request to a server that follows the script."""
+    """The error of a request to a server with this script."""
     async with FaultServer(script) as server, client_of(server.url, **options) as client:
         error = await failure_of(client, pdf("FT_31", content=content))
         assert server.connections <= 2
@@ -140,7 +140,7 @@ async def test_a_last_piece_in_transit_may_have_arrived(lost: Exception, upload:
 
 
 async def test_a_completely_received_request_may_be_processed_on_a_slow_event_loop() -> None:
-    # While the loop is held up the operating system sends the rest; then loop and deadline wake up together.
+    # While the loop is blocked the operating system sends the rest; then loop and deadline wake up together.
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     begun = threading.Event()
@@ -358,7 +358,7 @@ async def test_a_token_is_replaced_after_a_truncated_rejection() -> None:
     assert server.bodies[0] == server.bodies[1]
 
 
-# Compressed answers
+# Compressed responses
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
@@ -411,7 +411,7 @@ async def test_a_decompression_bomb_takes_little_memory(status: int, layers: int
 
 
 class TestOtherTransports:
-    """What a transport calls a failure does not decide whether the request was sent."""
+    """The transport's name of a failure does not decide whether the request was sent."""
 
     async def test_a_connect_timeout_after_sending_leaves_the_outcome_unknown(self) -> None:
         class Transport(http_library.AsyncBaseTransport):  # type: ignore[misc]  # it is Any, either of two
@@ -495,7 +495,7 @@ class Tokens:
         self.issued = 0
 
     def auth(self, url: str, now: list[float]) -> TokenAuth:
-        """A `TokenAuth` that goes by a clock that the test sets."""
+        """A `TokenAuth` with a clock that the test sets."""
         http_client = httpx.AsyncClient(transport=httpx.MockTransport(self._issue))
         return TokenAuth(
             TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=url, http_client=http_client, clock=lambda: now[0]

@@ -1,4 +1,4 @@
-"""A client of httpx2 does for the user what one of httpx does. The faults are tested with it by `make pytest`, too."""
+"""Clients of httpx2 work like those of httpx. `make pytest` runs the tests of faults with them, too."""
 
 from __future__ import annotations
 

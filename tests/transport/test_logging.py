@@ -1,4 +1,4 @@
-"""What is logged: a line for each request, details below it, and nothing that is secret."""
+"""Log lines: one for each request, details at DEBUG, and no secrets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadlin
 
 
 def lines(log: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[str]:
-    """What the logger `signstash` and its children got at a level, with `?` for milliseconds and bytes."""
+    """The lines of the logger `signstash` and its children at a level, with `?` for milliseconds and bytes."""
     logged = [record for record in log.records if record.name.startswith("signstash") and record.levelno == level]
     return [re.sub(r"\d+ (ms|bytes)", r"? \1", record.getMessage()) for record in logged]
 

@@ -1,4 +1,4 @@
-"""What a call tells OpenTelemetry, with its real packages."""
+"""OpenTelemetry spans of calls, with the real packages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadlin
 
 
 class Spans:
-    """The spans that were ended."""
+    """The ended spans."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self.provider = provider

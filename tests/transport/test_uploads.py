@@ -1,4 +1,4 @@
-"""What goes over the wire for documents of any size and from any source, and what happens when they change."""
+"""Request bodies of documents of any size and from any source, and documents that change."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def as_open_file(content: bytes, folder: Path) -> BinaryIO:
 
 
 class Pipe(io.RawIOBase):
-    """Gives its content once, in small pieces."""
+    """Returns its content once, in small pieces."""
 
     def __init__(self, content: bytes) -> None:
         self._unread = io.BytesIO(content)
@@ -85,7 +85,7 @@ SOURCES: dict[str, Callable[[bytes, Path], Any]] = {
 
 
 def contents_in(request: httpx.Request) -> list[bytes]:
-    """The documents' contents in a multipart request, as a parser that is not ours reads it."""
+    """The documents' contents in a multipart request, as an independent parser reads it."""
     head = b"Content-Type: " + request.headers["content-type"].encode() + b"\r\n\r\n"
     parts: Any = BytesParser().parsebytes(head + request.content).get_payload()
     return [part.get_payload(decode=True) for part in parts if _is_file(part)]
@@ -192,7 +192,7 @@ def grow(path: Path) -> None:
 
 
 def growing(path: Path) -> Callable[[httpx.Request], httpx.Response]:
-    """Answers token requests, while a file grows."""
+    """Responds to token requests, while a file grows."""
 
     def answer(_: httpx.Request) -> httpx.Response:
         grow(path)
@@ -229,7 +229,7 @@ class TestChangedDocuments:
         path = as_path(LONG, tmp_path)
 
         def change_it(_: httpx.Request) -> httpx.Response:
-            change(path)  # it was looked at, and the request waits for its token
+            change(path)  # it was inspected, and the request waits for its token
             return token_answer()
 
         service.token.mock(side_effect=change_it)

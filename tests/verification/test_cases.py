@@ -1,4 +1,4 @@
-"""The cases: files that a person could meet, each with its verdict and the reason."""
+"""Sample files, each with its verdict and reason."""
 
 from __future__ import annotations
 

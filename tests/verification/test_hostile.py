@@ -1,4 +1,4 @@
-"""Files that somebody made to deceive, or made badly: what is certain is said, and nothing else."""
+"""Deceptive and malformed files: a verdict claims only what is certain."""
 
 from __future__ import annotations
 

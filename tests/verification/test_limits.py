@@ -1,4 +1,4 @@
-"""Bounds of time and memory, silence, and trust that means the same for every kind."""
+"""Limits of time and memory, no output, and the same meaning of trust for every kind of signature."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_entities_are_not_expanded() -> None:
 
 
 def test_nothing_is_written_to_standard_error() -> None:
-    """By a process of its own, in which nothing catches what lxml and logging write there."""
+    """In a separate process, where nothing captures what lxml and logging write."""
     ended = python(
         "import pathlib\nfrom signstash.verification import verify_file\n"
         f"for path in pathlib.Path({str(CASES)!r}).iterdir():\n    print(verify_file(path).verdict)"

@@ -1,4 +1,4 @@
-"""Whether what came back is whole, signed, and what was sent: every kind of signature, and every kind of tampering."""
+"""Verification of every kind of signature, with every kind of tampering."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class TestValid:
 
 
 def unsigned(message: bytes) -> bytes:
-    """A CMS message whose signature is none."""
+    """A CMS message with an invalid signature."""
     signed = cms.ContentInfo.load(message)
     signer = signed["content"]["signer_infos"][0]
     signer["signature"] = bytes(len(signer["signature"].native))
@@ -332,7 +332,7 @@ class TestInvalid:
         assert "sent" in found.problems[0]
 
     def test_a_wrapped_signature_is_invalid(self, signed: dict[str, SignedDocument]) -> None:
-        """What was signed is moved aside, and something else put in its place."""
+        """The signed element is moved, and another put in its place."""
         content = signed["XAdES"].content.partition(b"?>")[2]
 
         found = verify_file(b"<fatura><total>9999,00</total><old>" + content + b"</old></fatura>")
