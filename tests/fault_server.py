@@ -45,10 +45,20 @@ class Connection:
         """Read so many bytes of the request's body."""
         return await self._reader.readexactly(length)
 
+    async def chunks(self) -> bytes:
+        """Read a body with chunked transfer encoding."""
+        body = b""
+        while length := int(await self._reader.readline(), 16):
+            body += await self.body(length)
+            await self._reader.readline()
+        await self._reader.readline()
+        return body
+
     async def request(self) -> httpx.Request:
         """Read a whole request."""
         headers = await self.head()
-        body = await self.body(int(headers.get("content-length", "0")))
+        is_chunked = "transfer-encoding" in headers
+        body = await (self.chunks() if is_chunked else self.body(int(headers.get("content-length", "0"))))
         self.server.bodies.append(body)
         return httpx.Request("POST", self.server.url, headers=headers, content=body)
 

@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import gc
 import io
+import itertools
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import httpx
 import pytest
 
 from signstash import Document, DuplicateReferenceError, TokenAuth
 from tests.auth.vendor import CALL_URL, Vendor, until
 from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, MockedService, new_client, token_answer
+from tests.fault_server import Connection, FaultServer
 
 LONG = bytes(range(256)) * 16_384  # 4 MB
 
@@ -189,89 +190,50 @@ async def test_step_6_a_document_is_sent_again_byte_for_byte(
     assert (PDF if upload == "multipart" else b'"base64Content":"JVBERi0') in first.body
 
 
-@attrs.define
-class Server:
-    """A token server and a service behind one real socket. It refuses the first token.
-
-    Attributes:
-        refusal: Body of the refusal.
-        bodies: What the service got, by token.
-        connections: Those that were made, each ending when its client ends it.
-    """
-
-    refusal: bytes
-    bodies: dict[str, bytes] = attrs.field(factory=dict)
-    connections: list[asyncio.Task[None]] = attrs.field(factory=list)
-    _issued: int = 0
-
-    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections.append(asyncio.create_task(self._serve(reader, writer)))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
-                headers = httpx.Headers(
-                    [(name, value) for name, _, value in (line.partition(": ") for line in head[1:])]
-                )
-                status, answer = self._answer(head[0], headers, await _body(reader, headers))
-                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer)
-                await writer.drain()
-
-    def _answer(self, request_line: str, headers: httpx.Headers, body: bytes) -> tuple[int, bytes]:
-        if "/token " in request_line:
-            self._issued += 1
-            return 200, token_answer(f"token-{self._issued}").content
-        token = headers["authorization"].removeprefix("Bearer ")
-        self.bodies[token] = body
-        return (401, self.refusal) if token == "token-1" else (200, b"done")
-
-
-async def _body(reader: asyncio.StreamReader, headers: httpx.Headers) -> bytes:
-    if "transfer-encoding" not in headers:
-        return await reader.readexactly(int(headers.get("content-length", "0")))
-    body = b""
-    while length := int((await reader.readline()).strip(), 16):
-        body += await reader.readexactly(length)
-        await reader.readline()
-    await reader.readline()
-    return body
-
-
 @contextlib.asynccontextmanager
-async def served(refusal: bytes) -> AsyncIterator[tuple[Server, httpx.AsyncClient, str]]:
-    """A server that refuses the first token, a client that has one connection to it at a time, and where it is."""
-    service = Server(refusal)
-    async with await asyncio.start_server(service.accept, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        one_connection = httpx.Limits(max_connections=1)
-        async with httpx.AsyncClient(verify=False, trust_env=False, limits=one_connection, timeout=5) as http_client:
-            auth = TokenAuth(f"{url}/token", CLIENT_ID, CLIENT_SECRET, base_urls=[url], http_client=http_client)
-            http_client.auth = auth
-            yield service, http_client, url
-            await auth.aclose()
-        await asyncio.wait(service.connections)
+async def served(rejection: bytes) -> AsyncIterator[tuple[FaultServer, httpx.AsyncClient]]:
+    """A token server and a service that rejects the first token, and a client with one connection at a time."""
+    issued = itertools.count(1)
+
+    async def serves(connection: Connection) -> None:
+        while True:
+            scheme, _, token = (await connection.request()).headers["authorization"].partition(" ")
+            if scheme == "Basic":
+                await connection.answer(token_answer(f"token-{next(issued)}").content)
+            elif token == "token-1":
+                await connection.answer(rejection, status=401)
+            else:
+                await connection.answer(b"done")
+
+    async with (
+        FaultServer(serves) as server,
+        httpx.AsyncClient(verify=False, trust_env=False, limits=httpx.Limits(max_connections=1)) as client,
+    ):
+        client.auth = auth = TokenAuth(server.url, CLIENT_ID, CLIENT_SECRET, base_urls=server.url, http_client=client)
+        yield server, client
+        await auth.aclose()
 
 
-@pytest.mark.parametrize("refusal", [b"", b"<html>Unauthorized</html>", b"x" * 70_000])
+@pytest.mark.parametrize("rejection", [b"", b"<html>Unauthorized</html>", b"x" * 70_000])
 @pytest.mark.parametrize("kind", ["json", "multipart of a long pipe", "long generator"])
-async def test_step_6_reuses_a_real_connection(kind: str, refusal: bytes) -> None:
+async def test_step_6_reuses_a_real_connection(kind: str, rejection: bytes) -> None:
     body, content = BODIES[kind]
-    async with served(refusal) as (service, client, url):
-        answer = await client.post(url, **body())
+    async with served(rejection) as (server, client):
+        answer = await client.post(server.url, **body())
 
     assert answer.text == "done"
-    assert service.bodies["token-1"] == service.bodies["token-2"]
-    assert content in service.bodies["token-2"]
-    assert len(service.connections) == 1
+    _, first, _, second = server.bodies
+    assert first == second
+    assert content in second
+    assert server.connections == 1
 
 
 async def test_step_6_a_long_rejection_releases_its_connection() -> None:
-    async with served(b"x" * 5_000_000) as (service, client, url):
-        answer = await client.post(url, json={})
+    async with served(b"x" * 5_000_000) as (server, client):
+        answer = await client.post(server.url, json={})
 
     assert answer.text == "done"
-    assert list(service.bodies) == ["token-1", "token-2"]
+    assert len(server.bodies) == 4, "a token, a rejection, a new token, and a response"
 
 
 async def test_a_cancelled_call_releases_the_kept_body(
