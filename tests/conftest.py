@@ -18,10 +18,10 @@ import pytest
 import respx
 import trustme
 
-from signstash import Document, SignStash, SignStashError
+from signstash import Document, SignStash, SignStashError, testing
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
-from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response, token_response
+from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response
 
 http_library: Any = import_module(os.environ.get("SIGNSTASH_HTTP", "httpx"))
 """Whose clients the facade is given: `SIGNSTASH_HTTP=httpx2` makes them those of the fork, which users may have."""
@@ -90,9 +90,9 @@ def url_of(operation: str, **values: object) -> str:
     return BASE_URL + str(PATHS[operation]).format(**values)
 
 
-def token_answer(value: str = TOKEN, **changes: Any) -> httpx.Response:
+def token_response(value: str = TOKEN, **changes: Any) -> httpx.Response:
     """The mock's response to a token request. A field that is changed to None is left out."""
-    fields = token_response(value).json() | changes
+    fields = testing.token_response(value).json() | changes
     return httpx.Response(200, json={name: item for name, item in fields.items() if item is not None})
 
 
@@ -101,7 +101,7 @@ def mock_signed(content: bytes, *, binary: bool = False) -> bytes:
     return content + (b"\n" if binary else b"\n% ") + MOCK_SIGNATURE + (b"" if binary else b"\n")
 
 
-def signed_answer(request: httpx.Request, change: ChangeDocument = lambda document: document) -> httpx.Response:
+def signed_response(request: httpx.Request, change: ChangeDocument = lambda document: document) -> httpx.Response:
     """The mock's response to a signing request, whatever references were used before.
 
     Args:
@@ -154,12 +154,12 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 class MockedService(MockSignStash):
-    """The mock that users get, at the URLs of `client`, which issues `TOKEN` and signs with `signed_answer`."""
+    """The mock that users get, at the URLs of `client`, which issues `TOKEN` and signs with `signed_response`."""
 
     def __init__(self) -> None:
         super().__init__(base_url=BASE_URL, token_url=TOKEN_URL, assert_all_called=False)
-        self.token.mock(return_value=token_answer())
-        self.sign.mock(side_effect=signed_answer)
+        self.token.mock(return_value=token_response())
+        self.sign.mock(side_effect=signed_response)
 
     @property
     def token(self) -> respx.Route:
@@ -171,7 +171,7 @@ class MockedService(MockSignStash):
         """Route of the base64 signing endpoint."""
         return self.routes.sign
 
-    def sign_answers(self, *effects: Any) -> None:
+    def sign_effects(self, *effects: Any) -> None:
         """Let signing requests have these effects in turn: responses, functions that return them, or exceptions."""
         self.sign.side_effect = list(effects)
 

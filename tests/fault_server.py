@@ -15,7 +15,7 @@ from typing import Any, Self
 import httpx
 
 from signstash import SignStash
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library, signed_answer, token_answer
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library, signed_response, token_response
 
 LARGE = PDF + bytes(8 * 1024 * 1024)
 """More than the buffers on the way hold, so that the server has not got it whole while it does not read."""
@@ -67,14 +67,14 @@ class Connection:
         self._writer.write(raw)
         await self._writer.drain()
 
-    async def answer(self, body: bytes, *headers: str, status: int = 200, length: int | None = None) -> None:
+    async def respond(self, body: bytes, *headers: str, status: int = 200, length: int | None = None) -> None:
         """Send a response, if need be with a wrong length."""
         lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body) if length is None else length}", *headers]
         await self.send("\r\n".join([*lines, "", ""]).encode() + body)
 
     async def sign(self) -> None:
         """Read a signing request, and sign."""
-        await self.answer(signed_answer(await self.request()).content)
+        await self.respond(signed_response(await self.request()).content)
 
     def close(self) -> None:
         """End the connection in good order."""
@@ -101,7 +101,7 @@ async def has_nothing(connection: Connection) -> None:
     """Respond to every request with HTTP 404."""
     while True:
         await connection.request()
-        await connection.answer(b"", status=404)
+        await connection.respond(b"", status=404)
 
 
 class FaultServer:
@@ -178,7 +178,7 @@ async def client_of(base_url: str, *, http_client: Any = None, **options: Any) -
     """A client that gets its token without the network."""
     options = {"timeout": httpx.Timeout(60.0), "deadline": 120.0, "token_url": TOKEN_URL} | options
     async with (
-        httpx.AsyncClient(transport=httpx.MockTransport(lambda request: token_answer())) as tokens,
+        httpx.AsyncClient(transport=httpx.MockTransport(lambda request: token_response())) as tokens,
         http_client or http_library.AsyncClient(verify=False, trust_env=False) as http_client,
     ):
         options = {"http_client": http_client, "token_http_client": tokens} | options

@@ -47,8 +47,8 @@ from tests.conftest import (
     mock_signed,
     new_client,
     pdf,
-    signed_answer,
-    token_answer,
+    signed_response,
+    token_response,
     url_of,
 )
 
@@ -117,7 +117,7 @@ async def test_base_url_may_end_with_a_slash(service: MockedService, slash: str)
     ],
 )
 async def test_environment_picks_the_token_server(service: MockedService, environment: Any, token_url: str) -> None:
-    token = service.router.post(token_url).mock(return_value=token_answer())
+    token = service.router.post(token_url).mock(return_value=token_response())
     async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, environment=environment) as client:
         await client.sign(pdf())
 
@@ -128,7 +128,7 @@ async def test_a_batch_is_one_request_and_keeps_the_order(client: SignStash, ser
     documents = [pdf(name=f"{number}.pdf") for number in range(5)]
 
     def backwards(request: httpx.Request) -> httpx.Response:
-        fields = json.loads(signed_answer(request).content)
+        fields = json.loads(signed_response(request).content)
         fields["documentList"].reverse()
         return httpx.Response(200, json=fields)
 
@@ -147,7 +147,7 @@ async def test_a_failed_document_does_not_affect_others(client: SignStash, servi
             return document
         return document | {"signStatus": "ERROR_SIGNING", "signError": "TIMESTAMP_SIGN_ERROR", "signedContent": None}
 
-    service.sign.mock(side_effect=lambda request: signed_answer(request, second_fails))
+    service.sign.mock(side_effect=lambda request: signed_response(request, second_fails))
     batch = await client.sign_batch([pdf(name="1.pdf"), pdf(name="2.pdf"), pdf(name="3.pdf")])
 
     assert [outcome.ok for outcome in batch.outcomes] == [True, False, True]
@@ -193,14 +193,14 @@ async def test_a_document_keeps_its_reference_when_it_is_sent_again(client: Sign
 class TestMultipart:
     @pytest.fixture
     def multipart(self, service: MockedService) -> respx.Route:
-        def answer(request: httpx.Request) -> httpx.Response:
+        def respond(request: httpx.Request) -> httpx.Response:
             body = request.content
             described = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
             items = [item["documentRequest"] for item in described["documents"]]
             documents = [{**item, "signStatus": "SIGNED", "signedContent": "c2lnbmVk"} for item in items]
             return httpx.Response(200, json={"id": 1, "documentList": documents})
 
-        return service.router.post(BASE_URL + MULTIPART_PATH).mock(side_effect=answer)
+        return service.router.post(BASE_URL + MULTIPART_PATH).mock(side_effect=respond)
 
     @pytest.mark.parametrize(("file_names", "expected"), [("name", "invoice.pdf"), ("external_reference", "FT_31")])
     async def test_multipart_contents_are_files(self, multipart: respx.Route, file_names: Any, expected: str) -> None:

@@ -31,7 +31,7 @@ from tests.conftest import (
     MockedService,
     new_client,
     pdf,
-    signed_answer,
+    signed_response,
     url_of,
 )
 
@@ -63,7 +63,7 @@ class TestDeadline:
         assert not service.sign.called
 
     async def test_a_pause_beyond_the_deadline_is_not_begun(self, service: MockedService) -> None:
-        service.sign_answers(httpx.Response(429, headers={"Retry-After": "100"}))
+        service.sign_effects(httpx.Response(429, headers={"Retry-After": "100"}))
         async with new_client(deadline=50, retries=POLICY) as client:
             with pytest.raises(RateLimitedError, match="100 seconds") as limited:
                 await client.sign(pdf("FT_31"))
@@ -77,7 +77,7 @@ class TestDeadline:
         async def sleep(seconds: float) -> None:
             pauses.append(seconds)
 
-        service.sign_answers(httpx.Response(429, headers={"Retry-After": "1"}), signed_answer)
+        service.sign_effects(httpx.Response(429, headers={"Retry-After": "1"}), signed_response)
         policy = RetryPolicy.batch()
         async with new_client(retries=policy) as client:
             with use_sleep(sleep):
@@ -96,7 +96,7 @@ class TestDeadline:
             return after(seconds)
 
         monkeypatch.setattr(Deadline, "after", begin)
-        service.sign_answers(httpx.ConnectError("refused"), httpx.ConnectError("refused"), signed_answer)
+        service.sign_effects(httpx.ConnectError("refused"), httpx.ConnectError("refused"), signed_response)
         async with new_client(deadline=50, retries=POLICY) as client:
             await client.sign(pdf("FT_31"))
 
@@ -110,7 +110,7 @@ class TestDeadline:
             pausing.set()
             await asyncio.Event().wait()
 
-        service.sign_answers(httpx.Response(429))
+        service.sign_effects(httpx.Response(429))
         async with new_client(retries=POLICY) as client:
             with use_sleep(sleep):
                 call = asyncio.create_task(client.sign(pdf("FT_31")))
@@ -126,7 +126,7 @@ class TestDeadline:
 
 class TestWithOptions:
     async def test_a_view_retries_and_shares_the_token(self, client: SignStash, service: MockedService) -> None:
-        service.sign_answers(httpx.Response(429), httpx.Response(429), signed_answer)
+        service.sign_effects(httpx.Response(429), httpx.Response(429), signed_response)
         view = client.with_options(retries=POLICY)
 
         with pytest.raises(RateLimitedError):
@@ -226,7 +226,7 @@ class TestRequestsWithoutAMethod:
 class TestErrors:
     async def test_an_error_carries_headers_and_request_id(self, client: SignStash, service: MockedService) -> None:
         headers = {"X-Request-Id": "r-17", "Set-Cookie": "never=shown", "X-Other": "o"}
-        service.sign_answers(httpx.Response(502, headers=headers))
+        service.sign_effects(httpx.Response(502, headers=headers))
 
         with pytest.raises(ServiceError, match="request r-17") as failed:
             await client.sign(pdf("FT_31"))
@@ -234,7 +234,7 @@ class TestErrors:
         assert "set-cookie" not in failed.value.headers
 
     async def test_a_message_begins_with_its_documents(self, client: SignStash, service: MockedService) -> None:
-        service.sign_answers(httpx.Response(409, json={"errorCode": "0.0.7", "causeMessage": "It is used."}))
+        service.sign_effects(httpx.Response(409, json={"errorCode": "0.0.7", "causeMessage": "It is used."}))
 
         with pytest.raises(Exception, match=r"^Document FT_31: the external reference was used before") as failed:
             await client.sign(pdf("FT_31"))
@@ -246,7 +246,7 @@ class TestErrors:
     async def test_a_redirect_to_an_invalid_url_keeps_its_status(
         self, client: SignStash, service: MockedService, status: int
     ) -> None:
-        service.sign_answers(httpx.Response(status, headers={"Location": "http://proxy.test:port/"}))
+        service.sign_effects(httpx.Response(status, headers={"Location": "http://proxy.test:port/"}))
 
         with pytest.raises(Exception, match="redirects to an invalid URL") as failed:
             await client.sign(pdf("FT_31"))
@@ -262,7 +262,7 @@ class TestErrors:
         assert service.token.call_count == 1
 
     async def test_a_token_quoted_by_a_success_is_hidden(self, client: SignStash, service: MockedService) -> None:
-        service.sign.side_effect = lambda request: signed_answer(
+        service.sign.side_effect = lambda request: signed_response(
             request, lambda item: item | {"signStatus": "ERROR_SIGNING", "signError": "never-shown-token"}
         )
 

@@ -77,7 +77,7 @@ class TestClosing:
             await open_up.wait()
             return httpx.Response(401)
 
-        vendor.answer = refuse
+        vendor.respond = refuse
         (running,) = calls(client, 1)
         await until(lambda: vendor.arrivals)
         await auth.aclose()
@@ -168,7 +168,7 @@ class TestEventLoops:
         first.close()
 
     def test_a_client_serves_a_second_event_loop_with_the_same_token(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         client = new_client(http_client=vendor.client())
         for _ in range(2):
             asyncio.run(status(client))
@@ -178,7 +178,7 @@ class TestEventLoops:
 
     def test_rejected_credentials_are_remembered_in_a_second_event_loop(self, vendor: Vendor) -> None:
         auth = vendor.auth()
-        vendor.answer_token = lambda _: httpx.Response(401)
+        vendor.respond_to_token = lambda _: httpx.Response(401)
         for _ in range(2):
             with pytest.raises(CredentialsRejectedError):
                 asyncio.run(call_once(vendor, auth))

@@ -64,15 +64,15 @@ class TestToken:
                 return httpx.Response(200, text="elsewhere")
             return httpx.Response(status_code, headers={"Location": "http://elsewhere.test:8081/"})
 
-        vendor.answer = redirect
-        answer = await vendor.client(auth, follow_redirects=True).post(CALL_URL, json={})
+        vendor.respond = redirect
+        response = await vendor.client(auth, follow_redirects=True).post(CALL_URL, json={})
 
-        assert answer.text == "elsewhere"
+        assert response.text == "elsewhere"
         assert [arrival.url.host for arrival in vendor.arrivals] == ["proxy.test", "elsewhere.test"]
         assert "authorization" not in vendor.arrivals[1].headers
 
     async def test_a_redirect_within_the_origin_is_the_callers_choice(self, auth: TokenAuth, vendor: Vendor) -> None:
-        vendor.answer = lambda arrival: (
+        vendor.respond = lambda arrival: (
             httpx.Response(200) if arrival.url.path == "/new" else httpx.Response(308, headers={"Location": "/new"})
         )
         await vendor.client(auth, follow_redirects=True).post(CALL_URL, content=_once())
@@ -81,7 +81,7 @@ class TestToken:
         assert [arrival.body for arrival in vendor.arrivals] == [b"once", b"once"]
 
     async def test_the_client_itself_follows_no_redirect(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(307, headers={"Location": "http://elsewhere.test/"})
+        vendor.respond = lambda _: httpx.Response(307, headers={"Location": "http://elsewhere.test/"})
         http_client = vendor.client(follow_redirects=True)
         async with new_client(http_client=http_client) as client:
             with pytest.raises(UnexpectedResponseError, match="redirects"):
@@ -105,7 +105,7 @@ async def _once() -> AsyncIterator[bytes]:
 class TestCredentials:
     @pytest.mark.parametrize("status_code", [301, 302, 303, 307, 308])
     async def test_the_token_servers_redirects_are_not_followed(self, vendor: Vendor, status_code: int) -> None:
-        vendor.answer_token = lambda _: httpx.Response(
+        vendor.respond_to_token = lambda _: httpx.Response(
             status_code, headers={"Location": "https://elsewhere.test/token"}
         )
         auth = vendor.auth(http_client=vendor.client(follow_redirects=True))
@@ -117,7 +117,7 @@ class TestCredentials:
 
     @pytest.mark.parametrize("location", ["/oauth/token2", "http://[", "https://token.test:99999/"])
     async def test_a_redirect_of_the_token_server_raises_one_error(self, vendor: Vendor, location: str) -> None:
-        vendor.answer_token = lambda _: httpx.Response(302, headers={"Location": location})
+        vendor.respond_to_token = lambda _: httpx.Response(302, headers={"Location": location})
         error = await failure_of(vendor.client(vendor.auth()))
 
         assert type(error) is UnexpectedResponseError
@@ -178,7 +178,7 @@ class TestGivenClient:
 
     async def test_a_given_token_client_keeps_its_settings(self, vendor: Vendor) -> None:
         token_client = vendor.client(headers={"X-Outbound-Key": "k"})
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         async with new_client(
             http_client=vendor.client(headers={"X-Gateway-Key": "k"}),
             token_http_client=token_client,
@@ -205,7 +205,7 @@ class TestGivenClient:
     async def test_settings_of_the_services_client_do_not_reach_the_token_server(
         self, vendor: Vendor, settings: dict[str, Any]
     ) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client(**settings)
         async with new_client(http_client=http_client) as client:
             await client.get_status(7)

@@ -20,8 +20,8 @@ from signstash import (
 )
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE
 from signstash.testing import MockSignStash
-from tests.auth.vendor import CALL_URL, RENEWAL_TASK, Answer, Clock, Vendor, returned, settle
-from tests.conftest import BASE_URL, TOKEN_URL, token_answer
+from tests.auth.vendor import CALL_URL, RENEWAL_TASK, Clock, Response, Vendor, returned, settle
+from tests.conftest import BASE_URL, TOKEN_URL, token_response
 
 LIFETIMES = st.sampled_from([0.5, 20, 90, 1000, 5000, 86_399])
 STEPS = st.sampled_from([0.01, 0.3, 1, 4.9, 6, 8, 20, 29.9, 60, 280, 900, 3600]) | st.floats(0.01, 100)
@@ -62,13 +62,13 @@ class Asked:
     Attributes:
         token: The token that it carries.
         since: When it arrived.
-        answer: Its response.
+        response: Its response.
         is_second: Whether the same request was rejected with another token before.
     """
 
     token: str
     since: float
-    answer: asyncio.Future[Answer]
+    response: asyncio.Future[Response]
     is_second: bool
 
 
@@ -142,7 +142,7 @@ class WaitingVendor(Vendor):
         asked = Asked(_token_of(request), self.clock.now, asyncio.get_running_loop().create_future(), is_second)
         waiting.append(asked)
         try:
-            return returned(await asked.answer)
+            return returned(await asked.response)
         finally:
             waiting.remove(asked)
 
@@ -209,7 +209,7 @@ class TokenMachine(RuleBasedStateMachine):
         asked = self.vendor.asked_for_token[0]
         token = f"token-{len(self.vendor.issued) + 1}"
         self.vendor.issued[token] = Issued(asked.since, lifetime)
-        asked.answer.set_result(token_answer(token, expires_in=lifetime))
+        asked.response.set_result(token_response(token, expires_in=lifetime))
         self.run(settle(15))
 
     @precondition(lambda self: self.vendor.asked_for_token)
@@ -217,13 +217,13 @@ class TokenMachine(RuleBasedStateMachine):
     def the_token_server_fails(self, how: str) -> None:
         if how == "401":
             self.vendor.credentials_refused_until = self.clock.now + REJECTION_PAUSE
-        answers: dict[str, Answer] = {
+        responses: dict[str, Response] = {
             "503": httpx.Response(503),
             "401": httpx.Response(401),
             "html": httpx.Response(200, html="<html>Login</html>"),
             "broken": httpx.ConnectError("no route to host"),
         }
-        self.vendor.asked_for_token[0].answer.set_result(answers[how])
+        self.vendor.asked_for_token[0].response.set_result(responses[how])
         self.run(settle(15))
 
     @precondition(lambda self: self.vendor.asked)
@@ -234,7 +234,7 @@ class TokenMachine(RuleBasedStateMachine):
         issued.refused = issued.refused or status_code == 401
         if status_code == 401 and asked.is_second:
             issued.kept_until = self.vendor.clock.now + RENEWAL_PAUSE
-        asked.answer.set_result(httpx.Response(status_code))
+        asked.response.set_result(httpx.Response(status_code))
         self.run(settle(15))
         issued.known = issued.refused
 
@@ -276,7 +276,7 @@ class TokenMachine(RuleBasedStateMachine):
             if self.vendor.asked_for_token:
                 self.a_token_is_issued(lifetime=1000)
             for asked in self.vendor.asked:
-                asked.answer.set_result(httpx.Response(200))
+                asked.response.set_result(httpx.Response(200))
             self.time_goes_by(1, 0)
         assert all(call.done() for call in self.calls)
         self.all_is_well()

@@ -23,7 +23,7 @@ from tests.conftest import (
     mock_signed,
     new_client,
     pdf,
-    signed_answer,
+    signed_response,
 )
 
 SPRING_BODY = {"error": "invalid_token", "error_description": "The access token expired"}
@@ -59,7 +59,7 @@ class TestStep6:
     async def test_step_6_a_rejected_token_is_replaced_once(
         self, client: httpx.AsyncClient, vendor: Vendor, refusal: dict[str, Any]
     ) -> None:
-        vendor.answer = lambda arrival: httpx.Response(**(refusal if arrival.token == "token-1" else SUCCESS))
+        vendor.respond = lambda arrival: httpx.Response(**(refusal if arrival.token == "token-1" else SUCCESS))
 
         assert (await call(client)).text == "done"
         assert tokens(vendor) == ["token-1", "token-2"]
@@ -92,7 +92,7 @@ class TestStep6:
 
     async def test_the_repetition_does_not_count_as_a_retry(self, vendor: Vendor) -> None:
         vendor.refused.add("token-1")
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         async with new_client(
             http_client=vendor.client(),
             retries=RetryPolicy.none(),
@@ -100,11 +100,11 @@ class TestStep6:
             assert (await client.get_status(7)).id == 7
 
     async def test_a_document_rejected_for_its_token_is_signed_with_the_new_token(self, vendor: Vendor) -> None:
-        def answer(arrival: Arrival) -> httpx.Response:
-            return signed_answer(httpx.Request("POST", arrival.url, content=arrival.body))
+        def respond(arrival: Arrival) -> httpx.Response:
+            return signed_response(httpx.Request("POST", arrival.url, content=arrival.body))
 
         vendor.refused.add("token-1")
-        vendor.answer = answer
+        vendor.respond = respond
         async with new_client(http_client=vendor.client()) as client:
             signed = await client.sign(pdf())
 
@@ -128,7 +128,7 @@ class TestStep6:
 
     async def test_a_failing_token_server_fails_the_call(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.refused.add("token-1")
-        vendor.answer_token = lambda number: vendor.issue(1) if number == 1 else httpx.Response(401)
+        vendor.respond_to_token = lambda number: vendor.issue(1) if number == 1 else httpx.Response(401)
 
         assert type(await failure_of(client)) is CredentialsRejectedError
         assert tokens(vendor) == ["token-1"]
@@ -142,7 +142,7 @@ class TestSecondRejection:
     async def test_a_rejected_new_token_is_an_error(
         self, client: httpx.AsyncClient, vendor: Vendor, refusal: dict[str, Any]
     ) -> None:
-        vendor.answer = lambda _: httpx.Response(**refusal)
+        vendor.respond = lambda _: httpx.Response(**refusal)
         error = await failure_of(client)
 
         assert type(error) is TokenRejectedError
@@ -151,7 +151,7 @@ class TestSecondRejection:
         assert len(vendor.token_requests) == 2
 
     async def test_the_error_names_the_likely_causes(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(**REFUSALS["0.0.10"])
+        vendor.respond = lambda _: httpx.Response(**REFUSALS["0.0.10"])
         error = await failure_of(client)
 
         assert "`environment`" in error.hint
@@ -160,7 +160,7 @@ class TestSecondRejection:
         assert "newly issued" in error.problem
 
     async def test_the_error_quotes_the_service(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(**REFUSALS["0.0.10"])
+        vendor.respond = lambda _: httpx.Response(**REFUSALS["0.0.10"])
         error = await failure_of(client)
 
         assert isinstance(error, TokenRejectedError)
@@ -169,7 +169,7 @@ class TestSecondRejection:
         assert "Expired or invalid token" in str(error)
 
     async def test_the_client_raises_the_same_error(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(401, json=SPRING_BODY)
+        vendor.respond = lambda _: httpx.Response(401, json=SPRING_BODY)
         async with new_client(http_client=vendor.client()) as client:
             with pytest.raises(TokenRejectedError, match="environment") as refused:
                 await client.sign(pdf())
@@ -193,7 +193,7 @@ class TestSecondRejection:
     async def test_rejected_calls_do_not_request_a_token_each_time(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer = lambda _: httpx.Response(**REFUSALS["spring"])
+        vendor.respond = lambda _: httpx.Response(**REFUSALS["spring"])
         for _ in range(20):
             await failure_of(client)
             vendor.clock.now += 1
@@ -215,12 +215,12 @@ class TestLateRejection:
     ) -> None:
         late = asyncio.Event()
 
-        async def answer(arrival: Arrival) -> httpx.Response:
+        async def respond(arrival: Arrival) -> httpx.Response:
             if arrival.token == "token-1" and len(vendor.arrivals) == 1:
                 await late.wait()
             return httpx.Response(401 if arrival.token == "token-1" else 200)
 
-        vendor.answer = answer
+        vendor.respond = respond
         (slow,) = calls(client, 1)
         await until(lambda: vendor.arrivals)
         await call(client)
@@ -236,12 +236,12 @@ class TestLateRejection:
     ) -> None:
         late = asyncio.Event()
 
-        async def answer(arrival: Arrival) -> httpx.Response:
+        async def respond(arrival: Arrival) -> httpx.Response:
             if arrival.token == "token-1":
                 await late.wait()
             return httpx.Response(401 if arrival.token == "token-1" else 200)
 
-        vendor.answer = answer
+        vendor.respond = respond
         vendor.clock.now = 0
         (first,) = calls(client, 1)
         await until(lambda: vendor.arrivals)
@@ -258,12 +258,12 @@ class TestLateRejection:
     async def test_a_late_second_rejection_keeps_a_newer_token(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         late = asyncio.Event()
 
-        async def answer(arrival: Arrival) -> httpx.Response:
+        async def respond(arrival: Arrival) -> httpx.Response:
             if arrival.token == "token-2" and tokens(vendor).count("token-2") == 1:
                 await late.wait()
             return httpx.Response(200 if arrival.token == "token-3" else 401)
 
-        vendor.answer = answer
+        vendor.respond = respond
         (slow,) = calls(client, 1)
         await until(lambda: tokens(vendor) == ["token-1", "token-2"])
         await call(client)
@@ -281,10 +281,10 @@ class TestOtherRejections:
     async def test_other_rejections_cause_no_new_token_and_no_repetition(
         self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]
     ) -> None:
-        vendor.answer = lambda _: httpx.Response(**other)
-        answer = await call(client)
+        vendor.respond = lambda _: httpx.Response(**other)
+        response = await call(client)
 
-        assert answer.status_code == other["status_code"]
+        assert response.status_code == other["status_code"]
         assert tokens(vendor) == ["token-1"]
         assert len(vendor.token_requests) == 1
 
@@ -292,7 +292,7 @@ class TestOtherRejections:
     async def test_other_rejections_keep_the_token(
         self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]
     ) -> None:
-        vendor.answer = lambda _: httpx.Response(**other)
+        vendor.respond = lambda _: httpx.Response(**other)
         await call(client)
         await call(client)
 
@@ -300,7 +300,7 @@ class TestOtherRejections:
 
     @pytest.mark.parametrize("code", ["1.1.0", "1.1.1"])
     async def test_a_licence_error_is_reported_as_one(self, vendor: Vendor, code: str) -> None:
-        vendor.answer = lambda _: httpx.Response(401, json={"errorCode": code})
+        vendor.respond = lambda _: httpx.Response(401, json={"errorCode": code})
         async with new_client(http_client=vendor.client()) as client:
             with pytest.raises(ClientServiceInactiveError) as refused:
                 await client.sign(pdf())
@@ -310,7 +310,7 @@ class TestOtherRejections:
         assert len(vendor.token_requests) == 1
 
     async def test_the_rejecting_response_can_still_be_read(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(401, json={"errorCode": "1.1.0"})
+        vendor.respond = lambda _: httpx.Response(401, json={"errorCode": "1.1.0"})
 
         assert (await call(client)).json() == {"errorCode": "1.1.0"}
 
@@ -320,11 +320,11 @@ class TestOtherRejections:
         read: list[bytes] = []
 
         async def chunks() -> AsyncIterator[bytes]:
-            for chunk in (b"long ", b"answer"):
+            for chunk in (b"long ", b"response"):
                 read.append(chunk)
                 yield chunk
 
-        vendor.answer = lambda _: httpx.Response(200, content=chunks())
-        async with client.stream("GET", BASE_URL) as answer:
+        vendor.respond = lambda _: httpx.Response(200, content=chunks())
+        async with client.stream("GET", BASE_URL) as response:
             assert read == []
-            assert await answer.aread() == b"long answer"
+            assert await response.aread() == b"long response"

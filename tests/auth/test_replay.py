@@ -16,7 +16,7 @@ import pytest
 
 from signstash import Document, DuplicateReferenceError, TokenAuth
 from tests.auth.vendor import CALL_URL, Vendor, until
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, MockedService, new_client, token_answer
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, MockedService, new_client, token_response
 from tests.fault_server import Connection, FaultServer
 
 LONG = bytes(range(256)) * 16_384  # 4 MB
@@ -120,10 +120,10 @@ def framing(headers: httpx.Headers) -> dict[str, str]:
 async def test_step_6_the_same_bytes_are_sent_again(
     client: httpx.AsyncClient, vendor: Vendor, body: Body, content: bytes
 ) -> None:
-    answer = await client.post(CALL_URL, **body())
+    response = await client.post(CALL_URL, **body())
     first, second = vendor.arrivals
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert (first.token, second.token) == ("token-1", "token-2")
     assert second.body == first.body
     assert framing(second.headers) == framing(first.headers)
@@ -138,9 +138,9 @@ async def test_step_6_the_whole_body_is_sent_again_if_the_first_sending_was_cut_
 ) -> None:
     transport = PartialTransport(chunks)
     async with vendor.client(auth, transport=transport) as client:
-        answer = await client.post(CALL_URL, **body())
+        response = await client.post(CALL_URL, **body())
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     (arrival,) = vendor.arrivals
     assert framing(arrival.headers) == framing(transport.rejected)
     assert content in arrival.body
@@ -179,7 +179,7 @@ async def test_step_6_a_document_is_sent_again_byte_for_byte(
     path = tmp_path / "invoice.pdf"
     path.write_bytes(PDF)
     sources: dict[str, Any] = {"path": path, "bytes": PDF, "file": io.BytesIO(PDF)}
-    vendor.answer = lambda _: httpx.Response(409, json={"errorCode": "0.0.7"})
+    vendor.respond = lambda _: httpx.Response(409, json={"errorCode": "0.0.7"})
     async with new_client(http_client=vendor.client(), upload=upload) as client:
         with pytest.raises(DuplicateReferenceError):
             await client.sign(Document.pdf(sources[source], name="invoice.pdf"))
@@ -199,11 +199,11 @@ async def served(rejection: bytes) -> AsyncIterator[tuple[FaultServer, httpx.Asy
         while True:
             scheme, _, token = (await connection.request()).headers["authorization"].partition(" ")
             if scheme == "Basic":
-                await connection.answer(token_answer(f"token-{next(issued)}").content)
+                await connection.respond(token_response(f"token-{next(issued)}").content)
             elif token == "token-1":
-                await connection.answer(rejection, status=401)
+                await connection.respond(rejection, status=401)
             else:
-                await connection.answer(b"done")
+                await connection.respond(b"done")
 
     async with (
         FaultServer(serves) as server,
@@ -219,9 +219,9 @@ async def served(rejection: bytes) -> AsyncIterator[tuple[FaultServer, httpx.Asy
 async def test_step_6_reuses_a_real_connection(kind: str, rejection: bytes) -> None:
     body, content = BODIES[kind]
     async with served(rejection) as (server, client):
-        answer = await client.post(server.url, **body())
+        response = await client.post(server.url, **body())
 
-    assert answer.text == "done"
+    assert response.text == "done"
     _, first, _, second = server.bodies
     assert first == second
     assert content in second
@@ -230,9 +230,9 @@ async def test_step_6_reuses_a_real_connection(kind: str, rejection: bytes) -> N
 
 async def test_step_6_a_long_rejection_releases_its_connection() -> None:
     async with served(b"x" * 5_000_000) as (server, client):
-        answer = await client.post(server.url, json={})
+        response = await client.post(server.url, json={})
 
-    assert answer.text == "done"
+    assert response.text == "done"
     assert len(server.bodies) == 4, "a token, a rejection, a new token, and a response"
 
 

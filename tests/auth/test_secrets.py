@@ -25,8 +25,8 @@ from signstash import (
     TokenAuth,
     TokenRejectedError,
 )
-from tests.auth.vendor import Answer, Arrival, Vendor, settle
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN, TOKEN_URL, pdf, signed_answer, token_answer
+from tests.auth.vendor import Arrival, Response, Vendor, settle
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN, TOKEN_URL, pdf, signed_response, token_response
 
 BASIC = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 JWT = f"eyJhbGciOiJSUzI1NiJ9.{TOKEN}.{'x' * 900}"
@@ -119,8 +119,8 @@ class Scene:
 @pytest.fixture
 async def scene(vendor: Vendor, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Scene]:
     caplog.set_level(logging.DEBUG)
-    vendor.answer_token = lambda _: token_answer(JWT, expires_in=1000)
-    vendor.answer = sign
+    vendor.respond_to_token = lambda _: token_response(JWT, expires_in=1000)
+    vendor.respond = sign
     auth = vendor.auth()
     async with SignStash(BASE_URL, auth=auth, http_client=vendor.client()) as client:
         yield Scene(client, auth, vendor, caplog)
@@ -128,10 +128,10 @@ async def scene(vendor: Vendor, caplog: pytest.LogCaptureFixture) -> AsyncIterat
 
 
 def sign(arrival: Arrival) -> httpx.Response:
-    return signed_answer(httpx.Request("POST", arrival.url, content=arrival.body))
+    return signed_response(httpx.Request("POST", arrival.url, content=arrival.body))
 
 
-class UnfinishedAnswer(httpx.AsyncByteStream):
+class UnfinishedResponse(httpx.AsyncByteStream):
     """A complete token in a response that is interrupted or does not end."""
 
     def __init__(self, *, ends: bool) -> None:
@@ -178,7 +178,7 @@ async def test_a_successful_call_leaks_nothing(scene: Scene) -> None:
 
 
 async def test_a_replaced_token_does_not_leak(scene: Scene) -> None:
-    scene.vendor.answer = lambda arrival: httpx.Response(401) if len(scene.vendor.arrivals) == 1 else sign(arrival)
+    scene.vendor.respond = lambda arrival: httpx.Response(401) if len(scene.vendor.arrivals) == 1 else sign(arrival)
     await scene.sign()
 
     assert "token rejected" in scene.log.text
@@ -188,7 +188,7 @@ async def test_a_replaced_token_does_not_leak(scene: Scene) -> None:
 async def test_a_failed_early_renewal_leaks_nothing(scene: Scene) -> None:
     await scene.sign()
     scene.vendor.clock.now += 880
-    scene.vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
+    scene.vendor.respond_to_token = lambda _: httpx.ConnectError("no route to host")
     await scene.sign()
     await settle()
 
@@ -196,7 +196,7 @@ async def test_a_failed_early_renewal_leaks_nothing(scene: Scene) -> None:
     scene.search()
 
 
-TOKEN_SERVER: dict[str, Callable[[], Answer]] = {
+TOKEN_SERVER: dict[str, Callable[[], Response]] = {
     "credentials refused": lambda: httpx.Response(401, json={"error": "invalid_client"}),
     "credentials refused with an echo": lambda: httpx.Response(
         401, json={"error": "invalid_client", "error_description": f"Bad credentials: Basic {BASIC}"}
@@ -214,42 +214,42 @@ TOKEN_SERVER: dict[str, Callable[[], Answer]] = {
     "token with a failing status": lambda: httpx.Response(500, json={"access_token": TOKEN}),
     "token in a list": lambda: httpx.Response(200, json=[{"access_token": TOKEN}]),
     "token in a page": lambda: httpx.Response(200, html=f"<html>{TOKEN}</html>"),
-    "token of another type": lambda: token_answer(token_type="mac"),
-    "token without a future": lambda: token_answer(expires_in=0),
-    "token with a lifetime of odd type": lambda: token_answer(expires_in=[TOKEN]),
-    "token with a type of odd type": lambda: token_answer(token_type={"type": TOKEN}),
-    "token with a blank": lambda: token_answer(f"{TOKEN} {TOKEN}"),
-    "token in an answer that is far too long": lambda: token_answer(jti=TOKEN * 100_000),
-    "token in an answer that breaks off": lambda: httpx.Response(200, stream=UnfinishedAnswer(ends=True)),
-    "token in an answer that is cut short": lambda: httpx.Response(200, text=f'{{"access_token": "{TOKEN}"'),
-    "token in an answer that is not UTF-8": lambda: httpx.Response(200, content=f'{{"a": "{TOKEN}"'.encode() + b"\xff"),
+    "token of another type": lambda: token_response(token_type="mac"),
+    "token without a future": lambda: token_response(expires_in=0),
+    "token with a lifetime of odd type": lambda: token_response(expires_in=[TOKEN]),
+    "token with a type of odd type": lambda: token_response(token_type={"type": TOKEN}),
+    "token with a blank": lambda: token_response(f"{TOKEN} {TOKEN}"),
+    "token in a response that is far too long": lambda: token_response(jti=TOKEN * 100_000),
+    "token in a response that breaks off": lambda: httpx.Response(200, stream=UnfinishedResponse(ends=True)),
+    "token in a response that is cut short": lambda: httpx.Response(200, text=f'{{"access_token": "{TOKEN}"'),
+    "token in other bytes than UTF-8": lambda: httpx.Response(200, content=f'{{"a": "{TOKEN}"'.encode() + b"\xff"),
     "redirect with the token": lambda: httpx.Response(302, headers={"Location": f"https://elsewhere.test/?t={TOKEN}"}),
 }
 
 
-@pytest.mark.parametrize("answer", TOKEN_SERVER.values(), ids=TOKEN_SERVER.keys())
-async def test_a_token_server_without_a_token_leaks_nothing(scene: Scene, answer: Callable[[], Answer]) -> None:
-    scene.vendor.answer_token = lambda _: answer()
+@pytest.mark.parametrize("response", TOKEN_SERVER.values(), ids=TOKEN_SERVER.keys())
+async def test_a_token_server_without_a_token_leaks_nothing(scene: Scene, response: Callable[[], Response]) -> None:
+    scene.vendor.respond_to_token = lambda _: response()
     await scene.expect_silence()
 
 
 async def test_an_endless_token_response_leaks_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signstash._transport.token_request.TOKEN_TIMEOUT", 0.0)
-    scene.vendor.answer_token = lambda _: httpx.Response(200, stream=UnfinishedAnswer(ends=False))
+    scene.vendor.respond_to_token = lambda _: httpx.Response(200, stream=UnfinishedResponse(ends=False))
     error = await scene.expect_silence()
 
     assert type(error) is ConnectionFailedError
 
 
 async def test_remembered_rejected_credentials_do_not_leak(scene: Scene) -> None:
-    scene.vendor.answer_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
+    scene.vendor.respond_to_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
     await scene.expect_silence()
     await scene.expect_silence()
 
     assert len(scene.vendor.token_requests) == 1
 
 
-SERVICE: dict[str, Callable[[], Answer]] = {
+SERVICE: dict[str, Callable[[], Response]] = {
     "token refused": lambda: httpx.Response(401),
     "no connection": lambda: httpx.ConnectError("no route to host"),
     "slow": lambda: httpx.ReadTimeout("slow"),
@@ -257,14 +257,14 @@ SERVICE: dict[str, Callable[[], Answer]] = {
     "failed": lambda: httpx.Response(500, json={"errorCode": "0.0.1"}),
     "page": lambda: httpx.Response(502, html="<html>Bad Gateway</html>"),
     "page that echoes the request": lambda: httpx.Response(502, html=f"<pre>Authorization: Bearer {JWT}</pre>"),
-    "page for an answer": lambda: httpx.Response(200, html="<html>Login</html>"),
+    "page for a response": lambda: httpx.Response(200, html="<html>Login</html>"),
     "redirect": lambda: httpx.Response(302, headers={"Location": "https://elsewhere.test/"}),
 }
 
 
-@pytest.mark.parametrize("answer", SERVICE.values(), ids=SERVICE.keys())
-async def test_a_service_that_does_not_sign_leaks_nothing(scene: Scene, answer: Callable[[], Answer]) -> None:
-    scene.vendor.answer = lambda _: answer()
+@pytest.mark.parametrize("response", SERVICE.values(), ids=SERVICE.keys())
+async def test_a_service_that_does_not_sign_leaks_nothing(scene: Scene, response: Callable[[], Response]) -> None:
+    scene.vendor.respond = lambda _: response()
     await scene.expect_silence()
 
 
@@ -275,10 +275,10 @@ async def test_a_rejection_that_quotes_the_token_does_not_leak(
     scene: Scene, status_code: int, token: str, quotes: str
 ) -> None:
     # wire: Spring Security's texts for an expired or unknown token
-    answer = {"error": "invalid_token", "error_description": quotes.format(token)}
+    response = {"error": "invalid_token", "error_description": quotes.format(token)}
     code = {"errorCode": "0.0.10"} if status_code == 409 else {}
-    scene.vendor.answer_token = lambda _: token_answer(token)
-    scene.vendor.answer = lambda _: httpx.Response(status_code, json=answer | code)
+    scene.vendor.respond_to_token = lambda _: token_response(token)
+    scene.vendor.respond = lambda _: httpx.Response(status_code, json=response | code)
 
     assert type(await scene.expect_silence()) is TokenRejectedError
 
@@ -315,7 +315,7 @@ async def test_a_cancelled_call_leaks_nothing(scene: Scene) -> None:
     scene.search()
 
 
-@pytest.mark.parametrize("part", ["answer_token", "answer"])
+@pytest.mark.parametrize("part", ["respond_to_token", "respond"])
 async def test_an_unforeseen_exception_leaks_nothing(scene: Scene, part: str) -> None:
     def breaks(_: object) -> httpx.Response:
         raise LookupError("unforeseen")

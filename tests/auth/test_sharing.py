@@ -17,14 +17,14 @@ class TestSharedRequest:
     async def test_a_thousand_calls_on_a_cold_token_cost_one_request(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        answers = await asyncio.gather(*calls(client, 1000))
+        responses = await asyncio.gather(*calls(client, 1000))
 
-        assert {answer.status_code for answer in answers} == {200}
+        assert {response.status_code for response in responses} == {200}
         assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
         assert len(vendor.token_requests) == 1
 
     async def test_a_thousand_calls_of_a_cold_client_cost_one_token(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         async with (
             vendor.client() as http_client,
             new_client(http_client=http_client) as client,
@@ -46,7 +46,7 @@ class TestSharedRequest:
                 return httpx.Response(401)
             return httpx.Response(200)
 
-        vendor.answer = refuse_in_turn
+        vendor.respond = refuse_in_turn
         running = calls(client, 1000)
         await until(lambda: len(held) == 1000)
         vendor.token_gate.clear()
@@ -58,16 +58,16 @@ class TestSharedRequest:
                 vendor.token_gate.set()
             if number % 10 == 0:
                 await settle()
-        answers = await asyncio.gather(*running)
+        responses = await asyncio.gather(*running)
 
-        assert {answer.status_code for answer in answers} == {200}
+        assert {response.status_code for response in responses} == {200}
         assert Counter(arrival.token for arrival in vendor.arrivals) == {"token-1": 1000, "token-2": 1000}
         assert len(vendor.token_requests) == 2
 
     async def test_a_hundred_calls_with_wrong_credentials_cost_one_request(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
+        vendor.respond_to_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
         failures = await asyncio.gather(*calls(client, 100), return_exceptions=True)
 
         assert {type(failure) for failure in failures} == {CredentialsRejectedError}
@@ -77,7 +77,7 @@ class TestSharedRequest:
     async def test_calls_that_share_a_failure_do_not_share_its_traceback(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.ConnectError("refused")
+        vendor.respond_to_token = lambda _: httpx.ConnectError("refused")
         failures = await asyncio.gather(*calls(client, 10), return_exceptions=True)
 
         assert len({id(failure) for failure in failures}) == 10
@@ -92,7 +92,7 @@ class TestSharedRequest:
             await open_up.wait()
             return httpx.Response(200)
 
-        vendor.answer = wait
+        vendor.respond = wait
         running = calls(client, 200)
         await until(lambda: len(vendor.arrivals) == 200)
 
@@ -106,13 +106,13 @@ class TestSharedRequest:
             await open_up.wait()
             return httpx.Response(200)
 
-        vendor.answer = wait
+        vendor.respond = wait
         vendor.refused.add("token-1")
         running = calls(client, 200)
         await until(lambda: len(vendor.arrivals) == 400)
 
         open_up.set()
-        assert {answer.status_code for answer in await asyncio.gather(*running)} == {200}
+        assert {response.status_code for response in await asyncio.gather(*running)} == {200}
 
     async def test_a_call_in_flight_does_not_delay_a_renewal(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         open_up = asyncio.Event()
@@ -122,7 +122,7 @@ class TestSharedRequest:
                 await open_up.wait()
             return httpx.Response(200)
 
-        vendor.answer = wait
+        vendor.respond = wait
         (slow,) = calls(client, 1)
         await until(lambda: vendor.arrivals)
         vendor.clock.now += 970
@@ -147,7 +147,7 @@ class TestCancellation:
 
         vendor.token_gate.set()
         others = [task for task in waiting if not task.cancelled()]
-        assert [answer.status_code for answer in await asyncio.gather(*others)] == [200] * 4
+        assert [response.status_code for response in await asyncio.gather(*others)] == [200] * 4
         assert len(vendor.token_requests) == 1
 
     async def test_cancelling_all_waiting_calls_leaves_the_token_to_the_next(
@@ -172,7 +172,7 @@ class TestCancellation:
     ) -> None:
         complaints: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        vendor.answer_token = lambda _: httpx.Response(403, text="no")
+        vendor.respond_to_token = lambda _: httpx.Response(403, text="no")
         vendor.token_gate.clear()
         (waiting,) = calls(client, 1)
         await until(lambda: vendor.asking)
@@ -207,7 +207,7 @@ class TestCancellation:
             await open_up.wait()
             return httpx.Response(200)
 
-        vendor.answer = wait
+        vendor.respond = wait
         running = calls(client, 3)
         await until(lambda: len(vendor.arrivals) == 3)
         running[0].cancel()
@@ -215,7 +215,7 @@ class TestCancellation:
         open_up.set()
 
         assert running[0].cancelled()
-        assert [answer.status_code for answer in await asyncio.gather(*running[1:])] == [200, 200]
+        assert [response.status_code for response in await asyncio.gather(*running[1:])] == [200, 200]
         await call(client)
         assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
         assert len(vendor.token_requests) == 1
@@ -230,7 +230,7 @@ class TestCancellation:
             await all_sent.wait()
             return httpx.Response(401 if arrival.token == "token-1" else 200)
 
-        vendor.answer = refuse
+        vendor.respond = refuse
         running = calls(client, 3)
         await until(lambda: len(vendor.arrivals) == 3)
         vendor.token_gate.clear()
@@ -242,7 +242,7 @@ class TestCancellation:
         others = [task for task in running if not task.cancelled()]
 
         assert len(others) == 2
-        assert [answer.status_code for answer in await asyncio.gather(*others)] == [200, 200]
+        assert [response.status_code for response in await asyncio.gather(*others)] == [200, 200]
         assert len(vendor.token_requests) == 2
 
 
@@ -257,7 +257,7 @@ class TestSeveralClients:
     async def test_one_auth_serves_several_services(self, vendor: Vendor) -> None:
         other = "https://other-proxy.test/signstash"
         auth = vendor.auth(base_urls=[BASE_URL, other])
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client()
         for base_url in (BASE_URL, other):
             async with SignStash(base_url, auth=auth, http_client=http_client) as client:
@@ -267,7 +267,7 @@ class TestSeveralClients:
         assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
 
     async def test_closing_one_client_leaves_the_auth_to_the_others(self, auth: TokenAuth, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client()
         first, second = (SignStash(BASE_URL, auth=auth, http_client=http_client) for _ in range(2))
         await status(first)
@@ -277,7 +277,7 @@ class TestSeveralClients:
         assert len(vendor.token_requests) == 1
 
     async def test_client_services_share_a_pool_and_not_a_token(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client()
         clients = [
             SignStash(BASE_URL, f"PRT.{issuer}", "secret", token_url=TOKEN_URL, http_client=http_client)

@@ -44,9 +44,9 @@ class TestStep1:
         assert urllib.parse.parse_qs(asked.body.decode(), strict_parsing=True) == {"grant_type": ["client_credentials"]}
 
     async def test_the_call_carries_the_token(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        answer = await call(client)
+        response = await call(client)
 
-        assert answer.text == "done"
+        assert response.text == "done"
         assert vendor.arrivals[0].headers["authorization"] == "Bearer token-1"
         assert vendor.arrivals[0].body == b'{"a":"call"}'
 
@@ -150,7 +150,7 @@ class TestLifetime:
     async def test_a_failed_early_renewal_is_not_an_error(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(503)
+        vendor.respond_to_token = lambda _: httpx.Response(503)
         for _ in range(5):
             assert (await call(client)).status_code == 200
             await settle()
@@ -163,10 +163,10 @@ class TestLifetime:
     ) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(200, text="no token")
+        vendor.respond_to_token = lambda _: httpx.Response(200, text="no token")
         await call(client)
         await settle()
-        vendor.answer_token = vendor.issue
+        vendor.respond_to_token = vendor.issue
 
         vendor.clock.now += RENEWAL_PAUSE - 0.1
         await call(client)
@@ -216,7 +216,7 @@ class TestLifetime:
     ) -> None:
         await call(client)
         vendor.clock.now += 970
-        vendor.answer_token = lambda _: httpx.Response(503)
+        vendor.respond_to_token = lambda _: httpx.Response(503)
 
         assert type(await failure_of(client)) is ServiceError
         assert len(vendor.arrivals) == 1
@@ -277,7 +277,7 @@ class TestLifetime:
             vendor.clock.now += vendor.lifetime
             return vendor.issue(number)
 
-        vendor.answer_token = late
+        vendor.respond_to_token = late
         error = await failure_of(client)
 
         assert type(error) is ServiceError

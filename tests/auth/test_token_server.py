@@ -22,8 +22,8 @@ from signstash import (
 )
 from signstash._transport.token_request import DEFAULT_LIFETIME
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE, TOKEN_ATTEMPTS
-from tests.auth.vendor import Answer, Vendor, call, calls, failure_of, settle
-from tests.conftest import CLIENT_ID, TOKEN_URL, MockedService, new_client, token_answer
+from tests.auth.vendor import Response, Vendor, call, calls, failure_of, settle
+from tests.conftest import CLIENT_ID, TOKEN_URL, MockedService, new_client, token_response
 
 INVALID_CLIENT = {"error": "invalid_client", "error_description": "Bad client credentials"}
 
@@ -41,7 +41,7 @@ class TestRejectedCredentials:
     async def test_step_1_rejected_credentials_raise_without_a_retry(
         self, client: httpx.AsyncClient, vendor: Vendor, rejection: dict[str, Any]
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(**rejection)
+        vendor.respond_to_token = lambda _: httpx.Response(**rejection)
         error = await failure_of(client)
 
         assert type(error) is CredentialsRejectedError
@@ -53,7 +53,7 @@ class TestRejectedCredentials:
     async def test_step_1_the_error_says_where_the_credentials_come_from(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         error = await failure_of(client)
 
         assert isinstance(error, CredentialsRejectedError)
@@ -64,7 +64,7 @@ class TestRejectedCredentials:
     async def test_rejected_credentials_are_not_sent_again_during_the_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         first = await failure_of(client)
         vendor.clock.now += REJECTION_PAUSE - 0.1
         later = [await failure_of(client) for _ in range(10)]
@@ -77,13 +77,13 @@ class TestRejectedCredentials:
     async def test_rejected_credentials_are_sent_again_after_the_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         await failure_of(client)
         vendor.clock.now += REJECTION_PAUSE
         await asyncio.gather(*calls(client, 100), return_exceptions=True)
         assert len(vendor.token_requests) == 2
 
-        vendor.answer_token = vendor.issue
+        vendor.respond_to_token = vendor.issue
         await failure_of(client)
         assert len(vendor.token_requests) == 2
 
@@ -94,7 +94,7 @@ class TestRejectedCredentials:
     async def test_concurrent_calls_during_the_pause_fail_without_a_request(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         await failure_of(client)
         failures = await asyncio.gather(*calls(client, 100), return_exceptions=True)
 
@@ -106,7 +106,7 @@ class TestRejectedCredentials:
     ) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         for _ in range(3):
             assert (await call(client)).status_code == 200
             await settle()
@@ -116,7 +116,7 @@ class TestRejectedCredentials:
     ) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         for _ in range(int(REJECTION_PAUSE)):
             await call(client)
             await settle()
@@ -129,7 +129,7 @@ class TestRejectedCredentials:
     ) -> None:
         await call(client)
         vendor.refused.add("token-1")
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         for _ in range(5):
             assert type(await failure_of(client)) is CredentialsRejectedError
 
@@ -141,25 +141,25 @@ class TestRejectedCredentials:
             response.raise_for_status()
 
         http_client = vendor.client(event_hooks={"response": [raise_for_status]})
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         client = vendor.client(vendor.auth(http_client=http_client))
 
         assert type(await failure_of(client)) is CredentialsRejectedError
         assert len(vendor.token_requests) == 1
 
 
-FAILURES: dict[str, tuple[Callable[[], Answer], type[SignStashError]]] = {
+FAILURES: dict[str, tuple[Callable[[], Response], type[SignStashError]]] = {
     "500": (lambda: httpx.Response(500), ServiceError),
     "502 of a gateway": (lambda: httpx.Response(502, html="<html>Bad Gateway</html>"), ServiceError),
     "503": (lambda: httpx.Response(503), ServiceError),
     "429": (lambda: httpx.Response(429, headers={"Retry-After": "7"}), RateLimitedError),
     "no connection": (lambda: httpx.ConnectError("refused"), ConnectionFailedError),
     "slow to connect": (lambda: httpx.ConnectTimeout("slow"), ConnectionFailedError),
-    "slow to answer": (lambda: httpx.ReadTimeout("slow"), ConnectionFailedError),
+    "slow to response": (lambda: httpx.ReadTimeout("slow"), ConnectionFailedError),
     "broken off": (lambda: httpx.ReadError("broken"), ConnectionFailedError),
     "no HTTP": (lambda: httpx.RemoteProtocolError("no HTTP"), ConnectionFailedError),
     "proxy refused": (lambda: httpx.ProxyError("407"), ConnectionFailedError),
-    "broken off in the answer": (lambda: httpx.Response(200, stream=BrokenAnswer()), ConnectionFailedError),
+    "broken off in the response": (lambda: httpx.Response(200, stream=BrokenAnswer()), ConnectionFailedError),
 }
 
 
@@ -172,9 +172,9 @@ class BrokenAnswer(httpx.AsyncByteStream):
 @pytest.mark.parametrize(("failure", "expected"), FAILURES.values(), ids=FAILURES.keys())
 class TestFailingServer:
     async def test_a_failing_server_is_retried_and_then_reported(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda _: failure()
+        vendor.respond_to_token = lambda _: failure()
         error = await failure_of(client)
 
         assert type(error) is expected
@@ -184,9 +184,9 @@ class TestFailingServer:
         assert vendor.arrivals == []
 
     async def test_pauses_between_attempts_grow(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda _: failure()
+        vendor.respond_to_token = lambda _: failure()
         await failure_of(client)
 
         assert len(vendor.clock.pauses) == TOKEN_ATTEMPTS - 1
@@ -194,49 +194,49 @@ class TestFailingServer:
         assert min(vendor.clock.pauses) > 0
 
     async def test_a_temporary_failure_is_not_reported(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda number: failure() if number < TOKEN_ATTEMPTS else vendor.issue(number)
+        vendor.respond_to_token = lambda number: failure() if number < TOKEN_ATTEMPTS else vendor.issue(number)
 
         assert (await call(client)).status_code == 200
         assert vendor.arrivals[0].token == f"token-{TOKEN_ATTEMPTS}"
 
     async def test_all_waiting_calls_share_a_failure(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda _: failure()
+        vendor.respond_to_token = lambda _: failure()
         failures = await asyncio.gather(*calls(client, 50), return_exceptions=True)
 
         assert {type(failure) for failure in failures} == {expected}
         assert len(vendor.token_requests) == TOKEN_ATTEMPTS
 
     async def test_the_next_call_after_a_failure_tries_again(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda _: failure()
+        vendor.respond_to_token = lambda _: failure()
         await failure_of(client)
-        vendor.answer_token = vendor.issue
+        vendor.respond_to_token = vendor.issue
 
         assert (await call(client)).status_code == 200
 
 
 class TestReported:
     async def test_a_connection_that_failed_keeps_its_cause(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
+        vendor.respond_to_token = lambda _: httpx.ConnectError("no route to host")
         error = await failure_of(client)
 
         assert isinstance(error.__cause__, httpx.ConnectError)
         assert "no route to host" in str(error)
 
     async def test_a_failing_server_is_retryable(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer_token = lambda _: httpx.Response(503)
+        vendor.respond_to_token = lambda _: httpx.Response(503)
         error = await failure_of(client)
 
         assert isinstance(error, ServiceError)
         assert (error.status_code, error.retryable) == (503, True)
 
     async def test_too_many_requests_carry_retry_after(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer_token = lambda _: httpx.Response(429, headers={"Retry-After": "7"})
+        vendor.respond_to_token = lambda _: httpx.Response(429, headers={"Retry-After": "7"})
         error = await failure_of(client)
 
         assert isinstance(error, RateLimitedError)
@@ -244,7 +244,7 @@ class TestReported:
 
     async def test_the_client_raises_the_same_error(self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("signstash.auth.TOKEN_ATTEMPTS", 1)
-        vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
+        vendor.respond_to_token = lambda _: httpx.ConnectError("no route to host")
         async with new_client(http_client=vendor.client()) as client:
             with pytest.raises(ConnectionFailedError, match=r"token\.test"):
                 await client.get_status(7)
@@ -267,7 +267,7 @@ class TestReported:
 
 
 def token(**changes: Any) -> Callable[[], httpx.Response]:
-    return lambda: token_answer("token-1", **changes)
+    return lambda: token_response("token-1", **changes)
 
 
 def raw(
@@ -343,11 +343,11 @@ ODD_REFUSALS = ["invalid_request", "unsupported_grant_type", "invalid_scope"]
 
 
 class TestUnusualResponses:
-    @pytest.mark.parametrize(("answer", "lifetime"), USABLE.values(), ids=USABLE.keys())
+    @pytest.mark.parametrize(("response", "lifetime"), USABLE.values(), ids=USABLE.keys())
     async def test_a_usable_response_is_used_for_its_lifetime(
-        self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response], lifetime: float
+        self, client: httpx.AsyncClient, vendor: Vendor, response: Callable[[], httpx.Response], lifetime: float
     ) -> None:
-        vendor.answer_token = lambda number: answer() if number == 1 else vendor.issue(number)
+        vendor.respond_to_token = lambda number: response() if number == 1 else vendor.issue(number)
         early = lifetime - min(30, lifetime / 20) - min(300, lifetime / 10) * 0.9
         started = vendor.clock.now
         vendor.clock.now = started
@@ -362,11 +362,11 @@ class TestUnusualResponses:
         await call(client)
         assert vendor.arrivals[-1].token == "token-2"
 
-    @pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
+    @pytest.mark.parametrize("response", UNUSABLE.values(), ids=UNUSABLE.keys())
     async def test_an_unusable_response_is_one_clear_error(
-        self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response]
+        self, client: httpx.AsyncClient, vendor: Vendor, response: Callable[[], httpx.Response]
     ) -> None:
-        vendor.answer_token = lambda _: answer()
+        vendor.respond_to_token = lambda _: response()
         error = await failure_of(client)
 
         assert type(error) is UnexpectedResponseError
@@ -375,11 +375,11 @@ class TestUnusualResponses:
         assert len(vendor.token_requests) == 1
         assert vendor.arrivals == []
 
-    @pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
+    @pytest.mark.parametrize("response", UNUSABLE.values(), ids=UNUSABLE.keys())
     async def test_a_usable_response_after_an_unusable_one_is_used(
-        self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response]
+        self, client: httpx.AsyncClient, vendor: Vendor, response: Callable[[], httpx.Response]
     ) -> None:
-        vendor.answer_token = lambda number: answer() if number == 1 else vendor.issue(number)
+        vendor.respond_to_token = lambda number: response() if number == 1 else vendor.issue(number)
         await failure_of(client)
 
         assert (await call(client)).status_code == 200
@@ -389,7 +389,7 @@ class TestUnusualResponses:
     async def test_other_oauth_errors_are_reported_by_code(
         self, client: httpx.AsyncClient, vendor: Vendor, code: str
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(400, json={"error": code, "error_description": "no"})
+        vendor.respond_to_token = lambda _: httpx.Response(400, json={"error": code, "error_description": "no"})
         error = await failure_of(client)
 
         assert type(error) is AuthenticationError
@@ -400,7 +400,7 @@ class TestUnusualResponses:
     async def test_fields_of_unexpected_types_in_a_rejection_are_ignored(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json={"error": 7, "error_description": ["no"]})
+        vendor.respond_to_token = lambda _: httpx.Response(401, json={"error": 7, "error_description": ["no"]})
         error = await failure_of(client)
 
         assert isinstance(error, CredentialsRejectedError)
@@ -411,7 +411,7 @@ class TestUnusualResponses:
     ) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(200, html="<html>Login</html>")
+        vendor.respond_to_token = lambda _: httpx.Response(200, html="<html>Login</html>")
         for _ in range(3):
             assert (await call(client)).status_code == 200
             await settle()

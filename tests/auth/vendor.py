@@ -12,7 +12,7 @@ import pytest
 
 from signstash import SignStash, SignStashError, TokenAuth
 from signstash.testing import MockSignStash
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_response
 
 CALL_URL = BASE_URL + "/api/v0/anything"
 RENEWAL_TASK = "signstash token renewal"
@@ -58,7 +58,7 @@ class Arrival:
         return str(self.headers.get("authorization", "")).removeprefix("Bearer ")
 
 
-Answer = httpx.Response | Exception
+Response = httpx.Response | Exception
 
 
 class Vendor:
@@ -69,8 +69,8 @@ class Vendor:
     Attributes:
         clock: The clock of `auth`.
         lifetime: Lifetime of tokens, in seconds.
-        answer_token: Returns the response to the token request with this number; an exception is raised.
-        answer: Returns the response of the service; an exception is raised.
+        respond_to_token: Returns the response to the token request with this number; an exception is raised.
+        respond: Returns the response of the service; an exception is raised.
         refused: Tokens that the service rejects with HTTP 401.
         token_gate: The token server responds only while it is set.
         token_requests: The received token requests.
@@ -86,8 +86,8 @@ class Vendor:
         mock.router.route(path__regex="^(?!.*/oauth/token$)").mock(side_effect=self._service)
         self.clock = Clock()
         self.lifetime: float = 1000
-        self.answer_token: Callable[[int], Answer] = self.issue
-        self.answer: Callable[[Arrival], Answer | Awaitable[Answer]] = lambda _: httpx.Response(200, text="done")
+        self.respond_to_token: Callable[[int], Response] = self.issue
+        self.respond: Callable[[Arrival], Response | Awaitable[Response]] = lambda _: httpx.Response(200, text="done")
         self.refused: set[str] = set()
         self.token_gate = asyncio.Event()
         self.token_gate.set()
@@ -96,7 +96,7 @@ class Vendor:
         self.asking = 0
 
     def issue(self, number: int) -> httpx.Response:
-        return token_answer(f"token-{number}", expires_in=self.lifetime)
+        return token_response(f"token-{number}", expires_in=self.lifetime)
 
     def auth(self, **changes: Any) -> TokenAuth:
         """A `TokenAuth` with the scripted clock and without random jitter."""
@@ -119,7 +119,7 @@ class Vendor:
         self.asking += 1
         try:
             await self.token_gate.wait()
-            return returned(self.answer_token(number))
+            return returned(self.respond_to_token(number))
         finally:
             self.asking -= 1
 
@@ -128,15 +128,15 @@ class Vendor:
         self.arrivals.append(arrival)
         if arrival.token in self.refused:
             return httpx.Response(401)
-        answer = self.answer(arrival)
-        return returned(await answer if isinstance(answer, Awaitable) else answer)
+        response = self.respond(arrival)
+        return returned(await response if isinstance(response, Awaitable) else response)
 
 
-def returned(answer: Answer) -> httpx.Response:
+def returned(response: Response) -> httpx.Response:
     """A response, unless it is an exception, which is raised."""
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    if isinstance(response, Exception):
+        raise response
+    return response
 
 
 async def call(client: httpx.AsyncClient) -> httpx.Response:

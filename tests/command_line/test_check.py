@@ -229,9 +229,9 @@ class TestAgainstAMock:
 
     def test_a_definition_published_by_swagger_is_read(self, router: respx.MockRouter, run: Run) -> None:
         definition = {"swagger": "2.0", "info": {"title": "SignStash", "version": "v0"}, "paths": {"/a": {}}}
-        answers = {f"{PROXY}/v2/api-docs": httpx.Response(200, json=definition)}
+        responses = {f"{PROXY}/v2/api-docs": httpx.Response(200, json=definition)}
         router.get(path__regex="api-docs$").mock(
-            side_effect=lambda request: answers.get(str(request.url), httpx.Response(404))
+            side_effect=lambda request: responses.get(str(request.url), httpx.Response(404))
         )
 
         assert "OpenAPI 2.0, SignStash v0, 1 paths, at" in text(run("check", "--json"), "definition")
@@ -289,9 +289,9 @@ class TestAgainstAMock:
         assert ("warning", "definition") in lines(run("check", "--json"))
         assert not elsewhere.called
 
-    @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"info": {}}', b"\xff", b"1"])
-    def test_an_unreadable_definition_is_reported(self, router: respx.MockRouter, run: Run, answer: bytes) -> None:
-        router.get(path__regex="api-docs$").respond(content=answer)
+    @pytest.mark.parametrize("response", [b"<html>", b"[]", b'{"info": {}}', b"\xff", b"1"])
+    def test_an_unreadable_definition_is_reported(self, router: respx.MockRouter, run: Run, response: bytes) -> None:
+        router.get(path__regex="api-docs$").respond(content=response)
 
         ended = run("check", "--json")
 

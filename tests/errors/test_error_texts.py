@@ -48,8 +48,8 @@ from tests.conftest import (
     MockedService,
     failure_of,
     pdf,
-    signed_answer,
-    token_answer,
+    signed_response,
+    token_response,
 )
 
 TOKEN = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiJqIiwic2NvcGUiOlsicmVhZCIsIndyaXRlIl19.c2VjcmV0LXNpZ25hdHVyZQ"
@@ -61,26 +61,26 @@ Arrange = Callable[[MockedService], object]
 
 @pytest.fixture
 def service(service: MockedService) -> MockedService:
-    service.token.mock(return_value=token_answer(TOKEN))
+    service.token.mock(return_value=token_response(TOKEN))
     return service
 
 
 def document_is(**changes: Any) -> Arrange:
     return lambda service: service.sign.mock(
-        side_effect=lambda request: signed_answer(request, lambda document: document | changes)
+        side_effect=lambda request: signed_response(request, lambda document: document | changes)
     )
 
 
-def answers(status: int, **response: Any) -> Arrange:
+def responses(status: int, **response: Any) -> Arrange:
     return lambda service: service.sign.respond(status, **response)
 
 
 # What happens, and what the text has to name in addition to the client service. Codes are in test_service_errors.py.
 FAILURES: dict[str, tuple[Arrange, set[str]]] = {
-    "a gateway's page": (answers(502, html="<h1>Bad Gateway</h1>"), {"FT_31", "502", "text/html", "Bad Gateway"}),
-    "a page for an answer": (answers(200, html="<h1>Log in</h1>"), {"FT_31", "200", "text/html"}),
-    "redirected": (answers(302, headers={"Location": "https://elsewhere.test/"}), {"FT_31", "302"}),
-    "token refused": (answers(401, json={"error": "invalid_token"}), {"401", "environment"}),
+    "a gateway's page": (responses(502, html="<h1>Bad Gateway</h1>"), {"FT_31", "502", "text/html", "Bad Gateway"}),
+    "a page for a response": (responses(200, html="<h1>Log in</h1>"), {"FT_31", "200", "text/html"}),
+    "redirected": (responses(302, headers={"Location": "https://elsewhere.test/"}), {"FT_31", "302"}),
+    "token refused": (responses(401, json={"error": "invalid_token"}), {"401", "environment"}),
     "credentials refused": (lambda service: service.token.respond(401), {"token.test", "401", "client_secret"}),
     "token server fails": (lambda service: service.token.respond(503), {"token.test", "503"}),
     "token server out of reach": (
@@ -91,7 +91,7 @@ FAILURES: dict[str, tuple[Arrange, set[str]]] = {
         lambda service: service.sign.mock(side_effect=httpx.ConnectError("no route")),
         {"FT_31", "proxy.test", "no route", "nothing was processed"},
     ),
-    "answer lost": (
+    "response lost": (
         lambda service: service.sign.mock(side_effect=httpx.ReadTimeout("slow")),
         {"FT_31", "proxy.test", "slow", "get_operation_id"},
     ),
@@ -113,13 +113,13 @@ FAILURES: dict[str, tuple[Arrange, set[str]]] = {
 
 ECHOES: dict[str, Arrange] = {
     # Spring's own filter quotes the rejected token.
-    "of the token": answers(
+    "of the token": responses(
         401, json={"error": "invalid_token", "error_description": f"Access token expired: {TOKEN}"}
     ),
-    "of the content": answers(500, json={"errorCode": "0.0.6", "causeMessage": f"rejected value [{ENCODED}]"}),
-    "of the token by a gateway": answers(502, text=f"Authorization: Bearer {TOKEN}"),
-    "of the content by a gateway": answers(400, text=f"cannot read {ENCODED}"),
-    "of the content as an answer": answers(200, text=ENCODED),
+    "of the content": responses(500, json={"errorCode": "0.0.6", "causeMessage": f"rejected value [{ENCODED}]"}),
+    "of the token by a gateway": responses(502, text=f"Authorization: Bearer {TOKEN}"),
+    "of the content by a gateway": responses(400, text=f"cannot read {ENCODED}"),
+    "of the content as a response": responses(200, text=ENCODED),
     "of the content as a sign error": document_is(signStatus="ERROR_SIGNING", signError=ENCODED),
 }
 
@@ -147,7 +147,7 @@ async def test_an_error_holds_no_secret(client: SignStash, service: MockedServic
 
 
 async def test_a_token_in_any_form_is_hidden(client: SignStash, service: MockedService) -> None:
-    service.token.mock(return_value=token_answer("0pen-sesame-0pen-sesame"))
+    service.token.mock(return_value=token_response("0pen-sesame-0pen-sesame"))
     service.sign.respond(401, json={"error": "invalid_token", "error_description": "Bad: 0pen-sesame-0pen-sesame"})
 
     error = await failure_of(client, pdf("FT_31", content=CONTENT))
@@ -156,7 +156,7 @@ async def test_a_token_in_any_form_is_hidden(client: SignStash, service: MockedS
 
 
 async def test_a_token_that_is_an_ordinary_word_hides_no_words(client: SignStash, service: MockedService) -> None:
-    service.token.mock(return_value=token_answer("token"))
+    service.token.mock(return_value=token_response("token"))
     service.sign.respond(401, json={"error": "invalid_token"})
 
     assert (await failure_of(client, pdf("FT_31", content=CONTENT))).error_code == "invalid_token"

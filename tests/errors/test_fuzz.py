@@ -39,7 +39,7 @@ REFERENCES = ("A", "B", "C")
 
 
 @attrs.frozen
-class Answer(httpx.AsyncByteStream):
+class Response(httpx.AsyncByteStream):
     """A response.
 
     Attributes:
@@ -164,7 +164,7 @@ header_lines = st.tuples(
 
 
 @st.composite
-def answers(draw: st.DrawFn, values: st.SearchStrategy[Any], *, raw: bytes = b"") -> Answer:
+def responses(draw: st.DrawFn, values: st.SearchStrategy[Any], *, raw: bytes = b"") -> Response:
     """Responses with such a value, some of them damaged."""
     body = raw
     if not raw:
@@ -190,17 +190,17 @@ def answers(draw: st.DrawFn, values: st.SearchStrategy[Any], *, raw: bytes = b""
         httpx.ReadTimeout("slow"),
     ]
     headers = draw(st.lists(header_lines, max_size=2) | st.just([]))
-    return Answer(status, headers, body, draw(st.sampled_from(ends)))
+    return Response(status, headers, body, draw(st.sampled_from(ends)))
 
 
 # What must hold
 
 
 @contextlib.contextmanager
-def responding(answer: Answer) -> Iterator[None]:
+def responding(response: Response) -> Iterator[None]:
     """The mock, with one response to every request but those for a token."""
     with MockedService() as service:
-        service.router.route(path__regex="^(?!.*/oauth/token$)").mock(side_effect=lambda _: answer.to_response())
+        service.router.route(path__regex="^(?!.*/oauth/token$)").mock(side_effect=lambda _: response.to_response())
         yield
 
 
@@ -221,24 +221,24 @@ def expect_clear(error: SignStashError) -> None:
     assert (type(arrived), str(arrived)) == (type(error), text)
 
 
-def expect_rightly_signed(answer: Answer, reference: str, result: Any) -> None:
+def expect_rightly_signed(response: Response, reference: str, result: Any) -> None:
     """A document is signed with exactly the content in the response under its reference, or has an error."""
     if isinstance(result, SignStashError):
         expect_clear(result)
-        if answer.status < 300:
+        if response.status < 300:
             assert result.maybe_processed or isinstance(result, DocumentNotSignedError)
-    entries = entries_in(answer, reference)
+    entries = entries_in(response, reference)
     clean = [entry for entry in entries if entry.get("signStatus") == "SIGNED" and not entry.get("signError")]
     content = base64_of(clean[0].get("signedContent")) if len(entries) == len(clean) == 1 else None
     if not isinstance(result, SignStashError):
         assert result.content == content
         assert result.external_reference == reference
-    elif content and answer.status == 200 and answer.end is None and not answer.headers:
+    elif content and response.status == 200 and response.end is None and not response.headers:
         raise AssertionError("a signed document is lost") from result
 
 
-def entries_in(answer: Answer, reference: str) -> list[Any]:
-    fields = read(answer.body)
+def entries_in(response: Response, reference: str) -> list[Any]:
+    fields = read(response.body)
     listed = fields.get("documentList") if isinstance(fields, dict) else None
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     return [entry for entry in entries if entry.get("externalReference") == reference]
@@ -267,7 +267,7 @@ def base64_of(text: Any) -> bytes | None:
         return None
 
 
-def try_answers(cases: st.SearchStrategy[Any], check: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+def try_responses(cases: st.SearchStrategy[Any], check: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
 
         @fuzz
@@ -284,28 +284,28 @@ def documents() -> list[Document]:
 
 
 def test_signing_one_document_raises_only_errors_of_the_sdk() -> None:
-    async def check(answer: Answer) -> None:
-        with responding(answer):
+    async def check(response: Response) -> None:
+        with responding(response):
             result = await outcome_of(lambda client: client.sign(documents()[0]))
-        expect_rightly_signed(answer, "A", result)
+        expect_rightly_signed(response, "A", result)
 
-    try_answers(answers(signed_operations() | refusals), check)
+    try_responses(responses(signed_operations() | refusals), check)
 
 
 def test_signing_several_documents_raises_only_errors_of_the_sdk() -> None:
-    async def check(answer: Answer) -> None:
-        with responding(answer):
+    async def check(response: Response) -> None:
+        with responding(response):
             batch = await outcome_of(lambda client: client.sign_batch(documents()))
         if isinstance(batch, SignStashError):
-            expect_rightly_signed(answer, "A", batch)
+            expect_rightly_signed(response, "A", batch)
             return
         assert [outcome.document.name for outcome in batch.outcomes] == ["A.pdf", "B.pdf", "C.pdf"]
         for reference, outcome in zip(REFERENCES, batch.outcomes, strict=True):
-            expect_rightly_signed(answer, reference, outcome.result)
+            expect_rightly_signed(response, reference, outcome.result)
         assert repr(batch)
         assert isinstance(batch.operation.to_dict(), dict)
 
-    try_answers(answers(signed_operations()), check)
+    try_responses(responses(signed_operations()), check)
 
 
 def is_number(result: Any) -> bool:
@@ -319,16 +319,16 @@ def is_model(result: Any) -> bool:
 @pytest.mark.parametrize(
     ("cases", "call", "holds"),
     [
-        (answers(st.integers() | refusals), lambda client: client.get_operation_id("A"), is_number),
-        (answers(operations | refusals), lambda client: client.get_status(7), is_model),
-        (answers(operations | refusals), lambda client: client.get_operation(7, include_content=True), is_model),
+        (responses(st.integers() | refusals), lambda client: client.get_operation_id("A"), is_number),
+        (responses(operations | refusals), lambda client: client.get_status(7), is_model),
+        (responses(operations | refusals), lambda client: client.get_operation(7, include_content=True), is_model),
         (
-            answers(refusals) | answers(refusals, raw=b"PK\x05\x06" + bytes(18)),
+            responses(refusals) | responses(refusals, raw=b"PK\x05\x06" + bytes(18)),
             lambda client: client.download_documents(7, "downloads"),
             lambda result: result == [],
         ),
         (
-            answers(refusals),
+            responses(refusals),
             lambda client: client.resend_mails(7, ["ana@example.test"]),
             lambda result: result is None,
         ),
@@ -338,28 +338,28 @@ def is_model(result: Any) -> bool:
 def test_queries_raise_only_errors_of_the_sdk(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    cases: st.SearchStrategy[Answer],
+    cases: st.SearchStrategy[Response],
     call: Callable[..., Any],
     holds: Callable[[Any], bool],
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where downloads go
 
-    async def check(answer: Answer) -> None:
-        with responding(answer):
+    async def check(response: Response) -> None:
+        with responding(response):
             result = await outcome_of(call)
         if isinstance(result, SignStashError):
             expect_clear(result)
         else:
-            assert 200 <= answer.status < 300
+            assert 200 <= response.status < 300
             assert holds(result)
 
-    try_answers(cases, check)
+    try_responses(cases, check)
 
 
 def test_token_requests_raise_only_errors_of_the_sdk() -> None:
-    async def check(answer: Answer) -> None:
+    async def check(response: Response) -> None:
         with MockedService() as service:
-            service.token.mock(side_effect=lambda _: answer.to_response())
+            service.token.mock(side_effect=lambda _: response.to_response())
             status = service.routes.status.respond(json={"id": 1})
             result = await outcome_of(lambda client: client.get_status(7))
             authorization = [call.request.headers["authorization"] for call in status.calls]
@@ -368,7 +368,7 @@ def test_token_requests_raise_only_errors_of_the_sdk() -> None:
             assert result.maybe_processed is False
             assert authorization == []
         else:
-            assert 200 <= answer.status < 300
-            assert authorization == [f"Bearer {read(answer.body)['access_token']}"]
+            assert 200 <= response.status < 300
+            assert authorization == [f"Bearer {read(response.body)['access_token']}"]
 
-    try_answers(answers(tokens | refusals), check)
+    try_responses(responses(tokens | refusals), check)

@@ -43,7 +43,7 @@ from tests.conftest import (
     failure_of,
     new_client,
     pdf,
-    signed_answer,
+    signed_response,
     url_of,
 )
 
@@ -120,7 +120,7 @@ def refuse(service: MockedService, status: int, code: str | None = None, **field
 
 def not_signed(sign_error: str | None, sign_status: str | None = "ERROR_SIGNING") -> Callable[..., httpx.Response]:
     failed = {"signStatus": sign_status, "signError": sign_error, "signedContent": None}
-    return lambda request: signed_answer(request, lambda document: document | failed)
+    return lambda request: signed_response(request, lambda document: document | failed)
 
 
 class TestCodes:

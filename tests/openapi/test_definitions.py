@@ -582,14 +582,14 @@ class TestWhatIsNew:
         }
         content = {"*/*": {"schema": {"$ref": "#/components/schemas/Response%C2%ABX%C2%BB"}}}
         listed = {"*/*": {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/datetime"}}}}
-        for path, name, answer in (
+        for path, name, response in (
             ("/api/v0/a", "getStatus", content),
             ("/api/v0/b", "get_status", listed),
             ("/api/v0/c", "getUsingGET_1", content),
             ("/api/v0/d/{x}", "", {"application/octet-stream": {}}),
         ):
             definition["paths"][path] = {
-                "get": {"operationId": name, "responses": {"200": {"description": "", "content": answer}}}
+                "get": {"operationId": name, "responses": {"200": {"description": "", "content": response}}}
             }
 
         found = laid(definition)

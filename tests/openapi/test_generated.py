@@ -59,7 +59,7 @@ from tests.conftest import (
     mock_signed,
     new_client,
     pdf,
-    signed_answer,
+    signed_response,
     url_of,
     zipped,
 )
@@ -312,7 +312,7 @@ class TestDates:
         self, client: SignStash, service: MockedService, written: Any
     ) -> None:
         dated = {"receptionDate": written, "storageEndDate": "2025-02-10 10:19:21.648"}
-        service.sign.mock(side_effect=lambda request: signed_answer(request, lambda document: document | dated))
+        service.sign.mock(side_effect=lambda request: signed_response(request, lambda document: document | dated))
 
         signed = await client.sign(pdf(name="a.pdf"))
 
@@ -381,7 +381,7 @@ class TestStatus:
         assert failed.value.status_code == status_code
 
     @pytest.mark.parametrize(
-        ("status_code", "answer", "error"),
+        ("status_code", "response", "error"),
         [
             (520, {"html": "<html>Unknown</html>"}, UnexpectedResponseError),
             (503, {}, ServiceError),
@@ -394,16 +394,16 @@ class TestStatus:
         ],
     )
     async def test_failure_statuses_raise(
-        self, client: SignStash, service: MockedService, status_code: int, answer: Any, error: type[SignStashError]
+        self, client: SignStash, service: MockedService, status_code: int, response: Any, error: type[SignStashError]
     ) -> None:
-        service.router.get(STATUS_URL).respond(status_code, **answer)
+        service.router.get(STATUS_URL).respond(status_code, **response)
 
         for ask in (client.get_status, partial(get_status.asyncio, client=client.generated)):
             with pytest.raises(error):
                 await ask(7)
 
     @pytest.mark.parametrize(
-        ("status_code", "answer", "why"),
+        ("status_code", "response", "why"),
         [
             (201, {"json": {"id": 7}}, "has a status that the definition does not name"),
             (204, {}, "has a status that the definition does not name"),
@@ -414,9 +414,9 @@ class TestStatus:
         ],
     )
     async def test_an_unreadable_success_raises_an_error_of_the_sdk(
-        self, client: SignStash, service: MockedService, status_code: int, answer: Any, why: str
+        self, client: SignStash, service: MockedService, status_code: int, response: Any, why: str
     ) -> None:
-        service.router.get(STATUS_URL).respond(status_code, **answer)
+        service.router.get(STATUS_URL).respond(status_code, **response)
 
         with pytest.raises(UnexpectedResponseError) as caught:
             await get_status.asyncio(7, client=client.generated)

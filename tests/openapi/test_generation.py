@@ -161,8 +161,8 @@ def shown_operation(path: str, method: str, operation: Definition) -> list[str]:
     assert all(item["in"] == "path" and item["required"] for item in parameters)
     assert body["required"]
     taken = [f"{item['name']} {shown_type(item['schema'])}" for item in parameters]
-    (answer,) = operation["responses"].values()
-    returned = shown_content(answer.get("content", {})) or ["nothing"]
+    (response,) = operation["responses"].values()
+    returned = shown_content(response.get("content", {})) or ["nothing"]
     return [f"{method.upper()} {path}", *operation["tags"], *taken, *shown_content(body["content"]), *returned]
 
 
@@ -247,8 +247,8 @@ class TestCorrections:
     def test_every_failure_has_the_error_schema(self) -> None:
         form = {key: ["application/json ErrorResponse"] for key in ("400", "401", "403", "409", "429", "500")}
         for *_, operation in operations(CORRECTED):
-            answers = operation["responses"].items()
-            assert {status: shown_content(item["content"]) for status, item in answers if status != "200"} == form
+            responses = operation["responses"].items()
+            assert {status: shown_content(item["content"]) for status, item in responses if status != "200"} == form
 
     def test_corrections_change_only_the_flaws(self) -> None:
         answers_alone = {"Company", "SignatureQueuePriority", "DocumentResponse", "BaseOperation", "SignOperation"}
@@ -363,7 +363,7 @@ class TestGeneration:
             lambda operation: operation["parameters"][0].pop("in"),
             lambda operation: operation["parameters"].clear(),
         ],
-        ids=["answer not described", "no answers", "parameter of no place", "parameter missing"],
+        ids=["response not described", "no responses", "parameter of no place", "parameter missing"],
     )
     def test_an_invalid_definition_is_reported(self, generate: Any, spoil: Callable[[Definition], object]) -> None:
         path = "/api/v0/operation/status/{operationId}"

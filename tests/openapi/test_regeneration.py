@@ -86,8 +86,8 @@ def retype_parameter(definition: Definition) -> None:
 
 
 def retype_answer(definition: Definition) -> None:
-    answer = definition["paths"][STATUS]["get"]["responses"]["200"]
-    answer["content"] = {"application/json": {"schema": {"type": "string"}}}
+    response = definition["paths"][STATUS]["get"]["responses"]["200"]
+    response["content"] = {"application/json": {"schema": {"type": "string"}}}
 
 
 def move_to_another_tag(definition: Definition) -> None:
@@ -299,11 +299,11 @@ def test_credentials_in_the_url_are_sent_and_not_shown(
 ) -> None:
     asked: list[httpx.Request] = []
 
-    def answer(url: httpx.URL, *, auth: tuple[str, str] | None, timeout: float) -> httpx.Response:
+    def respond(url: httpx.URL, *, auth: tuple[str, str] | None, timeout: float) -> httpx.Response:
         asked.append(httpx.Request("GET", url, headers={"authorization": str(auth)}))
         return httpx.Response(401, request=asked[-1])
 
-    monkeypatch.setattr(scripts["regenerate"].httpx, "get", answer)
+    monkeypatch.setattr(scripts["regenerate"].httpx, "get", respond)
     monkeypatch.setattr(sys, "argv", ["regenerate.py", "https://ana:pa55@proxy.test/v3/api-docs"])
 
     assert scripts["regenerate"].main() == 1

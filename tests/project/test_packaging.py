@@ -194,8 +194,8 @@ UNASKED = {"name": "private", "skip_reason": "Dependency not found on PyPI"}
     ],
 )
 def test_an_audit_without_data_does_not_pass(said: Any, status: int, words: str, tmp_path: Path) -> None:
-    answer = "raise SystemExit('no connection')" if said is None else f"print({json.dumps(json.dumps(said))})"
-    tmp_path.joinpath("pip_audit.py").write_text(answer)
+    response = "raise SystemExit('no connection')" if said is None else f"print({json.dumps(json.dumps(said))})"
+    tmp_path.joinpath("pip_audit.py").write_text(response)
 
     ended = subprocess.run(
         [sys.executable, ROOT / ".ci" / "audit.py"],

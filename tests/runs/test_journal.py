@@ -37,7 +37,16 @@ from signstash import (
     SignStashError,
 )
 from signstash.journal import Entry, State
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, mock_signed, signed_answer
+from tests.conftest import (
+    BASE_URL,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    MockedService,
+    mock_signed,
+    signed_response,
+)
 from tests.runs.test_runs import collect, names_sent, requests
 
 
@@ -102,7 +111,7 @@ class TestFaults:
     ) -> None:
         def close_it(request: httpx.Request) -> httpx.Response:
             journal.close()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=close_it)
         found: dict[str, Outcome] = {}
@@ -216,7 +225,7 @@ class TestResuming:
 
         def look(request: httpx.Request) -> httpx.Response:
             seen.append(states(journal))
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=look)
         await collect(client.sign_all(pdfs(2), **durably(journal)))
@@ -229,7 +238,7 @@ class TestResuming:
         service.sign.respond(500, json={"errorCode": "0.0.6"})
         await collect(client.sign_all(pdfs(1), **durably(journal)))
         assert states(journal) == {"0.pdf": "failed"}
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
 
         found = await collect(client.sign_all(pdfs(1), **durably(journal)))
 
@@ -244,7 +253,7 @@ class TestResuming:
         with pytest.raises(ClientServiceInactiveError):
             await collect(client.sign_all(pdfs(3), **durably(journal)))
         assert set(states(journal).values()) == {"planned"}
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
 
         found = await collect(client.sign_all(pdfs(3), **durably(journal)))
 
@@ -270,7 +279,7 @@ class TestResuming:
         assert not any(outcome.ok for outcome in found.values())
         assert set(states(journal).values()) == {"sent"}
         service.router.get(path__regex="withDocument").respond(404)
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
         found = await collect(client.sign_all(pdfs(2), **durably(journal), unknown_outcomes=policy))
         assert all(outcome.ok for outcome in found.values())
 
@@ -370,7 +379,7 @@ class TestResuming:
             await run
         assert states(journal) == {"0.pdf": "sent", "1.pdf": "sent"}
         service.sign.calls.reset()
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
 
     async def test_a_reference_is_not_used_for_other_contents(
         self, client: SignStash, service: MockedService, journal: Journal
@@ -390,7 +399,7 @@ class TestHeldDocuments:
     async def held(self, client: SignStash, service: MockedService, journal: Journal) -> str:
         service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
         await collect(client.sign_all(pdfs(1), **durably(journal)))
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
         (entry,) = journal.entries("held")
         assert entry.reason
         assert "not known" in entry.reason
@@ -470,7 +479,7 @@ class TestHeldDocuments:
     async def test_a_document_signed_without_contents_is_held(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
-        service.sign.mock(side_effect=lambda r: signed_answer(r, lambda d: {**d, "signedContent": None}))
+        service.sign.mock(side_effect=lambda r: signed_response(r, lambda d: {**d, "signedContent": None}))
 
         await collect(client.sign_all(pdfs(1), **durably(journal)))
 
@@ -508,8 +517,8 @@ class TestAttempts:
     def fails_once(self, service: MockedService) -> None:
         def sign(request: httpx.Request) -> httpx.Response:
             if service.sign.call_count == 0:
-                return signed_answer(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
-            return signed_answer(request)
+                return signed_response(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
+            return signed_response(request)
 
         service.sign.mock(side_effect=sign)
 
@@ -565,7 +574,7 @@ class TestAttempts:
         service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
         with pytest.raises(OutcomeUnknownError):
             await client.sign(document)
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
 
         await client.sign(document)
 
@@ -577,7 +586,7 @@ class TestAttempts:
     ) -> None:
         def used_up(request: httpx.Request) -> httpx.Response:
             if service.sign.call_count == 0:
-                return signed_answer(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
+                return signed_response(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
             return httpx.Response(409, json={"errorCode": "0.0.7"})
 
         service.sign.mock(side_effect=used_up)
@@ -669,7 +678,7 @@ class TestSources:
 
         async def answer_late(request: httpx.Request) -> httpx.Response:
             await raised.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         raised = asyncio.Event()
         service.sign.mock(side_effect=answer_late)
@@ -691,7 +700,7 @@ class TestSources:
             else:
                 both_are_sent.set()
                 await may_answer.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=answer)
         outcomes = client.sign_all(pdfs(2), **durably(journal), batch_documents=1)
@@ -775,7 +784,7 @@ class TestFiles:
 
                 def take_its_place(request: httpx.Request, folder: Path = folder) -> httpx.Response:
                     (folder / "signed" / "a.pdf").touch()
-                    return signed_answer(request)
+                    return signed_response(request)
 
                 service.sign.mock(side_effect=take_its_place)
                 with pytest.raises(DocumentNotSavedError):
@@ -807,7 +816,7 @@ class TestFiles:
         def take_their_places(request: httpx.Request) -> httpx.Response:
             for name in names_sent(request):
                 (tmp_path / "signed" / name).write_bytes(b"somebody else's")
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=take_their_places)
         with pytest.raises(DocumentNotSavedError, match=r"run\.journal\.recovered"):

@@ -23,7 +23,7 @@ from signstash import (
     SignStash,
 )
 from signstash.options import UnknownOutcomes
-from tests.conftest import PDF, MockedService, mock_signed, signed_answer
+from tests.conftest import PDF, MockedService, mock_signed, signed_response
 from tests.runs.test_runs import collect
 
 Effect = Literal["sign", "fail", "lose"]
@@ -59,12 +59,12 @@ class KeptBooks:
         if effect == "fail":
             if not self.reuses:
                 self._used.add(reference)
-            return signed_answer(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
+            return signed_response(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
         self._used.add(reference)
         self.signed[sent["name"]] = self.signed.get(sent["name"], 0) + 1
         if effect == "lose":
             raise httpx.ReadTimeout("lost", request=request)
-        return signed_answer(request)
+        return signed_response(request)
 
     def _find(self, request: httpx.Request) -> httpx.Response:
         known = any(reference in str(request.url) for reference in self._used)
@@ -186,7 +186,7 @@ class TestCancelledAfterTheResponse:
         async def answer(request: httpx.Request) -> httpx.Response:
             loop.run_in_executor(None, threads_are_free.wait, 10)
             answered.set()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=answer)
         call = asyncio.create_task(client.sign(invoice(), save_to=tmp_path))

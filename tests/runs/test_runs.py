@@ -42,7 +42,7 @@ from tests.conftest import (
     TOKEN_URL,
     MockedService,
     mock_signed,
-    signed_answer,
+    signed_response,
     url_of,
 )
 
@@ -160,7 +160,7 @@ class TestStopping:
     ) -> None:
         def sign(request: httpx.Request) -> httpx.Response:
             client.stop_runs()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=sign)
 
@@ -187,7 +187,7 @@ class TestStopping:
             client.stop_runs()
             return httpx.Response(429)
 
-        service.sign_answers(reject, signed_answer)
+        service.sign_effects(reject, signed_response)
         async with client.batching() as batching:
             assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).content == mock_signed(PDF)
 
@@ -217,7 +217,7 @@ class TestDeadline:
         }
 
     async def test_a_pause_beyond_it_is_not_begun(self, client: SignStash, service: MockedService) -> None:
-        service.sign_answers(httpx.Response(429, headers={"Retry-After": "100"}))
+        service.sign_effects(httpx.Response(429, headers={"Retry-After": "100"}))
 
         found = await collect(client.sign_all(pdfs(1)))
 
@@ -231,7 +231,7 @@ class TestDeadline:
 
         async def slow(request: httpx.Request) -> httpx.Response:
             await clock.pass_by(30)
-            return httpx.Response(429) if service.sign.call_count == 0 else signed_answer(request)
+            return httpx.Response(429) if service.sign.call_count == 0 else signed_response(request)
 
         service.sign.mock(side_effect=slow)
 
@@ -247,7 +247,7 @@ class TestDeadline:
 
         async def slow(request: httpx.Request) -> httpx.Response:
             await clock.pass_by(30)
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=slow)
 
@@ -266,7 +266,7 @@ class TestDeadline:
             await clock.pass_by(30)
             return httpx.Response(429)
 
-        service.sign_answers(GATEWAY_TIMEOUT)
+        service.sign_effects(GATEWAY_TIMEOUT)
         service.router.get(path__regex="/0_pdf_reference").mock(side_effect=slow)
 
         found = await collect(
@@ -372,7 +372,7 @@ class TestFlow:
             for _ in range(20):
                 await asyncio.sleep(0)
             now -= 1
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=slow)
         await collect(client.sign_all(pdfs(20), batch_documents=1, in_flight=3))
@@ -401,7 +401,7 @@ class TestFlow:
             else:
                 second_is_sent.set()
                 await may_answer.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=first_answers)
         outcomes = client.sign_all(pdfs(5), batch_documents=1, save_to=tmp_path)
@@ -455,7 +455,7 @@ class TestFlow:
             for _ in range(20):
                 await asyncio.sleep(0)
             now.remove(name)
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=refuse_four)
         found = await collect(client.sign_all(pdfs(7), batch_documents=1, in_flight=4))
@@ -479,7 +479,7 @@ class TestFaults:
         def refuse_bad(request: httpx.Request) -> httpx.Response:
             if "13.pdf" in names_sent(request):
                 return httpx.Response(500, json={"errorCode": "0.0.4", "causeMessage": "name of a document"})
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=refuse_bad)
         found = await collect(client.sign_all(pdfs(32), batch_documents=32))
@@ -509,7 +509,7 @@ class TestFaults:
         self, client: SignStash, service: MockedService, answer: httpx.Response, error: type[Exception]
     ) -> None:
         def third_request_on(request: httpx.Request) -> httpx.Response:
-            return signed_answer(request) if service.sign.call_count < 2 else answer
+            return signed_response(request) if service.sign.call_count < 2 else answer
 
         service.sign.mock(side_effect=third_request_on)
         found: dict[str, Outcome] = {}
@@ -544,7 +544,7 @@ class TestFaults:
 
         async def answer_late(request: httpx.Request) -> httpx.Response:
             await source_failed.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         def source() -> Iterator[Document]:
             yield from pdfs(2)
@@ -569,7 +569,7 @@ class TestFaults:
         def without_certificate(document: dict[str, Any]) -> dict[str, Any]:
             return document | {"signStatus": "ERROR_SIGNING", "signError": "INVALID_CERTIFICATE_SIGN_ERROR"}
 
-        service.sign.mock(side_effect=lambda request: signed_answer(request, without_certificate))
+        service.sign.mock(side_effect=lambda request: signed_response(request, without_certificate))
         found: dict[str, Outcome] = {}
         with pytest.raises(CertificateNotProvisionedError):
             await collect(client.sign_all(pdfs(1000), batch_documents=10), found)
@@ -584,7 +584,7 @@ class TestFaults:
             answer = answers[service.sign.call_count]
             if isinstance(answer, Exception):
                 raise answer
-            return answer or signed_answer(request)
+            return answer or signed_response(request)
 
         service.sign.mock(side_effect=in_turn)
         found = await collect(client.sign_all(pdfs(3)))
@@ -706,7 +706,7 @@ class TestWaitingSources:
             for name in is_sent.keys() & set(names_sent(request)):
                 is_sent[name].set()
                 await may_answer.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         async def source() -> AsyncIterator[Document]:
             for document in pdfs(32):
@@ -784,7 +784,7 @@ class TestUnknownOutcomes:
         def first_is_lost(request: httpx.Request) -> httpx.Response:
             if service.sign.call_count == 0:
                 raise GATEWAY_TIMEOUT
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=first_is_lost)
 
@@ -816,7 +816,7 @@ class TestUnknownOutcomes:
                 raise GATEWAY_TIMEOUT
             if "0.pdf" in names_sent(request):
                 return httpx.Response(409, json={"errorCode": "0.0.7"})
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=went_through)
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
@@ -867,7 +867,7 @@ class TestUnknownOutcomes:
                 return httpx.Response(400, json={"errorCode": "0.0.2"})
             if names == ["1.pdf"]:
                 await first_is_saved.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=refuse_both)
         async with aclosing(client.sign_all(pdfs(2), save_to=tmp_path)) as outcomes:
@@ -894,7 +894,7 @@ class TestUnknownOutcomes:
         def every_second(request: httpx.Request) -> httpx.Response:
             if service.sign.call_count % 2:
                 raise GATEWAY_TIMEOUT
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=every_second)
 

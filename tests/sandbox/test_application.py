@@ -96,12 +96,12 @@ class TestRawRequests:
     @pytest.fixture
     def http(self, sandbox: Sandbox) -> Any:
         with httpx.Client() as http:
-            answer = http.post(
+            response = http.post(
                 sandbox.token_url,
                 auth=(sandbox.client_id, sandbox.client_secret),
                 data={"grant_type": "client_credentials"},
             )
-            http.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+            http.headers["authorization"] = f"Bearer {response.json()['access_token']}"
             http.base_url = httpx.URL(sandbox.base_url)
             yield http
 
@@ -121,11 +121,11 @@ class TestRawRequests:
         ]
         return {"externalReference": made, "description": "raw", "documents": documents, "returnSignedContent": True}
 
-    def assert_refused(self, answer: httpx.Response, what: str, code: str = "0.0.2") -> None:
-        assert answer.status_code == 500
-        assert answer.headers["content-type"] == "application/json"
-        assert answer.json()["errorCode"] == code
-        assert what in answer.json()["causeMessage"]
+    def assert_refused(self, response: httpx.Response, what: str, code: str = "0.0.2") -> None:
+        assert response.status_code == 500
+        assert response.headers["content-type"] == "application/json"
+        assert response.json()["errorCode"] == code
+        assert what in response.json()["causeMessage"]
 
     @pytest.mark.parametrize(
         "path",
@@ -199,9 +199,9 @@ class TestRawRequests:
         token = http.headers.pop("authorization").removeprefix("Bearer ")
         headers = {} if header is None else {"authorization": header.format(token=token)}
 
-        answer = http.post(path, json=self.fields(), headers=headers)
+        response = http.post(path, json=self.fields(), headers=headers)
 
-        assert (answer.status_code, answer.json()["errorCode"]) == (409, "0.0.10")
+        assert (response.status_code, response.json()["errorCode"]) == (409, "0.0.10")
 
     def test_multipart_needs_its_parts_and_matches_them_by_name(self, http: httpx.Client) -> None:
         fields = self.fields("a.bin", "b.bin")
@@ -210,8 +210,8 @@ class TestRawRequests:
 
         self.assert_refused(http.post(MULTIPART_PATH, files=files), REQUEST_PART)
         self.assert_refused(http.post(MULTIPART_PATH, files=[*described.items(), files[0]]), FILES_PART)
-        answer = http.post(MULTIPART_PATH, files=[*files, *described.items()])
-        held = [base64.b64decode(item["signedContent"]) for item in answer.json()["documentList"]]
+        response = http.post(MULTIPART_PATH, files=[*files, *described.items()])
+        held = [base64.b64decode(item["signedContent"]) for item in response.json()["documentList"]]
         contents = [cms.ContentInfo.load(item)["content"]["encap_content_info"]["content"].native for item in held]
         assert contents == [b"A", b"B"]
 
@@ -220,18 +220,18 @@ class TestRawRequests:
         described = {REQUEST_PART: (None, json.dumps(fields).encode(), "application/json")}
         files = [(FILES_PART, ("a.bin", b"A")), (FILES_PART, ("b.bin", b"B"))]
 
-        answer = http.post(MULTIPART_PATH, files=[*files, *described.items()])
+        response = http.post(MULTIPART_PATH, files=[*files, *described.items()])
 
-        held = [base64.b64decode(item["signedContent"]) for item in answer.json()["documentList"]]
+        held = [base64.b64decode(item["signedContent"]) for item in response.json()["documentList"]]
         contents = [cms.ContentInfo.load(item)["content"]["encap_content_info"]["content"].native for item in held]
         assert contents == [b"A", b"B"]
 
     @pytest.mark.parametrize("asked", [False, None])
     def test_contents_are_returned_only_on_request(self, http: httpx.Client, asked: bool | None) -> None:
-        answer = http.post(BASE64_PATH, json=self.fields() | {"returnSignedContent": asked})
+        response = http.post(BASE64_PATH, json=self.fields() | {"returnSignedContent": asked})
 
-        assert answer.json()["documentList"][0]["signStatus"] == "SIGNED"
-        assert "signedContent" not in answer.json()["documentList"][0]
+        assert response.json()["documentList"][0]["signStatus"] == "SIGNED"
+        assert "signedContent" not in response.json()["documentList"][0]
 
 
 class TestLimits:

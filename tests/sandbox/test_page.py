@@ -89,14 +89,14 @@ def test_no_secret_is_shown(http: httpx.Client, used: Sandbox, accept: str) -> N
 
 
 def test_the_page_can_be_read_and_runs_nothing(http: httpx.Client) -> None:
-    answer = http.get("", headers={"accept": "text/html,*/*;q=0.8"})
+    response = http.get("", headers={"accept": "text/html,*/*;q=0.8"})
 
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
     for expected in ("a.pdf", "FT_1", "INVALID_CERT_SERVICE_CREDS", "429", "too_many_requests", "not published"):
-        assert expected in answer.text
-    assert "<script>" not in answer.text
-    assert "&lt;script&gt;" in answer.text
+        assert expected in response.text
+    assert "<script>" not in response.text
+    assert "&lt;script&gt;" in response.text
 
 
 def test_each_signed_document_can_be_opened(http: httpx.Client, signed: bytes) -> None:

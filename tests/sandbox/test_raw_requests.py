@@ -25,8 +25,8 @@ def exchanged(sandbox: Sandbox, method: str, path: str, headers: dict[str, str],
     lines += [f"{name}: {value}" for name, value in {"Content-Length": len(body), **headers}.items()]
     with socket.create_connection((url.host, url.port or 0)) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, content = answer.partition(b"\r\n\r\n")
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, content = response.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(content) if content[:1] in (b"{", b"[") else content
 
 
@@ -42,9 +42,9 @@ def basic(sandbox: Sandbox) -> str:
 @pytest.fixture
 def token(sandbox: Sandbox, basic: str) -> str:
     path = f"{path_of(sandbox.token_url)}?grant_type=client_credentials"
-    status, answer = exchanged(sandbox, "POST", path, {"authorization": f"basic {basic}"})
+    status, response = exchanged(sandbox, "POST", path, {"authorization": f"basic {basic}"})
     assert status == 200
-    return str(answer["access_token"])
+    return str(response["access_token"])
 
 
 def request_of(**changes: Any) -> dict[str, Any]:
@@ -93,11 +93,11 @@ def test_an_invoice_is_signed(sandbox: Sandbox, token: str, scheme: str, ending:
     path = path_of(sandbox.base_url) + "//api/v0/document/sign" + ending
     headers = {"Authorization": f"{scheme} {token}", "Content-Type": "application/json; charset=UTF-8"}
 
-    status, answer = exchanged(sandbox, "POST", path, headers, json.dumps(request_of()).encode())
+    status, response = exchanged(sandbox, "POST", path, headers, json.dumps(request_of()).encode())
 
-    assert status == 200, answer
-    assert answer["documentList"][0]["signStatus"] == "SIGNED"
-    assert base64.b64decode(answer["documentList"][0]["signedContent"]).startswith(b"%PDF")
+    assert status == 200, response
+    assert response["documentList"][0]["signStatus"] == "SIGNED"
+    assert base64.b64decode(response["documentList"][0]["signedContent"]).startswith(b"%PDF")
 
 
 def test_a_request_in_pieces_is_signed(sandbox: Sandbox, token: str) -> None:
@@ -112,9 +112,9 @@ def test_a_request_in_pieces_is_signed(sandbox: Sandbox, token: str) -> None:
         connection.sendall("\r\n".join([*lines, *(f"{n}: {v}" for n, v in headers.items()), "", ""]).encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 100")
         connection.sendall(chunked)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
 
-    assert answer.startswith(b"HTTP/1.1 200")
+    assert response.startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
@@ -152,21 +152,21 @@ def test_the_token_server_follows_oauth(
 ) -> None:
     headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
 
-    got, answer = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, grant.encode())
+    got, response = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, grant.encode())
 
-    assert (got, answer.get("error")) == (status, error)
+    assert (got, response.get("error")) == (status, error)
     if status == 200:
-        assert set(answer) == {"access_token", "token_type", "expires_in", "scope", "jti"}
-        claims = json.loads(base64.urlsafe_b64decode(answer["access_token"].split(".")[1] + "=="))
-        assert (claims["client_id"], claims["jti"]) == (sandbox.client_id, answer["jti"])
+        assert set(response) == {"access_token", "token_type", "expires_in", "scope", "jti"}
+        claims = json.loads(base64.urlsafe_b64decode(response["access_token"].split(".")[1] + "=="))
+        assert (claims["client_id"], claims["jti"]) == (sandbox.client_id, response["jti"])
 
 
 def test_a_malformed_form_is_rejected(sandbox: Sandbox, basic: str) -> None:
     headers = {"Authorization": f"Basic {basic}", "Content-Type": "multipart/form-data"}
 
-    status, answer = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, b"grant_type=client_credentials")
+    status, response = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, b"grant_type=client_credentials")
 
-    assert (status, answer["error"]) == (400, "Missing boundary in multipart.")
+    assert (status, response["error"]) == (400, "Missing boundary in multipart.")
 
 
 def test_a_client_that_disconnects_leaves_no_error(
@@ -189,9 +189,9 @@ def test_a_client_that_disconnects_leaves_no_error(
 def test_malformed_credentials_are_rejected(sandbox: Sandbox, authorization: str) -> None:
     headers = {"Authorization": authorization, "Content-Type": "application/x-www-form-urlencoded"}
 
-    status, answer = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, b"grant_type=client_credentials")
+    status, response = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, b"grant_type=client_credentials")
 
-    assert (status, answer["error"]) == (401, "invalid_client")
+    assert (status, response["error"]) == (401, "invalid_client")
 
 
 def test_a_form_in_place_of_json_is_rejected(sandbox: Sandbox, token: str) -> None:
@@ -299,7 +299,7 @@ def assert_refused(sandbox: Sandbox, token: str, asked: dict[str, Any], code: st
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     path = path_of(sandbox.base_url) + BASE64_PATH
 
-    status, answer = exchanged(sandbox, "POST", path, headers, json.dumps(asked).encode())
+    status, response = exchanged(sandbox, "POST", path, headers, json.dumps(asked).encode())
 
-    assert (status, answer["errorCode"]) == (409 if code == "0.0.7" else 500, code), answer
-    assert named in answer["causeMessage"]
+    assert (status, response["errorCode"]) == (409 if code == "0.0.7" else 500, code), response
+    assert named in response["causeMessage"]

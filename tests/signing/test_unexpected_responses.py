@@ -25,7 +25,7 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash.models import UNSET, BaseOperation, ContentType, SigningStatus
-from tests.conftest import PDF, MockedService, failure_of, mock_signed, pdf, signed_answer
+from tests.conftest import PDF, MockedService, failure_of, mock_signed, pdf, signed_response
 from tests.fault_server import little_memory
 
 PAGE = "<html><head><title>Gateway</title></head><body>Gateway</body></html>"
@@ -37,10 +37,10 @@ ODD: list[Any] = [None, 7, -1, 2.5, True, "", "text", "é\x00", [], [None], ["te
 def respond(service: MockedService, change: Callable[[dict[str, Any]], Any]) -> None:
     """Let the service sign, and change the response."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=json.dumps(change(signed_answer(request).json())))
+    def respond(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=json.dumps(change(signed_response(request).json())))
 
-    service.sign.mock(side_effect=answer)
+    service.sign.mock(side_effect=respond)
 
 
 def respond_with(service: MockedService, operation: dict[str, Any] | None = None, **document: Any) -> None:
@@ -247,11 +247,11 @@ class TestRedirects:
 def respond_encoded(service: MockedService, encoding: str) -> None:
     """Let the service sign, and encode the response."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        fields = signed_answer(request).json() | {"issuerClientServiceAlias": "Serviço nº 1"}
+    def respond(request: httpx.Request) -> httpx.Response:
+        fields = signed_response(request).json() | {"issuerClientServiceAlias": "Serviço nº 1"}
         return httpx.Response(200, content=json.dumps(fields, ensure_ascii=False).encode(encoding))
 
-    service.sign.mock(side_effect=answer)
+    service.sign.mock(side_effect=respond)
 
 
 class TestEncodings:
@@ -288,11 +288,11 @@ class TestEncodings:
     async def test_the_content_type_of_a_response_is_ignored(
         self, client: SignStash, service: MockedService, content_type: str
     ) -> None:
-        def answer(request: httpx.Request) -> httpx.Response:
+        def respond(request: httpx.Request) -> httpx.Response:
             headers = [(b"content-type", content_type.encode())]
-            return httpx.Response(200, headers=headers, content=signed_answer(request).content)
+            return httpx.Response(200, headers=headers, content=signed_response(request).content)
 
-        service.sign.mock(side_effect=answer)
+        service.sign.mock(side_effect=respond)
 
         assert (await client.sign(pdf("FT_31"))).content == mock_signed(PDF)
 
@@ -338,7 +338,7 @@ class TestMatching:
 
     async def test_one_missing_document_of_many_fails_alone(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(
-            side_effect=lambda request: signed_answer(
+            side_effect=lambda request: signed_response(
                 request, lambda document: None if document["externalReference"] == "B" else document
             )
         )

@@ -184,9 +184,9 @@ async def test_an_expired_token_is_rejected_by_every_request(scenario: str, mock
 
     async with httpx.AsyncClient() as http_client:
         headers = {"Authorization": earlier.headers["Authorization"]}
-        answer = await http_client.post(earlier.url, content=earlier.content, headers=headers)
+        response = await http_client.post(earlier.url, content=earlier.content, headers=headers)
 
-    assert answer.json()["errorCode"] == "0.0.10"
+    assert response.json()["errorCode"] == "0.0.10"
     assert mock.sign_requests[-1].status_code == 409
 
 
@@ -195,20 +195,20 @@ async def test_queries_need_a_token_of_a_mock(mock: MockSignStash) -> None:
     token = mock.routes.sign.calls.last.request.headers["Authorization"]
     url = url_of("getStatus", operationId=1)
     async with httpx.AsyncClient() as http_client:
-        answers = [
+        responses = [
             await http_client.get(url, headers={"Authorization": header})
             for header in (token, "Bearer foreign", token.replace("Bearer", "Basic"), "")
         ]
 
-    assert [answer.status_code for answer in answers] == [200, 409, 409, 409]
+    assert [response.status_code for response in responses] == [200, 409, 409, 409]
 
 
 @pytest.mark.parametrize("header", ["", "Bearer x", f"Basic {base64.b64encode(b'no colon').decode()}"])
 async def test_a_token_needs_credentials(header: str, mock: MockSignStash) -> None:
     async with httpx.AsyncClient() as http_client:
-        answer = await http_client.post(TOKEN_URL, headers={"Authorization": header})
+        response = await http_client.post(TOKEN_URL, headers={"Authorization": header})
 
-    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
 
 
 async def test_the_last_document_of_a_name_is_returned(mock: MockSignStash) -> None:
@@ -226,9 +226,9 @@ async def test_contents_are_returned_only_on_request(mock: MockSignStash) -> Non
     body = json.loads(sent.content) | {"externalReference": "new", "returnSignedContent": False}
     body["documents"][0]["documentRequest"]["externalReference"] = "R-2"
     async with httpx.AsyncClient(headers={"Authorization": sent.headers["Authorization"]}) as http_client:
-        answer = await http_client.post(sent.url, json=body)
+        response = await http_client.post(sent.url, json=body)
 
-    (document,) = answer.json()["documentList"]
+    (document,) = response.json()["documentList"]
     assert (document["signStatus"], "signedContent" in document) == ("SIGNED", False)
     assert document["contentLength"] == len(mock.sign_requests[0].documents[0].content) + len(MOCK_SIGNATURE) + 4
 
@@ -386,15 +386,15 @@ async def test_a_malformed_request_is_rejected_as_by_the_service(mock: MockSignS
         no_base64 = copy.deepcopy(sent)
         no_base64["documents"][0]["documentRequest"]["base64Content"] = "JVBERi0x!"
         unfit = [*UNFIT, sent | {"documents": []}, no_base64]
-        answers = [await http_client.post(url, json=body) for body in unfit]
+        responses = [await http_client.post(url, json=body) for body in unfit]
         multipart = url.replace(BASE64_PATH, MULTIPART_PATH)
-        answers.append(await http_client.post(multipart, content=b"no multipart"))
+        responses.append(await http_client.post(multipart, content=b"no multipart"))
         described = {REQUEST_PART: (None, "{}")}
-        answers.append(await http_client.post(multipart, files=described))
+        responses.append(await http_client.post(multipart, files=described))
         described = {REQUEST_PART: (None, json.dumps(mock.sign_requests[0].model.to_dict()))}
-        answers.append(await http_client.post(multipart, files=described))
+        responses.append(await http_client.post(multipart, files=described))
 
-    assert {answer.json()["errorCode"] for answer in answers} == {"0.0.2"}
+    assert {response.json()["errorCode"] for response in responses} == {"0.0.2"}
     assert len(mock.sign_requests) == 1
 
 
@@ -450,10 +450,10 @@ async def test_routes_of_a_mock_are_those_of_respx(mock: MockSignStash) -> None:
 async def test_other_routes_precede_those_of_the_mock(mock: MockSignStash) -> None:
     mock.router.post("https://other.example/oauth/token").respond(json={"access_token": "other"})
     async with httpx.AsyncClient() as client:
-        answer = await client.post("https://other.example/oauth/token")
+        response = await client.post("https://other.example/oauth/token")
     await mock.client.sign(pdf())
 
-    assert answer.json() == {"access_token": "other"}
+    assert response.json() == {"access_token": "other"}
     assert mock.routes.token.call_count == 1
 
 
@@ -594,6 +594,6 @@ async def test_references_are_unique_within_a_request(mock: MockSignStash) -> No
     async with httpx.AsyncClient(headers=headers) as client:
         body["externalReference"] = "another"
         body["documents"][1]["documentRequest"]["externalReference"] = "new"
-        answer = await client.post(url_of("signDocumentBatchBase64"), json=body)
+        response = await client.post(url_of("signDocumentBatchBase64"), json=body)
 
-    assert answer.json()["errorCode"] == "0.0.7"
+    assert response.json()["errorCode"] == "0.0.7"

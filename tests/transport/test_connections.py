@@ -41,7 +41,7 @@ async def signs_for_ever(connection: Connection) -> None:
 async def answers_for_ever(connection: Connection) -> None:
     while True:
         await connection.head()
-        await connection.answer(b'{"id": 7, "status": "EXECUTED"}')
+        await connection.respond(b'{"id": 7, "status": "EXECUTED"}')
 
 
 def expect_nothing_processed(error: Any, *words: str) -> None:
@@ -134,7 +134,7 @@ def ca() -> trustme.CA:
 async def test_a_connection_is_released_after_any_response(status: int) -> None:
     async def answers_unusably(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(b"x" * 2_000_000, "Content-Encoding: br", status=status)
+        await connection.respond(b"x" * 2_000_000, "Content-Encoding: br", status=status)
 
     http_client = http_library.AsyncClient(limits=http_library.Limits(max_connections=1), verify=False, trust_env=False)
     timeout = httpx.Timeout(5.0, pool=0.5)
@@ -481,27 +481,27 @@ async def resets(connection: Connection) -> None:
 
 async def answers_half(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b'{"access_token": "', length=1000)
+    await connection.respond(b'{"access_token": "', length=1000)
 
 
 async def refuses_in_half(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b'{"error": "inv', status=401, length=1000)
+    await connection.respond(b'{"error": "inv', status=401, length=1000)
 
 
 async def refuses_unreadably(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"never compressed", "Content-Encoding: gzip", status=401)
+    await connection.respond(b"never compressed", "Content-Encoding: gzip", status=401)
 
 
 async def fails_at_length(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"x" * 2_000_000, status=503)
+    await connection.respond(b"x" * 2_000_000, status=503)
 
 
 async def gives_no_token(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"<html>")
+    await connection.respond(b"<html>")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from signstash import (
 from signstash._errors.parsing import json_object
 from signstash._transport.bodies import UnusableResponseError
 from signstash._transport.signed_content import SignedContentParser, receive_operation, restore_base64
-from tests.conftest import PDF, MockedService, mock_signed, pdf, signed_answer, token_answer
+from tests.conftest import PDF, MockedService, mock_signed, pdf, signed_response, token_response
 
 LONG = PDF + bytes(range(256)) * 10_000
 """Longer than what is kept in memory."""
@@ -91,10 +91,10 @@ WRITTEN = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 
 
 def answer_in(form: Callable[[bytes], bytes], length: int) -> Callable[[httpx.Request], httpx.Response]:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, stream=Pieces(cut(form(signed_answer(request).content), length)))
+    def respond(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Pieces(cut(form(signed_response(request).content), length)))
 
-    return answer
+    return respond
 
 
 class TestResponse:
@@ -157,13 +157,13 @@ class TestResponse:
     async def test_invalid_content_does_not_affect_others(
         self, client: SignStash, service: MockedService, content: str, length: int
     ) -> None:
-        def answer(request: httpx.Request) -> httpx.Response:
-            body = signed_answer(request).content
+        def respond(request: httpx.Request) -> httpx.Response:
+            body = signed_response(request).content
             first = body.index(b'signedContent":"') + len(b'signedContent":"')
             body = body[:first] + content.encode() + body[body.index(b'"', first) :]
             return httpx.Response(200, stream=Pieces(cut(body, length)))
 
-        service.sign.mock(side_effect=answer)
+        service.sign.mock(side_effect=respond)
 
         bad, good = (await client.sign_batch([Document.pdf(PDF, name=f"{n}.pdf") for n in range(2)])).outcomes
 
@@ -184,7 +184,7 @@ class TestResponse:
         self, client: SignStash, service: MockedService, fields: dict[str, Any], kept: list[Any]
     ) -> None:
         service.sign.mock(
-            side_effect=lambda request: httpx.Response(200, json={**signed_answer(request).json(), **fields})
+            side_effect=lambda request: httpx.Response(200, json={**signed_response(request).json(), **fields})
         )
 
         batch = await client.sign_batch([pdf(name="a.pdf")])
@@ -198,7 +198,7 @@ class TestResponse:
     async def test_text_that_looks_like_content_is_text(self, client: SignStash, service: MockedService) -> None:
         text = 'x","signedContent":"QUJD","y":"\\'
         service.sign.mock(
-            side_effect=lambda request: signed_answer(request, lambda document: {"note": text, **document})
+            side_effect=lambda request: signed_response(request, lambda document: {"note": text, **document})
         )
 
         signed = await client.sign(pdf(name="a.pdf"))
@@ -235,7 +235,7 @@ class TestResponse:
         deep = '{"signedContent":' * 20_000 + '"QUJD"' + "}" * 20_000
         service.sign.mock(
             side_effect=lambda request: httpx.Response(
-                200, text=f'{{"note": {deep}, "deep": {"[" * 63}7{"]" * 63}, ' + signed_answer(request).text[1:]
+                200, text=f'{{"note": {deep}, "deep": {"[" * 63}7{"]" * 63}, ' + signed_response(request).text[1:]
             )
         )
 
@@ -419,7 +419,7 @@ class TestFiles:
 
         service.sign.mock(
             side_effect=lambda request: httpx.Response(
-                200, stream=Counted(cut(signed_answer(request).content, 65536)[:-1], error)
+                200, stream=Counted(cut(signed_response(request).content, 65536)[:-1], error)
             )
         )
 
@@ -446,7 +446,7 @@ class TestFiles:
         def lose_the_folder(_: httpx.Request) -> httpx.Response:
             folder.rmdir()
             folder.touch()
-            return token_answer()
+            return token_response()
 
         service.token.mock(side_effect=lose_the_folder)
 
@@ -579,7 +579,7 @@ class TestSaveTo:
     ) -> None:
         def write_first(request: httpx.Request) -> httpx.Response:
             (tmp_path / "a.bin").write_bytes(b"somebody else's")
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=write_first)
 
@@ -594,7 +594,7 @@ class TestSaveTo:
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         service.sign.mock(
-            side_effect=lambda request: signed_answer(
+            side_effect=lambda request: signed_response(
                 request,
                 lambda d: d if d["name"] == "0.pdf" else {**d, "signStatus": "ERROR_SIGNING", "signedContent": None},
             )

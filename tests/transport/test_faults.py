@@ -37,8 +37,8 @@ from tests.conftest import (
     http_library,
     mock_signed,
     pdf,
-    signed_answer,
-    token_answer,
+    signed_response,
+    token_response,
 )
 from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, little_memory
 
@@ -107,7 +107,7 @@ async def test_an_incompletely_sent_request_was_not_processed(
 async def test_an_early_response_is_the_response() -> None:
     async def refuses(connection: Connection) -> None:
         head = await connection.head()
-        await connection.answer(b'{"errorCode": "0.0.4"}', status=413)
+        await connection.respond(b'{"errorCode": "0.0.4"}', status=413)
         await connection.body(int(head["content-length"]))
 
     error = await failure_at(refuses, LARGE)
@@ -215,7 +215,7 @@ async def trickles_its_head(connection: Connection) -> None:
 
 async def trickles_its_body(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"{", length=1_000_000)
+    await connection.respond(b"{", length=1_000_000)
     while True:
         await connection.send(b" ")
         await asyncio.sleep(0.005)
@@ -223,7 +223,7 @@ async def trickles_its_body(connection: Connection) -> None:
 
 async def answers_half(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b'{"id": 1, "documentList": []}', length=1000)
+    await connection.respond(b'{"id": 1, "documentList": []}', length=1000)
 
 
 async def answers_half_and_resets(connection: Connection) -> None:
@@ -243,12 +243,12 @@ async def speaks_something_else(connection: Connection) -> None:
 
 async def says_it_is_compressed(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b'{"id": 1}', "Content-Encoding: gzip")
+    await connection.respond(b'{"id": 1}', "Content-Encoding: gzip")
 
 
 async def changes_the_protocol(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"", status=101)
+    await connection.respond(b"", status=101)
 
 
 async def sends_a_head_without_end(connection: Connection) -> None:
@@ -296,7 +296,7 @@ async def test_a_lost_response_to_a_query_changed_nothing(script: Script, option
 async def test_a_response_longer_than_its_length_is_cut() -> None:
     async def answers_too_much(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(b'{"id": 1, "documentList": []}', length=10)
+        await connection.respond(b'{"id": 1, "documentList": []}', length=10)
 
     async with FaultServer(answers_too_much, Connection.sign) as server, client_of(server.url) as client:
         error = await failure_of(client)
@@ -322,7 +322,7 @@ async def test_a_truncated_rejection_is_a_rejection(
 ) -> None:
     async def refuses(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(body, status=status, length=1000)
+        await connection.respond(body, status=status, length=1000)
         connection.reset() if status == 409 else connection.close()
 
     error = await failure_at(refuses, auth=auth)
@@ -337,7 +337,7 @@ async def test_a_truncated_rejection_is_a_rejection(
 async def test_a_rejection_with_damaged_compression_is_a_rejection(encoding: str, auth: httpx.Auth | None) -> None:
     async def refuses(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(b"never compressed", f"Content-Encoding: {encoding}", status=503)
+        await connection.respond(b"never compressed", f"Content-Encoding: {encoding}", status=503)
 
     error = await failure_at(refuses, auth=auth)
 
@@ -349,7 +349,7 @@ async def test_a_rejection_with_damaged_compression_is_a_rejection(encoding: str
 async def test_a_token_is_replaced_after_a_truncated_rejection() -> None:
     async def refuses(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(b"<ht", status=401, length=1000)
+        await connection.respond(b"<ht", status=401, length=1000)
 
     async with FaultServer(refuses, Connection.sign) as server, client_of(server.url) as client:
         signed = await client.sign(pdf())
@@ -367,8 +367,8 @@ async def test_an_unrequested_compression_is_read(compress: Callable[[bytes], by
     encoding = "gzip" if compress is gzip.compress else "deflate"
 
     async def signs(connection: Connection) -> None:
-        answer = signed_answer(await connection.request()).content
-        await connection.answer(compress(answer), f"Content-Encoding: {encoding}")
+        response = signed_response(await connection.request()).content
+        await connection.respond(compress(response), f"Content-Encoding: {encoding}")
 
     async with FaultServer(signs) as server, client_of(server.url) as client:
         signed = await client.sign(Document.pdf(content, name="invoice.pdf"))
@@ -395,7 +395,7 @@ async def test_a_decompression_bomb_takes_little_memory(status: int, layers: int
 
     async def drops_it(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(packed, f"Content-Encoding: {', '.join(['gzip'] * layers)}", status=status)
+        await connection.respond(packed, f"Content-Encoding: {', '.join(['gzip'] * layers)}", status=status)
 
     tracemalloc.start()
     try:
@@ -503,4 +503,4 @@ class Tokens:
 
     def _issue(self, _: httpx.Request) -> httpx.Response:
         self.issued += 1
-        return token_answer(f"never-shown-token-{self.issued}")
+        return token_response(f"never-shown-token-{self.issued}")

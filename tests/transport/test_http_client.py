@@ -28,7 +28,7 @@ from tests.conftest import (
     mock_signed,
     new_client,
     pdf,
-    signed_answer,
+    signed_response,
 )
 
 
@@ -101,7 +101,7 @@ async def test_a_given_token_client_keeps_its_settings(service: MockedService) -
 
 async def test_a_given_client_keeps_the_cookies_and_sends_them_once(service: MockedService) -> None:
     def set_cookie(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"Set-Cookie": "route=one"}, content=signed_answer(request).content)
+        return httpx.Response(200, headers={"Set-Cookie": "route=one"}, content=signed_response(request).content)
 
     service.sign.mock(side_effect=set_cookie)
     async with httpx2.AsyncClient() as http_client, facade(http_client) as client:
@@ -113,7 +113,7 @@ async def test_a_given_client_keeps_the_cookies_and_sends_them_once(service: Moc
 
 
 async def test_a_request_with_a_rejected_token_is_repeated_with_the_same_body(service: MockedService) -> None:
-    service.sign_answers(httpx.Response(401), signed_answer)
+    service.sign_effects(httpx.Response(401), signed_response)
     async with httpx2.AsyncClient() as http_client, facade(http_client) as client:
         assert await sign(client) == mock_signed(PDF)
 
@@ -132,7 +132,7 @@ async def test_proxies_of_the_environment_do_not_bypass_a_given_client(
 
 async def test_a_hook_may_read_a_compressed_response(service: MockedService) -> None:
     def compressed(request: httpx.Request) -> httpx.Response:
-        content = gzip.compress(signed_answer(request).content)
+        content = gzip.compress(signed_response(request).content)
         return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=content)
 
     service.sign.mock(side_effect=compressed)
@@ -151,7 +151,7 @@ async def test_redirects_are_not_followed(service: MockedService) -> None:
 
 @pytest.mark.parametrize("hook", [raises, reads])
 async def test_hooks_do_not_change_the_mapping_of_responses(service: MockedService, hook: Callable[..., Any]) -> None:
-    service.sign_answers(httpx.Response(503), signed_answer)
+    service.sign_effects(httpx.Response(503), signed_response)
     async with httpx2.AsyncClient(event_hooks={"response": [hook]}) as http_client, facade(http_client) as client:
         with pytest.raises(ServiceError, match="HTTP 503"):
             await sign(client)

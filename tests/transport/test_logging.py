@@ -24,7 +24,7 @@ from tests.conftest import (
     MockedService,
     new_client,
     pdf,
-    signed_answer,
+    signed_response,
     url_of,
 )
 
@@ -72,7 +72,7 @@ class TestRequests:
     async def test_each_attempt_is_a_line(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
+        service.sign_effects(httpx.ConnectError("no route"), httpx.Response(429), signed_response)
         await client.sign(pdf("FT_1"))
 
         assert requests(caplog) == [
@@ -85,7 +85,7 @@ class TestRequests:
     async def test_attempts_are_counted_for_each_call(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign_answers(httpx.ConnectError("no route"), signed_answer)
+        service.sign_effects(httpx.ConnectError("no route"), signed_response)
         service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
         await client.sign(pdf("FT_1"))
         await get_status.asyncio(7, client=client.generated)
@@ -95,7 +95,7 @@ class TestRequests:
     async def test_attempts_are_counted_in_a_run(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign_answers(httpx.ConnectError("no route"), signed_answer)
+        service.sign_effects(httpx.ConnectError("no route"), signed_response)
         assert [outcome.ok async for outcome in client.sign_all([pdf("FT_1")])] == [True]
 
         assert [line.split(", ")[4] for line in requests(caplog)] == [
@@ -125,7 +125,7 @@ class TestRequests:
     async def test_a_long_response_is_logged(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign.side_effect = lambda request: signed_answer(request, lambda item: item | {"more": "x" * 100_000})
+        service.sign.side_effect = lambda request: signed_response(request, lambda item: item | {"more": "x" * 100_000})
         await client.sign(pdf("FT_1"))
 
         assert requests(caplog)[0].endswith("operation 4711")
@@ -141,7 +141,7 @@ async def test_no_content_is_logged(
     client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = b"%PDF-1.7\nnever-shown-content\n%%EOF\n"
-    service.sign_answers(httpx.Response(401), signed_answer, httpx.ReadTimeout("slow"))
+    service.sign_effects(httpx.Response(401), signed_response, httpx.ReadTimeout("slow"))
     await client.sign(Document.pdf(content, name="invoice.pdf"))
     with pytest.raises(OutcomeUnknownError):
         await client.sign(Document.pdf(content, name="invoice.pdf"))

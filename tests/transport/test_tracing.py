@@ -27,7 +27,7 @@ from tests.conftest import (
     MockedService,
     new_client,
     pdf,
-    signed_answer,
+    signed_response,
     url_of,
 )
 
@@ -94,7 +94,7 @@ async def test_a_span_names_some_of_many_references(client: SignStash, spans: Sp
 
 
 async def test_several_attempts_are_one_span(service: MockedService, spans: Spans) -> None:
-    service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
+    service.sign_effects(httpx.ConnectError("no route"), httpx.Response(429), signed_response)
     async with new_client(retries=POLICY) as client:
         await client.sign(pdf("FT_1"))
 
@@ -134,7 +134,7 @@ async def test_an_unsigned_document_is_an_error_of_its_span(
     client: SignStash, service: MockedService, spans: Spans
 ) -> None:
     refusal = {"signStatus": "ERROR", "signError": "CONFIGURATION_SIGN_ERROR", "signedContent": None}
-    service.sign.side_effect = lambda request: signed_answer(
+    service.sign.side_effect = lambda request: signed_response(
         request, lambda document: document | (refusal if document["externalReference"] == "FT_2" else {})
     )
     await client.sign_batch([pdf("FT_1"), pdf("FT_2")])
@@ -145,7 +145,7 @@ async def test_an_unsigned_document_is_an_error_of_its_span(
 
 
 async def test_a_run_has_a_span_for_each_request_under_the_current_one(service: MockedService, spans: Spans) -> None:
-    service.sign_answers(httpx.Response(429, headers={"Retry-After": "0"}), signed_answer, signed_answer)
+    service.sign_effects(httpx.Response(429, headers={"Retry-After": "0"}), signed_response, signed_response)
     async with new_client(retries=POLICY) as client:
         with spans.tracer.start_as_current_span("month end") as whole:
             documents = [pdf(f"FT_{number}") for number in range(4)]
@@ -158,7 +158,7 @@ async def test_a_run_has_a_span_for_each_request_under_the_current_one(service: 
 
 
 async def test_a_lookup_is_a_span(client: SignStash, service: MockedService, spans: Spans) -> None:
-    service.sign_answers(httpx.ReadTimeout("slow"), signed_answer)
+    service.sign_effects(httpx.ReadTimeout("slow"), signed_response)
     service.router.get(path__regex="/FT_1").respond(404, json={"errorCode": "0.0.5"})
     outcomes = [outcome async for outcome in client.sign_all([pdf("FT_1")], unknown_outcomes="look_up")]
 
@@ -192,7 +192,7 @@ async def test_a_cancelled_call_ends_its_span(client: SignStash, service: Mocked
 
 
 async def test_spans_of_httpx_are_children(instrumented: None, service: MockedService, spans: Spans) -> None:
-    service.sign_answers(httpx.Response(401), signed_answer)
+    service.sign_effects(httpx.Response(401), signed_response)
     async with (
         httpx.AsyncClient() as http_client,
         new_client(retries=POLICY, http_client=http_client) as client,
@@ -206,15 +206,15 @@ async def test_spans_of_httpx_are_children(instrumented: None, service: MockedSe
     assert all(call.request.headers["traceparent"] for call in service.sign.calls)
 
 
-@pytest.mark.parametrize("answer", [200, 401, 429, 500, "lost"])
+@pytest.mark.parametrize("response", [200, 401, 429, 500, "lost"])
 async def test_spans_contain_no_secret(
-    instrumented: None, service: MockedService, spans: Spans, answer: int | str
+    instrumented: None, service: MockedService, spans: Spans, response: int | str
 ) -> None:
-    if answer == "lost":
+    if response == "lost":
         service.sign.side_effect = httpx.ReadError("broken")
-    elif answer != 200:
+    elif response != 200:
         service.sign.side_effect = None
-        service.sign.respond(int(answer), json={"errorCode": "0.0.1", "causeMessage": f"Bearer {TOKEN}"})
+        service.sign.respond(int(response), json={"errorCode": "0.0.1", "causeMessage": f"Bearer {TOKEN}"})
     async with new_client() as client:
         with contextlib.suppress(SignStashError):
             await client.sign(pdf("FT_1"))

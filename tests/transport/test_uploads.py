@@ -27,8 +27,8 @@ from tests.conftest import (
     MockedService,
     mock_signed,
     new_client,
-    signed_answer,
-    token_answer,
+    signed_response,
+    token_response,
 )
 
 LONG = b"%PDF-1.7\n" + bytes(range(256)) * 4096
@@ -176,7 +176,7 @@ class TestBody:
 
         def refuse_first(request: httpx.Request) -> httpx.Response:
             bodies.append(request.content)
-            return httpx.Response(401) if len(bodies) == 1 else signed_answer(request)
+            return httpx.Response(401) if len(bodies) == 1 else signed_response(request)
 
         service.sign.mock(side_effect=refuse_first)
 
@@ -194,11 +194,11 @@ def grow(path: Path) -> None:
 def growing(path: Path) -> Callable[[httpx.Request], httpx.Response]:
     """Responds to token requests, while a file grows."""
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         grow(path)
-        return token_answer()
+        return token_response()
 
-    return answer
+    return respond
 
 
 def shrink(path: Path) -> None:
@@ -230,7 +230,7 @@ class TestChangedDocuments:
 
         def change_it(_: httpx.Request) -> httpx.Response:
             change(path)  # it was inspected, and the request waits for its token
-            return token_answer()
+            return token_response()
 
         service.token.mock(side_effect=change_it)
 
@@ -271,7 +271,7 @@ class TestChangedDocuments:
 
         def change_it(_: httpx.Request) -> httpx.Response:
             path.unlink()
-            return token_answer()
+            return token_response()
 
         service.token.mock(side_effect=change_it)
 
