@@ -1,8 +1,7 @@
-"""What tests share: a mocked service, a client for it, and a running sandbox."""
+"""Shared fixtures: the mocked service, a client for it, and a running sandbox."""
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import os
@@ -19,9 +18,10 @@ import pytest
 import respx
 import trustme
 
-from signstash import Document, SignStash, SignStashError
+from signstash import Document, SignStash, SignStashError, testing
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
+from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response
 
 http_library: Any = import_module(os.environ.get("SIGNSTASH_HTTP", "httpx"))
 """Whose clients the facade is given: `SIGNSTASH_HTTP=httpx2` makes them those of the fork, which users may have."""
@@ -90,33 +90,28 @@ def url_of(operation: str, **values: object) -> str:
     return BASE_URL + str(PATHS[operation]).format(**values)
 
 
-def token_answer(value: str = TOKEN, **changes: Any) -> httpx.Response:
-    """A token server's answer. A field that is changed to None is left out."""
-    fields = {"access_token": value, "token_type": "bearer", "expires_in": 86399, "scope": "read write", "jti": "j"}
-    return httpx.Response(200, json={name: item for name, item in (fields | changes).items() if item is not None})
+def token_response(value: str = TOKEN, **changes: Any) -> httpx.Response:
+    """The mock's response to a token request. A field that is changed to None is left out."""
+    fields = testing.token_response(value).json() | changes
+    return httpx.Response(200, json={name: item for name, item in fields.items() if item is not None})
 
 
-def signed_answer(request: httpx.Request, change: ChangeDocument = lambda document: document) -> httpx.Response:
-    """What the service answers when it signs: each content with `signed:` before it.
+def mock_signed(content: bytes, *, binary: bool = False) -> bytes:
+    """What the mock returns for a PDF, or for a binary document."""
+    return content + (b"\n" if binary else b"\n% ") + MOCK_SIGNATURE + (b"" if binary else b"\n")
+
+
+def signed_response(request: httpx.Request, change: ChangeDocument = lambda document: document) -> httpx.Response:
+    """The mock's response to a signing request, whatever references were used before.
 
     Args:
-        request: A base64 signing request.
-        change: Changes a document of the answer, or leaves it out by returning None.
+        request: A signing request.
+        change: Changes a document of the response, or leaves it out by returning None.
     """
-    documents = []
-    for item in json.loads(request.content)["documents"]:
-        sent = item["documentRequest"]
-        content = b"signed:" + base64.b64decode(sent["base64Content"])
-        document = {
-            **{name: sent[name] for name in ("externalReference", "name", "contentType")},
-            "signStatus": "SIGNED",
-            "signError": None,
-            "signedContent": base64.b64encode(content).decode(),
-        }
-        changed = change(document)
-        if changed is not None:
-            documents.append(changed)
-    return httpx.Response(200, json={"id": 4711, "type": "SIGN", "status": "EXECUTED", "documentList": documents})
+    fields = sign_response(request, operation_id=4711).json()
+    changed = [change(document) for document in fields["documentList"]]
+    fields["documentList"] = [document for document in changed if document is not None]
+    return httpx.Response(200, json=fields)
 
 
 def pdf(
@@ -126,11 +121,27 @@ def pdf(
     return Document.pdf(content, name=name, external_reference=external_reference, **options)
 
 
+def invoice(name: str = "invoice.pdf", **options: Any) -> Document:
+    """A PDF with a page, which readers open."""
+    return Document.pdf(INVOICE, name=name, **options)
+
+
+def new_client(**options: Any) -> SignStash:
+    """A client at the URLs of the mocked service."""
+    return SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, **options)
+
+
 async def failure_of(client: SignStash, document: Document | None = None) -> Any:
-    """The error that signing a document raises."""
+    """The error that signing a document raises, whose text is what happened and what to do."""
     with pytest.raises(SignStashError) as failed:
         await client.sign(document or pdf("FT_31"))
-    return failed.value
+    error = failed.value
+    assert str(error) == f"{error.problem} {error.hint}"
+    for sentence in (error.problem, error.hint):
+        assert sentence.endswith(".")
+        assert sentence[0].isupper() or sentence.startswith(("client_id", "signDocumentBatch"))
+        assert sentence.isprintable()
+    return error
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:
@@ -142,26 +153,30 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return archive.getvalue()
 
 
-class MockedService:
-    """A token server and a proxy, mocked with respx.
+class MockedService(MockSignStash):
+    """The mock that users get, at the URLs of `client`, which issues `TOKEN` and signs with `signed_response`."""
 
-    Attributes:
-        router: The respx router.
-        token: Route of the token endpoint; it gives a token.
-        sign: Route of the base64 signing endpoint; it signs.
-    """
+    def __init__(self) -> None:
+        super().__init__(base_url=BASE_URL, token_url=TOKEN_URL, assert_all_called=False)
+        self.token.mock(return_value=token_response())
+        self.sign.mock(side_effect=signed_response)
 
-    def __init__(self, router: respx.MockRouter) -> None:
-        self.router = router
-        self.token = router.post(TOKEN_URL).mock(return_value=token_answer())
-        self.sign = router.post(BASE_URL + BASE64_PATH).mock(side_effect=signed_answer)
+    @property
+    def token(self) -> respx.Route:
+        """Route of the token endpoint."""
+        return self.routes.token
 
-    def sign_answers(self, *effects: Any) -> None:
-        """Let signing requests be answered in turn: answers, functions that give them, or errors that are raised."""
+    @property
+    def sign(self) -> respx.Route:
+        """Route of the base64 signing endpoint."""
+        return self.routes.sign
+
+    def sign_effects(self, *effects: Any) -> None:
+        """Let signing requests have these effects in turn: responses, functions that return them, or exceptions."""
         self.sign.side_effect = list(effects)
 
     def sent(self, call: int = -1) -> dict[str, Any]:
-        """The JSON of a signing request that arrived."""
+        """The JSON of a received signing request."""
         fields: dict[str, Any] = json.loads(self.sign.calls[call].request.content)
         return fields
 
@@ -176,7 +191,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible_processes() -> Iterator[None]:
-    """Let Ctrl-C end the processes that tests start, also where the shell has made this one ignore it.
+    """Let Ctrl-C end the processes that tests start, even if the shell lets this one ignore it.
 
     `make test &` in a script starts with SIGINT ignored, which child processes inherit; a handler they do not inherit.
     """
@@ -203,8 +218,8 @@ def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture
 def service() -> Iterator[MockedService]:
-    with respx.mock(assert_all_called=False) as router:
-        yield MockedService(router)
+    with MockedService() as service:
+        yield service
 
 
 @pytest.fixture
@@ -216,7 +231,7 @@ def client_options() -> dict[str, Any]:
 @pytest.fixture
 async def client(service: MockedService, client_options: dict[str, Any]) -> AsyncIterator[SignStash]:
     """A client of the mocked service."""
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, **client_options) as client:
+    async with new_client(**client_options) as client:
         yield client
 
 

@@ -1,11 +1,9 @@
-"""A raw socket server for tests: what it does with each connection is a script, so that it can fail in any way."""
+"""A raw socket server for tests: a script handles each connection, and can fail in any way."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import socket
 import ssl
 import struct
@@ -17,7 +15,7 @@ from typing import Any, Self
 import httpx
 
 from signstash import SignStash
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library, signed_answer, token_answer
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library, signed_response, token_response
 
 LARGE = PDF + bytes(8 * 1024 * 1024)
 """More than the buffers on the way hold, so that the server has not got it whole while it does not read."""
@@ -47,10 +45,20 @@ class Connection:
         """Read so many bytes of the request's body."""
         return await self._reader.readexactly(length)
 
+    async def chunks(self) -> bytes:
+        """Read a body with chunked transfer encoding."""
+        body = b""
+        while length := int(await self._reader.readline(), 16):
+            body += await self.body(length)
+            await self._reader.readline()
+        await self._reader.readline()
+        return body
+
     async def request(self) -> httpx.Request:
         """Read a whole request."""
         headers = await self.head()
-        body = await self.body(int(headers.get("content-length", "0")))
+        is_chunked = "transfer-encoding" in headers
+        body = await (self.chunks() if is_chunked else self.body(int(headers.get("content-length", "0"))))
         self.server.bodies.append(body)
         return httpx.Request("POST", self.server.url, headers=headers, content=body)
 
@@ -59,14 +67,14 @@ class Connection:
         self._writer.write(raw)
         await self._writer.drain()
 
-    async def answer(self, body: bytes, *headers: str, status: int = 200, length: int | None = None) -> None:
-        """Send an answer, if need be with another length than it has."""
+    async def respond(self, body: bytes, *headers: str, status: int = 200, length: int | None = None) -> None:
+        """Send a response, if need be with a wrong length."""
         lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body) if length is None else length}", *headers]
         await self.send("\r\n".join([*lines, "", ""]).encode() + body)
 
     async def sign(self) -> None:
         """Read a signing request, and sign."""
-        await self.answer(signed(await self.request()))
+        await self.respond(signed_response(await self.request()).content)
 
     def close(self) -> None:
         """End the connection in good order."""
@@ -79,7 +87,7 @@ class Connection:
         self.server.reached.set()
 
     def reset(self) -> None:
-        """End the connection with a reset, as a process does that is killed or a firewall that forgets."""
+        """Reset the connection, as a killed process or a firewall does."""
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
@@ -89,21 +97,18 @@ class Connection:
         await asyncio.Event().wait()
 
 
-def signed(request: httpx.Request) -> bytes:
-    """What the service answers when it signs, in base64 or multipart."""
-    if request.headers["content-type"].startswith("application/json"):
-        return signed_answer(request).content
-    body = request.content
-    items = json.loads(body[body.index(b'{"') : body.rindex(b"}") + 1])["documents"]
-    changes = {"signStatus": "SIGNED", "signedContent": base64.b64encode(b"signed").decode()}
-    return json.dumps({"id": 4711, "documentList": [item["documentRequest"] | changes for item in items]}).encode()
+async def has_nothing(connection: Connection) -> None:
+    """Respond to every request with HTTP 404."""
+    while True:
+        await connection.request()
+        await connection.respond(b"", status=404)
 
 
 class FaultServer:
-    """A server on 127.0.0.1, to be used with `async with`.
+    """A server on 127.0.0.1, an asynchronous context manager.
 
     Attributes:
-        reached: Set when a script has come to where it stays.
+        reached: Set when a script calls `stay`.
         bodies: Bodies of the requests that were read whole.
         connections: How many connections were accepted.
 
@@ -142,7 +147,7 @@ class FaultServer:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
-        # What a client does to a connection is no failure of the script; anything else is.
+        # A connection that the client ends is not a failure of the script.
         failures = [
             item for item in results if isinstance(item, Exception) and not isinstance(item, OSError | EOFError)
         ]
@@ -150,7 +155,7 @@ class FaultServer:
             raise failures[0]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # In a task of its own, since the one that asyncio makes logs errors instead of keeping them.
+        # In a separate task, since asyncio's own logs exceptions instead of keeping them.
         task = asyncio.create_task(self._serve(Connection(self, reader, writer), writer))
         self._tasks.add(task)
         await asyncio.wait([task])
@@ -170,10 +175,10 @@ async def at_once(_: float) -> None:
 
 @contextlib.asynccontextmanager
 async def client_of(base_url: str, *, http_client: Any = None, **options: Any) -> AsyncIterator[SignStash]:
-    """A client, whose token does not come over the network."""
+    """A client that gets its token without the network."""
     options = {"timeout": httpx.Timeout(60.0), "deadline": 120.0, "token_url": TOKEN_URL} | options
     async with (
-        httpx.AsyncClient(transport=httpx.MockTransport(lambda request: token_answer())) as tokens,
+        httpx.AsyncClient(transport=httpx.MockTransport(lambda request: token_response())) as tokens,
         http_client or http_library.AsyncClient(verify=False, trust_env=False) as http_client,
     ):
         options = {"http_client": http_client, "token_http_client": tokens} | options
@@ -183,7 +188,7 @@ async def client_of(base_url: str, *, http_client: Any = None, **options: Any) -
 
 @contextlib.contextmanager
 def little_memory(more: int = 512 * 1024 * 1024) -> Iterator[None]:
-    """Let the process take only so many bytes more: what eats memory then fails a test, and not the machine."""
+    """Limit further memory of the process, so that excessive use fails the test and not the machine."""
     if sys.platform != "linux":
         yield
         return

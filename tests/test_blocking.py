@@ -63,7 +63,7 @@ def test_sign_all_is_an_ordinary_iterator(client: BlockingSignStash) -> None:
     assert {id(outcome.document) for outcome in outcomes} == {id(document) for document in documents}
 
 
-def test_sign_all_ends_when_it_is_left(client: BlockingSignStash, signstash_mock: MockSignStash) -> None:
+def test_leaving_the_loop_ends_sign_all(client: BlockingSignStash, signstash_mock: MockSignStash) -> None:
     documents = (Document.pdf(INVOICE) for _ in range(100))
 
     for outcome in client.sign_all(documents, batch_documents=1, in_flight=1):
@@ -84,7 +84,7 @@ def test_an_error_in_the_loop_body_ends_sign_all(client: BlockingSignStash) -> N
     assert next(outcomes, None) is None
 
 
-def test_a_fault_that_concerns_all_is_raised_while_iterating(
+def test_an_error_that_concerns_all_is_raised_while_iterating(
     client: BlockingSignStash, signstash_mock: MockSignStash
 ) -> None:
     signstash_mock.credentials_rejected()
@@ -130,7 +130,7 @@ def test_a_client_made_before_a_fork_works_in_the_child(signstash_mock: MockSign
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_a_process_that_forgets_to_close_ends_all_the_same(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_process_with_an_unclosed_client_exits(sandbox: Sandbox, tmp_path: Path) -> None:
     program = """
 import sys
 from signstash import Document, SignStash

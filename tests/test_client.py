@@ -1,4 +1,4 @@
-"""The client that people await, against a mocked service."""
+"""The asynchronous client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from signstash import (
     ApiError,
     ConfigurationError,
     ConnectionFailedError,
-    Document,
     DuplicateReferenceError,
     InvalidDocumentError,
     Journal,
@@ -45,9 +44,11 @@ from tests.conftest import (
     TOKEN,
     TOKEN_URL,
     MockedService,
+    mock_signed,
+    new_client,
     pdf,
-    signed_answer,
-    token_answer,
+    signed_response,
+    token_response,
     url_of,
 )
 
@@ -55,7 +56,7 @@ from tests.conftest import (
 async def test_sign_returns_the_signed_document(client: SignStash, service: MockedService) -> None:
     signed = await client.sign(pdf())
 
-    assert signed.content == b"signed:" + PDF
+    assert signed.content == mock_signed(PDF)
     assert signed.name == "invoice.pdf"
     assert signed.operation_id == 4711
     assert signed.external_reference == service.sent()["documents"][0]["documentRequest"]["externalReference"]
@@ -64,13 +65,13 @@ async def test_sign_returns_the_signed_document(client: SignStash, service: Mock
     assert service.sign.calls.last.request.headers["authorization"] == f"Bearer {TOKEN}"
 
 
-async def test_the_signed_content_is_always_asked_for(client: SignStash, service: MockedService) -> None:
+async def test_the_signed_content_is_always_requested(client: SignStash, service: MockedService) -> None:
     await client.sign(pdf())
 
     assert service.sent()["returnSignedContent"] is True
 
 
-async def test_what_a_request_says_beside_its_documents(client: SignStash, service: MockedService) -> None:
+async def test_request_fields_are_sent(client: SignStash, service: MockedService) -> None:
     await client.sign(
         pdf(),
         description="Fatura nº 31",
@@ -88,7 +89,7 @@ async def test_what_a_request_says_beside_its_documents(client: SignStash, servi
     }
 
 
-async def test_what_is_not_said_is_made_up_readably(client: SignStash, service: MockedService) -> None:
+async def test_missing_request_fields_have_readable_defaults(client: SignStash, service: MockedService) -> None:
     await client.sign_batch([pdf(name="a.pdf"), pdf(name="b.pdf"), pdf(name="c.pdf")])
     await client.sign(pdf(name="d.pdf"))
 
@@ -116,7 +117,7 @@ async def test_base_url_may_end_with_a_slash(service: MockedService, slash: str)
     ],
 )
 async def test_environment_picks_the_token_server(service: MockedService, environment: Any, token_url: str) -> None:
-    token = service.router.post(token_url).mock(return_value=token_answer())
+    token = service.router.post(token_url).mock(return_value=token_response())
     async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, environment=environment) as client:
         await client.sign(pdf())
 
@@ -127,7 +128,7 @@ async def test_a_batch_is_one_request_and_keeps_the_order(client: SignStash, ser
     documents = [pdf(name=f"{number}.pdf") for number in range(5)]
 
     def backwards(request: httpx.Request) -> httpx.Response:
-        fields = json.loads(signed_answer(request).content)
+        fields = json.loads(signed_response(request).content)
         fields["documentList"].reverse()
         return httpx.Response(200, json=fields)
 
@@ -140,13 +141,13 @@ async def test_a_batch_is_one_request_and_keeps_the_order(client: SignStash, ser
     assert batch.operation.id == 4711
 
 
-async def test_a_document_that_fails_does_not_cost_the_others(client: SignStash, service: MockedService) -> None:
+async def test_a_failed_document_does_not_affect_others(client: SignStash, service: MockedService) -> None:
     def second_fails(document: dict[str, Any]) -> dict[str, Any]:
         if document["name"] != "2.pdf":
             return document
         return document | {"signStatus": "ERROR_SIGNING", "signError": "TIMESTAMP_SIGN_ERROR", "signedContent": None}
 
-    service.sign.mock(side_effect=lambda request: signed_answer(request, second_fails))
+    service.sign.mock(side_effect=lambda request: signed_response(request, second_fails))
     batch = await client.sign_batch([pdf(name="1.pdf"), pdf(name="2.pdf"), pdf(name="3.pdf")])
 
     assert [outcome.ok for outcome in batch.outcomes] == [True, False, True]
@@ -154,7 +155,7 @@ async def test_a_document_that_fails_does_not_cost_the_others(client: SignStash,
     assert "TIMESTAMP_SIGN_ERROR" in str(batch.outcomes[1].error)
 
 
-async def test_a_document_given_twice_is_refused(client: SignStash, service: MockedService) -> None:
+async def test_a_document_given_twice_raises(client: SignStash, service: MockedService) -> None:
     document = pdf()
 
     with pytest.raises(InvalidDocumentError, match="external reference"):
@@ -162,13 +163,13 @@ async def test_a_document_given_twice_is_refused(client: SignStash, service: Moc
     assert service.token.call_count == 0
 
 
-async def test_an_empty_batch_is_refused(client: SignStash, service: MockedService) -> None:
+async def test_an_empty_batch_raises(client: SignStash, service: MockedService) -> None:
     with pytest.raises(InvalidDocumentError, match="no document"):
         await client.sign_batch([])
     assert service.token.call_count == 0
 
 
-async def test_what_is_no_document_is_refused(client: SignStash, service: MockedService) -> None:
+async def test_an_item_other_than_a_document_raises(client: SignStash, service: MockedService) -> None:
     with pytest.raises(InvalidDocumentError, match=r"Document\.pdf"):
         await client.sign("invoice.pdf")  # type: ignore[arg-type]
     assert service.token.call_count == 0
@@ -192,22 +193,18 @@ async def test_a_document_keeps_its_reference_when_it_is_sent_again(client: Sign
 class TestMultipart:
     @pytest.fixture
     def multipart(self, service: MockedService) -> respx.Route:
-        def answer(request: httpx.Request) -> httpx.Response:
+        def respond(request: httpx.Request) -> httpx.Response:
             body = request.content
             described = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
             items = [item["documentRequest"] for item in described["documents"]]
             documents = [{**item, "signStatus": "SIGNED", "signedContent": "c2lnbmVk"} for item in items]
             return httpx.Response(200, json={"id": 1, "documentList": documents})
 
-        return service.router.post(BASE_URL + MULTIPART_PATH).mock(side_effect=answer)
+        return service.router.post(BASE_URL + MULTIPART_PATH).mock(side_effect=respond)
 
     @pytest.mark.parametrize(("file_names", "expected"), [("name", "invoice.pdf"), ("external_reference", "FT_31")])
-    async def test_contents_are_files(self, multipart: respx.Route, file_names: Any, expected: str) -> None:
-        async with SignStash(
-            BASE_URL,
-            CLIENT_ID,
-            CLIENT_SECRET,
-            token_url=TOKEN_URL,
+    async def test_multipart_contents_are_files(self, multipart: respx.Route, file_names: Any, expected: str) -> None:
+        async with new_client(
             upload="multipart",
             multipart_file_names=file_names,
         ) as client:
@@ -220,8 +217,8 @@ class TestMultipart:
         assert f'name="{FILES_PART}"; filename="{expected}"'.encode() in request.content
         assert f'name="{REQUEST_PART}"'.encode() in request.content
 
-    async def test_documents_of_the_same_name_are_refused(self, multipart: respx.Route) -> None:
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload="multipart") as client:
+    async def test_multipart_documents_of_the_same_name_raise(self, multipart: respx.Route) -> None:
+        async with new_client(upload="multipart") as client:
             with pytest.raises(InvalidDocumentError, match="upload='base64'"):
                 await client.sign_batch([pdf(), pdf()])
 
@@ -229,19 +226,23 @@ class TestMultipart:
 
 
 class TestIntegrationService:
-    async def test_operation_id_by_document_reference(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_operation_id_is_found_by_document_reference(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         url = url_of("getOperationIdByDocumentExternalReference", externalReference="FT%202026%2F31%3Fx")
         service.router.get(url).respond(json=9_007_199_254_740_993)
 
         assert await client.get_operation_id("FT 2026/31?x") == 9_007_199_254_740_993
 
-    async def test_status(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_status_is_returned(self, client: SignStash, service: MockedService) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
 
         assert (await client.get_status(7)).status == "EXECUTED"
 
     @pytest.mark.parametrize(("include", "word"), [(False, "false"), (True, "true")])
-    async def test_operation(self, client: SignStash, service: MockedService, include: bool, word: str) -> None:
+    async def test_an_operation_is_returned(
+        self, client: SignStash, service: MockedService, include: bool, word: str
+    ) -> None:
         service.router.get(url_of("getSignOperationDetail", operationId=7, includeContent=word)).respond(
             json={"id": 7, "documentList": [{"externalReference": "r", "signedContent": "c2lnbmVk"}]}
         )
@@ -251,7 +252,9 @@ class TestIntegrationService:
         assert operation.document_list
         assert operation.document_list[0].signed_content == "c2lnbmVk"
 
-    async def test_documents(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+    async def test_documents_of_an_operation_are_saved(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
         document = {
             "externalReference": "A",
             "name": "invoice.pdf",
@@ -265,48 +268,48 @@ class TestIntegrationService:
         assert await client.download_documents(7, tmp_path / "november") == [tmp_path / "november" / "A.invoice.pdf"]
         assert (tmp_path / "november" / "A.invoice.pdf").read_bytes() == b"signed"
 
-    async def test_resend_mails(self, client: SignStash, service: MockedService) -> None:
+    async def test_mails_are_sent_again(self, client: SignStash, service: MockedService) -> None:
         route = service.router.post(url_of("resendDeliveryMails", operationId=7, attachDocuments="true")).respond(200)
 
         await client.resend_mails(7, ["ana@example.pt"], attach_documents=True)
 
         assert json.loads(route.calls.last.request.content) == ["ana@example.pt"]
 
-    async def test_on_a_proxy_there_is_nothing_to_ask(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_query_to_a_proxy_raises(self, client: SignStash, service: MockedService) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(404)
 
         with pytest.raises(ApiError, match=r"knows no such document or operation .*check that `base_url` is"):
             await client.get_status(7)
 
-    async def test_what_the_integration_service_does_not_know(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_unknown_document_raises(self, client: SignStash, service: MockedService) -> None:
         service.router.get(path__regex="/operation/").respond(404)
 
         with pytest.raises(ApiError, match=r"FT_31.*knows no such document.*has not processed") as failed:
             await client.get_operation_id("FT_31")
         assert failed.value.status_code == 404
 
-    async def test_a_lost_question_changed_nothing(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_lost_query_changed_nothing(self, client: SignStash, service: MockedService) -> None:
         service.router.get(url_of("getStatus", operationId=7)).mock(side_effect=httpx.ReadTimeout("slow"))
 
         with pytest.raises(ConnectionFailedError, match="nothing was changed"):
             await client.get_status(7)
 
     @pytest.mark.parametrize("reference", ["", ".", "..", "a\nb"])
-    async def test_references_that_reach_another_path_are_refused(self, client: SignStash, reference: str) -> None:
+    async def test_references_that_reach_another_path_raise(self, client: SignStash, reference: str) -> None:
         with pytest.raises(ConfigurationError, match="external_reference"):
             await client.get_operation_id(reference)
 
     @pytest.mark.parametrize("number", [-1, 2**63, True, "7", None, 1.5])
-    async def test_numbers_that_are_no_operation_are_refused(self, client: SignStash, number: Any) -> None:
+    async def test_invalid_operation_ids_raise(self, client: SignStash, number: Any) -> None:
         with pytest.raises(ConfigurationError, match="operation_id"):
             await client.get_status(number)
 
     @pytest.mark.parametrize("recipients", [[], ["nobody"], ["a@b", "c d@e"]])
-    async def test_recipients_that_are_no_addresses_are_refused(self, client: SignStash, recipients: list[str]) -> None:
+    async def test_recipients_other_than_addresses_raise(self, client: SignStash, recipients: list[str]) -> None:
         with pytest.raises(InvalidDocumentError, match="recipients"):
             await client.resend_mails(7, recipients)
 
-    async def test_a_web_page_is_no_answer(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+    async def test_a_web_page_raises(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
         page: dict[str, Any] = {"content": b"<html>Login</html>", "content_type": "text/html"}
         service.router.get(path__regex="/operation/").respond(**page)
         service.router.post(path__regex="/delivery/").respond(**page)
@@ -323,7 +326,7 @@ class TestIntegrationService:
 
 
 class TestConfiguration:
-    def test_all_that_is_wrong_is_said_at_once(self) -> None:
+    def test_all_wrong_arguments_are_reported_together(self) -> None:
         with pytest.raises(ConfigurationError) as refused:
             SignStash("proxy:8081", "", "", timeout=0, deadline=float("inf"), upload="ftp")  # type: ignore[arg-type]
 
@@ -344,31 +347,31 @@ class TestConfiguration:
             7,
         ],
     )
-    def test_a_base_url_that_cannot_be_one(self, base_url: Any) -> None:
+    def test_an_invalid_base_url_raises(self, base_url: Any) -> None:
         with pytest.raises(ConfigurationError, match="base_url") as refused:
             SignStash(base_url, CLIENT_ID, CLIENT_SECRET, environment="staging")
         assert "pa55" not in str(refused.value)
 
-    def test_a_secret_is_not_sent_in_the_clear(self) -> None:
+    def test_a_secret_is_not_sent_unencrypted(self) -> None:
         with pytest.raises(ConfigurationError, match="https"):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url="http://tokens.example.com/oauth/token")
 
     @pytest.mark.parametrize(("client_id", "client_secret"), [("a:b", "s"), ("a\n", "s"), ("a", "s\n")])
-    def test_credentials_that_cannot_be_sent(self, client_id: str, client_secret: str) -> None:
+    def test_credentials_that_cannot_be_encoded_raise(self, client_id: str, client_secret: str) -> None:
         with pytest.raises(ConfigurationError, match="client_"):
             SignStash(BASE_URL, client_id, client_secret, environment="staging")
 
     @pytest.mark.parametrize("timeout", [None, -1, float("nan"), True, "5", httpx.Timeout(5, read=None)])
-    def test_a_timeout_must_be_one(self, timeout: Any) -> None:
+    def test_an_invalid_timeout_raises(self, timeout: Any) -> None:
         with pytest.raises(ConfigurationError, match="timeout"):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, environment="staging", timeout=timeout)
 
     @pytest.mark.parametrize("retries", [3, RetryPolicy])
-    def test_retries_are_a_policy(self, retries: Any) -> None:
+    def test_retries_other_than_a_policy_raise(self, retries: Any) -> None:
         with pytest.raises(ConfigurationError, match="not a RetryPolicy"):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, environment="staging", retries=retries)
 
-    async def test_from_env(self, service: MockedService) -> None:
+    async def test_the_environment_configures_a_client(self, service: MockedService) -> None:
         environ = {
             "SIGNSTASH_BASE_URL": BASE_URL,
             "SIGNSTASH_CLIENT_ID": CLIENT_ID,
@@ -376,7 +379,7 @@ class TestConfiguration:
             "SIGNSTASH_TOKEN_URL": TOKEN_URL,
         }
         async with SignStash.from_env(environ, upload="base64") as client:
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     def test_help_shows_no_environment(self) -> None:
         program = "import pydoc, signstash; print(pydoc.render_doc(signstash.SignStash.from_env))"
@@ -387,14 +390,14 @@ class TestConfiguration:
         assert "environ" in told
         assert CLIENT_SECRET not in told
 
-    @pytest.mark.parametrize("documents", [Document.pdf(PDF, name="a.pdf"), 7, None])
-    async def test_what_is_not_several_documents(self, client: SignStash, documents: Any) -> None:
+    @pytest.mark.parametrize("documents", [pdf(name="a.pdf"), 7, None])
+    async def test_a_single_document_in_place_of_several_raises(self, client: SignStash, documents: Any) -> None:
         with pytest.raises(InvalidDocumentError, match="Give an iterable of documents"):
             await client.sign_batch(documents)
         with pytest.raises(InvalidDocumentError, match="Give an iterable of documents"):
             client.sign_all(documents)
 
-    def test_from_env_lists_all_that_is_missing(self) -> None:
+    def test_from_env_lists_all_missing_variables(self) -> None:
         with pytest.raises(ConfigurationError) as refused:
             SignStash.from_env({"SIGNSTASH_ENVIRONMENT": "moon"})
 
@@ -410,13 +413,13 @@ class TestConfiguration:
 
         assert repr(SignStash.from_env()) == f"SignStash(base_url={BASE_URL!r}, client_id={CLIENT_ID!r})"
 
-    def test_authentication_of_another_kind_needs_an_alias(self) -> None:
+    def test_another_authentication_needs_an_alias(self) -> None:
         with pytest.raises(ConfigurationError, match="client_id"):
             SignStash(BASE_URL, auth=httpx.BasicAuth("a", "b"))
 
 
 class TestArguments:
-    """What is of another type than it should be is named before anything is sent or written."""
+    """Arguments of a wrong type are named before anything is sent or written."""
 
     @pytest.mark.parametrize(
         ("call", "problem"),
@@ -447,7 +450,9 @@ class TestArguments:
             (lambda client: client.request("POST", "/x", headers={"Content-Length": "7"}), "the name 'Content-Length'"),
         ],
     )
-    async def test_arguments_of_calls(self, client: SignStash, service: MockedService, call: Any, problem: str) -> None:
+    async def test_wrong_arguments_of_calls_raise(
+        self, client: SignStash, service: MockedService, call: Any, problem: str
+    ) -> None:
         with pytest.raises(ConfigurationError, match=problem):
             await call(client)
         assert len(service.router.calls) == 0
@@ -467,13 +472,13 @@ class TestArguments:
             ("unknown_outcomes", "ask"),
         ],
     )
-    def test_arguments_of_a_run(self, client: SignStash, name: str, value: Any) -> None:
+    def test_wrong_arguments_of_a_run_raise(self, client: SignStash, name: str, value: Any) -> None:
         given: dict[str, Any] = {"save_to": "signed", name: value}
         with pytest.raises(ConfigurationError, match=f"{name} is {value!r}"):
             client.sign_all([pdf()], **given)
 
     @pytest.mark.parametrize("path", [7, "a\0b", "\ud800"])
-    def test_arguments_of_a_journal(self, path: Any) -> None:
+    def test_wrong_arguments_of_a_journal_raise(self, path: Any) -> None:
         with pytest.raises(ConfigurationError, match=re.escape(f"path is {path!r}")):
             Journal(path)
 
@@ -492,7 +497,7 @@ class TestArguments:
             ),
         ],
     )
-    def test_arguments_of_a_client(self, name: str, value: Any, problem: str) -> None:
+    def test_wrong_arguments_of_a_client_raise(self, name: str, value: Any, problem: str) -> None:
         given: dict[str, Any] = {"environment": "staging", name: value}
         with pytest.raises(ConfigurationError, match=re.escape(problem)):
             SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, **given)
@@ -508,19 +513,19 @@ class TestArguments:
             ),
         ],
     )
-    def test_of_what_else_is_made(self, make: Callable[[], object], problem: str) -> None:
+    def test_wrong_arguments_of_other_classes_raise(self, make: Callable[[], object], problem: str) -> None:
         with pytest.raises(ConfigurationError, match=problem):
             make()
 
-    async def test_preservation_is_named_by_what_it_can_be(self, client: SignStash) -> None:
+    async def test_a_wrong_preservation_names_the_choices(self, client: SignStash) -> None:
         kept: Any = "yes"
         with pytest.raises(InvalidDocumentError, match="of type Preservation or PreservationInfo"):
             await client.sign(pdf(), preservation=kept)
 
 
 class TestLifetime:
-    async def test_closing_twice_is_fine_and_use_afterwards_is_refused(self, service: MockedService) -> None:
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+    async def test_closing_twice_is_allowed_and_later_use_raises(self, service: MockedService) -> None:
+        client = new_client()
         await client.sign(pdf())
         await client.aclose()
         await client.aclose()
@@ -530,19 +535,17 @@ class TestLifetime:
         with pytest.raises(ConfigurationError, match="closed"):
             await client.__aenter__()
 
-    async def test_a_client_that_was_given_is_not_closed(self, service: MockedService) -> None:
+    async def test_a_given_http_client_is_not_closed(self, service: MockedService) -> None:
         async with httpx.AsyncClient() as http_client:
-            async with SignStash(
-                BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client
-            ) as client:
+            async with new_client(http_client=http_client) as client:
                 await client.sign(pdf())
             assert not http_client.is_closed
 
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client)
+        client = new_client(http_client=http_client)
         with pytest.raises(ConfigurationError, match="closed"):
             await client.sign(pdf())
 
-    async def test_an_auth_that_was_given_is_shared_and_not_closed(self, service: MockedService) -> None:
+    async def test_a_given_auth_is_shared_and_not_closed(self, service: MockedService) -> None:
         auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
         for _ in range(2):
             async with SignStash(BASE_URL, auth=auth) as client:
@@ -553,7 +556,7 @@ class TestLifetime:
         await auth.aclose()
 
     def test_a_client_can_be_used_from_a_second_event_loop(self, service: MockedService) -> None:
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        client = new_client()
 
         for name in ("first.pdf", "second.pdf"):
             assert asyncio.run(client.sign(pdf(name=name))).name == name
@@ -561,11 +564,11 @@ class TestLifetime:
         asyncio.run(client.aclose())
         assert service.token.call_count == 1
 
-    async def test_a_users_own_client_keeps_its_settings(self, service: MockedService) -> None:
+    async def test_a_given_http_client_keeps_its_settings(self, service: MockedService) -> None:
         headers = {"X-Gateway-Key": "k"}
         async with (
             httpx.AsyncClient(headers=headers, base_url="http://elsewhere.test", follow_redirects=True) as http_client,
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+            new_client(http_client=http_client) as client,
         ):
             await client.sign(pdf())
 

@@ -9,7 +9,7 @@ import pytest
 
 from signstash import ConfigurationError, RetryPolicy, SignStash, TokenAuth
 from signstash.api import get_status
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PATHS, TOKEN_URL, MockedService, url_of
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PATHS, TOKEN_URL, MockedService, new_client, url_of
 
 INSTANCE = "http://10.0.0.5:8080/signstash/einvoice-integration-ws"
 STATUS = PATHS["getStatus"].format(operationId=7)
@@ -17,18 +17,14 @@ STATUS = PATHS["getStatus"].format(operationId=7)
 
 @pytest.fixture
 async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    async with SignStash(
-        BASE_URL,
-        CLIENT_ID,
-        CLIENT_SECRET,
-        token_url=TOKEN_URL,
+    async with new_client(
         instance_urls=["http://10.0.0.5:8080"],
         retries=RetryPolicy(attempts=2, first_bound=0.001, longest_bound=0.001, deadline=30),
     ) as client:
         yield client
 
 
-async def test_calls_go_there_with_the_same_token_and_retries(client: SignStash, service: MockedService) -> None:
+async def test_calls_to_an_instance_have_the_same_token_and_retries(client: SignStash, service: MockedService) -> None:
     there = service.router.get(INSTANCE + STATUS)
     there.side_effect = [httpx.Response(503), httpx.Response(200, json={"id": 7})]
     here = service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7})
@@ -41,7 +37,7 @@ async def test_calls_go_there_with_the_same_token_and_retries(client: SignStash,
     assert there.calls.last.request.headers["authorization"] == here.calls.last.request.headers["authorization"]
 
 
-async def test_what_was_not_named_never_sees_the_token(client: SignStash, service: MockedService) -> None:
+async def test_an_unlisted_instance_never_gets_the_token(client: SignStash, service: MockedService) -> None:
     for url in ("http://10.0.0.6:8080/x", "http://10.0.0.5:8081/x", "https://10.0.0.5:8080/x", "http://user@10.0.0.5/"):
         with pytest.raises(ConfigurationError):
             client.at(url)
@@ -51,7 +47,7 @@ async def test_what_was_not_named_never_sees_the_token(client: SignStash, servic
         client.at("http://10.0.0.6/signstash")
 
 
-async def test_an_auth_of_its_own_does_not_widen_it(service: MockedService) -> None:
+async def test_a_given_auth_keeps_its_instances(service: MockedService) -> None:
     auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL, INSTANCE])
     async with SignStash(BASE_URL, auth=auth) as client:
         with pytest.raises(ConfigurationError, match="instance_urls"):
@@ -61,12 +57,10 @@ async def test_an_auth_of_its_own_does_not_widen_it(service: MockedService) -> N
 
 def test_an_instance_that_is_not_a_url_is_named() -> None:
     with pytest.raises(ConfigurationError, match="instance_urls does not begin with http"):
-        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, instance_urls=["10.0.0.5:8080"])
+        new_client(instance_urls=["10.0.0.5:8080"])
 
 
-async def test_closing_the_client_closes_the_view_and_not_the_other_way_round(
-    client: SignStash, service: MockedService
-) -> None:
+async def test_closing_the_client_closes_its_views_only(client: SignStash, service: MockedService) -> None:
     service.router.get(INSTANCE + STATUS).respond(json={"id": 7})
     view = client.at(INSTANCE)
     await view.aclose()

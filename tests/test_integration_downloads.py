@@ -1,4 +1,4 @@
-"""Documents of an operation that are downloaded from the Integration Service; the names in it are not trusted."""
+"""Downloads from the Integration Service, whose file names are not trusted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def saved(folder: Path) -> Mapping[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-async def test_documents_of_any_size(client: SignStash, operation: Operation, tmp_path: Path) -> None:
+async def test_documents_of_any_size_are_saved(client: SignStash, operation: Operation, tmp_path: Path) -> None:
     operation(document("A", "long.pdf", LONG), document("B", "short.pdf", b"short"))
 
     paths = await client.download_documents(7, tmp_path / "november")
@@ -47,9 +47,7 @@ async def test_documents_of_any_size(client: SignStash, operation: Operation, tm
     assert saved(tmp_path / "november") == {"A.long.pdf": LONG, "B.short.pdf": b"short"}
 
 
-async def test_documents_that_were_not_signed_are_left_out(
-    client: SignStash, operation: Operation, tmp_path: Path
-) -> None:
+async def test_unsigned_documents_are_left_out(client: SignStash, operation: Operation, tmp_path: Path) -> None:
     operation(document("A", "a.pdf", b"", signStatus="ERROR_SIGNING", signError="E"), document("B", "b.pdf", b"signed"))
 
     assert await client.download_documents(7, tmp_path) == [tmp_path / "B.b.pdf"]
@@ -81,7 +79,7 @@ async def test_names_stay_in_the_folder(
     assert saved(tmp_path) == {f"november/{written}": b"signed"}
 
 
-async def test_names_that_become_the_same_get_a_number(client: SignStash, operation: Operation, tmp_path: Path) -> None:
+async def test_names_that_collide_get_a_number(client: SignStash, operation: Operation, tmp_path: Path) -> None:
     operation(document("a/b", "pdf", b"1"), document("a:b", "pdf", b"2"), document("A_B", "pdf", b"3"))
 
     await client.download_documents(7, tmp_path)
@@ -89,7 +87,7 @@ async def test_names_that_become_the_same_get_a_number(client: SignStash, operat
     assert saved(tmp_path) == {"a_b.pdf": b"1", "a_b-2.pdf": b"2", "A_B-3.pdf": b"3"}
 
 
-async def test_existing_files_are_kept_and_none_is_written(
+async def test_existing_files_are_kept_and_nothing_is_written(
     client: SignStash, operation: Operation, tmp_path: Path
 ) -> None:
     (tmp_path / "B.pdf").write_bytes(b"earlier")
@@ -112,7 +110,9 @@ async def test_existing_files_are_replaced_with_overwrite(
     assert saved(tmp_path) == {"B.pdf": b"2"}
 
 
-async def test_a_folder_that_cannot_be_made(client: SignStash, service: MockedService, tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_created_raises(
+    client: SignStash, service: MockedService, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(DocumentNotSavedError, match=r"exists already|cannot be written"):
@@ -134,7 +134,7 @@ async def test_a_signed_document_without_contents_is_an_error(
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"PK\x03\x04"])
-async def test_a_response_that_is_not_an_operation(
+async def test_a_response_other_than_an_operation_raises(
     client: SignStash, service: MockedService, tmp_path: Path, body: bytes
 ) -> None:
     service.router.get(url_of("getSignOperationDetail", operationId=7, includeContent="true")).respond(content=body)
@@ -144,7 +144,7 @@ async def test_a_response_that_is_not_an_operation(
     assert saved(tmp_path) == {}
 
 
-async def test_a_response_longer_than_any_can_be(
+async def test_a_response_beyond_the_limit_raises(
     client: SignStash, operation: Operation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("signstash._transport.endpoints.CONTENT_LIMIT", 1000)

@@ -1,4 +1,4 @@
-"""What a client leaves behind: no task, no connection, no file, whatever ends it; and where it may be used."""
+"""A closed client leaves no task, connection or file, and clients work in several event loops."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ LONG = bytes(2_000_000)
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """One of its own, since faults are put on it; in a thread, whose descriptors and connections are counted too."""
+    """A separate sandbox for faults, in a thread of this process."""
 
     async def sign_first(sandbox: Sandbox) -> None:
         async with SignStash(**sandbox.credentials) as client:
             await sign(client)
 
     with Sandbox() as sandbox:
-        asyncio.run(sign_first(sandbox))  # it makes its keys, which takes longer than the tests wait
+        asyncio.run(sign_first(sandbox))  # generating its keys takes longer than the tests wait
         yield sandbox
-    gc.collect()  # whatever was not closed warns now, which is an error
+    gc.collect()  # unclosed resources warn now, which is an error
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def descriptors() -> set[str]:
 
 
 async def gone(found: Callable[[], set[Any]]) -> set[Any]:
-    """What is left when others have had time to end what they do, and to see that connections were opened or closed."""
+    """What is left after other tasks and threads had time to end."""
     for _ in range(200):
         if not found():
             return set()
@@ -187,7 +187,7 @@ async def test_a_run_with_journal_and_files_leaves_nothing_open(sandbox: Sandbox
                     break
 
 
-async def test_a_hundred_lives_leave_nothing(sandbox: Sandbox) -> None:
+async def test_a_hundred_clients_leave_nothing(sandbox: Sandbox) -> None:
     context = httpx.create_ssl_context()
     async with nothing_left():
         for _ in range(100):
@@ -199,14 +199,14 @@ async def test_a_hundred_lives_leave_nothing(sandbox: Sandbox) -> None:
                 await client.aclose()
 
 
-async def test_closing_from_many_tasks_at_once(sandbox: Sandbox) -> None:
+async def test_closing_from_many_tasks_at_once_works(sandbox: Sandbox) -> None:
     async with nothing_left():
         client = SignStash(**sandbox.credentials)
         await sign(client)
         await asyncio.gather(*(client.aclose() for _ in range(10)))
 
 
-async def test_what_is_under_way_when_it_is_closed_ends_with_an_error_of_ours(sandbox: Sandbox) -> None:
+async def test_calls_in_flight_at_closing_raise_an_error_of_the_sdk(sandbox: Sandbox) -> None:
     sandbox.faults.add(Fault("latency", seconds=0.3))
     async with nothing_left():
         client = SignStash(**sandbox.credentials)
@@ -220,7 +220,7 @@ async def test_what_is_under_way_when_it_is_closed_ends_with_an_error_of_ours(sa
 
 @pytest.fixture
 def silent_host() -> Iterator[str]:
-    """The URL of a host that does not answer whoever wants to connect: its queue is full."""
+    """The URL of a host whose queue for connections is full."""
     with contextlib.ExitStack() as opened:
         host = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(2):
@@ -231,13 +231,13 @@ def silent_host() -> Iterator[str]:
 
 
 def connections_to(url: str) -> int:
-    """How many connections to a host there are, also those that are being made."""
+    """The number of connections to a host, including those being made."""
     port = f":{httpx.URL(url).port:04X}"
     return sum(line.split()[2].endswith(port) for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse a connection for which they have no room")
-async def test_a_connection_that_is_being_made_when_it_is_closed_is_given_up(silent_host: str) -> None:
+async def test_closing_abandons_connections_being_made(silent_host: str) -> None:
     async with nothing_left():
         client = SignStash(silent_host, CLIENT_ID, auth=httpx.BasicAuth("a", "b"))
         before = connections_to(silent_host)
@@ -251,7 +251,7 @@ async def test_a_connection_that_is_being_made_when_it_is_closed_is_given_up(sil
         assert "the client was closed meanwhile" in str(failure)
 
 
-async def test_what_was_sent_when_it_is_closed_is_in_doubt() -> None:
+async def test_documents_sent_before_closing_are_in_doubt() -> None:
     async def reads(connection: Connection) -> None:
         await connection.request()
         await connection.stay()
@@ -276,7 +276,7 @@ USES: dict[str, Callable[[SignStash], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
-async def test_use_after_closing_is_an_error_of_ours(
+async def test_use_after_closing_raises_an_error_of_the_sdk(
     sandbox: Sandbox, use: Callable[[SignStash], Awaitable[Any]]
 ) -> None:
     client = SignStash(**sandbox.credentials)
@@ -286,7 +286,7 @@ async def test_use_after_closing_is_an_error_of_ours(
 
 
 class TestAnotherEventLoop:
-    def test_while_the_first_is_open(self, sandbox: Sandbox) -> None:
+    def test_a_client_works_in_a_second_loop_while_the_first_is_open(self, sandbox: Sandbox) -> None:
         client = SignStash(**sandbox.credentials)
         with asyncio.Runner() as first, asyncio.Runner() as second:
             first.run(sign(client))
@@ -295,7 +295,7 @@ class TestAnotherEventLoop:
             first.run(sign(client))
             first.run(client.aclose())
 
-    def test_a_client_of_ones_own(self, sandbox: Sandbox) -> None:
+    def test_a_given_http_client_in_a_second_loop_raises(self, sandbox: Sandbox) -> None:
         http_client = httpx.AsyncClient(verify=False)
         client = SignStash(**sandbox.credentials, http_client=http_client)
         with asyncio.Runner() as first, asyncio.Runner() as second:
@@ -305,7 +305,7 @@ class TestAnotherEventLoop:
             first.run(client.aclose())
             first.run(http_client.aclose())
 
-    def test_a_client_of_ones_own_for_the_token(self, sandbox: Sandbox) -> None:
+    def test_a_given_token_client_in_a_second_loop_raises(self, sandbox: Sandbox) -> None:
         tokens = httpx.AsyncClient(verify=False)
         auth = TokenAuth(
             sandbox.token_url, sandbox.client_id, sandbox.client_secret, base_urls=sandbox.base_url, http_client=tokens
@@ -332,7 +332,7 @@ class TestUvloop:
             yield runner.run
 
     @pytest.mark.parametrize("life", [sign_many_at_once, end_early, be_cancelled], ids=lambda life: life.__name__)
-    def test_a_closed_client_leaves_nothing(self, sandbox: Sandbox, run: Any, life: Any) -> None:
+    def test_a_closed_client_leaves_nothing_on_uvloop(self, sandbox: Sandbox, run: Any, life: Any) -> None:
         async def live() -> None:
             async with SignStash(**sandbox.credentials) as warm_up:
                 await sign_long_ones(warm_up)
@@ -341,7 +341,7 @@ class TestUvloop:
 
         run(live())
 
-    def test_a_run_that_is_ended_goes_on(self, sandbox: Sandbox, run: Any, tmp_path: Path) -> None:
+    def test_a_stopped_run_is_resumed_on_uvloop(self, sandbox: Sandbox, run: Any, tmp_path: Path) -> None:
         sandbox.faults.add(Fault("too_many_requests", times=2, seconds=0), Fault("reset_after", times=1))
         policy = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
 
@@ -361,7 +361,7 @@ class TestUvloop:
         assert len(list((tmp_path / "signed").iterdir())) == 20
         assert run(sign_all()) == [True] * 20  # which the journal knows
 
-    def test_closing_while_the_service_does_not_answer(self, sandbox: Sandbox, run: Any) -> None:
+    def test_closing_during_a_request_works_on_uvloop(self, sandbox: Sandbox, run: Any) -> None:
         sandbox.faults.add(Fault("latency", seconds=0.3))
 
         async def live() -> Any:

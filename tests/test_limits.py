@@ -1,4 +1,4 @@
-"""Deadline, timeouts and retries of a call, and views of a client under others."""
+"""Deadline, timeouts and retries of a call, and views of a client with other options."""
 
 from __future__ import annotations
 
@@ -27,19 +27,16 @@ from tests.conftest import (
     BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
-    PDF,
     TOKEN_URL,
     MockedService,
-    signed_answer,
+    new_client,
+    pdf,
+    signed_response,
     url_of,
 )
 
 POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=1000)
 STATUS = {"id": 7, "status": "EXECUTED"}
-
-
-def pdf() -> Document:
-    return Document.pdf(PDF, name="invoice.pdf", external_reference="FT_31")
 
 
 class TestDeadline:
@@ -53,7 +50,7 @@ class TestDeadline:
                 enough.wait(30)
                 return b""
 
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, deadline=0.05) as client:
+        async with new_client(deadline=0.05) as client:
             try:
                 with pytest.raises(ConnectionFailedError, match=r"reading took longer.*0\.05") as failed:
                     await client.sign(Document.pdf(SlowFile(), external_reference="FT_31"))
@@ -65,13 +62,11 @@ class TestDeadline:
         assert failed.value.external_references == ("FT_31",)
         assert not service.sign.called
 
-    async def test_a_pause_beyond_it_is_not_begun(self, service: MockedService) -> None:
-        service.sign_answers(httpx.Response(429, headers={"Retry-After": "100"}))
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, deadline=50, retries=POLICY
-        ) as client:
+    async def test_a_pause_beyond_the_deadline_is_not_begun(self, service: MockedService) -> None:
+        service.sign_effects(httpx.Response(429, headers={"Retry-After": "100"}))
+        async with new_client(deadline=50, retries=POLICY) as client:
             with pytest.raises(RateLimitedError, match="100 seconds") as limited:
-                await client.sign(pdf())
+                await client.sign(pdf("FT_31"))
 
         assert limited.value.retry_after == 100
         assert service.sign.call_count == 1
@@ -82,15 +77,17 @@ class TestDeadline:
         async def sleep(seconds: float) -> None:
             pauses.append(seconds)
 
-        service.sign_answers(httpx.Response(429, headers={"Retry-After": "1"}), signed_answer)
+        service.sign_effects(httpx.Response(429, headers={"Retry-After": "1"}), signed_response)
         policy = RetryPolicy.batch()
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=policy) as client:
+        async with new_client(retries=policy) as client:
             with use_sleep(sleep):
-                await client.sign(pdf())
+                await client.sign(pdf("FT_31"))
 
         assert pauses == [1.0]
 
-    async def test_one_covers_all_attempts(self, service: MockedService, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_one_deadline_covers_all_attempts(
+        self, service: MockedService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         begun: list[float] = []
         after = Deadline.after
 
@@ -99,26 +96,24 @@ class TestDeadline:
             return after(seconds)
 
         monkeypatch.setattr(Deadline, "after", begin)
-        service.sign_answers(httpx.ConnectError("refused"), httpx.ConnectError("refused"), signed_answer)
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, deadline=50, retries=POLICY
-        ) as client:
-            await client.sign(pdf())
+        service.sign_effects(httpx.ConnectError("refused"), httpx.ConnectError("refused"), signed_response)
+        async with new_client(deadline=50, retries=POLICY) as client:
+            await client.sign(pdf("FT_31"))
 
         assert begun == [50]
         assert service.sign.call_count == 3
 
-    async def test_a_call_that_is_cancelled_in_a_pause_names_its_documents(self, service: MockedService) -> None:
+    async def test_a_call_cancelled_in_a_pause_names_its_documents(self, service: MockedService) -> None:
         pausing = asyncio.Event()
 
         async def sleep(_: float) -> None:
             pausing.set()
             await asyncio.Event().wait()
 
-        service.sign_answers(httpx.Response(429))
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
+        service.sign_effects(httpx.Response(429))
+        async with new_client(retries=POLICY) as client:
             with use_sleep(sleep):
-                call = asyncio.create_task(client.sign(pdf()))
+                call = asyncio.create_task(client.sign(pdf("FT_31")))
                 await pausing.wait()
                 call.cancel()
                 with pytest.raises(asyncio.CancelledError) as cancelled:
@@ -131,19 +126,19 @@ class TestDeadline:
 
 class TestWithOptions:
     async def test_a_view_retries_and_shares_the_token(self, client: SignStash, service: MockedService) -> None:
-        service.sign_answers(httpx.Response(429), httpx.Response(429), signed_answer)
+        service.sign_effects(httpx.Response(429), httpx.Response(429), signed_response)
         view = client.with_options(retries=POLICY)
 
         with pytest.raises(RateLimitedError):
-            await client.sign(pdf())
-        assert (await view.sign(pdf())).external_reference == "FT_31"
+            await client.sign(pdf("FT_31"))
+        assert (await view.sign(pdf("FT_31"))).external_reference == "FT_31"
         assert service.token.call_count == 1
 
     async def test_closing_a_view_leaves_the_client_open(self, client: SignStash) -> None:
         async with client.with_options(deadline=1):
             pass
 
-        assert (await client.sign(pdf())).external_reference == "FT_31"
+        assert (await client.sign(pdf("FT_31"))).external_reference == "FT_31"
 
     async def test_closing_the_client_ends_the_calls_of_its_views(
         self, client: SignStash, service: MockedService
@@ -156,23 +151,23 @@ class TestWithOptions:
 
         service.sign.side_effect = never_respond
         view = client.with_options(deadline=600, timeout=500)
-        call = asyncio.create_task(view.sign(pdf()))
+        call = asyncio.create_task(view.sign(pdf("FT_31")))
         await sending.wait()
         await client.aclose()
 
         with pytest.raises(OutcomeUnknownError):
             await call
         with pytest.raises(ConfigurationError, match="closed"):
-            await view.sign(pdf())
+            await view.sign(pdf("FT_31"))
 
     @pytest.mark.parametrize("options", [{"deadline": 0}, {"deadline": True}, {"timeout": -1}, {"retries": 3}])
     def test_wrong_options_are_named(self, options: Any) -> None:
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        client = new_client()
         with pytest.raises(ConfigurationError, match=next(iter(options))):
             client.with_options(**options)
 
     @pytest.mark.parametrize("attempts", [2.5, 0, True, "3"])
-    def test_attempts_are_a_whole_number(self, attempts: Any) -> None:
+    def test_attempts_other_than_a_whole_number_raise(self, attempts: Any) -> None:
         with pytest.raises(ConfigurationError, match="attempts"):
             RetryPolicy(attempts=attempts, first_bound=1, longest_bound=1, deadline=1)
 
@@ -200,7 +195,7 @@ class TestRequestsWithoutAMethod:
 
         assert route.calls.last.request.content == '{"name":"á"}'.encode()
 
-    async def test_a_reading_one_is_retried_when_the_service_failed(
+    async def test_a_reading_request_is_retried_after_a_server_error(
         self, patient: SignStash, service: MockedService
     ) -> None:
         responses = [httpx.Response(503), httpx.Response(200, json=STATUS)]
@@ -212,7 +207,9 @@ class TestRequestsWithoutAMethod:
             await patient.request("GET", url_of("getStatus", operationId=7).removeprefix(BASE_URL))
         ).json() == STATUS
 
-    async def test_another_is_not(self, patient: SignStash, service: MockedService) -> None:
+    async def test_a_writing_request_is_not_retried_after_a_server_error(
+        self, patient: SignStash, service: MockedService
+    ) -> None:
         route = service.router.post(f"{BASE_URL}/api/v0/newer").respond(503)
 
         with pytest.raises(ServiceError) as failed:
@@ -227,20 +224,20 @@ class TestRequestsWithoutAMethod:
 
 
 class TestErrors:
-    async def test_headers_and_the_request_id_of_a_gateway(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_error_carries_headers_and_request_id(self, client: SignStash, service: MockedService) -> None:
         headers = {"X-Request-Id": "r-17", "Set-Cookie": "never=shown", "X-Other": "o"}
-        service.sign_answers(httpx.Response(502, headers=headers))
+        service.sign_effects(httpx.Response(502, headers=headers))
 
         with pytest.raises(ServiceError, match="request r-17") as failed:
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert failed.value.headers["x-other"] == "o"
         assert "set-cookie" not in failed.value.headers
 
-    async def test_the_documents_come_first(self, client: SignStash, service: MockedService) -> None:
-        service.sign_answers(httpx.Response(409, json={"errorCode": "0.0.7", "causeMessage": "It is used."}))
+    async def test_a_message_begins_with_its_documents(self, client: SignStash, service: MockedService) -> None:
+        service.sign_effects(httpx.Response(409, json={"errorCode": "0.0.7", "causeMessage": "It is used."}))
 
         with pytest.raises(Exception, match=r"^Document FT_31: the external reference was used before") as failed:
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert getattr(failed.value, "external_references", None) == ("FT_31",)
         assert ".." not in str(failed.value)
         assert "earlier attempt" in str(failed.value)
@@ -249,54 +246,54 @@ class TestErrors:
     async def test_a_redirect_to_an_invalid_url_keeps_its_status(
         self, client: SignStash, service: MockedService, status: int
     ) -> None:
-        service.sign_answers(httpx.Response(status, headers={"Location": "http://proxy.test:port/"}))
+        service.sign_effects(httpx.Response(status, headers={"Location": "http://proxy.test:port/"}))
 
         with pytest.raises(Exception, match="redirects to an invalid URL") as failed:
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert getattr(failed.value, "status_code", None) == status
 
-    async def test_so_does_one_of_the_token_server_which_is_asked_once(
+    async def test_a_redirect_of_the_token_server_keeps_its_status_and_is_not_retried(
         self, client: SignStash, service: MockedService
     ) -> None:
         service.token.mock(return_value=httpx.Response(307, headers={"Location": "http://proxy.test:port/"}))
 
         with pytest.raises(Exception, match=r"HTTP 307.*redirects to an invalid URL"):
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert service.token.call_count == 1
 
-    async def test_a_token_that_a_success_quotes_is_hidden(self, client: SignStash, service: MockedService) -> None:
-        service.sign.side_effect = lambda request: signed_answer(
+    async def test_a_token_quoted_by_a_success_is_hidden(self, client: SignStash, service: MockedService) -> None:
+        service.sign.side_effect = lambda request: signed_response(
             request, lambda item: item | {"signStatus": "ERROR_SIGNING", "signError": "never-shown-token"}
         )
 
         with pytest.raises(Exception, match="was not signed") as failed:
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         assert "never-shown-token" not in f"{vars(failed.value)}{failed.value}"
 
 
-async def test_own_clients_name_the_sdk(client: SignStash, service: MockedService) -> None:
-    await client.sign(pdf())
+async def test_the_user_agent_names_the_sdk(client: SignStash, service: MockedService) -> None:
+    await client.sign(pdf("FT_31"))
 
     for route in (service.token, service.sign):
         assert route.calls.last.request.headers["user-agent"].startswith("signstash/")
 
 
-async def test_the_user_agent_of_a_given_client_stays(service: MockedService) -> None:
+async def test_a_given_http_client_keeps_its_user_agent(service: MockedService) -> None:
     async with (
         httpx.AsyncClient(headers={"User-Agent": "theirs"}) as http_client,
-        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+        new_client(http_client=http_client) as client,
     ):
-        await client.sign(pdf())
+        await client.sign(pdf("FT_31"))
 
     assert service.sign.calls.last.request.headers["user-agent"] == "theirs"
     assert str(service.sign.calls.last.request.url).endswith(BASE64_PATH)
 
 
-def test_under_trio_the_error_is_clear() -> None:
+def test_running_under_trio_raises() -> None:
     async def sign() -> None:
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        client = new_client()
         with pytest.raises(ConfigurationError, match="asyncio"):
-            await client.sign(pdf())
+            await client.sign(pdf("FT_31"))
         with pytest.raises(ConfigurationError, match="asyncio"):
             async with client:
                 pass
@@ -305,12 +302,12 @@ def test_under_trio_the_error_is_clear() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://xn--a/", "http://xn--zzzz-/x"])
-def test_a_host_that_is_not_a_name_is_refused(url: str) -> None:
+def test_an_invalid_host_raises(url: str) -> None:
     with pytest.raises(ConfigurationError, match="base_url is not a URL"):
         SignStash(url, CLIENT_ID, CLIENT_SECRET, environment="staging")
 
 
-def test_arguments_win_over_the_environment() -> None:
+def test_arguments_override_the_environment() -> None:
     environ = {
         "SIGNSTASH_BASE_URL": BASE_URL,
         "SIGNSTASH_CLIENT_ID": CLIENT_ID,

@@ -1,4 +1,4 @@
-"""What can be asked for a document reaches the service as it was asked, and what cannot work is refused at once."""
+"""Signature options reach the service as given, and impossible ones raise at once."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def binary(**options: Any) -> Document:
 
 
 def model(signature_type: str, **fields: Any) -> SignatureInfo:
-    """A signature as the service's own model."""
+    """A signature as the generated model."""
     return SignatureInfo(signature_type=SignatureType(signature_type), **fields)
 
 
 def field(**fields: Any) -> VisibleSignatureInfo:
-    """A visible signature as the service's own model."""
+    """A visible signature as the generated model."""
     return VisibleSignatureInfo(**{"location_type": FIELD, "location_value": "Signature1"} | fields)
 
 
@@ -75,7 +75,7 @@ class TestKinds:
             (Document.binary(PDF, name="a", content_type=ContentType.APPLICATIONPDF), "application/pdf", "CAdES"),
         ],
     )
-    async def test_what_is_said_of_a_document(
+    async def test_content_and_signature_type_of_a_document_are_sent(
         self, client: SignStash, service: MockedService, document: Document, content_type: str, signature_type: str
     ) -> None:
         signed = await client.sign(document)
@@ -92,13 +92,13 @@ class TestKinds:
 
     @pytest.mark.parametrize("option", ["nmae", "visible", "applyTimestamp", "contents", "preservation"])
     @pytest.mark.parametrize("make", [pdf, xml, binary])
-    def test_an_option_that_does_not_exist(self, make: Callable[..., Document], option: str) -> None:
+    def test_an_unknown_option_raises(self, make: Callable[..., Document], option: str) -> None:
         with pytest.raises(TypeError, match=option):
             make(**{option: "x"})
 
 
 class TestSignature:
-    async def test_every_option_of_a_pdf(self, client: SignStash, service: MockedService) -> None:
+    async def test_every_option_of_a_pdf_is_sent(self, client: SignStash, service: MockedService) -> None:
         visible = VisibleSignature(
             page=2, x=70, y=0, size=(155, 50), text="Assinado por $certificate.getCommonName()", image=PNG,
             background="#FfF000", font_size=11,
@@ -125,7 +125,7 @@ class TestSignature:
         }
 
     @pytest.mark.parametrize("transform", ["XPATH2_FILTER", SignatureTransform.XPATH2_FILTER])
-    async def test_every_option_of_an_xml(
+    async def test_every_option_of_an_xml_is_sent(
         self, client: SignStash, service: MockedService, transform: SignatureTransform | str
     ) -> None:
         document = xml(
@@ -153,7 +153,7 @@ class TestSignature:
             ({"canonical_transform": "x"}, "canonicalTransform"),
         ],
     )
-    async def test_advanced_options_one_by_one(
+    async def test_each_advanced_option_is_sent(
         self, client: SignStash, service: MockedService, option: dict[str, Any], name: str
     ) -> None:
         values = {"signatureTransform": "ENVELOPED", "canonicalTransform": "EXCLUSIVE"}
@@ -163,14 +163,16 @@ class TestSignature:
 
         assert (await sent_signature(client, service, document))["advancedSignatureInfo"] == {name: value}
 
-    async def test_what_is_none_is_as_if_left_out(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_option_of_none_is_left_out(self, client: SignStash, service: MockedService) -> None:
         options = SignatureOptions.__annotations__.keys() - {"name", "timestamp"}
 
         document = pdf(**dict.fromkeys(options), timestamp=False)
 
         assert await sent_signature(client, service, document) == {"signatureType": "PAdES", "applyTimestamp": False}
 
-    async def test_the_services_own_model(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_generated_signature_model_is_sent_unchanged(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         advanced = AdvancedSignatureInfo(canonical_transform=CanonicalTransform.EXCLUSIVE)
         given = model("XAdES", reason="r", advanced_signature_info=advanced)
         document = xml(signature=given)
@@ -194,7 +196,7 @@ class TestVisibleSignature:
             ({"placeholder": "SIGN-HERE"}, "PLACEHOLDER", "SIGN-HERE"),
         ],
     )
-    async def test_its_place(
+    async def test_the_place_of_a_visible_signature_is_sent(
         self, client: SignStash, service: MockedService, place: Any, kind: str, value: str
     ) -> None:
         signature = await sent_signature(client, service, pdf(visible_signature=VisibleSignature(**place)))
@@ -208,7 +210,7 @@ class TestVisibleSignature:
             {"field": "f", "placeholder": "p"}, {"page": 1, "placeholder": "p"}, {"size": (1, 1)},
         ],
     )  # fmt: skip
-    def test_one_place_must_be_given(self, place: dict[str, Any]) -> None:
+    def test_a_visible_signature_needs_one_place(self, place: dict[str, Any]) -> None:
         with pytest.raises(InvalidDocumentError, match="position of the visible signature"):
             VisibleSignature(**place)
 
@@ -241,23 +243,27 @@ class TestVisibleSignature:
         ],
         ids=str,
     )
-    def test_what_is_out_of_range_is_refused(self, fields: dict[str, Any], named: str) -> None:
+    def test_values_out_of_range_raise(self, fields: dict[str, Any], named: str) -> None:
         with pytest.raises(InvalidDocumentError, match=f"a.pdf.*({named})"):
             pdf(visible_signature=VisibleSignature(**{"x": 1, "y": 1} | fields))
 
     @pytest.mark.parametrize("place", [{"field": ""}, {"field": " "}, {"placeholder": ""}, {"field": 5}])
-    def test_an_empty_place_is_refused(self, place: dict[str, Any]) -> None:
+    def test_an_empty_place_raises(self, place: dict[str, Any]) -> None:
         with pytest.raises(InvalidDocumentError, match="place"):
             pdf(visible_signature=VisibleSignature(**place))
 
     @pytest.mark.parametrize(("image", "kind"), [(PNG, "IMAGE_PNG"), (JPG, "IMAGE_JPG")])
-    async def test_its_image(self, client: SignStash, service: MockedService, image: bytes, kind: str) -> None:
+    async def test_the_image_of_a_visible_signature_is_sent(
+        self, client: SignStash, service: MockedService, image: bytes, kind: str
+    ) -> None:
         document = pdf(visible_signature=VisibleSignature(field="f", image=image))
 
         visible = (await sent_signature(client, service, document))["visibleSignatureInfo"]
         assert (visible["imageType"], base64.b64decode(visible["imageValue"])) == (kind, image)
 
-    async def test_the_services_own_model(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_generated_visible_signature_model_is_sent_unchanged(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         template = VisibleSignatureTemplateType.SERVICE_CUSTOMIZATION
         given = field(template_type=template, area="width=1,height=1", area_background_color="transparent")
         document = pdf(reason="r", visible_signature=given)
@@ -281,36 +287,36 @@ FONTS = ["color=#000000,size=11", "name=arial,color=#000000,size=11", "size=9,na
 
 
 @pytest.mark.parametrize("font", FONTS)
-async def test_fonts_of_the_services_own_model(client: SignStash, service: MockedService, font: str) -> None:
+async def test_fonts_of_the_generated_model_are_accepted(client: SignStash, service: MockedService, font: str) -> None:
     signature = await sent_signature(client, service, pdf(visible_signature=field(font=font)))
 
     assert signature["visibleSignatureInfo"]["font"] == font
 
 
 class TestTexts:
-    """One rule for every text: control characters and lone surrogates are refused, and nothing else."""
+    """One rule for every text: only control characters and lone surrogates raise."""
 
     @pytest.mark.parametrize("name", ["reason", "location", "name", "external_reference"])
     @pytest.mark.parametrize(
         ("text", "problem"),
         [("a\x07b", "contains control characters"), ("a\x9fb", "control"), ("a\udcffb", "not valid UTF-8 on disk")],
     )
-    def test_what_no_text_has(self, name: Any, text: str, problem: str) -> None:
+    def test_control_characters_in_a_text_raise(self, name: Any, text: str, problem: str) -> None:
         options: Any = {"name": "a.pdf", name: text}
         with pytest.raises(InvalidDocumentError, match=f"{name} .*{problem}") as refused:
             Document.pdf(PDF, **options)
         assert str(refused.value).isprintable()
 
     @pytest.mark.parametrize("text", ["a\u00a0b", "a\u202fb", "co\u00adop", "\U0001f468\u200d\U0001f469"])
-    def test_what_people_write(self, text: str) -> None:
+    def test_ordinary_texts_are_accepted(self, text: str) -> None:
         document = Document.pdf(PDF, name=text, reason=text, location=text, external_reference=text)
 
         assert (document.name, document.external_reference) == (text, text)
         assert (document.signature.reason, document.signature.location) == (text, text)
 
 
-class TestImpossible:
-    """What cannot work is refused by name when the document is made, so nothing can have been sent."""
+class TestImpossibleOptions:
+    """Impossible options raise when the document is made, so nothing was sent."""
 
     @pytest.mark.parametrize(
         ("make", "options", "named"),
@@ -349,7 +355,9 @@ class TestImpossible:
             (pdf, {"signature": model("PAdES", advanced_signature_info=ADVANCED)}, "signature_location"),
         ],
     )  # fmt: skip
-    def test_combinations(self, make: Callable[..., Document], options: dict[str, Any], named: str) -> None:
+    def test_impossible_combinations_raise(
+        self, make: Callable[..., Document], options: dict[str, Any], named: str
+    ) -> None:
         with pytest.raises(InvalidDocumentError, match=f"(?s)^Document a.*{named}") as refused:
             make(**options)
         assert refused.value.document == make().name
@@ -362,12 +370,12 @@ class TestImpossible:
             ("signature", {"signatureType": "PAdES"}), ("content_type", 5), ("signature_type", 5),
         ],
     )  # fmt: skip
-    def test_values_of_another_type(self, option: str, value: Any) -> None:
+    def test_values_of_another_type_raise(self, option: str, value: Any) -> None:
         with pytest.raises(InvalidDocumentError, match=option):
             pdf(**{option: value})
 
     @pytest.mark.parametrize("option", ["signature_location", "signature_transform", "canonical_transform"])
-    def test_advanced_values_of_another_type(self, option: str) -> None:
+    def test_advanced_values_of_another_type_raise(self, option: str) -> None:
         with pytest.raises(InvalidDocumentError, match=option):
             xml(**{option: 5})
 
@@ -381,7 +389,7 @@ class TestImpossible:
         ],
         ids=["text for enum", "set for text", "dict for model", "set within"],
     )
-    async def test_models_that_cannot_be_written(
+    async def test_unserialisable_models_raise(
         self, client: SignStash, service: MockedService, given: SignatureInfo
     ) -> None:
         with pytest.raises(InvalidDocumentError):
@@ -396,7 +404,7 @@ class TestDescription:
         assert service.sent()["description"] == "Fatura FT 2026/31: março"
 
     @pytest.mark.parametrize("description", ["", " ", "a\nb", "a\0", 5, b"a"])
-    async def test_what_can_be_none_is_refused(
+    async def test_an_invalid_description_raises(
         self, client: SignStash, service: MockedService, description: Any
     ) -> None:
         with pytest.raises(InvalidDocumentError, match="description"):
@@ -432,7 +440,7 @@ class TestPreservation:
             ),
         ],
     )
-    async def test_what_is_sent(
+    async def test_preservation_is_sent(
         self, client: SignStash, service: MockedService, given: Any, expected: dict[str, Any]
     ) -> None:
         await client.sign(pdf(), preservation=given)
@@ -453,7 +461,7 @@ class TestPreservation:
             ({"attach_documents": True}, "attach_documents.*deliver_to"),
         ],
     )
-    async def test_what_cannot_work(
+    async def test_an_impossible_preservation_raises(
         self, client: SignStash, service: MockedService, fields: dict[str, Any], named: str
     ) -> None:
         with pytest.raises(InvalidDocumentError, match=named):

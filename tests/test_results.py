@@ -1,4 +1,4 @@
-"""What comes out: values that travel and print no contents, and signed documents on their way to disk."""
+"""Results: values that can be pickled and print no contents, and saving signed documents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from signstash import (
     models,
 )
 from signstash.results import outcome_of
-from tests.conftest import PDF, MockedService
+from tests.conftest import PDF, MockedService, pdf
 
 COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
 
@@ -38,15 +38,13 @@ def signed_document(**changes: Any) -> SignedDocument:
 
 
 class TestValues:
-    """Documents and what became of them are values: they do not change, print no contents, and travel."""
+    """Documents and results are immutable, print no contents, and can be pickled."""
 
     VALUES = (
         Document.pdf(b"%PDF-never shown", name="a.pdf", reason="r"),
         signed_document(content=b"never shown"),
         outcome_of(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document(content=b"never shown")),
-        outcome_of(
-            Document.pdf(PDF, name="a"), DocumentNotSignedError("p.", "c.", document="a", external_reference="r")
-        ),
+        outcome_of(pdf(name="a"), DocumentNotSignedError("p.", "c.", document="a", external_reference="r")),
         SignedBatch(
             operation=models.SignOperation(id=7),
             outcomes=(outcome_of(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document()),),
@@ -77,7 +75,7 @@ class TestValues:
         assert repr(again) == repr(value)
 
     @COPIES
-    async def test_a_document_that_travelled_is_sent_the_same(
+    async def test_a_pickled_document_is_sent_unchanged(
         self, client: SignStash, service: MockedService, copied: Any
     ) -> None:
         document = Document.pdf(PDF, name="a.pdf", reason="approval")
@@ -103,14 +101,14 @@ class TestSave:
 
         assert contents_of(tmp_path) == {"a.signed.pdf": b"signed"}
 
-    async def test_a_file_that_is_there_is_kept(self, tmp_path: Path) -> None:
+    async def test_an_existing_file_is_kept(self, tmp_path: Path) -> None:
         (tmp_path / "a.pdf").write_bytes(b"old")
 
         with pytest.raises(DocumentNotSavedError, match=r"a\.pdf exists already.*overwrite=True"):
             await signed_document().save(tmp_path / "a.pdf")
         assert contents_of(tmp_path) == {"a.pdf": b"old"}
 
-    async def test_a_file_that_is_there_is_replaced_if_asked(self, tmp_path: Path) -> None:
+    async def test_an_existing_file_is_replaced_with_overwrite(self, tmp_path: Path) -> None:
         (tmp_path / "a.pdf").write_bytes(b"old and longer")
 
         await signed_document().save(tmp_path / "a.pdf", overwrite=True)
@@ -119,7 +117,7 @@ class TestSave:
 
     @pytest.mark.parametrize("overwrite", [False, True])
     @pytest.mark.parametrize("place", ["folder", "folder/a.pdf/b.pdf", "x" * 300])
-    async def test_where_it_cannot_be_written(self, tmp_path: Path, place: str, overwrite: bool) -> None:
+    async def test_an_unwritable_path_raises(self, tmp_path: Path, place: str, overwrite: bool) -> None:
         (tmp_path / "folder").mkdir()
         (tmp_path / "folder" / "a.pdf").write_bytes(b"old")
         before = contents_of(tmp_path)
@@ -130,12 +128,12 @@ class TestSave:
         assert isinstance(failed.value.__cause__, OSError | ValueError)
         assert contents_of(tmp_path) == before
 
-    async def test_folders_are_made(self, tmp_path: Path) -> None:
+    async def test_missing_folders_are_created(self, tmp_path: Path) -> None:
         await signed_document().save(tmp_path / "2026" / "11" / "a.pdf")
 
         assert (tmp_path / "2026" / "11" / "a.pdf").read_bytes() == b"signed"
 
-    async def test_a_folder_is_told_as_one(self, tmp_path: Path) -> None:
+    async def test_a_folder_as_path_raises(self, tmp_path: Path) -> None:
         with pytest.raises(DocumentNotSavedError, match="It is a folder"):
             await signed_document().save(tmp_path)
 
@@ -148,12 +146,12 @@ class TestSave:
             ({"path": "a.pdf", "overwrite": "no"}, "overwrite is 'no'"),
         ],
     )
-    async def test_arguments_of_other_types_are_refused(self, arguments: Any, problem: str) -> None:
+    async def test_arguments_of_other_types_raise(self, arguments: Any, problem: str) -> None:
         with pytest.raises(ConfigurationError, match=problem):
             await signed_document().save(**arguments)
 
     @pytest.mark.parametrize("overwrite", [False, True])
-    async def test_nothing_is_left_of_a_file_that_could_not_be_finished(
+    async def test_an_unfinished_file_leaves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
     ) -> None:
         (tmp_path / "a.pdf").write_bytes(b"old")
@@ -168,7 +166,7 @@ class TestSave:
         assert contents_of(tmp_path) == {"a.pdf": b"old"}
 
     @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
-    async def test_a_name_that_is_taken_meanwhile(
+    async def test_a_file_created_meanwhile_is_kept(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
     ) -> None:
         if not links:
@@ -179,14 +177,14 @@ class TestSave:
             await signed_document().save(tmp_path / "a.pdf")
         assert contents_of(tmp_path) == {"a.pdf": b"somebody else's"}
 
-    async def test_a_file_system_without_hard_links(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_file_is_saved_without_hard_links(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "link", no_links)
 
         await signed_document().save(tmp_path / "a.pdf")
 
         assert contents_of(tmp_path) == {"a.pdf": b"signed"}
 
-    async def test_nothing_is_left_where_there_are_no_hard_links_either(
+    async def test_an_unfinished_file_leaves_nothing_without_hard_links(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(os, "link", no_links)
@@ -196,7 +194,7 @@ class TestSave:
             await signed_document().save(tmp_path / "a.pdf")
         assert contents_of(tmp_path) == {}
 
-    async def test_a_link_that_leads_nowhere_is_kept(self, tmp_path: Path) -> None:
+    async def test_a_broken_link_is_kept(self, tmp_path: Path) -> None:
         (tmp_path / "a.pdf").symlink_to("nowhere")
 
         with pytest.raises(DocumentNotSavedError, match="exists already"):
@@ -214,13 +212,13 @@ class TestSave:
         with pytest.raises(DocumentNotSavedError, match="not a regular file"):
             await signed_document().save(tmp_path / "a.pdf", overwrite=True)
         with pytest.raises(DocumentNotSavedError, match=r"not a regular file.*a\.pdf was not sent"):
-            await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=tmp_path, overwrite=True)
+            await client.sign(pdf(name="a.pdf"), save_to=tmp_path, overwrite=True)
 
         assert os.lstat(tmp_path / "a.pdf").st_ino == before.st_ino
         assert (tmp_path / "elsewhere.pdf").read_bytes() == b"old"
         assert len(service.router.calls) == 0
 
-    async def test_the_longest_name_that_a_folder_takes(self, tmp_path: Path) -> None:
+    async def test_the_longest_file_name_is_accepted(self, tmp_path: Path) -> None:
         name = "x" * 251 + ".pdf"
         (tmp_path / name).touch()  # the file system does take it
 
@@ -228,7 +226,7 @@ class TestSave:
 
         assert contents_of(tmp_path) == {name: b"signed"}
 
-    async def test_two_at_once_give_one_whole_file(self, tmp_path: Path) -> None:
+    async def test_two_saves_at_once_give_one_complete_file(self, tmp_path: Path) -> None:
         documents = [signed_document(content=bytes([number]) * 100_000) for number in range(8)]
 
         saved = await asyncio.gather(*(item.save(tmp_path / "a.pdf") for item in documents), return_exceptions=True)
@@ -250,7 +248,7 @@ def test_unwrap_returns_the_signed_document_or_raises_the_error() -> None:
     error = DocumentNotSignedError("p.", "c.", document="a", external_reference="r")
     signed = signed_document()
 
-    assert outcome_of(Document.pdf(PDF, name="a"), signed).unwrap() is signed
+    assert outcome_of(pdf(name="a"), signed).unwrap() is signed
     with pytest.raises(DocumentNotSignedError) as raised:
-        outcome_of(Document.pdf(PDF, name="a"), error).unwrap()
+        outcome_of(pdf(name="a"), error).unwrap()
     assert raised.value is error

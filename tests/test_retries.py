@@ -1,4 +1,4 @@
-"""How long calls wait before another try, how much load retries may add, and how many requests may be in flight."""
+"""Pauses between attempts, the load that retries may add, and the number of requests in flight."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def limited(retry_after: float | None) -> RateLimitedError:
 
 
 class Call:
-    """Fails as often as it is told, then returns "done"."""
+    """Fails a number of times, then returns "done"."""
 
     def __init__(self, *errors: SignStashError) -> None:
         self.errors = list(errors)
@@ -64,20 +64,20 @@ class TestPolicy:
     def test_retry_after_is_obeyed_in_both_directions(self, seconds: float) -> None:
         assert RetryPolicy.batch().pause(1, limited(seconds), 0.5) == seconds
 
-    def test_the_batch_policy_is_the_vendors(self) -> None:
+    def test_the_batch_policy_follows_the_vendor(self) -> None:
         pauses = [RetryPolicy.batch().pause(attempt, REFUSED, jitter) for attempt in (1, 2) for jitter in (0, 1)]
 
         assert RetryPolicy.batch().attempts == 3
         assert pauses == [60, 75, 60, 75]
 
-    def test_the_interactive_policy_takes_seconds(self) -> None:
+    def test_the_interactive_policy_ends_within_seconds(self) -> None:
         policy = RetryPolicy.interactive()
 
         assert sum(policy.pause(attempt, REFUSED, 1.0) for attempt in range(1, policy.attempts)) < policy.deadline == 5
 
     @pytest.mark.parametrize("field", ["attempts", "first_bound", "longest_bound", "deadline", "shortest_pause"])
     @pytest.mark.parametrize("value", [-5, float("inf"), float("nan"), True, "3", None])
-    def test_what_is_no_number_is_refused(self, field: str, value: Any) -> None:
+    def test_values_other_than_numbers_raise(self, field: str, value: Any) -> None:
         numbers: dict[str, Any] = {"attempts": 3, "first_bound": 1, "longest_bound": 1, "deadline": 5}
 
         with pytest.raises(ConfigurationError, match=field):
@@ -85,14 +85,14 @@ class TestPolicy:
 
 
 class TestRetries:
-    async def test_what_passes_is_tried_until_it_works(self) -> None:
+    async def test_a_temporary_failure_is_retried_until_it_succeeds(self) -> None:
         clock, call = Clock(), Call(REFUSED, limited(None), limited(7))
 
         assert await retries(clock).run(call) == "done"
 
         assert clock.pauses == [1, 2, 7]
 
-    async def test_not_more_often_than_allowed(self) -> None:
+    async def test_attempts_are_limited(self) -> None:
         call = Call(*[REFUSED] * 9)
 
         with pytest.raises(ConnectionFailedError):
@@ -108,7 +108,7 @@ class TestRetries:
             ServiceError("p.", "c.", status_code=500, retryable=False),
         ],
     )
-    async def test_what_does_not_pass_is_not_tried_again(self, error: SignStashError) -> None:
+    async def test_a_permanent_failure_is_not_retried(self, error: SignStashError) -> None:
         call = Call(error)
 
         with pytest.raises(type(error)):
@@ -116,7 +116,7 @@ class TestRetries:
 
         assert call.count == 1
 
-    async def test_no_try_begins_after_the_deadline(self) -> None:
+    async def test_no_attempt_begins_after_the_deadline(self) -> None:
         clock, call = Clock(), Call(limited(60), limited(60))
 
         with pytest.raises(RateLimitedError) as raised:
@@ -135,7 +135,7 @@ class TestRetries:
 
         assert 100 + 3 <= sum(call.count for call in calls) <= 100 + 3 + 100 * 0.25
 
-    async def test_successes_do_not_save_up_without_end(self) -> None:
+    async def test_successes_add_a_limited_number_of_retries(self) -> None:
         shared = retries(Clock(), share=0.25, allowance=3)
         for _ in range(1000):
             await shared.run(Call())
@@ -148,9 +148,9 @@ class TestRetries:
         assert sum(call.count for call in calls) == 4 + 3
 
 
-class TestLanes:
+class TestConcurrencyLimiter:
     async def most_at_once(self, limiter: ConcurrencyLimiter) -> int:
-        """How many of ten that want a slot have one at once."""
+        """How many of ten requests get a slot at once."""
         inside = most = 0
 
         async def pass_through() -> None:
@@ -164,10 +164,10 @@ class TestLanes:
         await asyncio.gather(*(pass_through() for _ in range(10)))
         return most
 
-    async def test_there_are_as_many_as_were_asked_for(self) -> None:
+    async def test_the_limiter_starts_at_the_requested_number(self) -> None:
         assert await self.most_at_once(ConcurrencyLimiter(3)) == 3
 
-    async def test_overload_halves_them_down_to_one(self) -> None:
+    async def test_overload_halves_the_limit_down_to_one(self) -> None:
         limiter = ConcurrencyLimiter(8)
 
         counts = []
@@ -177,7 +177,7 @@ class TestLanes:
 
         assert counts == [4, 2, 1, 1, 1]
 
-    async def test_answers_bring_them_back_slowly(self) -> None:
+    async def test_responses_raise_the_limit_slowly(self) -> None:
         limiter = ConcurrencyLimiter(4)
         limiter.overloaded()
 
@@ -190,7 +190,7 @@ class TestLanes:
         assert counts == sorted(counts)
         assert counts[-1] == 4
 
-    async def test_answers_that_take_much_longer_than_usual_halve_them(self) -> None:
+    async def test_responses_much_slower_than_usual_halve_the_limit(self) -> None:
         limiter = ConcurrencyLimiter(4)
         for _ in range(10):
             limiter.record_latency(0.2)
@@ -200,14 +200,14 @@ class TestLanes:
         limiter.record_latency(2.0)
         assert limiter.limit == 2
 
-    async def test_what_is_still_quick_is_no_overload(self) -> None:
+    async def test_fast_responses_are_not_overload(self) -> None:
         limiter = ConcurrencyLimiter(4)
         limiter.record_latency(0.001)
         limiter.record_latency(0.09)
 
         assert limiter.limit == 4
 
-    async def test_a_service_that_stays_slower_becomes_the_usual(self) -> None:
+    async def test_a_permanently_slower_service_becomes_the_usual(self) -> None:
         limiter = ConcurrencyLimiter(4)
         limiter.record_latency(0.2)
         for _ in range(60):
@@ -215,7 +215,7 @@ class TestLanes:
 
         assert limiter.limit == 4
 
-    async def test_who_is_cancelled_while_waiting_leaves_its_lane_to_others(self) -> None:
+    async def test_a_cancelled_waiting_request_leaves_its_slot_to_others(self) -> None:
         limiter = ConcurrencyLimiter(1)
         async with limiter.slot():
             waiting = asyncio.create_task(limiter.slot().__aenter__())

@@ -1,4 +1,4 @@
-"""What the tests of the token share."""
+"""Fixtures for tests of the access token."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 
 from signstash import TokenAuth
 from tests.auth.vendor import Vendor
+from tests.conftest import MockedService
 
 
 @pytest.fixture
-def vendor() -> Vendor:
-    return Vendor()
+def vendor(service: MockedService) -> Vendor:
+    return Vendor(service)
 
 
 @pytest.fixture

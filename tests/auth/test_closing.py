@@ -1,4 +1,4 @@
-"""The end of things: what closing the authentication ends, and what a second event loop finds of the first."""
+"""Closing a `TokenAuth`, and its use in a second event loop."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import asyncio
 import httpx
 import pytest
 
-from signstash import ConfigurationError, CredentialsRejectedError, SignStash, TokenAuth
+from signstash import ConfigurationError, CredentialsRejectedError, TokenAuth
 from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, renewals, status, until
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL
+from tests.conftest import new_client
 
 
 async def call_once(vendor: Vendor, auth: TokenAuth) -> None:
@@ -17,7 +17,7 @@ async def call_once(vendor: Vendor, auth: TokenAuth) -> None:
 
 
 class TestClosing:
-    async def test_closing_ends_the_renewal_and_tells_those_who_wait(
+    async def test_closing_ends_the_renewal_and_raises_for_waiting_calls(
         self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
     ) -> None:
         vendor.token_gate.clear()
@@ -31,7 +31,7 @@ class TestClosing:
         assert [type(failure) for failure in failures] == [ConfigurationError] * 3
         assert "closed" in str(failures[0])
 
-    async def test_closing_ends_a_renewal_that_nobody_waits_for(
+    async def test_closing_ends_a_renewal_without_waiting_calls(
         self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
     ) -> None:
         await call(client)
@@ -44,7 +44,7 @@ class TestClosing:
         assert renewals() == []
         assert vendor.asking == 0
 
-    async def test_a_waiter_who_is_cancelled_while_the_client_closes_is_cancelled(
+    async def test_a_waiting_call_cancelled_during_closing_is_cancelled(
         self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
     ) -> None:
         vendor.token_gate.clear()
@@ -57,9 +57,7 @@ class TestClosing:
 
         assert waiting.cancelled()
 
-    async def test_use_after_closing_is_refused(
-        self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
-    ) -> None:
+    async def test_use_after_closing_raises(self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor) -> None:
         await call(client)
         await auth.aclose()
         await auth.aclose()
@@ -70,7 +68,7 @@ class TestClosing:
         assert len(vendor.arrivals) == 1
         assert len(vendor.token_requests) == 1
 
-    async def test_a_token_refused_after_closing_is_not_replaced(
+    async def test_a_token_rejected_after_closing_is_not_replaced(
         self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor
     ) -> None:
         open_up = asyncio.Event()
@@ -79,7 +77,7 @@ class TestClosing:
             await open_up.wait()
             return httpx.Response(401)
 
-        vendor.answer = refuse
+        vendor.respond = refuse
         (running,) = calls(client, 1)
         await until(lambda: vendor.arrivals)
         await auth.aclose()
@@ -89,14 +87,12 @@ class TestClosing:
             await running
         assert len(vendor.token_requests) == 1
 
-    async def test_closing_what_was_never_used(self, vendor: Vendor) -> None:
+    async def test_an_unused_auth_can_be_closed(self, vendor: Vendor) -> None:
         await vendor.auth().aclose()
 
-    async def test_a_client_that_closes_ends_its_renewal(self, vendor: Vendor) -> None:
+    async def test_a_closing_client_ends_its_renewal(self, vendor: Vendor) -> None:
         vendor.token_gate.clear()
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
+        async with new_client(http_client=vendor.client()) as client:
             waiting = asyncio.create_task(client.get_status(7))
             await until(lambda: vendor.asking)
 
@@ -114,7 +110,7 @@ class TestEventLoops:
         assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
         assert len(vendor.token_requests) == 1
 
-    def test_a_renewal_that_ended_with_its_loop_holds_up_nobody(self, vendor: Vendor) -> None:
+    def test_a_renewal_that_ended_with_its_loop_does_not_block_other_loops(self, vendor: Vendor) -> None:
         auth = vendor.auth()
 
         async def leave_while_it_renews() -> None:
@@ -128,7 +124,7 @@ class TestEventLoops:
 
         assert [arrival.token for arrival in vendor.arrivals] == ["token-2"]
 
-    def test_a_renewal_in_a_loop_that_stands_still_holds_up_nobody(self, vendor: Vendor) -> None:
+    def test_a_renewal_in_a_stopped_loop_does_not_block_other_loops(self, vendor: Vendor) -> None:
         auth = vendor.auth()
         first = asyncio.new_event_loop()
 
@@ -153,7 +149,7 @@ class TestEventLoops:
         first.run_until_complete(asyncio.gather(left, return_exceptions=True))
         first.close()
 
-    def test_a_token_is_closed_from_another_loop_than_its_renewals(self, vendor: Vendor) -> None:
+    def test_an_auth_can_be_closed_from_another_loop_than_its_renewals(self, vendor: Vendor) -> None:
         auth = vendor.auth()
         first = asyncio.new_event_loop()
 
@@ -172,17 +168,17 @@ class TestEventLoops:
         first.close()
 
     def test_a_client_serves_a_second_event_loop_with_the_same_token(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
-        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client())
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        client = new_client(http_client=vendor.client())
         for _ in range(2):
             asyncio.run(status(client))
 
         assert len(vendor.arrivals) == 2
         assert len(vendor.token_requests) == 1
 
-    def test_refused_credentials_are_remembered_in_a_second_event_loop(self, vendor: Vendor) -> None:
+    def test_rejected_credentials_are_remembered_in_a_second_event_loop(self, vendor: Vendor) -> None:
         auth = vendor.auth()
-        vendor.answer_token = lambda _: httpx.Response(401)
+        vendor.respond_to_token = lambda _: httpx.Response(401)
         for _ in range(2):
             with pytest.raises(CredentialsRejectedError):
                 asyncio.run(call_once(vendor, auth))

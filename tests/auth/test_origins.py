@@ -1,17 +1,19 @@
-"""Who sees which secret: the token goes to its service alone, the credentials to the token server alone."""
+"""The token is sent only to the service, and the credentials only to the token server."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import respx
+import trustme
 
-from signstash import ConfigurationError, Document, SignStash, TokenAuth, UnexpectedResponseError
+from signstash import ConfigurationError, ConnectionFailedError, TokenAuth, UnexpectedResponseError
 from tests.auth.vendor import CALL_URL, Arrival, Vendor, call, failure_of
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, token_answer
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, MockedService, new_client, pdf
+from tests.fault_server import FaultServer, at_once, has_nothing
 
 OWN_HEADERS = {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host"}
 
@@ -48,13 +50,13 @@ class TestToken:
             ("https://assinatura-ção.test", "https://ASSINATURA-ÇÃO.test/x"),
         ],
     )
-    async def test_another_spelling_of_the_origin_is_the_same(self, vendor: Vendor, base_url: str, url: str) -> None:
+    async def test_another_spelling_of_the_origin_gets_the_token(self, vendor: Vendor, base_url: str, url: str) -> None:
         await vendor.client(vendor.auth(base_urls=[base_url])).get(url)
 
         assert vendor.arrivals[0].token == "token-1"
 
     @pytest.mark.parametrize("status_code", [301, 302, 303, 307, 308])
-    async def test_a_redirect_elsewhere_does_not_carry_it(
+    async def test_a_redirect_to_another_origin_does_not_carry_the_token(
         self, auth: TokenAuth, vendor: Vendor, status_code: int
     ) -> None:
         def redirect(arrival: Arrival) -> httpx.Response:
@@ -62,15 +64,15 @@ class TestToken:
                 return httpx.Response(200, text="elsewhere")
             return httpx.Response(status_code, headers={"Location": "http://elsewhere.test:8081/"})
 
-        vendor.answer = redirect
-        answer = await vendor.client(auth, follow_redirects=True).post(CALL_URL, json={})
+        vendor.respond = redirect
+        response = await vendor.client(auth, follow_redirects=True).post(CALL_URL, json={})
 
-        assert answer.text == "elsewhere"
+        assert response.text == "elsewhere"
         assert [arrival.url.host for arrival in vendor.arrivals] == ["proxy.test", "elsewhere.test"]
         assert "authorization" not in vendor.arrivals[1].headers
 
     async def test_a_redirect_within_the_origin_is_the_callers_choice(self, auth: TokenAuth, vendor: Vendor) -> None:
-        vendor.answer = lambda arrival: (
+        vendor.respond = lambda arrival: (
             httpx.Response(200) if arrival.url.path == "/new" else httpx.Response(308, headers={"Location": "/new"})
         )
         await vendor.client(auth, follow_redirects=True).post(CALL_URL, content=_once())
@@ -79,29 +81,21 @@ class TestToken:
         assert [arrival.body for arrival in vendor.arrivals] == [b"once", b"once"]
 
     async def test_the_client_itself_follows_no_redirect(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(307, headers={"Location": "http://elsewhere.test/"})
+        vendor.respond = lambda _: httpx.Response(307, headers={"Location": "http://elsewhere.test/"})
         http_client = vendor.client(follow_redirects=True)
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client
-        ) as client:
+        async with new_client(http_client=http_client) as client:
             with pytest.raises(UnexpectedResponseError, match="redirects"):
-                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+                await client.sign(pdf())
 
         assert [arrival.url.host for arrival in vendor.arrivals] == ["proxy.test"]
 
-    def test_a_synchronous_client_is_refused_before_anything_is_sent(self, auth: TokenAuth) -> None:
-        sent: list[httpx.Request] = []
-
-        def note(request: httpx.Request) -> httpx.Response:
-            sent.append(request)
-            return httpx.Response(200)
-
-        with httpx.Client(transport=httpx.MockTransport(note), auth=auth) as client:
+    def test_a_synchronous_client_raises_before_anything_is_sent(self, auth: TokenAuth, service: MockedService) -> None:
+        with httpx.Client(auth=auth, verify=False) as client:
             for use in (client.get, client.post):
                 with pytest.raises(ConfigurationError, match=r"httpx\.AsyncClient"):
                     use(CALL_URL)
 
-        assert sent == []
+        assert len(service.router.calls) == 0
 
 
 async def _once() -> AsyncIterator[bytes]:
@@ -111,7 +105,7 @@ async def _once() -> AsyncIterator[bytes]:
 class TestCredentials:
     @pytest.mark.parametrize("status_code", [301, 302, 303, 307, 308])
     async def test_the_token_servers_redirects_are_not_followed(self, vendor: Vendor, status_code: int) -> None:
-        vendor.answer_token = lambda _: httpx.Response(
+        vendor.respond_to_token = lambda _: httpx.Response(
             status_code, headers={"Location": "https://elsewhere.test/token"}
         )
         auth = vendor.auth(http_client=vendor.client(follow_redirects=True))
@@ -122,15 +116,15 @@ class TestCredentials:
         assert vendor.arrivals == []
 
     @pytest.mark.parametrize("location", ["/oauth/token2", "http://[", "https://token.test:99999/"])
-    async def test_a_redirect_to_wherever_is_one_clear_error(self, vendor: Vendor, location: str) -> None:
-        vendor.answer_token = lambda _: httpx.Response(302, headers={"Location": location})
+    async def test_a_redirect_of_the_token_server_raises_one_error(self, vendor: Vendor, location: str) -> None:
+        vendor.respond_to_token = lambda _: httpx.Response(302, headers={"Location": location})
         error = await failure_of(vendor.client(vendor.auth()))
 
         assert type(error) is UnexpectedResponseError
         assert vendor.arrivals == []
 
     @pytest.mark.parametrize("url", ["http://tokens.example.test.com/", "http://8.8.8.8/"])
-    def test_credentials_are_not_sent_in_the_clear(self, url: str) -> None:
+    def test_credentials_are_not_sent_unencrypted(self, url: str) -> None:
         with pytest.raises(ConfigurationError, match="https"):
             TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
 
@@ -149,10 +143,10 @@ class TestCredentials:
         assert all(asked.headers["authorization"].startswith("Basic ") for asked in vendor.token_requests)
 
 
-class TestOwnClient:
-    """The token server is asked with a client of its own: what is set for the service does not apply to it."""
+class TestGivenClient:
+    """Token requests use a separate client: the settings of the service's client do not apply to them."""
 
-    async def test_without_settings_nothing_but_the_request_is_sent(self, service: MockedService) -> None:
+    async def test_a_client_without_settings_sends_only_the_request(self, service: MockedService) -> None:
         auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
         settings: dict[str, Any] = {
             "headers": {"X-Gateway-Key": "k"},
@@ -171,43 +165,30 @@ class TestOwnClient:
         assert {name.lower() for name in asked.headers} - {"user-agent"} == OWN_HEADERS
         assert asked.headers["accept"] == "application/json"
 
-    async def test_the_token_client_verifies_certificates_even_if_the_services_client_does_not(
-        self, service: MockedService, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        made: list[object] = []
+    async def test_the_token_client_verifies_certificates_even_if_the_services_client_does_not(self) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+        async with FaultServer(has_nothing, tls=context) as server, httpx.AsyncClient(verify=False) as client:
+            assert (await client.get(server.url)).status_code == 404
+            client.auth = TokenAuth(
+                f"{server.url}/token", CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], sleep=at_once
+            )
+            with pytest.raises(ConnectionFailedError, match="certificate verify failed"):
+                await client.get(CALL_URL)
 
-        class Recorded(httpx.AsyncHTTPTransport):
-            def __init__(self, **options: Any) -> None:
-                made.append(options.get("verify", True))
-                super().__init__(**options)
-
-        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
-        service.router.get(CALL_URL).respond(200)
-        async with httpx.AsyncClient(auth=auth, verify=False) as client:
-            monkeypatch.setattr(httpx, "AsyncHTTPTransport", Recorded)
-            await client.get(CALL_URL)
-
-        (context,) = made
-        assert getattr(context, "check_hostname", False)
-
-    async def test_a_token_client_that_is_given_is_used_with_its_settings(self, vendor: Vendor) -> None:
-        token_vendor = Vendor()
-        token_client = token_vendor.client(headers={"X-Outbound-Key": "k"})
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
-        async with SignStash(
-            BASE_URL,
-            CLIENT_ID,
-            CLIENT_SECRET,
-            token_url=TOKEN_URL,
+    async def test_a_given_token_client_keeps_its_settings(self, vendor: Vendor) -> None:
+        token_client = vendor.client(headers={"X-Outbound-Key": "k"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        async with new_client(
             http_client=vendor.client(headers={"X-Gateway-Key": "k"}),
             token_http_client=token_client,
         ) as client:
             await client.get_status(7)
 
         assert not token_client.is_closed
-        assert vendor.token_requests == []
-        assert token_vendor.token_requests[0].headers["x-outbound-key"] == "k"
-        assert "x-gateway-key" not in token_vendor.token_requests[0].headers
+        (asked,) = vendor.token_requests
+        assert asked.headers["x-outbound-key"] == "k"
+        assert "x-gateway-key" not in asked.headers
         assert "x-outbound-key" not in vendor.arrivals[0].headers
 
     @pytest.mark.parametrize(
@@ -224,11 +205,9 @@ class TestOwnClient:
     async def test_settings_of_the_services_client_do_not_reach_the_token_server(
         self, vendor: Vendor, settings: dict[str, Any]
     ) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client(**settings)
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client
-        ) as client:
+        async with new_client(http_client=http_client) as client:
             await client.get_status(7)
 
         (asked,) = vendor.token_requests
@@ -237,10 +216,8 @@ class TestOwnClient:
         assert asked.headers["content-type"] == "application/x-www-form-urlencoded"
         assert asked.headers["authorization"].startswith("Basic UFJU")
 
-    async def test_no_request_is_made_before_the_first_call(self) -> None:
-        with respx.mock(assert_all_called=False) as router:
-            route = router.route().mock(return_value=token_answer())
-            auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
-            await auth.aclose()
+    async def test_the_first_call_makes_the_first_request(self, service: MockedService) -> None:
+        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
+        await auth.aclose()
 
-        assert route.call_count == 0
+        assert len(service.router.calls) == 0

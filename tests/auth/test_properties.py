@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: no request with a token past its end, never two token requests at once."""
+"""Invariants of the token under random events: no request with an expired token, and one token request at a time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE
-from tests.auth.vendor import RENEWAL_TASK, Answer, Clock, Vendor, call, settle
-from tests.conftest import TOKEN_URL, token_answer
+from signstash.testing import MockSignStash
+from tests.auth.vendor import CALL_URL, RENEWAL_TASK, Clock, Response, Vendor, returned, settle
+from tests.conftest import BASE_URL, TOKEN_URL, token_response
 
 LIFETIMES = st.sampled_from([0.5, 20, 90, 1000, 5000, 86_399])
 STEPS = st.sampled_from([0.01, 0.3, 1, 4.9, 6, 8, 20, 29.9, 60, 280, 900, 3600]) | st.floats(0.01, 100)
@@ -36,7 +37,7 @@ FAILURES = st.sampled_from(["401", "503", "html", "broken"])
 
 
 class SteppingClock(Clock):
-    """A clock by which sleepers wake up when it has come so far."""
+    """A clock that is advanced by the test and wakes sleeping tasks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,18 +57,18 @@ class SteppingClock(Clock):
 
 @attrs.define
 class Asked:
-    """A request that waits for its answer.
+    """A request that waits for its response.
 
     Attributes:
         token: The token that it carries.
         since: When it arrived.
-        answer: What it is to get.
+        response: Its response.
         is_second: Whether the same request was rejected with another token before.
     """
 
     token: str
     since: float
-    answer: asyncio.Future[Answer]
+    response: asyncio.Future[Response]
     is_second: bool
 
 
@@ -76,11 +77,11 @@ class Issued:
     """A token, as the token server sees it.
 
     Attributes:
-        since: When it was made, at worst: when it was asked for.
+        since: When it was requested.
         lifetime: How many seconds it lives.
-        refused: Whether the service has refused it.
-        known: Whether the refusal has arrived.
-        kept_until: Until when it is used although it is refused, because it was refused when it was new.
+        refused: Whether the service has rejected it.
+        known: Whether the rejection has arrived.
+        kept_until: Until when it is used although it is rejected, because it was rejected when it was new.
     """
 
     since: float
@@ -95,16 +96,16 @@ class Issued:
 
     @property
     def early(self) -> float:
-        """When it may be renewed at the earliest."""
+        """The earliest time of its renewal."""
         return self.end - min(30, self.lifetime / 20) - min(300, self.lifetime / 10)
 
 
 class WaitingVendor(Vendor):
-    """A vendor that answers each request when it is told to, and notes what must not be.
+    """A service that holds each request until the test responds, and records violations.
 
     Attributes:
         clock: Moves in steps.
-        faults: What must not have been.
+        faults: The violations.
         asked_for_token: Token requests that wait.
         asked: Other requests that wait.
         issued: The tokens, in their order.
@@ -113,37 +114,37 @@ class WaitingVendor(Vendor):
 
     clock: SteppingClock
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, mock: MockSignStash) -> None:
+        super().__init__(mock)
         self.clock = SteppingClock()
         self.faults: list[str] = []
         self.asked_for_token: list[Asked] = []
         self.asked: list[Asked] = []
         self.issued: dict[str, Issued] = {}
         self.credentials_refused_until = 0.0
+        self._calls = set[str]()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        now, token = self.clock.now, request.headers["authorization"].removeprefix("Bearer ")
-        if str(request.url) == TOKEN_URL:
-            waiting = self.asked_for_token
-            self.faults += self._faults_of_token_request()
-        else:
-            waiting = self.asked
-            issued = self.issued[token]
-            self.faults += [f"{token} was used {now - issued.end} s after its end"] if now >= issued.end else []
-            if issued.known and now >= issued.kept_until:
-                self.faults.append(f"{token} was used after it was refused")
-        is_second = request.extensions.get("is_second", False)
-        request.extensions["is_second"] = str(request.url) != TOKEN_URL
-        asked = Asked(token, now, asyncio.get_running_loop().create_future(), is_second)
+    async def _token(self, request: httpx.Request) -> httpx.Response:
+        self.faults += self._faults_of_token_request()
+        return await self._responds(self.asked_for_token, request, is_second=False)
+
+    async def _service(self, request: httpx.Request) -> httpx.Response:
+        token, now = _token_of(request), self.clock.now
+        issued = self.issued[token]
+        self.faults += [f"{token} was used {now - issued.end} s after its end"] if now >= issued.end else []
+        if issued.known and now >= issued.kept_until:
+            self.faults.append(f"{token} was used after it was refused")
+        is_second = request.headers["x-call"] in self._calls
+        self._calls.add(request.headers["x-call"])
+        return await self._responds(self.asked, request, is_second=is_second)
+
+    async def _responds(self, waiting: list[Asked], request: httpx.Request, *, is_second: bool) -> httpx.Response:
+        asked = Asked(_token_of(request), self.clock.now, asyncio.get_running_loop().create_future(), is_second)
         waiting.append(asked)
         try:
-            answer = await asked.answer
+            return returned(await asked.response)
         finally:
             waiting.remove(asked)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
     def _faults_of_token_request(self) -> Iterator[str]:
         if self.asked_for_token:
@@ -155,13 +156,19 @@ class WaitingVendor(Vendor):
             yield "a token was asked for without need"
 
 
+def _token_of(request: httpx.Request) -> str:
+    return str(request.headers["authorization"]).removeprefix("Bearer ")
+
+
 class TokenMachine(RuleBasedStateMachine):
-    """Calls, answers, failures, cancellations and time in any order."""
+    """Calls, responses, failures, cancellations and time in any order."""
 
     @initialize(jitter=st.floats(0, 1))
     def start(self, jitter: float) -> None:
         self.loop = asyncio.new_event_loop()
-        self.vendor = WaitingVendor()
+        self.mock = MockSignStash(base_url=BASE_URL, token_url=TOKEN_URL, assert_all_called=False)
+        self.mock.__enter__()
+        self.vendor = WaitingVendor(self.mock)
         self.clock = self.vendor.clock
         self.auth = self.vendor.auth(jitter=lambda: jitter)
         self.client = self.vendor.client(self.auth)
@@ -177,7 +184,9 @@ class TokenMachine(RuleBasedStateMachine):
     @rule(count=st.integers(1, 4))
     def calls_begin(self, count: int) -> None:
         async def begin() -> None:
-            self.calls += [asyncio.create_task(call(self.client)) for _ in range(count)]
+            for number in range(len(self.calls), len(self.calls) + count):
+                call = self.client.post(CALL_URL, json={}, headers={"X-Call": str(number)})
+                self.calls.append(asyncio.create_task(call))
             await settle(15)
 
         self.run(begin())
@@ -200,7 +209,7 @@ class TokenMachine(RuleBasedStateMachine):
         asked = self.vendor.asked_for_token[0]
         token = f"token-{len(self.vendor.issued) + 1}"
         self.vendor.issued[token] = Issued(asked.since, lifetime)
-        asked.answer.set_result(token_answer(token, expires_in=lifetime))
+        asked.response.set_result(token_response(token, expires_in=lifetime))
         self.run(settle(15))
 
     @precondition(lambda self: self.vendor.asked_for_token)
@@ -208,13 +217,13 @@ class TokenMachine(RuleBasedStateMachine):
     def the_token_server_fails(self, how: str) -> None:
         if how == "401":
             self.vendor.credentials_refused_until = self.clock.now + REJECTION_PAUSE
-        answers: dict[str, Answer] = {
+        responses: dict[str, Response] = {
             "503": httpx.Response(503),
             "401": httpx.Response(401),
             "html": httpx.Response(200, html="<html>Login</html>"),
             "broken": httpx.ConnectError("no route to host"),
         }
-        self.vendor.asked_for_token[0].answer.set_result(answers[how])
+        self.vendor.asked_for_token[0].response.set_result(responses[how])
         self.run(settle(15))
 
     @precondition(lambda self: self.vendor.asked)
@@ -225,7 +234,7 @@ class TokenMachine(RuleBasedStateMachine):
         issued.refused = issued.refused or status_code == 401
         if status_code == 401 and asked.is_second:
             issued.kept_until = self.vendor.clock.now + RENEWAL_PAUSE
-        asked.answer.set_result(httpx.Response(status_code))
+        asked.response.set_result(httpx.Response(status_code))
         self.run(settle(15))
         issued.known = issued.refused
 
@@ -244,7 +253,7 @@ class TokenMachine(RuleBasedStateMachine):
         assert {call for call in ended if call.cancelled()} <= self.cancelled
         failures = {type(call.exception()) for call in ended if not call.cancelled()}
         assert failures <= POSSIBLE
-        # Who waits waits for an answer, or for the renewal that pauses between two attempts.
+        # A waiting call waits for a response, or for a renewal that pauses between two attempts.
         waits = len(ended) < len(self.calls)
         assert not waits or self.vendor.asked or self.vendor.asked_for_token or self.is_renewing()
 
@@ -259,14 +268,15 @@ class TokenMachine(RuleBasedStateMachine):
                 task.cancel()
             self.run(settle(15))
             self.loop.close()
+            self.mock.__exit__(None, None, None)
 
     def everything_ends(self) -> None:
-        """In the end everything is answered, and so every call ends, and nothing is left."""
+        """Respond to every request; every call ends, and no task is left."""
         for _ in range(100):
             if self.vendor.asked_for_token:
                 self.a_token_is_issued(lifetime=1000)
             for asked in self.vendor.asked:
-                asked.answer.set_result(httpx.Response(200))
+                asked.response.set_result(httpx.Response(200))
             self.time_goes_by(1, 0)
         assert all(call.done() for call in self.calls)
         self.all_is_well()
@@ -282,5 +292,5 @@ TestTokenMachine.settings = settings(
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],  # a failure is told as it was found: making it smaller would take minutes
+    phases=[Phase.generate],  # shrinking a failure would take minutes
 )

@@ -20,14 +20,13 @@ import signstash
 from signstash import (
     ConfigurationError,
     ConnectionFailedError,
-    Document,
     SignStash,
     SignStashError,
     TokenAuth,
     TokenRejectedError,
 )
-from tests.auth.vendor import Answer, Arrival, Vendor, settle
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN, TOKEN_URL, signed_answer, token_answer
+from tests.auth.vendor import Arrival, Response, Vendor, settle
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN, TOKEN_URL, pdf, signed_response, token_response
 
 BASIC = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 JWT = f"eyJhbGciOiJSUzI1NiJ9.{TOKEN}.{'x' * 900}"
@@ -39,7 +38,7 @@ def expect_none_in(where: str, item: object) -> None:
     """Fail if a text, or the repr of anything else, holds a secret."""
     try:
         text = item if isinstance(item, str) else repr(item)
-    except AttributeError:  # of an object whose making was broken off
+    except AttributeError:  # of a partly initialised object
         text = repr(vars(item))
     assert [secret for secret in SECRETS if secret in text] == [], f"a secret is in {where}"
 
@@ -91,7 +90,7 @@ def expect_none_in_log(caplog: pytest.LogCaptureFixture) -> None:
 
 @attrs.define
 class Scene:
-    """A client, what it is used for, and the means to search all that can be seen of it."""
+    """A client with its authentication, service and log, all of which can be searched for secrets."""
 
     client: SignStash
     auth: TokenAuth
@@ -99,7 +98,7 @@ class Scene:
     log: pytest.LogCaptureFixture
 
     async def sign(self) -> None:
-        await self.client.sign(Document.pdf(PDF, name="invoice.pdf"))
+        await self.client.sign(pdf())
 
     async def expect_silence(self) -> SignStashError:
         """Let the signing fail, and search everything."""
@@ -118,11 +117,10 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Scene]:
+async def scene(vendor: Vendor, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Scene]:
     caplog.set_level(logging.DEBUG)
-    vendor = Vendor()
-    vendor.answer_token = lambda _: token_answer(JWT, expires_in=1000)
-    vendor.answer = sign
+    vendor.respond_to_token = lambda _: token_response(JWT, expires_in=1000)
+    vendor.respond = sign
     auth = vendor.auth()
     async with SignStash(BASE_URL, auth=auth, http_client=vendor.client()) as client:
         yield Scene(client, auth, vendor, caplog)
@@ -130,11 +128,11 @@ async def scene(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Scene]:
 
 
 def sign(arrival: Arrival) -> httpx.Response:
-    return signed_answer(httpx.Request("POST", arrival.url, content=arrival.body))
+    return signed_response(httpx.Request("POST", arrival.url, content=arrival.body))
 
 
-class UnfinishedAnswer(httpx.AsyncByteStream):
-    """A token that comes whole, in an answer that breaks off or does not end."""
+class UnfinishedResponse(httpx.AsyncByteStream):
+    """A complete token in a response that is interrupted or does not end."""
 
     def __init__(self, *, ends: bool) -> None:
         self._ends = ends
@@ -146,8 +144,8 @@ class UnfinishedAnswer(httpx.AsyncByteStream):
         await asyncio.Event().wait()
 
 
-class TestTheSearch:
-    """What finds nothing must be able to find something."""
+class TestSecretSearch:
+    """The search finds a secret where there is one."""
 
     @pytest.mark.parametrize("secret", SECRETS)
     def test_the_search_finds_a_secret_in_a_text(self, secret: str) -> None:
@@ -172,25 +170,25 @@ class TestTheSearch:
             expect_none_in_log(caplog)
 
 
-async def test_when_all_is_well(scene: Scene) -> None:
+async def test_a_successful_call_leaks_nothing(scene: Scene) -> None:
     await scene.sign()
 
     assert scene.vendor.arrivals[0].token == JWT
     scene.search()
 
 
-async def test_when_a_token_is_replaced(scene: Scene) -> None:
-    scene.vendor.answer = lambda arrival: httpx.Response(401) if len(scene.vendor.arrivals) == 1 else sign(arrival)
+async def test_a_replaced_token_does_not_leak(scene: Scene) -> None:
+    scene.vendor.respond = lambda arrival: httpx.Response(401) if len(scene.vendor.arrivals) == 1 else sign(arrival)
     await scene.sign()
 
     assert "token rejected" in scene.log.text
     scene.search()
 
 
-async def test_when_an_early_renewal_fails(scene: Scene) -> None:
+async def test_a_failed_early_renewal_leaks_nothing(scene: Scene) -> None:
     await scene.sign()
     scene.vendor.clock.now += 880
-    scene.vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
+    scene.vendor.respond_to_token = lambda _: httpx.ConnectError("no route to host")
     await scene.sign()
     await settle()
 
@@ -198,7 +196,7 @@ async def test_when_an_early_renewal_fails(scene: Scene) -> None:
     scene.search()
 
 
-TOKEN_SERVER: dict[str, Callable[[], Answer]] = {
+TOKEN_SERVER: dict[str, Callable[[], Response]] = {
     "credentials refused": lambda: httpx.Response(401, json={"error": "invalid_client"}),
     "credentials refused with an echo": lambda: httpx.Response(
         401, json={"error": "invalid_client", "error_description": f"Bad credentials: Basic {BASIC}"}
@@ -216,42 +214,42 @@ TOKEN_SERVER: dict[str, Callable[[], Answer]] = {
     "token with a failing status": lambda: httpx.Response(500, json={"access_token": TOKEN}),
     "token in a list": lambda: httpx.Response(200, json=[{"access_token": TOKEN}]),
     "token in a page": lambda: httpx.Response(200, html=f"<html>{TOKEN}</html>"),
-    "token of another type": lambda: token_answer(token_type="mac"),
-    "token without a future": lambda: token_answer(expires_in=0),
-    "token with a lifetime of odd type": lambda: token_answer(expires_in=[TOKEN]),
-    "token with a type of odd type": lambda: token_answer(token_type={"type": TOKEN}),
-    "token with a blank": lambda: token_answer(f"{TOKEN} {TOKEN}"),
-    "token in an answer that is far too long": lambda: token_answer(jti=TOKEN * 100_000),
-    "token in an answer that breaks off": lambda: httpx.Response(200, stream=UnfinishedAnswer(ends=True)),
-    "token in an answer that is cut short": lambda: httpx.Response(200, text=f'{{"access_token": "{TOKEN}"'),
-    "token in an answer that is not UTF-8": lambda: httpx.Response(200, content=f'{{"a": "{TOKEN}"'.encode() + b"\xff"),
+    "token of another type": lambda: token_response(token_type="mac"),
+    "token without a future": lambda: token_response(expires_in=0),
+    "token with a lifetime of odd type": lambda: token_response(expires_in=[TOKEN]),
+    "token with a type of odd type": lambda: token_response(token_type={"type": TOKEN}),
+    "token with a blank": lambda: token_response(f"{TOKEN} {TOKEN}"),
+    "token in a response that is far too long": lambda: token_response(jti=TOKEN * 100_000),
+    "token in a response that breaks off": lambda: httpx.Response(200, stream=UnfinishedResponse(ends=True)),
+    "token in a response that is cut short": lambda: httpx.Response(200, text=f'{{"access_token": "{TOKEN}"'),
+    "token in other bytes than UTF-8": lambda: httpx.Response(200, content=f'{{"a": "{TOKEN}"'.encode() + b"\xff"),
     "redirect with the token": lambda: httpx.Response(302, headers={"Location": f"https://elsewhere.test/?t={TOKEN}"}),
 }
 
 
-@pytest.mark.parametrize("answer", TOKEN_SERVER.values(), ids=TOKEN_SERVER.keys())
-async def test_when_the_token_server_gives_no_token(scene: Scene, answer: Callable[[], Answer]) -> None:
-    scene.vendor.answer_token = lambda _: answer()
+@pytest.mark.parametrize("response", TOKEN_SERVER.values(), ids=TOKEN_SERVER.keys())
+async def test_a_token_server_without_a_token_leaks_nothing(scene: Scene, response: Callable[[], Response]) -> None:
+    scene.vendor.respond_to_token = lambda _: response()
     await scene.expect_silence()
 
 
-async def test_when_the_answer_with_the_token_does_not_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_token_response_leaks_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signstash._transport.token_request.TOKEN_TIMEOUT", 0.0)
-    scene.vendor.answer_token = lambda _: httpx.Response(200, stream=UnfinishedAnswer(ends=False))
+    scene.vendor.respond_to_token = lambda _: httpx.Response(200, stream=UnfinishedResponse(ends=False))
     error = await scene.expect_silence()
 
     assert type(error) is ConnectionFailedError
 
 
-async def test_when_refused_credentials_are_remembered(scene: Scene) -> None:
-    scene.vendor.answer_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
+async def test_remembered_rejected_credentials_do_not_leak(scene: Scene) -> None:
+    scene.vendor.respond_to_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
     await scene.expect_silence()
     await scene.expect_silence()
 
     assert len(scene.vendor.token_requests) == 1
 
 
-SERVICE: dict[str, Callable[[], Answer]] = {
+SERVICE: dict[str, Callable[[], Response]] = {
     "token refused": lambda: httpx.Response(401),
     "no connection": lambda: httpx.ConnectError("no route to host"),
     "slow": lambda: httpx.ReadTimeout("slow"),
@@ -259,43 +257,45 @@ SERVICE: dict[str, Callable[[], Answer]] = {
     "failed": lambda: httpx.Response(500, json={"errorCode": "0.0.1"}),
     "page": lambda: httpx.Response(502, html="<html>Bad Gateway</html>"),
     "page that echoes the request": lambda: httpx.Response(502, html=f"<pre>Authorization: Bearer {JWT}</pre>"),
-    "page for an answer": lambda: httpx.Response(200, html="<html>Login</html>"),
+    "page for a response": lambda: httpx.Response(200, html="<html>Login</html>"),
     "redirect": lambda: httpx.Response(302, headers={"Location": "https://elsewhere.test/"}),
 }
 
 
-@pytest.mark.parametrize("answer", SERVICE.values(), ids=SERVICE.keys())
-async def test_when_the_service_does_not_sign(scene: Scene, answer: Callable[[], Answer]) -> None:
-    scene.vendor.answer = lambda _: answer()
+@pytest.mark.parametrize("response", SERVICE.values(), ids=SERVICE.keys())
+async def test_a_service_that_does_not_sign_leaks_nothing(scene: Scene, response: Callable[[], Response]) -> None:
+    scene.vendor.respond = lambda _: response()
     await scene.expect_silence()
 
 
 @pytest.mark.parametrize("token", [JWT, TOKEN], ids=["JWT", "opaque"])
 @pytest.mark.parametrize("status_code", [401, 409])
 @pytest.mark.parametrize("quotes", ["Access token expired: {}", "Invalid access token: {}"])
-async def test_when_a_refusal_quotes_the_token(scene: Scene, status_code: int, token: str, quotes: str) -> None:
-    # wire: Spring Security's own words for a token that is over, or that it does not know
-    answer = {"error": "invalid_token", "error_description": quotes.format(token)}
+async def test_a_rejection_that_quotes_the_token_does_not_leak(
+    scene: Scene, status_code: int, token: str, quotes: str
+) -> None:
+    # wire: Spring Security's texts for an expired or unknown token
+    response = {"error": "invalid_token", "error_description": quotes.format(token)}
     code = {"errorCode": "0.0.10"} if status_code == 409 else {}
-    scene.vendor.answer_token = lambda _: token_answer(token)
-    scene.vendor.answer = lambda _: httpx.Response(status_code, json=answer | code)
+    scene.vendor.respond_to_token = lambda _: token_response(token)
+    scene.vendor.respond = lambda _: httpx.Response(status_code, json=response | code)
 
     assert type(await scene.expect_silence()) is TokenRejectedError
 
 
-async def test_when_time_runs_out_while_the_token_is_fetched(scene: Scene) -> None:
+async def test_a_deadline_during_the_token_request_leaks_nothing(scene: Scene) -> None:
     scene.vendor.token_gate.clear()
     async with SignStash(BASE_URL, auth=scene.auth, http_client=scene.vendor.client(), deadline=0.001) as scene.client:
         await scene.expect_silence()
 
 
-async def test_when_the_client_is_closed(scene: Scene) -> None:
+async def test_a_closed_client_leaks_nothing(scene: Scene) -> None:
     await scene.sign()
     await scene.auth.aclose()
     await scene.expect_silence()
 
 
-async def test_when_the_token_would_go_elsewhere(scene: Scene) -> None:
+async def test_a_request_to_another_origin_leaks_nothing(scene: Scene) -> None:
     await scene.sign()
     with pytest.raises(ConfigurationError) as refused:
         await scene.vendor.client(scene.auth).get("http://elsewhere.test/")
@@ -303,7 +303,7 @@ async def test_when_the_token_would_go_elsewhere(scene: Scene) -> None:
     expect_none_in_error(refused.value)
 
 
-async def test_when_a_call_is_cancelled(scene: Scene) -> None:
+async def test_a_cancelled_call_leaks_nothing(scene: Scene) -> None:
     scene.vendor.token_gate.clear()
     signing = asyncio.create_task(scene.sign())
     await settle()
@@ -315,8 +315,8 @@ async def test_when_a_call_is_cancelled(scene: Scene) -> None:
     scene.search()
 
 
-@pytest.mark.parametrize("part", ["answer_token", "answer"])
-async def test_when_something_breaks_that_nobody_foresaw(scene: Scene, part: str) -> None:
+@pytest.mark.parametrize("part", ["respond_to_token", "respond"])
+async def test_an_unforeseen_exception_leaks_nothing(scene: Scene, part: str) -> None:
     def breaks(_: object) -> httpx.Response:
         raise LookupError("unforeseen")
 
@@ -339,7 +339,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
-def test_when_the_setup_is_wrong(wrong: dict[str, Any]) -> None:
+def test_wrong_arguments_do_not_leak(wrong: dict[str, Any]) -> None:
     right = {"base_url": BASE_URL, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "environment": "staging"}
     with pytest.raises(ConfigurationError) as refused:
         SignStash(**(right | wrong))
@@ -347,14 +347,14 @@ def test_when_the_setup_is_wrong(wrong: dict[str, Any]) -> None:
     expect_none_in_error(refused.value)
 
 
-def test_when_the_environment_is_wrong() -> None:
+def test_wrong_settings_do_not_leak() -> None:
     with pytest.raises(ConfigurationError) as refused:
         SignStash.from_env({"SIGNSTASH_CLIENT_SECRET": CLIENT_SECRET, "SIGNSTASH_ENVIRONMENT": "staging"})
 
     expect_none_in_error(refused.value)
 
 
-def test_when_the_process_environment_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_environment_variables_do_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.delenv("SIGNSTASH_BASE_URL", raising=False)
     with pytest.raises(ConfigurationError) as refused:
@@ -364,14 +364,14 @@ def test_when_the_process_environment_is_wrong(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("base_urls", [None, ["nowhere"], 7])
-def test_when_an_auth_is_set_up_wrongly(base_urls: Any) -> None:
+def test_wrong_arguments_of_an_auth_do_not_leak(base_urls: Any) -> None:
     with pytest.raises((ConfigurationError, TypeError)) as refused:
         TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=base_urls)
 
     expect_none_in_error(refused.value)
 
 
-async def test_an_auth_is_not_pickled(scene: Scene) -> None:
+async def test_an_auth_cannot_be_pickled(scene: Scene) -> None:
     await scene.sign()
     for item in (scene.auth, scene.client):
         with pytest.raises((TypeError, AttributeError, pickle.PicklingError)) as refused:

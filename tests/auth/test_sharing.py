@@ -1,4 +1,4 @@
-"""The access token among many: one request for all who need it, over several clients, whoever is cancelled."""
+"""Concurrent calls and several clients share one token request, whichever of them are cancelled."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import pytest
 
 from signstash import CredentialsRejectedError, SignStash, TokenAuth
 from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, renewals, settle, status, until
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL
+from tests.conftest import BASE_URL, TOKEN_URL, new_client
 
 
-class TestOneRequestForAll:
+class TestSharedRequest:
     async def test_a_thousand_calls_on_a_cold_token_cost_one_request(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        answers = await asyncio.gather(*calls(client, 1000))
+        responses = await asyncio.gather(*calls(client, 1000))
 
-        assert {answer.status_code for answer in answers} == {200}
+        assert {response.status_code for response in responses} == {200}
         assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
         assert len(vendor.token_requests) == 1
 
     async def test_a_thousand_calls_of_a_cold_client_cost_one_token(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         async with (
             vendor.client() as http_client,
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+            new_client(http_client=http_client) as client,
         ):
             await asyncio.gather(*(client.get_status(7) for _ in range(1000)))
 
         assert len(vendor.arrivals) == 1000
         assert len(vendor.token_requests) == 1
 
-    async def test_step_6_a_thousand_refusals_spread_over_seconds_cost_one_token(
+    async def test_step_6_a_thousand_rejections_over_seconds_cost_one_token(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         held: list[asyncio.Event] = []
@@ -46,38 +46,38 @@ class TestOneRequestForAll:
                 return httpx.Response(401)
             return httpx.Response(200)
 
-        vendor.answer = refuse_in_turn
+        vendor.respond = refuse_in_turn
         running = calls(client, 1000)
         await until(lambda: len(held) == 1000)
         vendor.token_gate.clear()
         for number, refusal in enumerate(held):
             vendor.clock.now += 0.005
             refusal.set()
-            if number == 300:  # so many wait for the new token; the later ones find it, and some are long done by then
+            if number == 300:  # the first calls wait for the new token; later ones find it
                 await settle()
                 vendor.token_gate.set()
             if number % 10 == 0:
                 await settle()
-        answers = await asyncio.gather(*running)
+        responses = await asyncio.gather(*running)
 
-        assert {answer.status_code for answer in answers} == {200}
+        assert {response.status_code for response in responses} == {200}
         assert Counter(arrival.token for arrival in vendor.arrivals) == {"token-1": 1000, "token-2": 1000}
         assert len(vendor.token_requests) == 2
 
     async def test_a_hundred_calls_with_wrong_credentials_cost_one_request(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
+        vendor.respond_to_token = lambda _: httpx.Response(401, json={"error": "invalid_client"})
         failures = await asyncio.gather(*calls(client, 100), return_exceptions=True)
 
         assert {type(failure) for failure in failures} == {CredentialsRejectedError}
         assert len(vendor.token_requests) == 1
         assert vendor.arrivals == []
 
-    async def test_those_who_share_a_failure_do_not_share_its_traceback(
+    async def test_calls_that_share_a_failure_do_not_share_its_traceback(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.ConnectError("refused")
+        vendor.respond_to_token = lambda _: httpx.ConnectError("refused")
         failures = await asyncio.gather(*calls(client, 10), return_exceptions=True)
 
         assert len({id(failure) for failure in failures}) == 10
@@ -85,36 +85,36 @@ class TestOneRequestForAll:
         causes = [failure.__cause__ for failure in failures if isinstance(failure, BaseException)]
         assert [type(cause) for cause in causes] == [httpx.ConnectError] * 10
 
-    async def test_calls_are_all_under_way_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_calls_run_concurrently(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         open_up = asyncio.Event()
 
         async def wait(_: Arrival) -> httpx.Response:
             await open_up.wait()
             return httpx.Response(200)
 
-        vendor.answer = wait
+        vendor.respond = wait
         running = calls(client, 200)
         await until(lambda: len(vendor.arrivals) == 200)
 
         open_up.set()
         await asyncio.gather(*running)
 
-    async def test_repeated_calls_are_all_under_way_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_repeated_calls_run_concurrently(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         open_up = asyncio.Event()
 
         async def wait(_: Arrival) -> httpx.Response:
             await open_up.wait()
             return httpx.Response(200)
 
-        vendor.answer = wait
+        vendor.respond = wait
         vendor.refused.add("token-1")
         running = calls(client, 200)
         await until(lambda: len(vendor.arrivals) == 400)
 
         open_up.set()
-        assert {answer.status_code for answer in await asyncio.gather(*running)} == {200}
+        assert {response.status_code for response in await asyncio.gather(*running)} == {200}
 
-    async def test_a_call_under_way_does_not_hold_up_a_renewal(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_call_in_flight_does_not_delay_a_renewal(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         open_up = asyncio.Event()
 
         async def wait(arrival: Arrival) -> httpx.Response:
@@ -122,7 +122,7 @@ class TestOneRequestForAll:
                 await open_up.wait()
             return httpx.Response(200)
 
-        vendor.answer = wait
+        vendor.respond = wait
         (slow,) = calls(client, 1)
         await until(lambda: vendor.arrivals)
         vendor.clock.now += 970
@@ -135,7 +135,7 @@ class TestOneRequestForAll:
 
 class TestCancellation:
     @pytest.mark.parametrize("position", [0, 1, 2, 3, 4])
-    async def test_a_waiter_who_is_cancelled_cancels_only_itself(
+    async def test_a_cancelled_waiting_call_cancels_only_itself(
         self, client: httpx.AsyncClient, vendor: Vendor, position: int
     ) -> None:
         vendor.token_gate.clear()
@@ -147,10 +147,10 @@ class TestCancellation:
 
         vendor.token_gate.set()
         others = [task for task in waiting if not task.cancelled()]
-        assert [answer.status_code for answer in await asyncio.gather(*others)] == [200] * 4
+        assert [response.status_code for response in await asyncio.gather(*others)] == [200] * 4
         assert len(vendor.token_requests) == 1
 
-    async def test_when_all_are_cancelled_the_token_still_comes_for_the_next(
+    async def test_cancelling_all_waiting_calls_leaves_the_token_to_the_next(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.token_gate.clear()
@@ -167,12 +167,12 @@ class TestCancellation:
         assert (await late).status_code == 200
         assert len(vendor.token_requests) == 1
 
-    async def test_when_all_are_cancelled_a_failure_is_not_lost_in_a_warning(
+    async def test_cancelling_all_waiting_calls_leaves_no_warning_of_a_failure(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         complaints: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        vendor.answer_token = lambda _: httpx.Response(403, text="no")
+        vendor.respond_to_token = lambda _: httpx.Response(403, text="no")
         vendor.token_gate.clear()
         (waiting,) = calls(client, 1)
         await until(lambda: vendor.asking)
@@ -184,7 +184,9 @@ class TestCancellation:
 
         assert complaints == []
 
-    async def test_a_waiters_own_time_limit_is_its_own(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_timeout_of_one_waiting_call_ends_only_that_call(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         vendor.token_gate.clear()
         (patient,) = calls(client, 1)
         await until(lambda: vendor.asking)
@@ -196,7 +198,7 @@ class TestCancellation:
         assert (await patient).status_code == 200
         assert len(vendor.token_requests) == 1
 
-    async def test_a_call_that_is_cancelled_under_way_costs_the_others_nothing(
+    async def test_a_call_cancelled_in_flight_does_not_affect_others(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         open_up = asyncio.Event()
@@ -205,7 +207,7 @@ class TestCancellation:
             await open_up.wait()
             return httpx.Response(200)
 
-        vendor.answer = wait
+        vendor.respond = wait
         running = calls(client, 3)
         await until(lambda: len(vendor.arrivals) == 3)
         running[0].cancel()
@@ -213,13 +215,13 @@ class TestCancellation:
         open_up.set()
 
         assert running[0].cancelled()
-        assert [answer.status_code for answer in await asyncio.gather(*running[1:])] == [200, 200]
+        assert [response.status_code for response in await asyncio.gather(*running[1:])] == [200, 200]
         await call(client)
         assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
         assert len(vendor.token_requests) == 1
 
     @pytest.mark.parametrize("position", [0, 1, 2])
-    async def test_a_call_that_is_cancelled_while_its_token_is_replaced_costs_the_others_nothing(
+    async def test_a_call_cancelled_during_replacement_does_not_affect_others(
         self, client: httpx.AsyncClient, vendor: Vendor, position: int
     ) -> None:
         all_sent = asyncio.Event()
@@ -228,7 +230,7 @@ class TestCancellation:
             await all_sent.wait()
             return httpx.Response(401 if arrival.token == "token-1" else 200)
 
-        vendor.answer = refuse
+        vendor.respond = refuse
         running = calls(client, 3)
         await until(lambda: len(vendor.arrivals) == 3)
         vendor.token_gate.clear()
@@ -240,7 +242,7 @@ class TestCancellation:
         others = [task for task in running if not task.cancelled()]
 
         assert len(others) == 2
-        assert [answer.status_code for answer in await asyncio.gather(*others)] == [200, 200]
+        assert [response.status_code for response in await asyncio.gather(*others)] == [200, 200]
         assert len(vendor.token_requests) == 2
 
 
@@ -255,7 +257,7 @@ class TestSeveralClients:
     async def test_one_auth_serves_several_services(self, vendor: Vendor) -> None:
         other = "https://other-proxy.test/signstash"
         auth = vendor.auth(base_urls=[BASE_URL, other])
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client()
         for base_url in (BASE_URL, other):
             async with SignStash(base_url, auth=auth, http_client=http_client) as client:
@@ -265,7 +267,7 @@ class TestSeveralClients:
         assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
 
     async def test_closing_one_client_leaves_the_auth_to_the_others(self, auth: TokenAuth, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client()
         first, second = (SignStash(BASE_URL, auth=auth, http_client=http_client) for _ in range(2))
         await status(first)
@@ -274,8 +276,8 @@ class TestSeveralClients:
 
         assert len(vendor.token_requests) == 1
 
-    async def test_several_client_services_share_a_pool_and_not_a_token(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+    async def test_client_services_share_a_pool_and_not_a_token(self, vendor: Vendor) -> None:
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
         http_client = vendor.client()
         clients = [
             SignStash(BASE_URL, f"PRT.{issuer}", "secret", token_url=TOKEN_URL, http_client=http_client)

@@ -1,4 +1,4 @@
-"""The access token: how it is asked for, how long it serves, and when it is renewed."""
+"""The access token: how it is requested, how long it is used, and when it is renewed."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ ODD_TEXTS = [
 
 
 class TestStep1:
-    async def test_step_1_the_token_is_asked_for_as_the_guide_says(
-        self, client: httpx.AsyncClient, vendor: Vendor
-    ) -> None:
+    async def test_step_1_the_token_request_follows_the_guide(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         await call(client)
 
         (asked,) = vendor.token_requests
@@ -46,13 +44,13 @@ class TestStep1:
         assert urllib.parse.parse_qs(asked.body.decode(), strict_parsing=True) == {"grant_type": ["client_credentials"]}
 
     async def test_the_call_carries_the_token(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        answer = await call(client)
+        response = await call(client)
 
-        assert answer.text == "done"
+        assert response.text == "done"
         assert vendor.arrivals[0].headers["authorization"] == "Bearer token-1"
         assert vendor.arrivals[0].body == b'{"a":"call"}'
 
-    async def test_a_token_that_comes_is_told_and_not_warned_of(
+    async def test_a_received_token_is_logged_without_a_warning(
         self, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, "signstash")
@@ -76,7 +74,7 @@ class TestStep1:
 
         assert _credentials(vendor) == f"{client_id}:{CLIENT_SECRET}".encode()
 
-    def test_the_docstring_says_which_specification_the_encoding_follows(self) -> None:
+    def test_the_docstring_names_the_specification_of_the_encoding(self) -> None:
         assert "RFC 7617" in (TokenAuth.__doc__ or "")
 
     @pytest.mark.parametrize(
@@ -92,11 +90,13 @@ class TestStep1:
             "half a character of it",
         ],
     )
-    def test_credentials_that_basic_cannot_carry_are_refused(self, client_id: str, secret: str) -> None:
+    def test_credentials_that_basic_cannot_encode_raise(self, client_id: str, secret: str) -> None:
         with pytest.raises(ConfigurationError, match="client_"):
             TokenAuth(TOKEN_URL, client_id, secret, base_urls=[BASE_URL])
 
-    async def test_a_token_of_the_callers_own_is_replaced(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_an_authorization_header_of_the_caller_is_replaced(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         await client.get(CALL_URL, headers={"Authorization": "Bearer mine"})
 
         assert vendor.arrivals[0].headers.get_list("authorization") == ["Bearer token-1"]
@@ -122,7 +122,7 @@ class TestLifetime:
         assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1"]
         assert len(vendor.token_requests) == 1
 
-    async def test_early_the_old_token_is_served_while_one_renewal_runs(
+    async def test_the_old_token_is_used_during_an_early_renewal(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
@@ -135,7 +135,7 @@ class TestLifetime:
         assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
         assert len(vendor.token_requests) == 2
 
-    async def test_early_the_new_token_is_used_as_soon_as_it_is_there(
+    async def test_the_new_token_of_an_early_renewal_is_used_at_once(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
@@ -147,10 +147,10 @@ class TestLifetime:
         assert [arrival.token for arrival in vendor.arrivals] == ["token-1", "token-1", "token-2"]
         assert len(vendor.token_requests) == 2
 
-    async def test_early_a_failed_renewal_is_no_error(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_failed_early_renewal_is_not_an_error(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(503)
+        vendor.respond_to_token = lambda _: httpx.Response(503)
         for _ in range(5):
             assert (await call(client)).status_code == 200
             await settle()
@@ -158,15 +158,15 @@ class TestLifetime:
         assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
         assert len(vendor.token_requests) == 1 + TOKEN_ATTEMPTS
 
-    async def test_early_a_failed_renewal_is_tried_again_after_a_pause(
+    async def test_a_failed_early_renewal_is_repeated_after_a_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(200, text="no token")
+        vendor.respond_to_token = lambda _: httpx.Response(200, text="no token")
         await call(client)
         await settle()
-        vendor.answer_token = vendor.issue
+        vendor.respond_to_token = vendor.issue
 
         vendor.clock.now += RENEWAL_PAUSE - 0.1
         await call(client)
@@ -180,7 +180,9 @@ class TestLifetime:
         await call(client)
         assert vendor.arrivals[-1].token == "token-3"
 
-    async def test_due_everybody_waits_for_the_one_renewal(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_calls_with_an_expired_token_wait_for_one_renewal(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         await call(client)
         vendor.clock.now += 970
         vendor.token_gate.clear()
@@ -193,7 +195,7 @@ class TestLifetime:
         assert [arrival.token for arrival in vendor.arrivals[1:]] == ["token-2"] * 100
         assert len(vendor.token_requests) == 2
 
-    async def test_due_those_who_come_wait_for_the_renewal_that_began_early(
+    async def test_calls_with_an_expired_token_join_an_early_renewal(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
@@ -209,16 +211,18 @@ class TestLifetime:
         assert Counter(arrival.token for arrival in vendor.arrivals) == {"token-1": 2, "token-2": 10}
         assert len(vendor.token_requests) == 2
 
-    async def test_due_a_failed_renewal_is_an_error(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_failed_renewal_of_an_expired_token_is_an_error(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         await call(client)
         vendor.clock.now += 970
-        vendor.answer_token = lambda _: httpx.Response(503)
+        vendor.respond_to_token = lambda _: httpx.Response(503)
 
         assert type(await failure_of(client)) is ServiceError
         assert len(vendor.arrivals) == 1
 
     @pytest.mark.parametrize(("lifetime", "due"), [(1000, 970), (86_399, 86_369), (100, 95), (4, 3.8)])
-    async def test_the_end_of_a_tokens_use(
+    async def test_a_token_is_used_until_shortly_before_it_expires(
         self, client: httpx.AsyncClient, vendor: Vendor, lifetime: int, due: float
     ) -> None:
         vendor.lifetime = lifetime
@@ -240,7 +244,7 @@ class TestLifetime:
         ("lifetime", "jitter", "early"),
         [(1000, 0.0, 870), (1000, 1.0, 890), (86_399, 0.0, 86_069), (86_399, 1.0, 86_129), (100, 0.0, 85)],
     )
-    async def test_the_start_of_the_early_window(
+    async def test_the_early_window_starts_before_the_token_expires(
         self, vendor: Vendor, lifetime: int, jitter: float, early: float
     ) -> None:
         vendor.lifetime = lifetime
@@ -256,9 +260,7 @@ class TestLifetime:
         await settle()
         assert len(vendor.token_requests) == 2
 
-    async def test_the_lifetime_counts_from_the_question_and_not_from_the_answer(
-        self, client: httpx.AsyncClient, vendor: Vendor
-    ) -> None:
+    async def test_the_lifetime_counts_from_the_request(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.token_gate.clear()
         (waiting,) = calls(client, 1)
         await until(lambda: vendor.asking)
@@ -270,14 +272,12 @@ class TestLifetime:
         await call(client)
         assert vendor.arrivals[-1].token == "token-2"
 
-    async def test_a_token_that_ends_before_it_can_be_used_is_not_used(
-        self, client: httpx.AsyncClient, vendor: Vendor
-    ) -> None:
+    async def test_a_token_that_expires_on_arrival_is_not_used(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         def late(number: int) -> httpx.Response:
             vendor.clock.now += vendor.lifetime
             return vendor.issue(number)
 
-        vendor.answer_token = late
+        vendor.respond_to_token = late
         error = await failure_of(client)
 
         assert type(error) is ServiceError
@@ -286,5 +286,5 @@ class TestLifetime:
         assert vendor.arrivals == []
         assert len(vendor.token_requests) == 2
 
-    def test_time_is_monotonic_unless_told_otherwise(self) -> None:
+    def test_the_default_clock_is_monotonic(self) -> None:
         assert inspect.signature(TokenAuth).parameters["clock"].default is time.monotonic

@@ -1,4 +1,4 @@
-"""Trouble with the token server: what each answer and each failure becomes, and how often it is asked."""
+"""Responses and failures of the token server: which exception they raise, and how often the request is repeated."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from signstash import (
     CredentialsRejectedError,
     RateLimitedError,
     ServiceError,
-    SignStash,
     SignStashError,
     UnexpectedResponseError,
 )
 from signstash._transport.token_request import DEFAULT_LIFETIME
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE, TOKEN_ATTEMPTS
-from tests.auth.vendor import Answer, Vendor, call, calls, failure_of, settle
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
+from tests.auth.vendor import Response, Vendor, call, calls, failure_of, settle
+from tests.conftest import CLIENT_ID, TOKEN_URL, MockedService, new_client, token_response
 
 INVALID_CLIENT = {"error": "invalid_client", "error_description": "Bad client credentials"}
 
@@ -37,12 +36,12 @@ REJECTIONS: list[dict[str, Any]] = [
 ]
 
 
-class TestRefusedCredentials:
+class TestRejectedCredentials:
     @pytest.mark.parametrize("rejection", REJECTIONS)
-    async def test_step_1_refused_credentials_are_told_at_once(
+    async def test_step_1_rejected_credentials_raise_without_a_retry(
         self, client: httpx.AsyncClient, vendor: Vendor, rejection: dict[str, Any]
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(**rejection)
+        vendor.respond_to_token = lambda _: httpx.Response(**rejection)
         error = await failure_of(client)
 
         assert type(error) is CredentialsRejectedError
@@ -54,7 +53,7 @@ class TestRefusedCredentials:
     async def test_step_1_the_error_says_where_the_credentials_come_from(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         error = await failure_of(client)
 
         assert isinstance(error, CredentialsRejectedError)
@@ -62,10 +61,10 @@ class TestRefusedCredentials:
         for word in ("token.test", CLIENT_ID, "client_id is the alias", "backoffice"):
             assert word in str(error)
 
-    async def test_refused_credentials_are_not_sent_again_for_a_while(
+    async def test_rejected_credentials_are_not_sent_again_during_the_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         first = await failure_of(client)
         vendor.clock.now += REJECTION_PAUSE - 0.1
         later = [await failure_of(client) for _ in range(10)]
@@ -75,16 +74,16 @@ class TestRefusedCredentials:
         assert len({id(error) for error in later}) == 10
         assert len(vendor.token_requests) == 1
 
-    async def test_refused_credentials_are_tried_again_afterwards(
+    async def test_rejected_credentials_are_sent_again_after_the_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         await failure_of(client)
         vendor.clock.now += REJECTION_PAUSE
         await asyncio.gather(*calls(client, 100), return_exceptions=True)
         assert len(vendor.token_requests) == 2
 
-        vendor.answer_token = vendor.issue
+        vendor.respond_to_token = vendor.issue
         await failure_of(client)
         assert len(vendor.token_requests) == 2
 
@@ -92,32 +91,32 @@ class TestRefusedCredentials:
         assert (await call(client)).status_code == 200
         assert len(vendor.token_requests) == 3
 
-    async def test_a_cold_crowd_within_the_pause_fails_without_a_request(
+    async def test_concurrent_calls_during_the_pause_fail_without_a_request(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         await failure_of(client)
         failures = await asyncio.gather(*calls(client, 100), return_exceptions=True)
 
         assert {type(failure) for failure in failures} == {CredentialsRejectedError}
         assert len(vendor.token_requests) == 1
 
-    async def test_refused_in_an_early_renewal_they_cost_no_call(
+    async def test_credentials_rejected_in_an_early_renewal_fail_no_call(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         for _ in range(3):
             assert (await call(client)).status_code == 200
             await settle()
 
-    async def test_refused_in_an_early_renewal_they_are_not_sent_again_for_a_while(
+    async def test_credentials_rejected_in_an_early_renewal_are_not_sent_again_during_the_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         for _ in range(int(REJECTION_PAUSE)):
             await call(client)
             await settle()
@@ -125,12 +124,12 @@ class TestRefusedCredentials:
 
         assert len(vendor.token_requests) == 2
 
-    async def test_a_service_that_refuses_the_token_does_not_make_them_be_sent_again(
+    async def test_a_rejected_token_does_not_send_rejected_credentials_again(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
         vendor.refused.add("token-1")
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         for _ in range(5):
             assert type(await failure_of(client)) is CredentialsRejectedError
 
@@ -142,25 +141,25 @@ class TestRefusedCredentials:
             response.raise_for_status()
 
         http_client = vendor.client(event_hooks={"response": [raise_for_status]})
-        vendor.answer_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
+        vendor.respond_to_token = lambda _: httpx.Response(401, json=INVALID_CLIENT)
         client = vendor.client(vendor.auth(http_client=http_client))
 
         assert type(await failure_of(client)) is CredentialsRejectedError
         assert len(vendor.token_requests) == 1
 
 
-FAILURES: dict[str, tuple[Callable[[], Answer], type[SignStashError]]] = {
+FAILURES: dict[str, tuple[Callable[[], Response], type[SignStashError]]] = {
     "500": (lambda: httpx.Response(500), ServiceError),
     "502 of a gateway": (lambda: httpx.Response(502, html="<html>Bad Gateway</html>"), ServiceError),
     "503": (lambda: httpx.Response(503), ServiceError),
     "429": (lambda: httpx.Response(429, headers={"Retry-After": "7"}), RateLimitedError),
     "no connection": (lambda: httpx.ConnectError("refused"), ConnectionFailedError),
     "slow to connect": (lambda: httpx.ConnectTimeout("slow"), ConnectionFailedError),
-    "slow to answer": (lambda: httpx.ReadTimeout("slow"), ConnectionFailedError),
+    "slow to response": (lambda: httpx.ReadTimeout("slow"), ConnectionFailedError),
     "broken off": (lambda: httpx.ReadError("broken"), ConnectionFailedError),
     "no HTTP": (lambda: httpx.RemoteProtocolError("no HTTP"), ConnectionFailedError),
     "proxy refused": (lambda: httpx.ProxyError("407"), ConnectionFailedError),
-    "broken off in the answer": (lambda: httpx.Response(200, stream=BrokenAnswer()), ConnectionFailedError),
+    "broken off in the response": (lambda: httpx.Response(200, stream=BrokenAnswer()), ConnectionFailedError),
 }
 
 
@@ -172,10 +171,10 @@ class BrokenAnswer(httpx.AsyncByteStream):
 
 @pytest.mark.parametrize(("failure", "expected"), FAILURES.values(), ids=FAILURES.keys())
 class TestFailingServer:
-    async def test_a_failing_server_is_asked_a_few_times_and_then_reported(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    async def test_a_failing_server_is_retried_and_then_reported(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda _: failure()
+        vendor.respond_to_token = lambda _: failure()
         error = await failure_of(client)
 
         assert type(error) is expected
@@ -184,10 +183,10 @@ class TestFailingServer:
         assert len(vendor.token_requests) == TOKEN_ATTEMPTS
         assert vendor.arrivals == []
 
-    async def test_the_pauses_in_between_grow(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    async def test_pauses_between_attempts_grow(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda _: failure()
+        vendor.respond_to_token = lambda _: failure()
         await failure_of(client)
 
         assert len(vendor.clock.pauses) == TOKEN_ATTEMPTS - 1
@@ -195,50 +194,50 @@ class TestFailingServer:
             assert vendor.clock.pauses == sorted(set(vendor.clock.pauses))
         assert min(vendor.clock.pauses) > 0
 
-    async def test_what_goes_by_is_not_noticed(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    async def test_a_temporary_failure_is_not_reported(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda number: failure() if number < TOKEN_ATTEMPTS else vendor.issue(number)
+        vendor.respond_to_token = lambda number: failure() if number < TOKEN_ATTEMPTS else vendor.issue(number)
 
         assert (await call(client)).status_code == 200
         assert vendor.arrivals[0].token == f"token-{TOKEN_ATTEMPTS}"
 
-    async def test_all_who_wait_share_it(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    async def test_all_waiting_calls_share_a_failure(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda _: failure()
+        vendor.respond_to_token = lambda _: failure()
         failures = await asyncio.gather(*calls(client, 50), return_exceptions=True)
 
         assert {type(failure) for failure in failures} == {expected}
         assert len(vendor.token_requests) == TOKEN_ATTEMPTS
 
-    async def test_the_next_call_tries_again(
-        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Answer], expected: type[SignStashError]
+    async def test_the_next_call_after_a_failure_tries_again(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response], expected: type[SignStashError]
     ) -> None:
-        vendor.answer_token = lambda _: failure()
+        vendor.respond_to_token = lambda _: failure()
         await failure_of(client)
-        vendor.answer_token = vendor.issue
+        vendor.respond_to_token = vendor.issue
 
         assert (await call(client)).status_code == 200
 
 
 class TestReported:
     async def test_a_connection_that_failed_keeps_its_cause(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
+        vendor.respond_to_token = lambda _: httpx.ConnectError("no route to host")
         error = await failure_of(client)
 
         assert isinstance(error.__cause__, httpx.ConnectError)
         assert "no route to host" in str(error)
 
-    async def test_a_failing_server_may_be_asked_again(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer_token = lambda _: httpx.Response(503)
+    async def test_a_failing_server_is_retryable(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.respond_to_token = lambda _: httpx.Response(503)
         error = await failure_of(client)
 
         assert isinstance(error, ServiceError)
         assert (error.status_code, error.retryable) == (503, True)
 
-    async def test_too_many_requests_say_how_long_to_wait(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer_token = lambda _: httpx.Response(429, headers={"Retry-After": "7"})
+    async def test_too_many_requests_carry_retry_after(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.respond_to_token = lambda _: httpx.Response(429, headers={"Retry-After": "7"})
         error = await failure_of(client)
 
         assert isinstance(error, RateLimitedError)
@@ -253,18 +252,14 @@ class TestReported:
         assert "after 60 seconds" in error.hint
         assert len(vendor.token_requests) == 1
 
-    async def test_through_the_client_it_is_the_same_error(
-        self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_the_client_raises_the_same_error(self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("signstash.auth.TOKEN_ATTEMPTS", 1)
-        vendor.answer_token = lambda _: httpx.ConnectError("no route to host")
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
+        vendor.respond_to_token = lambda _: httpx.ConnectError("no route to host")
+        async with new_client(http_client=vendor.client()) as client:
             with pytest.raises(ConnectionFailedError, match=r"token\.test"):
                 await client.get_status(7)
 
-    async def test_a_server_that_never_comes_to_an_end_is_given_up(
+    async def test_a_server_that_never_responds_is_abandoned(
         self, client: httpx.AsyncClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("signstash._transport.token_request.TOKEN_TIMEOUT", 0.0)
@@ -274,21 +269,15 @@ class TestReported:
         assert type(error) is ConnectionFailedError
         assert len(vendor.token_requests) == TOKEN_ATTEMPTS
 
-    async def test_each_wait_for_the_server_is_limited(self, vendor: Vendor) -> None:
-        class Limits(httpx.AsyncBaseTransport):
-            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-                limits.update(request.extensions["timeout"])
-                return token_answer()
+    async def test_every_wait_for_the_server_is_limited(self, vendor: Vendor, service: MockedService) -> None:
+        await call(vendor.client(vendor.auth(http_client=vendor.client(timeout=None))))
 
-        limits: dict[str, float] = {}
-        http_client = httpx.AsyncClient(transport=Limits(), timeout=None)
-        await call(vendor.client(vendor.auth(http_client=http_client)))
-
+        limits = service.token.calls.last.request.extensions["timeout"]
         assert limits == dict.fromkeys(("connect", "read", "write", "pool"), 10.0)
 
 
 def token(**changes: Any) -> Callable[[], httpx.Response]:
-    return lambda: token_answer("token-1", **changes)
+    return lambda: token_response("token-1", **changes)
 
 
 def raw(
@@ -363,12 +352,12 @@ UNUSABLE: dict[str, Callable[[], httpx.Response]] = {
 ODD_REFUSALS = ["invalid_request", "unsupported_grant_type", "invalid_scope"]
 
 
-class TestOddAnswers:
-    @pytest.mark.parametrize(("answer", "lifetime"), USABLE.values(), ids=USABLE.keys())
-    async def test_what_can_be_used_is_used_for_its_lifetime(
-        self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response], lifetime: float
+class TestUnusualResponses:
+    @pytest.mark.parametrize(("response", "lifetime"), USABLE.values(), ids=USABLE.keys())
+    async def test_a_usable_response_is_used_for_its_lifetime(
+        self, client: httpx.AsyncClient, vendor: Vendor, response: Callable[[], httpx.Response], lifetime: float
     ) -> None:
-        vendor.answer_token = lambda number: answer() if number == 1 else vendor.issue(number)
+        vendor.respond_to_token = lambda number: response() if number == 1 else vendor.issue(number)
         early = lifetime - min(30, lifetime / 20) - min(300, lifetime / 10) * 0.9
         started = vendor.clock.now
         vendor.clock.now = started
@@ -383,11 +372,11 @@ class TestOddAnswers:
         await call(client)
         assert vendor.arrivals[-1].token == "token-2"
 
-    @pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
-    async def test_what_cannot_be_used_is_one_clear_error(
-        self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response]
+    @pytest.mark.parametrize("response", UNUSABLE.values(), ids=UNUSABLE.keys())
+    async def test_an_unusable_response_is_one_clear_error(
+        self, client: httpx.AsyncClient, vendor: Vendor, response: Callable[[], httpx.Response]
     ) -> None:
-        vendor.answer_token = lambda _: answer()
+        vendor.respond_to_token = lambda _: response()
         error = await failure_of(client)
 
         assert type(error) is UnexpectedResponseError
@@ -396,21 +385,21 @@ class TestOddAnswers:
         assert len(vendor.token_requests) == 1
         assert vendor.arrivals == []
 
-    @pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
-    async def test_the_next_answer_may_be_better(
-        self, client: httpx.AsyncClient, vendor: Vendor, answer: Callable[[], httpx.Response]
+    @pytest.mark.parametrize("response", UNUSABLE.values(), ids=UNUSABLE.keys())
+    async def test_a_usable_response_after_an_unusable_one_is_used(
+        self, client: httpx.AsyncClient, vendor: Vendor, response: Callable[[], httpx.Response]
     ) -> None:
-        vendor.answer_token = lambda number: answer() if number == 1 else vendor.issue(number)
+        vendor.respond_to_token = lambda number: response() if number == 1 else vendor.issue(number)
         await failure_of(client)
 
         assert (await call(client)).status_code == 200
         assert vendor.arrivals[0].token == "token-2"
 
     @pytest.mark.parametrize("code", ODD_REFUSALS)
-    async def test_other_refusals_of_oauth_are_told_by_their_code(
+    async def test_other_oauth_errors_are_reported_by_code(
         self, client: httpx.AsyncClient, vendor: Vendor, code: str
     ) -> None:
-        vendor.answer_token = lambda _: httpx.Response(400, json={"error": code, "error_description": "no"})
+        vendor.respond_to_token = lambda _: httpx.Response(400, json={"error": code, "error_description": "no"})
         error = await failure_of(client)
 
         assert type(error) is AuthenticationError
@@ -418,19 +407,21 @@ class TestOddAnswers:
         assert code in str(error)
         assert len(vendor.token_requests) == 1
 
-    async def test_fields_of_odd_types_in_a_refusal_do_no_harm(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer_token = lambda _: httpx.Response(401, json={"error": 7, "error_description": ["no"]})
+    async def test_fields_of_unexpected_types_in_a_rejection_are_ignored(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        vendor.respond_to_token = lambda _: httpx.Response(401, json={"error": 7, "error_description": ["no"]})
         error = await failure_of(client)
 
         assert isinstance(error, CredentialsRejectedError)
         assert (error.error_code, error.description) == (None, None)
 
-    async def test_an_unusable_answer_in_an_early_renewal_costs_no_call(
+    async def test_an_unusable_response_to_an_early_renewal_fails_no_call(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.answer_token = lambda _: httpx.Response(200, html="<html>Login</html>")
+        vendor.respond_to_token = lambda _: httpx.Response(200, html="<html>Login</html>")
         for _ in range(3):
             assert (await call(client)).status_code == 200
             await settle()
@@ -439,8 +430,8 @@ class TestOddAnswers:
         assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
 
 
-class TestOwnClient:
-    async def test_a_token_client_that_was_closed_is_an_error_of_the_sdk(self, vendor: Vendor) -> None:
+class TestGivenClient:
+    async def test_a_closed_token_client_raises_an_error_of_the_sdk(self, vendor: Vendor) -> None:
         http_client = vendor.client()
         await http_client.aclose()
         client = vendor.client(vendor.auth(http_client=http_client))

@@ -1,4 +1,4 @@
-"""A token server and a service for tests of the token, and what looks at them."""
+"""The mock with a scripted token server and a scripted clock, for tests of the access token."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import httpx
 import pytest
 
 from signstash import SignStash, SignStashError, TokenAuth
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_answer
+from signstash.testing import MockSignStash
+from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, token_response
 
 CALL_URL = BASE_URL + "/api/v0/anything"
 RENEWAL_TASK = "signstash token renewal"
 
 
 class Clock:
-    """A clock that only moves when it is told to, or when somebody sleeps by it.
+    """A clock that moves when the test sets it, or when somebody sleeps by it.
 
     Attributes:
         now: Its time, in seconds.
-        pauses: How long was slept by it, each time.
+        pauses: The duration of each sleep, in seconds.
     """
 
     def __init__(self) -> None:
@@ -40,12 +41,12 @@ class Clock:
 
 @attrs.frozen
 class Arrival:
-    """A request as it reached a server.
+    """A received request.
 
     Attributes:
-        url: Where it went.
+        url: Its URL.
         headers: Its headers.
-        body: Its body, read from the stream as a connection reads it.
+        body: Its body.
     """
 
     url: httpx.URL
@@ -57,32 +58,36 @@ class Arrival:
         return str(self.headers.get("authorization", "")).removeprefix("Bearer ")
 
 
-Answer = httpx.Response | Exception
+Response = httpx.Response | Exception
 
 
-class Vendor(httpx.AsyncBaseTransport):
-    """A token server and a service that answer as they are told, and keep what reached them.
+class Vendor:
+    """The mock, whose token server and service respond as scripted, and which records what they received.
 
-    The tokens are called `token-1`, `token-2` and so on. Unlike `httpx.MockTransport` it does not keep a request's body
-    on the request, so a body that cannot be read twice is not read twice.
+    The tokens are called `token-1`, `token-2` and so on.
 
     Attributes:
-        clock: The time that `auth` goes by.
-        lifetime: Seconds that tokens live.
-        answer_token: Gives the answer to the token request of this number; an exception is raised.
-        answer: Gives the service's answer; an exception is raised.
-        refused: Tokens that the service refuses with HTTP 401.
-        token_gate: The token server answers only while it is set.
-        token_requests: What the token server was asked.
-        arrivals: What reached any other server.
-        asking: Token requests that are under way.
+        clock: The clock of `auth`.
+        lifetime: Lifetime of tokens, in seconds.
+        respond_to_token: Returns the response to the token request with this number; an exception is raised.
+        respond: Returns the response of the service; an exception is raised.
+        refused: Tokens that the service rejects with HTTP 401.
+        token_gate: The token server responds only while it is set.
+        token_requests: The received token requests.
+        arrivals: The other received requests.
+        asking: The number of token requests in flight.
+
+    Args:
+        mock: The mock, which is active.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mock: MockSignStash) -> None:
+        mock.routes.token.mock(side_effect=self._token)
+        mock.router.route(path__regex="^(?!.*/oauth/token$)").mock(side_effect=self._service)
         self.clock = Clock()
         self.lifetime: float = 1000
-        self.answer_token: Callable[[int], Answer] = self.issue
-        self.answer: Callable[[Arrival], Answer | Awaitable[Answer]] = lambda _: httpx.Response(200, text="done")
+        self.respond_to_token: Callable[[int], Response] = self.issue
+        self.respond: Callable[[Arrival], Response | Awaitable[Response]] = lambda _: httpx.Response(200, text="done")
         self.refused: set[str] = set()
         self.token_gate = asyncio.Event()
         self.token_gate.set()
@@ -91,10 +96,10 @@ class Vendor(httpx.AsyncBaseTransport):
         self.asking = 0
 
     def issue(self, number: int) -> httpx.Response:
-        return token_answer(f"token-{number}", expires_in=self.lifetime)
+        return token_response(f"token-{number}", expires_in=self.lifetime)
 
     def auth(self, **changes: Any) -> TokenAuth:
-        """A `TokenAuth` that goes by the scripted clock, with all jitter in the middle."""
+        """A `TokenAuth` with the scripted clock and without random jitter."""
         options: dict[str, Any] = {
             "base_urls": [BASE_URL],
             "http_client": self.client(),
@@ -105,34 +110,33 @@ class Vendor(httpx.AsyncBaseTransport):
         return TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, **(options | changes))
 
     def client(self, auth: httpx.Auth | None = None, **options: Any) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=self, auth=auth, **options)
+        """An HTTP client for the mock."""
+        return httpx.AsyncClient(auth=auth, verify=False, **options)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        assert isinstance(request.stream, httpx.AsyncByteStream)
-        body = b"".join([chunk async for chunk in request.stream])
-        arrival = Arrival(request.url, request.headers.copy(), body)
-        asks_for_token = str(request.url.copy_with(query=None)) == TOKEN_URL
-        answer = await (self._token(arrival) if asks_for_token else self._answer(arrival))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def _token(self, arrival: Arrival) -> Answer:
-        self.token_requests.append(arrival)
+    async def _token(self, request: httpx.Request) -> httpx.Response:
+        self.token_requests.append(Arrival(request.url, request.headers, request.content))
         number = len(self.token_requests)
         self.asking += 1
         try:
             await self.token_gate.wait()
-            return self.answer_token(number)
+            return returned(self.respond_to_token(number))
         finally:
             self.asking -= 1
 
-    async def _answer(self, arrival: Arrival) -> Answer:
+    async def _service(self, request: httpx.Request) -> httpx.Response:
+        arrival = Arrival(request.url, request.headers, request.content)
         self.arrivals.append(arrival)
         if arrival.token in self.refused:
             return httpx.Response(401)
-        answer = self.answer(arrival)
-        return await answer if isinstance(answer, Awaitable) else answer
+        response = self.respond(arrival)
+        return returned(await response if isinstance(response, Awaitable) else response)
+
+
+def returned(response: Response) -> httpx.Response:
+    """A response, unless it is an exception, which is raised."""
+    if isinstance(response, Exception):
+        raise response
+    return response
 
 
 async def call(client: httpx.AsyncClient) -> httpx.Response:
@@ -150,7 +154,7 @@ async def failure_of(client: httpx.AsyncClient) -> SignStashError:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the other tasks run until something holds."""
+    """Let other tasks run until a condition holds."""
     for _ in range(10_000):
         if condition():
             return
@@ -159,7 +163,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def settle(turns: int = 50) -> None:
-    """Let the other tasks run as far as they can."""
+    """Let other tasks run as far as they can."""
     for _ in range(turns):
         await asyncio.sleep(0)
 

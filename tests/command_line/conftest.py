@@ -1,4 +1,4 @@
-"""What the tests of the command share: a folder with invoices, the sandbox's settings, and the command itself."""
+"""Fixtures for tests of the command: a folder with invoices, the sandbox's settings, and the command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ended:
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        """What it printed, as JSON lines."""
+        """Its output, as JSON lines."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
@@ -48,7 +48,7 @@ def settings(sandbox: Sandbox) -> Mapping[str, str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str]) -> Path:
-    """The current folder, with two invoices in `invoices`; the environment leads to the sandbox."""
+    """The current folder, with two invoices in `invoices`; the environment has the sandbox's settings."""
     for variable in ENVIRONMENT_VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
     for variable, value in settings.items():
@@ -92,7 +92,7 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 
 @pytest.fixture
 def process(folder: Path) -> Callable[..., subprocess.Popen[str]]:
-    """The command as it is installed, in a process of its own."""
+    """The installed command, in a separate process."""
 
     def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
         pipes: dict[str, Any] = {

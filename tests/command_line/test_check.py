@@ -1,15 +1,13 @@
-"""`signstash check`: each line is well, or says what to do."""
+"""`signstash check`: each line reports success, or what to do."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
 import email.utils
-import http.server
 import json
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +17,11 @@ import httpx
 import pytest
 import respx
 import trustme
+from anyio.from_thread import start_blocking_portal
 
 from signstash.sandbox import Fault, Sandbox
 from tests.command_line.conftest import Ended, Run
+from tests.fault_server import FaultServer, has_nothing
 
 DEFINITIONS = Path(__file__).parents[1] / "data" / "definitions"
 PROXY = "https://proxy.example/signstash/einvoice-integration-client-ws"
@@ -37,7 +37,7 @@ def text(ended: Ended, subject: str) -> str:
 
 
 class TestAgainstASandbox:
-    def test_all_is_well_and_nothing_is_signed(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_check_passes_and_signs_nothing(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         signed = sandbox.signatures.total()
 
         ended = run("check", "--json")
@@ -50,7 +50,7 @@ class TestAgainstASandbox:
         assert "OpenAPI 3." in text(ended, "definition")
         assert sandbox.signatures.total() == signed
 
-    def test_a_small_pdf_is_signed_if_that_is_asked_for(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_check_signs_a_small_pdf_on_request(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         ended = run("check", "--sign")
 
         assert ended.status == 0
@@ -58,19 +58,19 @@ class TestAgainstASandbox:
             "ok       signature      signstash-check.pdf is signed, by operation "
         )
 
-    def test_a_small_pdf_that_is_not_signed(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_check_reports_a_small_pdf_that_is_not_signed(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("no_credits", name="signstash-check.pdf", times=1))
 
         ended = run("check", "--sign", "--json")
 
         assert (ended.status, lines(ended)[-1]) == (3, ("failed", "signature"))
 
-    def test_a_slash_at_the_end_of_the_base_url(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_a_trailing_slash_of_the_base_url_is_ignored(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         ended = run("check", "--base-url", f"{sandbox.base_url}/", "--json")
 
         assert (ended.status, lines(ended).count(("ok", "definition"))) == (0, 2)
 
-    def test_wrong_credentials(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_wrong_credentials_are_reported(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", "never-shown-secret")
 
         ended = run("check", "--json")
@@ -93,7 +93,7 @@ class TestAgainstASandbox:
         assert ended.status == 3
         assert f"Use {right} as base URL." in text(ended, "definition")
 
-    def test_what_cannot_be_reached(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unreachable_service_is_reported(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash/einvoice-integration-ws")
@@ -122,7 +122,7 @@ class TestAgainstAMock:
             router.get(path__regex="api-docs$").respond(404)
             yield router
 
-    def test_a_token_of_another_environment(self, router: respx.MockRouter, run: Run) -> None:
+    def test_a_token_of_another_environment_is_reported(self, router: respx.MockRouter, run: Run) -> None:
         router.post(url__startswith=PROXY).respond(409, json={"errorCode": "0.0.10"})
 
         ended = run("check", "--json")
@@ -130,7 +130,9 @@ class TestAgainstAMock:
         assert (ended.status, lines(ended)[-1]) == (3, ("failed", "access"))
         assert "Check that `environment` is the one the proxy is configured for" in text(ended, "access")
 
-    def test_the_environment_is_told(self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_environment_is_shown(
+        self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.delenv("SIGNSTASH_TOKEN_URL")
         monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "staging")
         router.route(host="staging.must.digital").respond(
@@ -139,7 +141,7 @@ class TestAgainstAMock:
 
         assert text(run("check", "--json"), "settings").endswith(f" at {PROXY}, staging")
 
-    def test_a_name_that_is_not_known(
+    def test_an_unknown_host_name_is_reported(
         self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def unknown(*_: object, **__: object) -> object:
@@ -152,14 +154,14 @@ class TestAgainstAMock:
         assert (ended.status, lines(ended).count(("failed", "service"))) == (3, 1)
         assert "Name or service not known" in text(ended, "service")
 
-    def test_an_outbound_proxy_looks_names_up(
+    def test_an_outbound_proxy_resolves_host_names(
         self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://outbound.test:3128")
 
         assert "proxy.example (by the outbound proxy)" in text(run("check", "--json"), "service")
 
-    def test_its_limit_on_time_is_that_of_the_settings(self, router: respx.MockRouter, run: Run) -> None:
+    def test_the_timeout_is_that_of_the_settings(self, router: respx.MockRouter, run: Run) -> None:
         Path("settings.toml").write_text("timeout = 77.0")
 
         run("check", "--config", "settings.toml")
@@ -168,7 +170,7 @@ class TestAgainstAMock:
             call.request.extensions["timeout"]["read"] for call in router.calls if call.request.method == "GET"
         } == {77}
 
-    def test_a_host_that_cannot_be_one(
+    def test_an_invalid_host_is_reported(
         self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def idna(*_: object, **__: object) -> object:
@@ -178,14 +180,14 @@ class TestAgainstAMock:
 
         assert run("check", "--json").status == 3
 
-    def test_a_date_that_is_none(self, router: respx.MockRouter, run: Run) -> None:
+    def test_an_invalid_date_header_is_ignored(self, router: respx.MockRouter, run: Run) -> None:
         router.get("https://token.example/").respond(404, headers={"Date": "Mon, 23 Nov 2026 25:61:00 99999"})
 
         ended = run("check", "--json")
 
         assert (ended.status, "clock" in [subject for _, subject in lines(ended)]) == (0, False)
 
-    def test_an_interrupt(self, router: respx.MockRouter, run: Run) -> None:
+    def test_an_interrupt_ends_the_check(self, router: respx.MockRouter, run: Run) -> None:
         def interrupt(_: httpx.Request) -> httpx.Response:
             raise KeyboardInterrupt
 
@@ -193,7 +195,7 @@ class TestAgainstAMock:
 
         assert run("check").status == 130
 
-    def test_an_inactive_client_service(self, router: respx.MockRouter, run: Run) -> None:
+    def test_an_inactive_client_service_is_reported(self, router: respx.MockRouter, run: Run) -> None:
         router.post(url__startswith=PROXY).respond(401, json={"errorCode": "1.1.1"})
 
         ended = run("check", "--json")
@@ -202,7 +204,9 @@ class TestAgainstAMock:
         assert "activate it" in text(ended, "access")
 
     @pytest.mark.parametrize(("ahead", "direction"), [(40, "ahead of"), (-40, "behind"), (20, None)])
-    def test_a_clock_that_is_wrong(self, router: respx.MockRouter, run: Run, ahead: int, direction: str | None) -> None:
+    def test_a_wrong_clock_is_reported(
+        self, router: respx.MockRouter, run: Run, ahead: int, direction: str | None
+    ) -> None:
         served = email.utils.format_datetime(dt.datetime.fromtimestamp(time.time() - ahead, dt.UTC), usegmt=True)
         router.get("https://token.example/").respond(404, headers={"Date": served})
 
@@ -213,7 +217,7 @@ class TestAgainstAMock:
         assert ("warning" if direction else "ok", "clock") in lines(ended)
         assert expected in text(ended, "clock")
 
-    def test_plain_http_to_a_public_host(
+    def test_plain_http_to_a_public_host_is_reported(
         self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SIGNSTASH_BASE_URL", PROXY.replace("https", "http"))
@@ -223,11 +227,11 @@ class TestAgainstAMock:
 
         assert ("warning", "plain HTTP") in lines(ended)
 
-    def test_a_definition_that_swagger_publishes(self, router: respx.MockRouter, run: Run) -> None:
+    def test_a_definition_published_by_swagger_is_read(self, router: respx.MockRouter, run: Run) -> None:
         definition = {"swagger": "2.0", "info": {"title": "SignStash", "version": "v0"}, "paths": {"/a": {}}}
-        answers = {f"{PROXY}/v2/api-docs": httpx.Response(200, json=definition)}
+        responses = {f"{PROXY}/v2/api-docs": httpx.Response(200, json=definition)}
         router.get(path__regex="api-docs$").mock(
-            side_effect=lambda request: answers.get(str(request.url), httpx.Response(404))
+            side_effect=lambda request: responses.get(str(request.url), httpx.Response(404))
         )
 
         assert "OpenAPI 2.0, SignStash v0, 1 paths, at" in text(run("check", "--json"), "definition")
@@ -243,7 +247,7 @@ class TestAgainstAMock:
         ],
     )
     @pytest.mark.own_definition
-    def test_what_is_offered_is_compared_with_what_is_known(
+    def test_the_published_definition_is_compared_with_the_known_one(
         self, router: respx.MockRouter, run: Run, name: str, status: str, said: str
     ) -> None:
         (path,) = DEFINITIONS.glob(f"{name}*")
@@ -254,7 +258,7 @@ class TestAgainstAMock:
         assert (status, "operations") in lines(ended)
         assert text(ended, "operations").startswith(said)
 
-    def test_something_known_that_differs_is_named(self, router: respx.MockRouter, run: Run) -> None:
+    def test_a_known_operation_that_differs_is_named(self, router: respx.MockRouter, run: Run) -> None:
         (path,) = DEFINITIONS.glob("02*")
         definition = json.loads(path.read_text("utf-8"))
         definition["components"]["schemas"]["SignRequestBase64Document"]["properties"]["channel"] = {"type": "string"}
@@ -267,7 +271,7 @@ class TestAgainstAMock:
         assert "SignRequestBase64Document requires the field channel" in text(ended, "operations")
         assert "Install a newer signstash" in text(ended, "operations")
 
-    def test_a_definition_that_asks_for_the_token(self, router: respx.MockRouter, run: Run) -> None:
+    def test_a_definition_that_needs_the_token_is_read(self, router: respx.MockRouter, run: Run) -> None:
         definition = {"openapi": "3.0.1", "info": {"title": "SignStash", "version": "v0"}, "paths": {}}
 
         def publish(request: httpx.Request) -> httpx.Response:
@@ -278,22 +282,22 @@ class TestAgainstAMock:
 
         assert "OpenAPI 3.0.1" in text(run("check", "--json"), "definition")
 
-    def test_a_definition_is_not_looked_for_elsewhere(self, router: respx.MockRouter, run: Run) -> None:
+    def test_a_definition_is_not_fetched_from_another_host(self, router: respx.MockRouter, run: Run) -> None:
         router.get(path__regex="api-docs$").respond(302, headers={"Location": "https://elsewhere.example/"})
         elsewhere = router.get("https://elsewhere.example/")
 
         assert ("warning", "definition") in lines(run("check", "--json"))
         assert not elsewhere.called
 
-    @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"info": {}}', b"\xff", b"1"])
-    def test_what_is_no_definition(self, router: respx.MockRouter, run: Run, answer: bytes) -> None:
-        router.get(path__regex="api-docs$").respond(content=answer)
+    @pytest.mark.parametrize("response", [b"<html>", b"[]", b'{"info": {}}', b"\xff", b"1"])
+    def test_an_unreadable_definition_is_reported(self, router: respx.MockRouter, run: Run, response: bytes) -> None:
+        router.get(path__regex="api-docs$").respond(content=response)
 
         ended = run("check", "--json")
 
         assert ("warning", "definition") in lines(ended)
 
-    def test_a_failing_service_leaves_it_open(self, router: respx.MockRouter, run: Run) -> None:
+    def test_a_failing_service_leaves_the_definition_unknown(self, router: respx.MockRouter, run: Run) -> None:
         router.post(url__startswith=PROXY).respond(503)
 
         ended = run("check", "--json")
@@ -304,7 +308,7 @@ class TestAgainstAMock:
 
 class TestTls:
     @pytest.mark.parametrize(("days", "status"), [(25, "ok"), (17, "warning")])
-    def test_when_the_certificate_ends(
+    def test_the_expiry_of_the_certificate_is_shown(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, days: int, status: str
     ) -> None:
         end = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
@@ -317,7 +321,7 @@ class TestTls:
         assert f"{end:%Y-%m-%d}" in text(ended, "service")
         assert "TLSv1.3" in text(ended, "service")
 
-    def test_a_certificate_that_nobody_vouches_for(
+    def test_an_untrusted_certificate_is_reported(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with https_server(monkeypatch, dt.datetime.now(dt.UTC) + dt.timedelta(days=90)) as base_url:
@@ -332,25 +336,14 @@ class TestTls:
 
 @contextlib.contextmanager
 def https_server(monkeypatch: pytest.MonkeyPatch, end: dt.datetime) -> Iterator[str]:
-    """The base URL of a server that has nothing, with a certificate that ends then."""
+    """The base URL of a server that responds with HTTP 404 and has a certificate with this expiry."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path("ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", not_after=end).configure_cert(context)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"https://localhost:{server.server_port}/signstash/einvoice-integration-ws"
-        server.shutdown()
-
-
-class Nothing(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_error(404)
-
-    def do_POST(self) -> None:
-        self.send_error(404)
-
-    def log_message(self, *_: object) -> None:
-        pass
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(FaultServer(has_nothing, tls=context)) as server,
+    ):
+        yield f"https://localhost:{server.port}/signstash/einvoice-integration-ws"

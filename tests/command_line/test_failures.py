@@ -1,4 +1,4 @@
-"""What hurts an operator: odd files, closed streams, many failures with one cause, and byte order marks."""
+"""Unusual files, closed streams, many failures with one cause, and byte order marks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.conftest import INVOICE
 TOO_LONG = "x" * 300
 
 
-class TestNamesThatAreTooLong:
+class TestLongNames:
     @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
     @pytest.mark.parametrize(
         "arguments",
@@ -37,14 +37,16 @@ class TestNamesThatAreTooLong:
             ["invoices", "-o", "signed", "--journal", TOO_LONG],
         ],
     )
-    def test_end_in_a_message(self, folder: Path, run: Run, arguments: list[str], dry_run: list[str]) -> None:
+    def test_a_name_that_is_too_long_ends_in_a_message(
+        self, folder: Path, run: Run, arguments: list[str], dry_run: list[str]
+    ) -> None:
         ended = run("sign", *arguments, *dry_run)
 
         assert ended.status in ((0, 1, 2) if dry_run else (1, 2))
         assert "Traceback" not in ended.err
 
     @pytest.mark.parametrize(("dry_run", "word"), [([], "cannot be written"), (["--dry-run"], "planned")])
-    def test_a_signed_name_that_is_too_long_costs_no_other_document(
+    def test_a_signed_name_that_is_too_long_does_not_affect_others(
         self, folder: Path, run: Run, dry_run: list[str], word: str
     ) -> None:
         longest = f"invoices/{'x' * 251}.pdf"  # its signed name is too long
@@ -57,7 +59,9 @@ class TestNamesThatAreTooLong:
         assert Path("invoices/FT_1.signed.pdf").exists() is not bool(dry_run)
 
     @pytest.mark.parametrize("action", ["list", "retry"])
-    def test_a_journal_to_list(self, folder: Path, run: Run, action: str) -> None:
+    def test_a_name_that_is_too_long_in_a_listed_journal_ends_in_a_message(
+        self, folder: Path, run: Run, action: str
+    ) -> None:
         ended = run("failed", action, "--journal", TOO_LONG)
 
         assert ended.status == 2
@@ -67,7 +71,7 @@ class TestNamesThatAreTooLong:
 class TestClosedStreams:
     @pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
     @pytest.mark.parametrize("journal", ["", "--journal j"])
-    def test_cost_no_document(self, folder: Path, streams: str, journal: str) -> None:
+    def test_closed_streams_lose_no_document(self, folder: Path, streams: str, journal: str) -> None:
         ended = shell(f"exec {COMMAND} sign invoices -o signed {journal} {streams}")
 
         assert (ended.returncode, ended.stderr) == (0, b"")
@@ -86,13 +90,15 @@ class TestClosedStreams:
             ("check --base-url nonsense", 2),
         ],
     )
-    def test_change_no_exit_status(self, folder: Path, streams: str, arguments: str, status: int) -> None:
+    def test_closed_streams_change_no_exit_status(
+        self, folder: Path, streams: str, arguments: str, status: int
+    ) -> None:
         ended = shell(f"exec {COMMAND} {arguments} {streams}")
 
         assert ended.returncode == status
         assert b"Traceback" not in ended.stderr
 
-    def test_without_input_nobody_is_asked_for_the_secret(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_closed_input_prevents_the_secret_prompt(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("SIGNSTASH_CLIENT_SECRET")
 
         ended = shell(f"exec {COMMAND} sign invoices -o signed <&-")
@@ -138,7 +144,7 @@ class TestOddFiles:
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
     @pytest.mark.parametrize("names", [["invoices"], ["invoices/*.pdf"]])
-    def test_a_signed_file_beside_its_original_is_not_signed_again(
+    def test_a_signed_file_next_to_its_original_is_not_signed_again(
         self, folder: Path, run: Run, names: list[str]
     ) -> None:
         run("sign", "invoices")
@@ -148,14 +154,14 @@ class TestOddFiles:
         assert ended.status == 0
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
-    def test_a_signed_file_without_its_original_is_a_document(self, folder: Path, run: Run) -> None:
+    def test_a_signed_file_without_its_original_is_signed(self, folder: Path, run: Run) -> None:
         run("sign", "invoices/FT_1.pdf")
 
         run("sign", "invoices/FT_1.signed.pdf", "-o", "signed")
 
         assert names_in("signed") == ["FT_1.signed.pdf"]
 
-    def test_the_commands_own_files_are_no_documents(self, folder: Path, run: Run) -> None:
+    def test_files_of_the_command_are_not_signed(self, folder: Path, run: Run) -> None:
         run("sign", "invoices/FT_1.pdf", "-o", "earlier", "--journal", "invoices/october.journal")
         Path("invoices/settings.toml").write_text("timeout = 60")
         Path("invoices/secret").write_text("sandbox-secret")
@@ -168,7 +174,7 @@ class TestOddFiles:
             assert ended.status == 0, ended
             assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
-    def test_a_database_that_is_no_journal_is_a_document(self, folder: Path, run: Run) -> None:
+    def test_a_database_other_than_a_journal_is_signed(self, folder: Path, run: Run) -> None:
         Path("invoices/data.sqlite").write_bytes(b"SQLite format 3\0 of an application")
 
         run("sign", "invoices", "--binary", "-o", "signed")
@@ -176,7 +182,7 @@ class TestOddFiles:
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf", "data.sqlite"]
 
 
-class TestOneLineForEachCause:
+class TestSummaryOfCauses:
     @pytest.fixture
     def many(self, folder: Path) -> Path:
         Path("many").mkdir()
@@ -184,7 +190,7 @@ class TestOneLineForEachCause:
             Path(f"many/{number:03}.xml").write_text(f"<invoice number='{number}'/>")
         return Path("many")
 
-    def test_a_service_that_is_stopped(self, many: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_stopped_service_is_one_line(self, many: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
         monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash")
@@ -195,7 +201,7 @@ class TestOneLineForEachCause:
         assert len(lines_about_documents(ended.out)) == 1
         assert re.match(r"failed       150 documents \(many/\d+.xml, many/\d+.xml, many/\d+.xml, \.\.\.\): ", ended.out)
         assert "\nnot sent       50\n" in ended.out
-        assert ended.err.count("127.0.0.1") == 0  # the cause is not said twice
+        assert ended.err.count("127.0.0.1") == 0  # the cause is not repeated
 
     @pytest.mark.parametrize("output", ["file", "file/below", "/proc/signed"])
     def test_an_output_folder_that_cannot_be_written_stops_the_command(
@@ -211,7 +217,7 @@ class TestOneLineForEachCause:
         assert ended.err.count("\n") == 1
         assert sandbox.signatures.total() == before
 
-    def test_some_folders_that_cannot_be_written_cost_no_other_document(
+    def test_some_folders_that_cannot_be_written_do_not_affect_others(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         Path("invoices/2026").mkdir()
@@ -226,7 +232,7 @@ class TestOneLineForEachCause:
         assert "failed       20 documents (invoices/2026/0.xml, invoices/2026/1.xml, " in ended.out
         assert is_signed("invoices/FT_1.signed.pdf")
 
-    def test_files_that_exist(self, many: Path, run: Run) -> None:
+    def test_existing_files_are_one_line(self, many: Path, run: Run) -> None:
         shutil.copytree("many", "signed")
 
         ended = run("sign", "many", "-o", "signed")
@@ -243,20 +249,22 @@ class TestOneLineForEachCause:
 
         assert len(lines_about_documents(ended.out)) == 2
 
-    def test_json_has_every_document(self, many: Path, run: Run) -> None:
+    def test_json_lists_every_document(self, many: Path, run: Run) -> None:
         shutil.copytree("many", "signed")
 
         ended = run("sign", "many", "-o", "signed", "--json")
 
         assert sum(item.get("status") == "failed" for item in ended.objects) == 200
 
-    def test_an_attempt_that_is_repeated_is_said_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_repeated_attempts_are_reported_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("too_many_requests", times=2, seconds=0)):
             ended = run("sign", "invoices", "-o", "signed", "--retries", "interactive")
 
         assert (ended.status, ended.err.count("\n")) == (0, 1)
 
-    def test_an_attempt_of_several_requests_is_said_once(self, many: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_repeated_attempts_of_several_requests_are_reported_once(
+        self, many: Path, run: Run, sandbox: Sandbox
+    ) -> None:
         with failing(sandbox, Fault("too_many_requests", times=2, seconds=0)):
             ended = run("sign", "many", "-o", "signed", "--retries", "interactive")
 
@@ -279,7 +287,7 @@ def lines_about_documents(out: str) -> list[str]:
     return [line for line in out.partition("\n\n")[0].splitlines() if not line.startswith("signed ")]
 
 
-def test_a_run_that_is_not_shown_on_a_terminal_says_once_a_minute_how_far_it_is(
+def test_a_run_without_a_terminal_reports_its_progress_each_minute(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     now = 0.0

@@ -1,4 +1,4 @@
-"""The guide says what is true: its options exist, and systemd accepts its unit."""
+"""The guide is correct: its options exist, and systemd accepts its unit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GUIDE = Path(signstash.command_line.__file__).with_name("guide.md").read_text("u
 (UNIT,) = re.findall(r"```ini\n(.*?)```", GUIDE, re.DOTALL)
 
 
-def test_its_options_exist(run: Run) -> None:
+def test_options_of_the_guide_exist(run: Run) -> None:
     known = set()
     for command in ("sign", "watch", "failed", "check", "verify"):
         known |= set(re.findall(r"--[a-z][a-z-]+", run(command, "--help").out))
@@ -23,14 +23,14 @@ def test_its_options_exist(run: Run) -> None:
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", GUIDE)) - known == {"--help"} - known
 
 
-def test_its_exit_statuses_are_those_of_the_command() -> None:
+def test_exit_statuses_of_the_guide_are_those_of_the_command() -> None:
     module = signstash.command_line
     statuses = [module.SIGNED, module.SOME_FAILED, module.USAGE, module.FAULT_OF_ALL, module.INTERRUPTED]
 
     assert [int(status) for status in re.findall(r"^\| (\d+) \|", GUIDE, re.MULTILINE)] == statuses
 
 
-def test_its_unit_starts_a_command_that_the_parser_takes(run: Run, tmp_path: Path) -> None:
+def test_the_unit_of_the_guide_starts_a_valid_command(run: Run, tmp_path: Path) -> None:
     (command,) = re.findall(r"^ExecStart=\S+/signstash (.*)$", UNIT, re.MULTILINE)
 
     ended = run(*command.replace("/srv/invoices/inbox", str(tmp_path / "missing")).split())
@@ -38,7 +38,7 @@ def test_its_unit_starts_a_command_that_the_parser_takes(run: Run, tmp_path: Pat
     assert (ended.status, "is not a folder" in ended.err) == (2, True)
 
 
-def test_systemd_accepts_its_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_of_the_guide(tmp_path: Path) -> None:
     program = tmp_path / "signstash"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)

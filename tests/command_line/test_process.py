@@ -1,4 +1,4 @@
-"""The command as it is installed: help, terminal and pipe, Ctrl-C, and a run that is killed and goes on."""
+"""The installed command: help, terminal and pipe, Ctrl-C, and resuming a killed run."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 class TestHelp:
-    def test_the_version(self, run: Run) -> None:
+    def test_the_version_is_printed(self, run: Run) -> None:
         assert run("--version").out.startswith("signstash 0.")
 
-    def test_an_unknown_command_is_refused(self, run: Run) -> None:
+    def test_an_unknown_command_is_a_usage_error(self, run: Run) -> None:
         ended = run("sing")
 
         assert ended.status == 2
@@ -53,7 +53,7 @@ class TestHelp:
 
 
 class TestTerminal:
-    def test_a_bar_on_a_terminal(self, folder: Path, sandbox: Sandbox) -> None:
+    def test_a_terminal_shows_a_bar(self, folder: Path, sandbox: Sandbox) -> None:
         Path("invoices/FT_2.pdf").rename("invoices/FT[red]2.pdf")
         with failing(sandbox, Fault("no_credits", name="FT[[]red]2.pdf", times=1)):
             shown, status = on_a_terminal("sign", "invoices", "-o", "signed")
@@ -64,7 +64,7 @@ class TestTerminal:
         assert "invoices/FT_1.pdf ->" not in shown
         assert "signed         1" in shown
 
-    def test_lines_where_rich_is_missing(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_terminal_without_rich_shows_lines(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Path("rich.py").write_text("raise ImportError('not installed')")
         monkeypatch.setenv("PYTHONPATH", str(folder))
 
@@ -73,19 +73,19 @@ class TestTerminal:
         assert status == 0
         assert "signed       invoices/FT_1.pdf -> signed/FT_1.pdf" in shown
 
-    def test_lines_in_a_pipe(self, process: Start) -> None:
+    def test_a_pipe_gets_lines(self, process: Start) -> None:
         with process("sign", "invoices", "-o", "signed") as signing:
             out, err = signing.communicate()
 
         assert (signing.returncode, err) == (0, "")
         assert out.startswith("signed       invoices/FT_1.pdf -> signed/FT_1.pdf\nsigned       invoices/FT_2.pdf -> ")
 
-    def test_lines_if_only_the_results_are_on_a_terminal(self, folder: Path) -> None:
+    def test_a_redirected_error_stream_gets_lines(self, folder: Path) -> None:
         shown, _ = on_a_terminal("sign", "invoices", "-o", "signed", stderr=subprocess.DEVNULL)
 
         assert "signed       invoices/FT_1.pdf -> signed/FT_1.pdf" in shown
 
-    def test_a_reader_that_goes_costs_no_document(self, process: Start) -> None:
+    def test_a_reader_that_closes_the_pipe_loses_no_document(self, process: Start) -> None:
         read, write = os.pipe()
         os.close(read)
         with process("sign", "invoices", "-o", "signed", stdout=write) as signing:
@@ -96,7 +96,7 @@ class TestTerminal:
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
     @pytest.mark.parametrize("output", [">/dev/full", "2>/dev/full", ">&-", "2>&-", ">/dev/full 2>&1"])
-    def test_output_that_is_lost_costs_no_document(self, folder: Path, sandbox: Sandbox, output: str) -> None:
+    def test_lost_output_loses_no_document(self, folder: Path, sandbox: Sandbox, output: str) -> None:
         with failing(sandbox, Fault("too_many_requests", times=1, seconds=0)):
             ended = subprocess.run(
                 ["sh", "-c", f"exec {COMMAND} sign invoices -o signed --retries interactive {output}"],
@@ -110,7 +110,7 @@ class TestTerminal:
             assert b"The output is not complete: No space left on device." in ended.stderr
 
     @pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1", "ascii"])
-    def test_names_that_cannot_be_shown_are_escaped(
+    def test_unprintable_names_are_escaped(
         self, folder: Path, process: Start, monkeypatch: pytest.MonkeyPatch, encoding: str
     ) -> None:
         Path("invoices/FT_2.pdf").rename(os.fsdecode(b"invoices/\xff\xc3\xa3.pdf"))
@@ -127,7 +127,7 @@ class TestTerminal:
 
 
 def on_a_terminal(*arguments: str, stderr: int | None = None) -> tuple[str, int]:
-    """What the command shows on a terminal, and its exit status."""
+    """The command's output on a terminal, and its exit status."""
     terminal, other_end = pty.openpty()
     environment = {**os.environ, "COLUMNS": "200", "TERM": "xterm"}
     with subprocess.Popen(
@@ -154,7 +154,7 @@ class TestEnding:
         return Path("many")
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_an_interrupted_run_finishes_what_is_in_flight(
+    def test_an_interrupted_run_finishes_requests_in_flight(
         self, many: Path, process: Start, sandbox: Sandbox, number: signal.Signals
     ) -> None:
         with process("sign", "many", "-o", "signed") as signing:
@@ -175,7 +175,7 @@ class TestEnding:
     def test_an_interrupt_ends_the_pauses_of_an_outage(
         self, process: Start, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nothing is in flight, so nothing is waited for."""
+        """No request is in flight, so the command does not wait."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
         monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash")
@@ -190,7 +190,7 @@ class TestEnding:
         assert "in doubt" not in out
 
     @pytest.mark.parametrize("journal", [[], ["--journal", "j"]])
-    def test_a_second_interrupt_ends_it_at_once(
+    def test_a_second_interrupt_ends_the_run_at_once(
         self, process: Start, run: Run, monkeypatch: pytest.MonkeyPatch, journal: list[str]
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -211,7 +211,7 @@ class TestEnding:
             listed = run("failed", *journal, "--json")
             assert (listed.status, [item["status"] for item in listed.objects]) == (1, ["sent", "sent"])
 
-    def test_a_killed_run_goes_on(self, many: Path, process: Start, run: Run, sandbox: Sandbox) -> None:
+    def test_a_killed_run_is_resumed(self, many: Path, process: Start, run: Run, sandbox: Sandbox) -> None:
         sign = ("sign", "many", "-o", "signed", "--journal", "j", "--unknown", "send_again")
         before = sandbox.signatures.total()
         with process(*sign) as signing:

@@ -1,4 +1,4 @@
-"""The session that the guide shows is what happens."""
+"""The session in the guide is what the command prints."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ GUIDE = GUIDES["src/signstash/command_line/guide.md"]
 
 
 def comparable(text: str) -> str:
-    """Without what differs from run to run: times, rates, numbers, what makes references unique, OpenAPI's version."""
+    """Replace what differs between runs: times, rates, numbers, random digits of references, OpenAPI's version."""
     text = re.sub(r"OpenAPI 3\.\d\.\d", "OpenAPI", text)
     text = re.sub(r"\d+\.\d+ s, \d+\.\d+ documents", "TIME", text)
     text = re.sub(r'"seconds": [\d.]+', "TIME", text)
     return re.sub(r'"operation_id": \d+|_[0-9a-f]{12}"', "NUMBER", text)
 
 
-def test_the_session(folder: Path, sandbox: Sandbox) -> None:
+def test_the_session_of_the_guide_is_current(folder: Path, sandbox: Sandbox) -> None:
     shutil.rmtree("invoices")
     Path("invoices").mkdir()
     for number in (31, 32):
@@ -44,7 +44,7 @@ def test_the_session(folder: Path, sandbox: Sandbox) -> None:
     assert comparable(happened) == comparable(shown)
 
 
-def test_the_settings(folder: Path, run: Run) -> None:
+def test_the_settings_of_the_guide_are_current(folder: Path, run: Run) -> None:
     settings = tomllib.loads(SETTINGS)
     Path("settings.toml").write_text(SETTINGS.replace("pass show signstash", "printf sandbox-secret"))
 

@@ -47,7 +47,7 @@ def bare(folder: Path, settings: Mapping[str, str], monkeypatch: pytest.MonkeyPa
 
 
 class TestSources:
-    def test_without_settings_all_that_is_missing_is_listed(self, bare: None, run: Run) -> None:
+    def test_missing_settings_are_all_listed(self, bare: None, run: Run) -> None:
         ended = run("sign", "invoices")
 
         assert ended.status == 2
@@ -55,20 +55,20 @@ class TestSources:
             assert f"{name} is missing" in ended.err
         assert "--config" in ended.err
 
-    def test_a_file_is_stronger_than_the_environment(
+    def test_a_file_overrides_the_environment(
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SIGNSTASH_BASE_URL", NOWHERE)
 
         assert run("sign", "invoices", *config(sandbox)).status == 0
 
-    def test_options_are_stronger_than_the_file(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_options_override_the_file(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         wrong = config(sandbox, base_url=NOWHERE, client_id="somebody else")
 
         assert run("check", *wrong).status == 3
         assert run("check", *wrong, "--base-url", sandbox.base_url, "--client-id", sandbox.client_id).status == 0
 
-    def test_the_token_server_is_said_by_the_strongest_source(
+    def test_the_token_server_comes_from_the_first_source_that_names_it(
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SIGNSTASH_TOKEN_URL", NOWHERE)
@@ -76,7 +76,7 @@ class TestSources:
 
         settings = run("check", *config(sandbox), "--json").objects[0]
         assert "production" not in settings["text"]
-        # Without the token URL of the environment the staging server would be asked, which no test may do.
+        # Without a token URL the request would go to the real staging server.
         told = run("check", "--environment", "staging", "--base-url", "nonsense")
         assert "SIGNSTASH_TOKEN_URL" not in told.err
 
@@ -100,7 +100,7 @@ class TestSources:
             ("secret_file = 'a'\nsecret_command = 'b'", "both secret_file and secret_command"),
         ],
     )
-    def test_a_file_that_is_wrong_is_refused(self, folder: Path, run: Run, text: str, problem: str) -> None:
+    def test_an_invalid_file_is_reported(self, folder: Path, run: Run, text: str, problem: str) -> None:
         Path("settings.toml").write_text(text)
 
         ended = run("sign", "invoices", "--config", "settings.toml")
@@ -109,24 +109,24 @@ class TestSources:
         assert problem in ended.err
         assert "never-shown-secret" not in ended.err
 
-    def test_what_is_wrong_is_named_as_it_was_given(self, folder: Path, run: Run) -> None:
+    def test_a_wrong_setting_is_named_as_it_was_given(self, folder: Path, run: Run) -> None:
         Path("settings.toml").write_text('base_url = "nonsense"')
 
         assert "--base-url does not begin with http" in run("sign", "invoices", "--base-url", "nonsense").err
         assert "base_url in settings.toml does not begin" in run("sign", "invoices", "--config", "settings.toml").err
 
-    def test_a_file_that_is_not_there_is_named(self, folder: Path, run: Run) -> None:
+    def test_a_missing_file_is_named(self, folder: Path, run: Run) -> None:
         assert "none.toml cannot be read: No such file" in run("check", "--config", "none.toml").err
 
 
 class TestSecret:
-    def test_from_a_file(self, bare: None, run: Run, sandbox: Sandbox) -> None:
+    def test_the_secret_is_read_from_a_file(self, bare: None, run: Run, sandbox: Sandbox) -> None:
         Path("secret").write_text("sandbox-secret\n")
 
         assert run("sign", "invoices/FT_1.pdf", *config(sandbox), "--secret-file", "secret").status == 0
         assert run("sign", "invoices/FT_2.pdf", *config(sandbox, secret_file="secret")).status == 0
 
-    def test_only_its_line_end_is_left_out(
+    def test_only_the_line_end_of_a_secret_file_is_removed(
         self, bare: None, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[str] = []
@@ -138,14 +138,14 @@ class TestSecret:
 
         assert seen == [" with blanks ", "\ttwo\n"]
 
-    def test_an_option_is_stronger_than_the_file(self, bare: None, run: Run, sandbox: Sandbox) -> None:
+    def test_the_secret_file_option_overrides_the_settings_file(self, bare: None, run: Run, sandbox: Sandbox) -> None:
         Path("secret").write_text("wrong")
 
         ended = run("sign", "invoices", *config(sandbox, secret_file="secret"), "--secret-command", PRINT_SECRET)
 
         assert ended.status == 0
 
-    def test_a_file_is_looked_for_beside_the_settings(
+    def test_a_relative_secret_file_is_next_to_the_settings(
         self, bare: None, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         Path("secret").write_text("sandbox-secret")
@@ -155,7 +155,7 @@ class TestSecret:
 
         assert run("sign", "../invoices", "--config", path).status == 0
 
-    def test_its_file_may_be_in_the_home_folder(
+    def test_a_secret_file_may_be_in_the_home_folder(
         self, bare: None, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         Path("home").mkdir()
@@ -164,10 +164,10 @@ class TestSecret:
 
         assert run("sign", "invoices", *config(sandbox, secret_file="~/secret")).status == 0
 
-    def test_from_a_command(self, bare: None, run: Run, sandbox: Sandbox) -> None:
+    def test_the_secret_is_read_from_a_command(self, bare: None, run: Run, sandbox: Sandbox) -> None:
         assert run("sign", "invoices", *config(sandbox), "--secret-command", PRINT_SECRET).status == 0
 
-    def test_the_environment_is_the_weakest(
+    def test_the_environment_is_the_last_source(
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", "wrong")
@@ -184,14 +184,16 @@ class TestSecret:
             (["--secret-file", "a", "--secret-command", "b"], "not allowed with argument"),
         ],
     )
-    def test_a_source_that_fails_is_named(self, bare: None, run: Run, source: list[str], problem: str) -> None:
+    def test_a_failing_source_is_named(self, bare: None, run: Run, source: list[str], problem: str) -> None:
         ended = run("sign", "invoices", *source)
 
         assert ended.status == 2
         assert problem in ended.err
 
     @pytest.mark.parametrize("source", [["--secret-file", "none"], ["--secret-command", "false"], []])
-    def test_no_traceback_shows_it(self, folder: Path, monkeypatch: pytest.MonkeyPatch, source: list[str]) -> None:
+    def test_no_traceback_shows_the_secret(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, source: list[str]
+    ) -> None:
         monkeypatch.setenv("SIGNSTASH_CLIENT_SECRET", "never-shown-secret")
         monkeypatch.setenv("SIGNSTASH_BASE_URL", "nonsense")
         monkeypatch.setattr("signstash.command_line.report_error", raise_it)
@@ -202,12 +204,12 @@ class TestSecret:
         shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
         assert "never-shown-secret" not in "".join(shown.format())
 
-    def test_it_is_never_an_option(self, run: Run) -> None:
+    def test_the_secret_is_never_an_option(self, run: Run) -> None:
         for command in ("sign", "check"):
             assert "--client-secret" not in run(command, "--help").out
             assert run(command, "x", "--client-secret", "never-shown-secret").status == 2
 
-    def test_from_a_prompt(self, bare: None, run: Run, sandbox: Sandbox) -> None:
+    def test_the_secret_is_read_from_a_prompt(self, bare: None, run: Run, sandbox: Sandbox) -> None:
         terminal, other_end = pty.openpty()
         with subprocess.Popen(
             [COMMAND, "sign", "invoices", *config(sandbox)], stdin=other_end, stdout=other_end, stderr=other_end,

@@ -1,4 +1,4 @@
-"""`signstash sign`: which files are signed, where they go, and what is told of them."""
+"""`signstash sign`: which files are signed, where they are written, and what is reported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_signed(path: Path | str) -> bool:
 
 
 class TestFiles:
-    def test_a_file_is_put_beside_its_original(self, folder: Path, run: Run) -> None:
+    def test_a_signed_file_is_written_next_to_its_original(self, folder: Path, run: Run) -> None:
         ended = run("sign", "invoices/FT_1.pdf")
 
         assert ended.status == 0
@@ -64,11 +64,11 @@ class TestFiles:
         signed = sorted(str(path.relative_to("signed")) for path in Path("signed").rglob("*.*"))
         assert signed == ["2026/11/FT_9.PDF", "FT_1.pdf", "FT_2.pdf", "order.xml"]
 
-    def test_a_pattern_is_followed_where_the_shell_does_not(self, folder: Path, run: Run) -> None:
+    def test_a_pattern_is_expanded_if_the_shell_does_not(self, folder: Path, run: Run) -> None:
         assert run("sign", "invoices/*.pdf", "-o", "signed").status == 0
         assert is_signed("signed/FT_2.pdf")
 
-    def test_a_pattern_goes_into_folders_and_passes_over_what_is_hidden(self, folder: Path, run: Run) -> None:
+    def test_a_recursive_pattern_skips_hidden_files(self, folder: Path, run: Run) -> None:
         Path("invoices/2026/11").mkdir(parents=True)
         shutil.copy(INVOICE, "invoices/2026/11/FT_9.pdf")
         shutil.copy(INVOICE, "invoices/2026/.hidden.pdf")
@@ -80,20 +80,20 @@ class TestFiles:
         assert run("sign", "invoices", "-o", "again").status == 0
         assert names_in("again") == ["2026", "FT_1.pdf", "FT_2.pdf"]
 
-    def test_a_name_that_looks_like_a_pattern(self, folder: Path, run: Run) -> None:
+    def test_a_file_named_like_a_pattern_is_signed(self, folder: Path, run: Run) -> None:
         shutil.copy(INVOICE, "FT[1].pdf")
         shutil.copy(INVOICE, "FT1.pdf")
 
         assert run("sign", "FT[1].pdf", "-o", "signed").status == 0
         assert names_in("signed") == ["FT[1].pdf"]
 
-    def test_the_home_folder(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_tilde_is_the_home_folder(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(folder / "invoices"))
 
         assert run("sign", "~/FT_1.pdf", "~/*_2.pdf", "-o", "signed").status == 0
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
-    def test_what_was_signed_is_not_taken_for_an_original(self, folder: Path, run: Run) -> None:
+    def test_signed_files_are_not_taken_for_originals(self, folder: Path, run: Run) -> None:
         run("sign", "invoices/FT_1.pdf")
         Path("invoices/FT_1.pdf").unlink()
 
@@ -112,7 +112,7 @@ class TestFiles:
         assert "failed       invoices/locked: cannot be read: Permission denied." in ended.out
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
-    def test_a_folder_of_which_nothing_can_be_read_stops_the_command(
+    def test_a_wholly_unreadable_folder_stops_the_command(
         self, folder: Path, run: Run, unreadable: Callable[[Path], None]
     ) -> None:
         unreadable(Path("invoices"))
@@ -122,7 +122,7 @@ class TestFiles:
         assert ended.status == 2
         assert "Nothing was signed: invoices cannot be read: Permission denied." in ended.err
 
-    def test_of_many_problems_some_are_told(self, folder: Path, run: Run) -> None:
+    def test_many_problems_are_reported_in_part(self, folder: Path, run: Run) -> None:
         Path("loop.pdf").symlink_to("loop.pdf")
 
         ended = run("sign", "loop.pdf", *(f"{number}.pdf" for number in range(12)))
@@ -132,11 +132,11 @@ class TestFiles:
         assert "8.pdf does not exist or contains nothing to sign; and 3 more." in ended.err
         assert "9.pdf" not in ended.err
 
-    def test_files_may_stand_on_both_sides_of_options(self, folder: Path, run: Run) -> None:
+    def test_files_may_precede_and_follow_options(self, folder: Path, run: Run) -> None:
         assert run("sign", "invoices/FT_1.pdf", "-o", "signed", "invoices/FT_2.pdf").status == 0
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
-    def test_what_was_signed_beside_originals_is_not_signed_again(self, folder: Path, run: Run) -> None:
+    def test_files_signed_next_to_originals_are_not_signed_again(self, folder: Path, run: Run) -> None:
         run("sign", "invoices")
 
         ended = run("sign", "invoices", "--force")
@@ -145,12 +145,12 @@ class TestFiles:
         assert run("sign", *sorted(map(str, Path("invoices").iterdir())), "--force").status == 0
         assert names_in("invoices") == ["FT_1.pdf", "FT_1.signed.pdf", "FT_2.pdf", "FT_2.signed.pdf"]
 
-    def test_a_file_that_is_named_twice_is_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_a_file_named_twice_is_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         ended = run("sign", "invoices/FT_1.pdf", "invoices/../invoices/FT_1.pdf", "invoices/FT_1.pdf", "-o", "signed")
 
         assert (ended.status, ended.out.count("signed  ")) == (0, 2)
 
-    def test_anything_is_signed_if_that_is_asked_for(self, folder: Path, run: Run) -> None:
+    def test_any_file_is_signed_on_request(self, folder: Path, run: Run) -> None:
         Path("data.bin").write_bytes(b"data")
 
         refused = run("sign", "data.bin")
@@ -167,7 +167,7 @@ class TestFiles:
         assert names_in("invoices/signed") == ["FT_1.pdf", "FT_2.pdf"]
 
     @pytest.mark.parametrize("name", ["missing.pdf", "empty", "*.nothing"])
-    def test_what_is_not_there_stops_all(self, folder: Path, run: Run, name: str) -> None:
+    def test_a_missing_file_stops_the_command(self, folder: Path, run: Run, name: str) -> None:
         Path("empty").mkdir()
 
         ended = run("sign", "invoices", name, "-o", "signed")
@@ -203,7 +203,7 @@ class TestOverwriting:
         assert ended.status == 2
         assert "invoices/FT_1.pdf and more/FT_1.pdf would both be saved as signed/FT_1.pdf" in ended.err
 
-    def test_what_is_there_is_replaced_by_force_only(self, folder: Path, run: Run) -> None:
+    def test_existing_files_are_replaced_only_by_force(self, folder: Path, run: Run) -> None:
         Path("signed").mkdir()
         Path("signed/FT_1.pdf").write_text("mine")
 
@@ -220,7 +220,7 @@ class TestOverwriting:
 
 
 class TestWhatIsTold:
-    def test_json_lines(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_results_are_json_lines(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("no_credits", name="FT_2.pdf", times=1)):
             ended = run("sign", "invoices", "-o", "signed", "--json")
 
@@ -234,12 +234,12 @@ class TestWhatIsTold:
             "signed", "signed_before", "not_saved", "in_doubt", "failed", "not_sent"
         }  # fmt: skip
 
-    def test_names_are_told_as_they_are(self, folder: Path, run: Run) -> None:
+    def test_names_are_reported_unchanged(self, folder: Path, run: Run) -> None:
         shutil.copy(INVOICE, "fatura não.pdf")
 
         assert "fatura não.signed.pdf" in run("sign", "fatura não.pdf", "--json").out
 
-    def test_names_do_not_change_the_terminal(self, folder: Path, run: Run) -> None:
+    def test_control_characters_in_names_are_escaped(self, folder: Path, run: Run) -> None:
         shutil.copy(INVOICE, "invoices/a\x1b[31m\n.pdf")
         shutil.copy(INVOICE, os.fsdecode(b"invoices/\xff.pdf"))
 
@@ -250,7 +250,7 @@ class TestWhatIsTold:
         assert "\x1b" not in ended.out
         assert ended.status == 1
 
-    def test_the_summary(self, folder: Path, run: Run) -> None:
+    def test_the_summary_counts_documents(self, folder: Path, run: Run) -> None:
         ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
         again = run("sign", "invoices", "-o", "signed", "--journal", "j")
 
@@ -262,7 +262,7 @@ class TestWhatIsTold:
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run("sign", "invoices/FT_1.pdf", "-o", "signed", "--journal", "j")
-        monkeypatch.delenv("SIGNSTASH_BASE_URL")  # nor needs any setting
+        monkeypatch.delenv("SIGNSTASH_BASE_URL")  # nor are settings needed
 
         ended = run("sign", "invoices", "-o", "signed", "--dry-run", "--journal", "j")
         refused = run("sign", "invoices", "-o", "signed", "--dry-run", "--json")
@@ -277,7 +277,7 @@ class TestWhatIsTold:
         assert refused.status == 1
         assert names_in("signed") == ["FT_1.pdf"]
 
-    def test_in_doubt_is_told_with_what_to_do(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_a_document_in_doubt_is_reported_with_a_hint(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("reset_after", times=1)):
             ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
 
@@ -288,14 +288,16 @@ class TestWhatIsTold:
         assert again.status == 1
         assert "\nsigned         0\nin doubt       2\n" in again.out
 
-    def test_in_doubt_without_a_journal_is_not_to_be_sent_again(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_a_document_in_doubt_without_a_journal_must_not_be_sent_again(
+        self, folder: Path, run: Run, sandbox: Sandbox
+    ) -> None:
         with failing(sandbox, Fault("reset_after", times=1)):
             ended = run("sign", "invoices", "-o", "signed")
 
         assert (ended.status, ended.out.count("in doubt     2 documents (")) == (1, 1)
         assert ended.err.startswith("In doubt: these documents may be signed. Check in the backoffice before")
 
-    def test_a_journal_that_fails_is_no_wrong_usage(
+    def test_a_failing_journal_is_not_a_usage_error(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         record = Journal._record
@@ -315,7 +317,9 @@ class TestWhatIsTold:
         assert "signstash: The journal cannot be used: disk full." in ended.err
 
     @pytest.mark.parametrize(("kind", "hint"), FAULTS_OF_ALL)
-    def test_a_fault_of_all_ends_it(self, folder: Path, run: Run, sandbox: Sandbox, kind: Any, hint: str) -> None:
+    def test_an_error_that_concerns_all_ends_the_run(
+        self, folder: Path, run: Run, sandbox: Sandbox, kind: Any, hint: str
+    ) -> None:
         with failing(sandbox, Fault(kind)):
             ended = run("sign", "invoices", "-o", "signed")
 
@@ -325,14 +329,14 @@ class TestWhatIsTold:
         assert hint in ended.err
         assert "Traceback" not in ended.err
 
-    def test_a_pause_is_told_with_its_reason(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_a_pause_is_reported_with_its_reason(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("too_many_requests", times=1, seconds=0)):
             ended = run("sign", "invoices", "-o", "signed", "--retries", "interactive")
 
         assert ended.status == 0
         assert ended.err.startswith("Trying again in 0 s: the service accepts no more requests for now")
 
-    def test_debug_shows_where_an_error_comes_from(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_debug_shows_the_traceback(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("inactive_service")):
             ended = run("sign", "invoices", "-o", "signed", "--debug")
 
@@ -340,7 +344,7 @@ class TestWhatIsTold:
         assert "signDocumentBatchBase64: HTTP 409, 2 documents" in ended.err
         assert "sandbox-secret" not in ended.err
 
-    def test_what_is_logged_is_not_shown_otherwise(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_log_lines_are_hidden_by_default(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         before = [*LOGGER.handlers]
         with failing(sandbox, Fault("reset_after", times=1)):
             ended = run("sign", "invoices", "-o", "signed", "--debug")
@@ -351,7 +355,7 @@ class TestWhatIsTold:
 
         assert "no new token" not in ended.err
 
-    def test_what_cannot_be_saved_is_saved_elsewhere(
+    def test_a_document_that_cannot_be_saved_is_saved_in_another_folder(
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         elsewhere = folder / "elsewhere"
@@ -376,7 +380,7 @@ class TestWhatIsTold:
 
 
 class TestSignature:
-    def test_what_is_asked_for_reaches_the_service(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_signature_options_reach_the_service(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         Path("order.xml").write_text("<order><place/></order>")
         visible = ["--visible", "page=1,x=60,y=50,width=200,height=50", "--visible-text", "Signed here"]
 
@@ -420,7 +424,9 @@ class TestSignature:
             (["--unknown", "guess"], "invalid choice"),
         ],
     )
-    def test_what_cannot_work_is_said_at_once(self, folder: Path, run: Run, arguments: list[str], problem: str) -> None:
+    def test_impossible_options_are_reported_at_once(
+        self, folder: Path, run: Run, arguments: list[str], problem: str
+    ) -> None:
         ended = run("sign", "invoices", "-o", "signed", *arguments)
 
         assert ended.status == 2
@@ -429,7 +435,7 @@ class TestSignature:
 
 
 class TestJournal:
-    def test_what_was_held_is_listed_sent_again_and_settled(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_held_documents_are_listed_requeued_and_settled(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
         with failing(sandbox, Fault("reset_before", times=1)):
             run(*sign)
@@ -449,7 +455,7 @@ class TestJournal:
         assert names_in("signed") == ["FT_1.pdf"]
         assert run("failed", "--journal", "j").err == "The journal has no document that failed or is in doubt.\n"
 
-    def test_what_could_not_be_saved_is_listed_and_saved_by_the_next_run(
+    def test_unsaved_documents_are_listed_and_saved_by_the_next_run(
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def full(*_: object, **__: object) -> None:
@@ -472,7 +478,7 @@ class TestJournal:
         assert run("failed", "--journal", "j").status == 0
         assert sandbox.signatures.total() - before == 2
 
-    def test_files_that_are_alike_are_all_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_identical_files_are_each_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         for year in ("2025", "2026"):
             Path("invoices", year).mkdir()
             shutil.copy("invoices/FT_1.pdf", f"invoices/{year}/FT_1.pdf")
@@ -488,7 +494,7 @@ class TestJournal:
             assert is_signed(f"signed/{place}")
 
     @pytest.mark.parametrize("output", [["-o", "signed"], ["-o", "again"], ["-o", "signed", "--force"]])
-    def test_a_file_that_is_alike_and_added_later_is_signed(
+    def test_an_identical_file_added_later_is_signed(
         self, folder: Path, run: Run, sandbox: Sandbox, output: list[str]
     ) -> None:
         run("sign", "invoices", "-o", "signed", "--journal", "j")
@@ -502,7 +508,7 @@ class TestJournal:
         assert (first.status, second.status) == (0, 0)
         assert sandbox.signatures.total() - before == 1
 
-    def test_a_file_that_was_moved_is_not_signed_again(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_a_moved_file_is_not_signed_again(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         run("sign", "invoices", "-o", "signed", "--journal", "j")
         Path("invoices/2026").mkdir()
         Path("invoices/FT_1.pdf").rename("invoices/2026/FT_1.pdf")
@@ -512,9 +518,7 @@ class TestJournal:
         assert sandbox.signatures.total() == before
 
     @pytest.mark.parametrize("action", ["retry", "drop"])
-    def test_files_that_are_alike_fail_each_for_itself(
-        self, folder: Path, run: Run, sandbox: Sandbox, action: str
-    ) -> None:
+    def test_identical_files_fail_independently(self, folder: Path, run: Run, sandbox: Sandbox, action: str) -> None:
         Path("invoices/2026").mkdir()
         shutil.copy("invoices/FT_2.pdf", "invoices/2026/FT_2.pdf")
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
@@ -529,7 +533,7 @@ class TestJournal:
         assert run(*sign).status == 0
         assert is_signed("signed/FT_2.pdf")
 
-    def test_one_that_is_in_doubt_says_nothing_of_another(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_a_file_in_doubt_does_not_affect_an_identical_one(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         for number in (1, 2):
             Path(f"xml/{number}").mkdir(parents=True)
             Path(f"xml/{number}/a.xml").write_text(f"<invoice number='{number}'/>")
@@ -541,14 +545,14 @@ class TestJournal:
 
         assert "\nsigned         0\nsigned before  1\nin doubt       1\n" in ended.out
 
-    def test_what_was_signed_elsewhere_was_signed(self, folder: Path, run: Run) -> None:
+    def test_a_document_settled_as_signed_is_not_sent_again(self, folder: Path, run: Run) -> None:
         run("sign", "invoices", "-o", "signed", "--journal", "j")
 
         ended = run("sign", "invoices", "-o", "again", "--journal", "j")
 
         assert (ended.status, "\nsigned before  2\n" in ended.out) == (0, True)
 
-    def test_its_numbers_are_those_of_the_run(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_the_summary_has_the_numbers_of_the_run(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         for number in range(3, 8):
             shutil.copy("invoices/FT_1.pdf", f"invoices/FT_{number}.pdf")
         Path("invoices/FT_8.pdf").symlink_to("nowhere")
@@ -568,7 +572,7 @@ class TestJournal:
         assert "1 document in doubt, " in listed
         assert "2 documents failed, not signed:" in listed
 
-    def test_what_is_signed_and_not_saved_is_counted_as_that(
+    def test_signed_documents_that_are_not_saved_are_counted_separately(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rename = TemporaryFile.rename
@@ -585,12 +589,12 @@ class TestJournal:
         assert "\nsigned         1\nnot saved      1\n" in ended.out
         assert "1 document signed, but not saved" in run("failed", "--journal", "j").out
 
-    def test_a_list_takes_no_references(self, folder: Path, run: Run) -> None:
+    def test_listing_accepts_no_references(self, folder: Path, run: Run) -> None:
         Journal("j").close()
 
         assert run("failed", "list", "x", "--journal", "j").status == 2
 
-    def test_what_failed_is_listed_too(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_failed_documents_are_listed_too(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("no_credits", name="FT_2.pdf", times=1)):
             run("sign", "invoices", "-o", "signed", "--journal", "j")
 
@@ -601,7 +605,7 @@ class TestJournal:
         assert "\nNext: fix the cause, then run the same sign or watch command again.\n" in ended.out
 
     @pytest.mark.parametrize("action", ["retry", "settle", "drop"])
-    def test_the_next_steps_of_documents_in_doubt_are_named(
+    def test_documents_in_doubt_are_listed_with_next_steps(
         self, folder: Path, run: Run, sandbox: Sandbox, action: str
     ) -> None:
         with failing(sandbox, Fault("reset_before", times=1)):
@@ -615,9 +619,7 @@ class TestJournal:
         assert "  signstash failed --journal j ACTION REFERENCES... (or --all)\n" in ended.out
         assert f"\n  {action} " in ended.out
 
-    def test_documents_to_be_sent_again_are_listed_with_their_next_step(
-        self, folder: Path, run: Run, sandbox: Sandbox
-    ) -> None:
+    def test_requeued_documents_are_listed_with_their_next_step(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("reset_before", times=1)):
             run("sign", "invoices", "-o", "signed", "--journal", "j")
         run("failed", "retry", "--all", "--journal", "j")
@@ -627,7 +629,7 @@ class TestJournal:
         assert ended.out.startswith("2 documents to be sent again:\n")
         assert "Next: run the same sign or watch command again." in ended.out
 
-    def test_what_is_signed_and_lost_has_next_steps_that_work(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_next_steps_of_a_lost_signed_document_work(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
         with failing(sandbox, Fault("reset_after", times=1)):
             run(*sign)
@@ -643,7 +645,7 @@ class TestJournal:
         assert run(*sign).status == 0
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
-    def test_a_signed_file_that_an_older_journal_does_not_know_can_be_settled(
+    def test_a_signed_file_unknown_to_an_older_journal_can_be_settled(
         self, folder: Path, run: Run, sandbox: Sandbox
     ) -> None:
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
@@ -669,7 +671,7 @@ class TestJournal:
 
         assert run("sign", "invoices", "-o", "signed", "--journal", "j").out.endswith("\nsigned before  2\n")
 
-    def test_what_is_dropped_is_a_new_document(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
+    def test_a_dropped_document_is_a_new_document(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
         with failing(sandbox, Fault("reset_before", times=1)):
             run(*sign)
@@ -679,7 +681,7 @@ class TestJournal:
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
     @pytest.mark.parametrize("action", ["retry", "settle", "drop"])
-    def test_it_must_be_said_of_which(self, folder: Path, run: Run, action: str) -> None:
+    def test_an_action_needs_references(self, folder: Path, run: Run, action: str) -> None:
         Journal("j").close()
 
         assert "Give their references, or --all." in run("failed", action, "--journal", "j").err
@@ -688,6 +690,6 @@ class TestJournal:
         assert "'x' is not held" in told
         assert "`signstash failed --journal j` lists" in told
 
-    def test_a_journal_that_is_not_there_is_not_made(self, folder: Path, run: Run) -> None:
+    def test_a_missing_journal_is_not_created(self, folder: Path, run: Run) -> None:
         assert run("failed", "--journal", "j").status == 2
         assert not Path("j").exists()

@@ -1,4 +1,4 @@
-"""`signstash verify`: who signed files, when, and whether they are whole."""
+"""`signstash verify`: who signed files and when, and whether they were changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def signed(folder: Path, run: Run) -> Path:
     return Path("signed")
 
 
-def test_what_holds(signed: Path, run: Run) -> None:
+def test_valid_signatures_pass(signed: Path, run: Run) -> None:
     ended = run("verify", "signed", "--originals", "invoices")
 
     assert ended.status == 0
@@ -33,7 +33,7 @@ def test_what_holds(signed: Path, run: Run) -> None:
     assert second.startswith("ok      signed/FT_2.pdf: ")
 
 
-def test_what_is_trusted(signed: Path, run: Run, sandbox: Sandbox) -> None:
+def test_roots_decide_trust(signed: Path, run: Run, sandbox: Sandbox) -> None:
     Path("root.pem").write_bytes(sandbox.root_certificate)
 
     (found,) = run("verify", "signed/FT_1.pdf", "--root", "root.pem", "--json").objects
@@ -42,7 +42,7 @@ def test_what_is_trusted(signed: Path, run: Run, sandbox: Sandbox) -> None:
     assert found["signed_at"].startswith("20")
 
 
-def test_another_root_is_told(signed: Path, run: Run) -> None:
+def test_an_untrusted_root_is_reported(signed: Path, run: Run) -> None:
     Path("root.pem").write_bytes(SandboxApplication().root_certificate)
 
     ended = run("verify", "signed/FT_1.pdf", "--root", "root.pem")
@@ -50,7 +50,7 @@ def test_another_root_is_told(signed: Path, run: Run) -> None:
     assert ended.out.endswith(" UTC, not trusted\n")
 
 
-def test_a_timestamp_is_told(folder: Path, run: Run) -> None:
+def test_a_timestamp_is_reported(folder: Path, run: Run) -> None:
     run("sign", "invoices/FT_1.pdf", "-o", "signed", "--timestamp")
 
     (found,) = run("verify", "signed", "--json").objects
@@ -75,7 +75,7 @@ def test_folders_keep_their_order(folder: Path, run: Run) -> None:
     ]  # fmt: skip
 
 
-def test_a_folder_that_cannot_be_read(signed: Path, run: Run, unreadable: Callable[[Path], None]) -> None:
+def test_an_unreadable_folder_is_reported(signed: Path, run: Run, unreadable: Callable[[Path], None]) -> None:
     Path("signed/locked").mkdir()
     unreadable(Path("signed/locked"))
 
@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_read(signed: Path, run: Run, unreadable: Callab
     assert "signed/locked cannot be read (Permission denied)." in ended.err
 
 
-def test_what_does_not_hold(signed: Path, run: Run) -> None:
+def test_invalid_signatures_fail(signed: Path, run: Run) -> None:
     shutil.copy("invoices/FT_1.pdf", "signed/FT_1.pdf")
     with Path("signed/FT_2.pdf").open("ab") as file:
         file.write(b"more")
@@ -100,7 +100,7 @@ def test_what_does_not_hold(signed: Path, run: Run) -> None:
     )
 
 
-def test_what_cannot_be_judged_has_a_status_of_its_own(signed: Path, run: Run) -> None:
+def test_undecided_signatures_have_their_own_exit_status(signed: Path, run: Run) -> None:
     Path("zeros").write_bytes(bytes(1000))
 
     assert run("verify", "zeros").out == (
@@ -114,7 +114,7 @@ def test_what_cannot_be_judged_has_a_status_of_its_own(signed: Path, run: Run) -
     assert run("verify", "zeros", "invoices").status == 1
 
 
-def test_another_original(signed: Path, run: Run) -> None:
+def test_a_different_original_fails(signed: Path, run: Run) -> None:
     Path("invoices/FT_2.pdf").write_bytes(b"%PDF-1.7 something else")
 
     ended = run("verify", "signed", "--originals", "invoices")
@@ -132,7 +132,7 @@ def test_another_original(signed: Path, run: Run) -> None:
         (["signed", "--root", "none.pem"], "The root none.pem cannot be used"),
     ],
 )
-def test_what_cannot_be_read(signed: Path, run: Run, arguments: list[str], problem: str) -> None:
+def test_unreadable_files_are_reported(signed: Path, run: Run, arguments: list[str], problem: str) -> None:
     Path("empty").mkdir()
 
     ended = run("verify", *arguments)

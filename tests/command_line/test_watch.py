@@ -1,4 +1,4 @@
-"""`signstash watch`: what it signs and when, what operators see, and how it gets over outages and restarts."""
+"""`signstash watch`: what it signs and when, what it reports, and how it handles outages and restarts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @attrs.define
 class Clock:
-    """A clock that a test moves on, with one tick a second."""
+    """A clock that a test advances, one tick a second."""
 
     now: float = 1000.0
 
@@ -64,7 +64,7 @@ class Clock:
 
 @attrs.define
 class Shown:
-    """What the command shows."""
+    """The output of the command."""
 
     clock: Clock
     results: list[Mapping[str, Any]] = attrs.field(factory=list[Mapping[str, Any]])
@@ -130,7 +130,7 @@ def script_until(condition: Callable[[], object]) -> Callable[[Clock], Ticks]:
 
 
 class TestFiles:
-    async def test_what_is_there_and_what_arrives_is_signed_and_stays(
+    async def test_existing_and_arriving_files_are_signed_and_stay(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         shutil.copy(INVOICE, "inbox/FT_1.pdf")
@@ -182,7 +182,7 @@ class TestFiles:
         assert Path("inbox/FT_1.xml").read_text() == "<a later version/>"
         assert "exists" in Path("signed/FT_1.xml.failed.txt").read_text()
 
-    async def test_the_commands_own_files_and_foreign_ones_are_not_signed(
+    async def test_files_of_the_command_and_unknown_types_are_not_signed(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         drop("note.txt", "FT_1.xml", ".hidden.xml", "FT_2.xml.part")
@@ -219,7 +219,7 @@ class TestFiles:
             (["--done", "file/below"], "file/below cannot be written"),
         ],
     )
-    async def test_folders_that_cannot_work_are_refused(
+    async def test_impossible_folders_are_rejected(
         self, inbox: Path, signstash_mock: MockSignStash, options: list[str], problem: str
     ) -> None:
         Path("file").touch()
@@ -227,20 +227,20 @@ class TestFiles:
         with pytest.raises(ConfigurationError, match=problem):
             await watched(script_until(lambda: True), *options)
 
-    def test_a_folder_that_does_not_exist_is_refused(self, folder: Path, run: Run) -> None:
+    def test_a_missing_folder_is_rejected(self, folder: Path, run: Run) -> None:
         ended = run("watch", "nowhere", "-o", "signed", "--journal", "j")
 
         assert (ended.status, ended.err) == (2, "signstash: nowhere is not a folder. Name the folder to watch.\n")
 
 
-class TestComplete:
+class TestCompleteness:
     @pytest.fixture
     def clock(self) -> Clock:
         return Clock()
 
     @pytest.fixture
     def looked(self, inbox: Path, clock: Clock) -> Callable[..., list[str]]:
-        """Looks into the inbox, and gives the names of what is complete."""
+        """Searches the inbox, and returns the names of complete files."""
         plan = Plan(output=Path("signed"), binary=True)
         looking = Inbox(folder=inbox, output=Path("signed"), plan=plan, settle=3, rescan=10, clock=clock)
 
@@ -253,9 +253,7 @@ class TestComplete:
         assert look() == []
         return look
 
-    def test_a_file_is_taken_when_it_has_not_changed_for_some_time(
-        self, clock: Clock, looked: Callable[..., list[str]]
-    ) -> None:
+    def test_a_file_is_signed_after_it_stopped_changing(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
         for content in ("<a", "<a>", "<a>.", "<a></a>"):
             drop("FT.xml", content=content)
             assert looked("FT.xml") == []
@@ -266,9 +264,7 @@ class TestComplete:
         assert looked("FT.xml") == []
 
     @pytest.mark.parametrize("name", [".FT.xml", "FT.xml.tmp", "FT.xml.filepart", "FT.xml~"])
-    def test_a_file_that_is_renamed_into_place_is_taken_at_once(
-        self, looked: Callable[..., list[str]], name: str
-    ) -> None:
+    def test_a_file_renamed_into_place_is_signed_at_once(self, looked: Callable[..., list[str]], name: str) -> None:
         drop(name)
         assert looked(name) == []
 
@@ -276,7 +272,7 @@ class TestComplete:
 
         assert looked(name, "FT.xml") == ["FT.xml"]
 
-    def test_a_file_that_is_renamed_and_still_written_is_not_complete(self, looked: Callable[..., list[str]]) -> None:
+    def test_a_renamed_file_that_is_still_written_is_not_complete(self, looked: Callable[..., list[str]]) -> None:
         drop(".FT.xml", content="<a")
         looked(".FT.xml")
 
@@ -285,30 +281,28 @@ class TestComplete:
 
         assert looked(".FT.xml", "FT.xml") == []
 
-    def test_a_name_of_an_incomplete_file_is_never_taken(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
+    def test_files_with_the_name_of_an_incomplete_file_are_never_signed(
+        self, clock: Clock, looked: Callable[..., list[str]]
+    ) -> None:
         drop(".FT.xml", "FT.xml.tmp", ".folder/FT.xml")
         for _ in range(30):
             assert looked(".FT.xml", "FT.xml.tmp", ".folder/FT.xml") == []
             clock.now += 1
 
-    def test_changes_that_the_system_does_not_report_are_found(
-        self, clock: Clock, looked: Callable[..., list[str]]
-    ) -> None:
+    def test_unreported_changes_are_found(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
         drop("2026/FT.xml")
         clock.now += 10
         assert looked() == []
         clock.now += 3
         assert looked() == ["FT.xml"]
 
-    def test_a_folder_that_is_moved_in_is_searched_at_once(
-        self, clock: Clock, looked: Callable[..., list[str]]
-    ) -> None:
+    def test_a_folder_moved_in_is_searched_at_once(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
         drop("2026/FT.xml")
         assert looked("2026") == []
         clock.now += 3
         assert looked() == ["FT.xml"]
 
-    def test_a_folder_is_no_problem_and_other_reasons_are_named(self, inbox: Path) -> None:
+    def test_folders_are_ignored_and_other_obstacles_named(self, inbox: Path) -> None:
         plan = Plan(output=Path("signed"), binary=True)
         looking = Inbox(folder=inbox, output=Path("signed"), plan=plan)
         Path("inbox/2026").mkdir()
@@ -324,7 +318,7 @@ class TestComplete:
             "inbox/pipe.pdf is not a regular file.",
         ]
 
-    def test_a_later_version_is_taken_again(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
+    def test_a_later_version_is_signed_again(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
         for content in ("<a/>", "<b/>", "<longer/>"):
             drop("FT.xml", content=content)
             looked("FT.xml")
@@ -333,7 +327,7 @@ class TestComplete:
 
 
 class TestFailures:
-    async def test_the_reason_stands_in_a_file_until_the_document_is_signed(
+    async def test_the_reason_is_in_a_file_until_the_document_is_signed(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         drop("FT_1.xml")
@@ -357,7 +351,7 @@ class TestFailures:
         assert files_in("signed") == {"FT_1.xml"}
         assert [item["status"] for item in shown.results if "status" in item] == ["failed", "signed"]
 
-    async def test_a_failure_that_may_pass_is_tried_again(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+    async def test_a_temporary_failure_is_retried(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop("FT_1.xml", "FT_2.xml")
         fail(signstash_mock, "FT_1*", "SIGN_OPERATION_INTERNAL_ERROR", times=2)
 
@@ -370,7 +364,7 @@ class TestFailures:
         assert second - first >= 60
         assert third - second >= 120
 
-    async def test_a_file_of_somebody_else_is_neither_replaced_nor_removed(
+    async def test_a_foreign_file_is_neither_replaced_nor_removed(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         Path("signed").mkdir()
@@ -397,7 +391,7 @@ class TestFailures:
         assert all(summary.count("\n") == 1 for summary in summaries)
         assert any(re.match(r"failed       \d+ documents \(inbox/", summary) for summary in summaries)
 
-    async def test_a_file_that_is_taken_away_is_forgotten(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+    async def test_a_removed_file_is_forgotten(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop("FT_1.xml", "FT_2.xml")
         fail(signstash_mock, "FT_1*", REFUSED, times=1)
 
@@ -412,7 +406,7 @@ class TestFailures:
 
         assert (status, json.loads(Path("s.json").read_text())["failed"]) == (0, 0)
 
-    async def test_what_may_be_signed_is_in_doubt_and_not_sent_again(
+    async def test_a_possibly_signed_document_is_in_doubt_and_not_sent_again(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         drop("FT_1.xml")
@@ -435,7 +429,7 @@ class TestFailures:
 
 
 class TestOutages:
-    async def test_it_goes_on_when_the_service_is_back_and_says_both_once(
+    async def test_an_outage_and_its_end_are_each_reported_once(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         drop(*(f"{number}.xml" for number in range(120)))
@@ -474,7 +468,7 @@ class TestOutages:
         assert len(notes) == 2
         assert shown.notes[2:] == ["The service is back."]
 
-    async def test_a_file_that_is_taken_away_meanwhile_is_no_failure(
+    async def test_a_file_removed_during_an_outage_is_not_a_failure(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         drop("FT_1.xml", "FT_2.xml")
@@ -497,7 +491,9 @@ class TestOutages:
         assert (status, files_in("signed")) == (0, {"FT_2.xml"})
         assert shown.with_status("failed") == []
 
-    async def test_the_pauses_grow_and_one_document_tries(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+    async def test_pauses_of_an_outage_grow_and_one_document_is_tried(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
         clock = Clock()
         times: list[tuple[float, int]] = []
         signed: Any = signstash_mock.routes.sign.side_effect
@@ -516,7 +512,7 @@ class TestOutages:
         assert {documents for _, documents in times[3:20]} == {1}
 
     @pytest.mark.parametrize("scenario", ["credentials_rejected", "client_service_inactive"])
-    async def test_a_fault_of_all_is_tried_once_a_minute(
+    async def test_an_error_that_concerns_all_is_retried_once_a_minute(
         self, inbox: Path, signstash_mock: MockSignStash, scenario: str
     ) -> None:
         drop("FT_1.xml", "FT_2.xml")
@@ -538,7 +534,7 @@ class TestOutages:
         assert len(shown.notes) == 3
         assert shown.with_status("failed") == []
 
-    async def test_settings_are_read_again(
+    async def test_settings_are_reloaded(
         self, inbox: Path, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         Path("secret").write_text("old")
@@ -566,7 +562,7 @@ class TestOutages:
         assert status == 0
         assert len(set(secrets)) == 2
 
-    async def test_stopped_during_an_outage(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+    async def test_stopping_ends_an_outage(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop("FT_1.xml")
         signstash_mock.client_service_inactive()
 
@@ -579,7 +575,9 @@ class TestOutages:
 
 
 class TestRestart:
-    async def test_what_the_journal_knows_is_not_sent_again(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+    async def test_documents_in_the_journal_are_not_sent_again(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
         drop("FT_1.xml", "FT_2.xml")
         await watched(script_until(lambda: len(files_in("signed")) == 2))
         drop("FT_3.xml")
@@ -591,9 +589,7 @@ class TestRestart:
         assert shown.with_status("signed") == ["inbox/FT_3.xml"]
         assert len(shown.with_status("signed_before")) == 2
 
-    async def test_originals_that_were_not_moved_yet_are_moved(
-        self, inbox: Path, signstash_mock: MockSignStash
-    ) -> None:
+    async def test_signed_originals_left_behind_are_moved(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop("FT_1.xml")
         await watched(script_until(lambda: files_in("signed")))
 
@@ -602,9 +598,7 @@ class TestRestart:
         assert status == 0
         assert len(signstash_mock.sign_requests) == 1
 
-    async def test_what_was_dropped_a_second_time_is_not_signed_twice(
-        self, inbox: Path, signstash_mock: MockSignStash
-    ) -> None:
+    async def test_a_file_dropped_twice_is_not_signed_twice(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop("FT_1.xml")
 
         async def script(clock: Clock) -> Ticks:
@@ -619,7 +613,7 @@ class TestRestart:
         assert (status, len(signstash_mock.sign_requests)) == (0, 1)
 
     @pytest.mark.parametrize("done", [(), ("--done", "done")])
-    async def test_files_that_are_alike_are_all_signed_once(
+    async def test_identical_files_are_each_signed_once(
         self, inbox: Path, signstash_mock: MockSignStash, done: tuple[str, ...]
     ) -> None:
         async def script(clock: Clock) -> Ticks:
@@ -642,7 +636,7 @@ class TestRestart:
         assert sum(len(request.documents) for request in signstash_mock.sign_requests) == 3
         assert later.with_status("signed") == later.with_status("failed") == []
 
-    async def test_files_that_are_alike_and_arrive_together_are_all_signed(
+    async def test_identical_files_that_arrive_together_are_all_signed(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         for place in ("a", "b", "c"):
@@ -652,7 +646,7 @@ class TestRestart:
 
         assert (status, files_in("signed")) == (0, {"a/FT.xml", "b/FT.xml", "c/FT.xml"})
 
-    async def test_a_file_that_was_moved_is_not_signed_again(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+    async def test_a_moved_file_is_not_signed_again(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop("a/FT.xml")
         clock = Clock()
         shown = Shown(clock)
@@ -671,7 +665,7 @@ class TestRestart:
         assert (status, len(signstash_mock.sign_requests)) == (0, 1)
         assert shown.with_status("signed_before") == ["inbox/b/FT.xml"]
 
-    async def test_what_was_decided_about_documents_in_doubt_is_done(
+    async def test_decisions_about_documents_in_doubt_are_carried_out(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         drop("FT_1.xml")
@@ -686,7 +680,9 @@ class TestRestart:
 
 
 class TestReports:
-    async def test_a_summary_a_minute_if_something_happened(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+    async def test_a_summary_is_written_each_minute_with_changes(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
         clock = Clock()
 
         async def script(clock: Clock) -> Ticks:
@@ -707,7 +703,7 @@ class TestReports:
         assert sum(summary["signed"] for summary, _ in summaries) == 180
         assert all(later - before >= 60 for (_, before), (_, later) in itertools.pairwise(summaries[:-1]))
 
-    async def test_the_status_is_whole_at_every_moment(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+    async def test_the_status_file_is_always_complete(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         read: list[Mapping[str, Any]] = []
 
         async def script(clock: Clock) -> Ticks:
@@ -729,7 +725,7 @@ class TestReports:
         assert files_in(".") >= {"s.json"}
         assert not list(Path().glob(".*.part"))
 
-    async def test_a_status_that_cannot_be_written_costs_no_document(
+    async def test_an_unwritable_status_file_loses_no_document(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
         Path("s.json").mkdir()
@@ -744,8 +740,8 @@ class TestReports:
 DOCUMENTS = int(os.environ.get("SIGNSTASH_WATCH_DOCUMENTS", "300"))
 
 
-class TestMany:
-    async def test_dropped_at_once(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+class TestManyFiles:
+    async def test_many_files_dropped_at_once_are_signed(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop(*(f"{number}.xml" for number in range(DOCUMENTS)))
 
         status, shown = await watched(script_until(lambda: len(shown_files()) == DOCUMENTS), "--done", "done")
@@ -755,7 +751,9 @@ class TestMany:
         sent = [document.name for request in signstash_mock.sign_requests for document in request.documents]
         assert len(sent) == len(set(sent)) == DOCUMENTS
 
-    async def test_one_a_second_for_five_minutes(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+    async def test_a_file_each_second_for_five_minutes_is_signed(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
         async def script(clock: Clock) -> Ticks:
             for number in range(300):
                 drop(f".{number}.xml")
@@ -801,7 +799,7 @@ class TestProcess:
             left.discard(json.loads(line).get("file"))
 
     @pytest.mark.parametrize("extra", [True, False])
-    def test_it_signs_until_it_is_stopped(
+    def test_the_command_signs_until_it_is_stopped(
         self,
         watching: Callable[..., subprocess.Popen[str]],
         sandbox: Sandbox,
@@ -823,7 +821,7 @@ class TestProcess:
         assert (watch.returncode, "Traceback" in err) == (0, False)
         assert is_signed("signed/FT_3.pdf")
 
-    def test_a_second_signal_ends_it_at_once(
+    def test_a_second_signal_ends_the_command_at_once(
         self, watching: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -39,7 +39,7 @@ def damaged(text: bytes, position: int, letter: int) -> bytes:
     return text[:position] + bytes([letter]) + text[position + 1 :]
 
 
-def test_both_are_tested(without: ModuleType) -> None:
+def test_both_decoders_are_tested(without: ModuleType) -> None:
     assert with_pybase64.decode_base64.__code__ != without.decode_base64.__code__
 
 
@@ -58,6 +58,6 @@ def test_both_decoders_agree(without: ModuleType, text: bytes) -> None:
 
 
 @given(st.binary(max_size=1000))
-def test_both_encode_the_same(without: ModuleType, content: bytes) -> None:
+def test_both_encoders_agree(without: ModuleType, content: bytes) -> None:
     assert with_pybase64.encode_base64(content) == without.encode_base64(content)
     assert without.decode_base64(with_pybase64.encode_base64(content)) == content

@@ -1,4 +1,4 @@
-"""Where the contents of documents come from, and which of them are refused before anything is sent."""
+"""Sources of document contents, and which of them raise before anything is sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from starlette.datastructures import UploadFile
 
 from signstash import Document, InvalidDocumentError, Journal, SignStash, models
 from signstash._content.sources import contents_of
-from tests.conftest import CLIENT_ID, PDF, MockedService
+from tests.conftest import CLIENT_ID, PDF, MockedService, mock_signed
 
 COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
 HONEST_NAMES = ("a\u00a0b.pdf", "a\u202fb.pdf", "co\u00adop.pdf", "\U0001f468\u200d\U0001f469.pdf", "\u202eb.pdf")
@@ -35,7 +35,7 @@ XML = '<?xml version="1.0"?><fatura número="31"/>'
 
 
 class OneShot(io.RawIOBase):
-    """A file that can be read once and not be moved, such as a socket's."""
+    """A file that can be read once and is not seekable, such as a socket's."""
 
     name = "invoice.pdf"
 
@@ -55,7 +55,7 @@ class Broken(OneShot):
 
 
 class Waiting(OneShot):
-    """A file whose contents come only when somebody lets them."""
+    """A file whose reader waits until the test releases it."""
 
     asked, let = threading.Event(), threading.Event()
 
@@ -81,7 +81,7 @@ class Desk:
         self.invoice.write_bytes(PDF)
 
     def file(self, mode: str = "rb", *, before: bytes = b"", **options: Any) -> Any:
-        """The invoice opened, after what stands before it."""
+        """The invoice as an open file, positioned after other bytes."""
         self.invoice.write_bytes(before + PDF)
         file = self.opened.enter_context(self.invoice.open(mode, **options))
         if before:
@@ -130,7 +130,7 @@ Refusal = Callable[[Document], Awaitable[InvalidDocumentError]]
 
 @pytest.fixture
 def refusal(client: SignStash, service: MockedService) -> Refusal:
-    """Gives the refusal of a document, before anything was sent."""
+    """Returns the error that a document raises before anything is sent."""
 
     async def refused(document: Document) -> InvalidDocumentError:
         with pytest.raises(InvalidDocumentError) as failed:
@@ -169,7 +169,7 @@ SOURCES = pytest.mark.parametrize(
 
 class TestSources:
     @SOURCES
-    async def test_contents_and_name(
+    async def test_a_source_gives_contents_and_name(
         self, client: SignStash, service: MockedService, desk: Desk, give: Callable[[Desk], Any]
     ) -> None:
         source, name = give(desk)
@@ -179,10 +179,10 @@ class TestSources:
         again = await client.sign(document)
 
         assert [*sent_contents(service, 0), *sent_contents(service, 1)] == [PDF, PDF]
-        assert (document.name, signed.name, signed.content) == ("invoice.pdf", "invoice.pdf", b"signed:" + PDF)
+        assert (document.name, signed.name, signed.content) == ("invoice.pdf", "invoice.pdf", mock_signed(PDF))
         assert again.external_reference == signed.external_reference
 
-    async def test_a_long_file_is_read_once_and_sent_twice(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_long_file_sent_twice_is_read_once(self, client: SignStash, service: MockedService) -> None:
         contents = PDF + os.urandom(3_000_000)
         document = Document.pdf(OneShot(contents))
 
@@ -192,7 +192,7 @@ class TestSources:
         assert [*sent_contents(service, 0), *sent_contents(service, 1)] == [contents, contents]
 
     @pytest.mark.parametrize("contents", [PDF, PDF * 100_000], ids=["short", "long"])
-    async def test_what_was_kept_of_a_file_is_let_go(self, client: SignStash, contents: bytes) -> None:
+    async def test_kept_contents_of_a_file_are_released(self, client: SignStash, contents: bytes) -> None:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             await client.sign(Document.pdf(OneShot(contents)))
@@ -202,7 +202,7 @@ class TestSources:
 
         assert [str(warning.message) for warning in told] == []
 
-    async def test_bytes_are_those_that_were_given(self, client: SignStash, service: MockedService) -> None:
+    async def test_later_changes_to_a_buffer_are_not_sent(self, client: SignStash, service: MockedService) -> None:
         contents = bytearray(PDF)
         document = Document.pdf(contents, name="a.pdf")
         contents[:] = b"something else"
@@ -236,7 +236,7 @@ class TestSources:
 
         assert [*sent_contents(service, 0), *sent_contents(service, 1)] == [PDF, PDF]
 
-    async def test_a_file_that_waits_holds_up_nobody_else(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_blocking_file_does_not_delay_others(self, client: SignStash, service: MockedService) -> None:
         slow = Waiting(PDF)
         waiting = asyncio.create_task(client.sign(Document.pdf(slow)))
         try:
@@ -258,14 +258,14 @@ class TestSources:
         ],
         ids=["text file", "StringIO", "number", "None", "XML as text", "base64"],
     )
-    def test_what_can_be_no_source_is_refused_at_once(self, desk: Desk, give: Any, named: str) -> None:
+    def test_an_invalid_source_raises_at_once(self, desk: Desk, give: Any, named: str) -> None:
         with pytest.raises(InvalidDocumentError, match=f"Document a.pdf: .*{named}") as failed:
             Document.pdf(give(desk), name="a.pdf")
         assert failed.value.document == "a.pdf"
         assert len(str(failed.value)) < 200
 
     @pytest.mark.parametrize("source", [None, 7, ["a.pdf"]])
-    def test_also_without_a_name(self, source: Any) -> None:
+    def test_an_invalid_source_without_a_name_raises_at_once(self, source: Any) -> None:
         with pytest.raises(InvalidDocumentError, match=f"Its contents are of type {type(source).__name__}"):
             Document.pdf(source)
 
@@ -293,26 +293,28 @@ class TestSources:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("make", [Document.pdf, Document.xml, Document.binary], ids=["pdf", "xml", "binary"])
-    async def test_what_cannot_be_read_is_refused(
+    async def test_an_unreadable_source_raises(
         self, refusal: Refusal, desk: Desk, give: Any, named: str, make: Callable[..., Document]
     ) -> None:
         assert re.search(named, str(await refusal(make(give(desk), name="a.pdf"))))
 
-    async def test_a_named_pipe_is_refused_without_waiting_for_a_writer(self, refusal: Refusal, desk: Desk) -> None:
+    async def test_a_named_pipe_raises_without_waiting_for_a_writer(self, refusal: Refusal, desk: Desk) -> None:
         path = desk.special(os.mkfifo)
         try:
             assert "not a regular file" in str(await refusal(Document.pdf(path)))
         finally:
             os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # lets go of a reader
 
-    async def test_a_file_that_was_closed_meanwhile(self, refusal: Refusal, desk: Desk) -> None:
+    async def test_a_closed_file_raises(self, refusal: Refusal, desk: Desk) -> None:
         file = desk.file()
         document = Document.pdf(file)
         file.close()
 
         assert "closed" in str(await refusal(document))
 
-    async def test_all_that_cannot_be_used_are_told_at_once(self, client: SignStash, service: MockedService) -> None:
+    async def test_all_unusable_documents_are_reported_together(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         documents = [Document.pdf(b"", name="0.pdf"), Document.pdf(PDF, name="1.pdf"), Document.pdf(b"", name="2.pdf")]
 
         with pytest.raises(InvalidDocumentError, match=r"2 of 3.*0\.pdf.*2\.pdf") as failed:
@@ -324,7 +326,7 @@ class TestSources:
 
 
 class Patient(OneShot):
-    """A file that gives one byte after the other, and counts them."""
+    """A file that returns single bytes, and counts them."""
 
     given = 0
 
@@ -334,7 +336,7 @@ class Patient(OneShot):
 
 
 class AsyncOnly:
-    """An asynchronous file of the user's own."""
+    """A custom asynchronous file."""
 
     name = "folder/invoice.pdf"
 
@@ -384,7 +386,9 @@ class TestAsynchronousFiles:
         assert [*sent_contents(service, 0), *sent_contents(service, 1)] == [contents, contents]
 
     @ASYNCHRONOUS
-    async def test_runs_take_them(self, client: SignStash, service: MockedService, tmp_path: Path, give: Any) -> None:
+    async def test_runs_accept_asynchronous_files(
+        self, client: SignStash, service: MockedService, tmp_path: Path, give: Any
+    ) -> None:
         (tmp_path / "invoice.pdf").write_bytes(PDF)
         async with contextlib.AsyncExitStack() as opened:
             document = Document.pdf(await give(tmp_path / "invoice.pdf", opened))
@@ -392,7 +396,7 @@ class TestAsynchronousFiles:
                 run = client.sign_all([document], journal=journal, save_to=tmp_path / "signed")
                 assert [outcome.ok async for outcome in run] == [True]
 
-        assert (tmp_path / "signed" / "invoice.pdf").read_bytes() == b"signed:" + PDF
+        assert (tmp_path / "signed" / "invoice.pdf").read_bytes() == mock_signed(PDF)
 
     async def test_one_file_for_two_documents_is_never_mixed(self, client: SignStash, service: MockedService) -> None:
         file: Any = AsyncOnly(PDF * 1000)
@@ -405,7 +409,9 @@ class TestAsynchronousFiles:
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["InvalidDocumentError", "SignedDocument"]
 
     @pytest.mark.parametrize("make", [io.BytesIO, AsyncOnly])
-    async def test_a_file_that_was_read_already(self, client: SignStash, service: MockedService, make: Any) -> None:
+    async def test_a_partly_read_file_is_sent_from_its_position(
+        self, client: SignStash, service: MockedService, make: Any
+    ) -> None:
         file = make(PDF)
         await client.sign(Document.pdf(file, name="a.pdf"))
 
@@ -418,14 +424,14 @@ class TestAsynchronousFiles:
         [(lambda _: "text", "does not give bytes"), (lambda _: (_ for _ in ()).throw(OSError(5, "I/O error")), "I/O")],
         ids=["text", "broken"],
     )
-    async def test_what_cannot_be_read_is_refused(self, refusal: Refusal, read: Any, named: str) -> None:
+    async def test_an_unreadable_asynchronous_file_raises(self, refusal: Refusal, read: Any, named: str) -> None:
         class Bad:
             async def read(self, size: int = -1, /) -> bytes:
                 return read(size)  # type: ignore[no-any-return]
 
         assert named in str(await refusal(Document.pdf(Bad(), name="a.pdf")))
 
-    async def test_a_file_whose_reading_was_cut_off_is_not_sent_in_part(
+    async def test_a_file_whose_reading_was_interrupted_is_not_sent_in_part(
         self, refusal: Refusal, client: SignStash
     ) -> None:
         file = AsyncOnly(PDF)
@@ -438,13 +444,13 @@ class TestAsynchronousFiles:
 
         assert "an earlier call ended while it was reading" in str(await refusal(document))
 
-    def test_verification_without_an_event_loop_says_what_to_do(self) -> None:
+    def test_verifying_without_an_event_loop_raises_with_a_hint(self) -> None:
         with pytest.raises(InvalidDocumentError, match="Await its `read`"), contents_of(AsyncOnly(PDF)).opened():
             pass
 
 
-class TestReadingThatIsCutOff:
-    async def test_a_file_that_never_ends_is_let_go_of(self, client: SignStash, service: MockedService) -> None:
+class TestInterruptedReading:
+    async def test_reading_an_endless_file_is_abandoned(self, client: SignStash, service: MockedService) -> None:
         file = Patient(b"")
         document = Document.binary(file)
         with pytest.raises(TimeoutError):
@@ -454,7 +460,9 @@ class TestReadingThatIsCutOff:
         await asyncio.get_running_loop().shutdown_default_executor()  # which waits for the thread that reads
         assert len(service.router.calls) == 0
 
-    async def test_a_pipe_is_read_on_where_the_last_call_ended(self, client: SignStash, service: MockedService) -> None:
+    async def test_reading_a_pipe_continues_after_a_cancelled_call(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         class Halting(OneShot):
             asked, let = threading.Event(), threading.Event()
 
@@ -480,11 +488,11 @@ class TestReadingThatIsCutOff:
 
 class TestContents:
     @pytest.mark.parametrize("junk", [0, 1, 1019])
-    async def test_a_pdf_may_begin_after_some_junk(self, client: SignStash, junk: int) -> None:
+    async def test_a_pdf_may_begin_after_other_bytes(self, client: SignStash, junk: int) -> None:
         assert (await client.sign(Document.pdf(b"\n" * junk + PDF, name="a.pdf"))).content
 
     @pytest.mark.parametrize("contents", [b"\n" * 1020 + PDF, b"%PD", b"%pdf-1.7", b"<html/>", PDF[1:], b"\0" * 2000])
-    async def test_what_is_no_pdf_is_refused(self, refusal: Refusal, contents: bytes) -> None:
+    async def test_contents_other_than_pdf_raise(self, refusal: Refusal, contents: bytes) -> None:
         error = await refusal(Document.pdf(contents, name="a.pdf"))
 
         assert "%PDF-" in error.problem
@@ -495,7 +503,7 @@ class TestContents:
         ("mark", "encoding"),
         [("", "utf-8"), ("", "latin-1"), ("\ufeff", "utf-8"), ("\ufeff", "utf-16-le"), ("\ufeff", "utf-16-be")],
     )
-    async def test_xml_in_its_encodings(
+    async def test_xml_is_accepted_in_any_encoding(
         self, client: SignStash, service: MockedService, mark: str, before: str, encoding: str
     ) -> None:
         contents = (mark + before + XML).encode(encoding)
@@ -505,11 +513,11 @@ class TestContents:
         assert sent_contents(service) == [contents]
 
     @pytest.mark.parametrize("contents", [b"fatura", b" \n", b'{"a": 1}', PDF, b"\xef\xbb\xbf", b"\xff\xfea\0", b"PK<"])
-    async def test_what_is_no_xml_is_refused(self, refusal: Refusal, contents: bytes) -> None:
+    async def test_contents_other_than_xml_raise(self, refusal: Refusal, contents: bytes) -> None:
         assert "not XML" in str(await refusal(Document.xml(contents, name="a.xml")))
 
     @pytest.mark.parametrize("contents", [b"\0", b"fatura", PDF])
-    async def test_anything_is_binary(self, client: SignStash, service: MockedService, contents: bytes) -> None:
+    async def test_any_contents_are_binary(self, client: SignStash, service: MockedService, contents: bytes) -> None:
         await client.sign(Document.binary(contents, name="a.bin"))
 
         assert sent_contents(service) == [contents]
@@ -529,13 +537,13 @@ class TestNames:
     @pytest.mark.parametrize(
         "name", ["", " ", "a/b.pdf", "a\\b.pdf", "a\nb.pdf", "a\0b", "a\x85b", "\ud800", "..", 7, b""]
     )
-    def test_what_can_be_no_name_is_refused(self, name: Any) -> None:
+    def test_an_invalid_name_raises(self, name: Any) -> None:
         with pytest.raises(InvalidDocumentError, match="name") as refused:
             Document.pdf(PDF, name=name)
 
         assert str(refused.value).isprintable()
 
-    def test_contents_without_a_name_need_one(self) -> None:
+    def test_contents_without_a_name_raise(self) -> None:
         with tempfile.TemporaryFile() as numbered:
             for source in (PDF, io.BytesIO(PDF), numbered):
                 with pytest.raises(InvalidDocumentError, match=r"no name.*name='"):
@@ -543,7 +551,7 @@ class TestNames:
 
 
 class TestReferences:
-    async def test_one_that_is_made(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_generated_reference_is_sent(self, client: SignStash, service: MockedService) -> None:
         documents = [Document.pdf(PDF, name="Fatura FT 2026 nº31.pdf") for _ in range(20)]
 
         batch = await client.sign_batch(documents)
@@ -555,7 +563,7 @@ class TestReferences:
 
     @pytest.mark.parametrize("alias", ["a/b c", "señor:x?y#z", CLIENT_ID])
     @pytest.mark.parametrize("name", ["ç%&=+~.pdf", "日本語.pdf", "x" * 250, "..."])
-    def test_a_reference_needs_no_quoting_in_a_url(self, alias: str, name: str) -> None:
+    def test_a_generated_reference_needs_no_quoting_in_a_url(self, alias: str, name: str) -> None:
         reference = Document.pdf(PDF, name=name).reference(alias)
 
         assert re.fullmatch(r"[A-Za-z0-9._-]+", reference)
@@ -568,7 +576,7 @@ class TestReferences:
         assert document.reference("x") == document.reference("x") == copied(document).reference("x")
 
     @pytest.mark.parametrize("reference", ["FT_31", "FT 2026/31?x", "é", "...", "a.", "0"])
-    async def test_a_given_one_is_sent_as_it_is(
+    async def test_a_given_reference_is_sent_unchanged(
         self, client: SignStash, service: MockedService, reference: str
     ) -> None:
         signed = await client.sign(Document.pdf(PDF, name="a.pdf", external_reference=reference))
@@ -577,7 +585,7 @@ class TestReferences:
         assert signed.external_reference == reference
 
     @pytest.mark.parametrize("reference", ["", " ", ".", "..", " a", "a ", "a\tb", "a\0", "a\x9f", 7, b"a"])
-    async def test_what_can_be_none_is_refused(self, client: SignStash, service: MockedService, reference: Any) -> None:
+    async def test_an_invalid_reference_raises(self, client: SignStash, service: MockedService, reference: Any) -> None:
         with pytest.raises(InvalidDocumentError, match="external_reference") as refusal:
             Document.pdf(PDF, name="a.pdf", external_reference=reference)
         assert refusal.value.document == "a.pdf"
@@ -600,18 +608,22 @@ class TestBatches:
         ],
         ids=["same", "copied", "travelled", "given twice"],
     )
-    async def test_one_reference_twice(self, client: SignStash, service: MockedService, twice: list[Document]) -> None:
+    async def test_a_reference_used_twice_raises(
+        self, client: SignStash, service: MockedService, twice: list[Document]
+    ) -> None:
         with pytest.raises(InvalidDocumentError, match=re.escape(twice[-1].reference(CLIENT_ID))):
             await client.sign_batch(twice)
         assert len(service.router.calls) == 0
 
     @pytest.mark.parametrize("other", [None, "a.pdf", PDF, Path("a.pdf"), models.Document, Document])
-    async def test_what_is_no_document(self, client: SignStash, service: MockedService, other: Any) -> None:
+    async def test_an_item_other_than_a_document_raises(
+        self, client: SignStash, service: MockedService, other: Any
+    ) -> None:
         with pytest.raises(InvalidDocumentError, match=rf"type {type(other).__name__}.*Document\.pdf"):
             await client.sign_batch([self.MADE, other])
         assert len(service.router.calls) == 0
 
-    async def test_any_iterable_of_documents(self, client: SignStash, service: MockedService) -> None:
+    async def test_any_iterable_of_documents_is_accepted(self, client: SignStash, service: MockedService) -> None:
         batch = await client.sign_batch(item for item in (self.FT_31, self.MADE))
 
         assert [outcome.document for outcome in batch.outcomes] == [self.FT_31, self.MADE]

@@ -1,4 +1,4 @@
-"""What an error says, what it never says, and how it travels: pickled, copied, with its cause."""
+"""Texts of errors, secrets in errors, and pickling and copying of errors with their causes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import copy
 import inspect
 import pickle
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ from signstash import (
     SignedDocument,
     SignStash,
     SignStashError,
-    TokenAuth,
     TokenRejectedError,
     UnexpectedResponseError,
     errors,
@@ -46,12 +45,11 @@ from tests.conftest import (
     CLIENT_ID,
     CLIENT_SECRET,
     PDF,
-    TOKEN_URL,
     MockedService,
     failure_of,
     pdf,
-    signed_answer,
-    token_answer,
+    signed_response,
+    token_response,
 )
 
 TOKEN = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiJqIiwic2NvcGUiOlsicmVhZCIsIndyaXRlIl19.c2VjcmV0LXNpZ25hdHVyZQ"
@@ -63,42 +61,26 @@ Arrange = Callable[[MockedService], object]
 
 @pytest.fixture
 def service(service: MockedService) -> MockedService:
-    service.token.mock(return_value=token_answer(TOKEN))
+    service.token.mock(return_value=token_response(TOKEN))
     return service
-
-
-@pytest.fixture
-async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    async def at_once(_: float) -> None: ...
-
-    async with httpx.AsyncClient(verify=False) as http_client:
-        auth = TokenAuth(
-            TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], http_client=http_client, sleep=at_once
-        )
-        async with SignStash(BASE_URL, auth=auth, http_client=http_client) as client:
-            yield client
-        await auth.aclose()
 
 
 def document_is(**changes: Any) -> Arrange:
     return lambda service: service.sign.mock(
-        side_effect=lambda request: signed_answer(request, lambda document: document | changes)
+        side_effect=lambda request: signed_response(request, lambda document: document | changes)
     )
 
 
-def answers(status: int, **response: Any) -> Arrange:
+def responses(status: int, **response: Any) -> Arrange:
     return lambda service: service.sign.respond(status, **response)
 
 
-# What happens, and what the text has to name beside the client service.
+# What happens, and what the text has to name in addition to the client service. Codes are in test_service_errors.py.
 FAILURES: dict[str, tuple[Arrange, set[str]]] = {
-    "refused": (answers(500, json={"errorCode": "0.0.6", "causeMessage": "page"}), {"FT_31", "0.0.6", "page"}),
-    "inactive": (answers(403, json={"errorCode": "1.2.0"}), {"FT_31", "1.2.0", "issuer"}),
-    "rate limited": (answers(429), {"FT_31", "429"}),
-    "a gateway's page": (answers(502, html="<h1>Bad Gateway</h1>"), {"FT_31", "502", "text/html", "Bad Gateway"}),
-    "a page for an answer": (answers(200, html="<h1>Log in</h1>"), {"FT_31", "200", "text/html"}),
-    "redirected": (answers(302, headers={"Location": "https://elsewhere.test/"}), {"FT_31", "302"}),
-    "token refused": (answers(401, json={"error": "invalid_token"}), {"401", "environment"}),
+    "a gateway's page": (responses(502, html="<h1>Bad Gateway</h1>"), {"FT_31", "502", "text/html", "Bad Gateway"}),
+    "a page for a response": (responses(200, html="<h1>Log in</h1>"), {"FT_31", "200", "text/html"}),
+    "redirected": (responses(302, headers={"Location": "https://elsewhere.test/"}), {"FT_31", "302"}),
+    "token refused": (responses(401, json={"error": "invalid_token"}), {"401", "environment"}),
     "credentials refused": (lambda service: service.token.respond(401), {"token.test", "401", "client_secret"}),
     "token server fails": (lambda service: service.token.respond(503), {"token.test", "503"}),
     "token server out of reach": (
@@ -109,7 +91,7 @@ FAILURES: dict[str, tuple[Arrange, set[str]]] = {
         lambda service: service.sign.mock(side_effect=httpx.ConnectError("no route")),
         {"FT_31", "proxy.test", "no route", "nothing was processed"},
     ),
-    "answer lost": (
+    "response lost": (
         lambda service: service.sign.mock(side_effect=httpx.ReadTimeout("slow")),
         {"FT_31", "proxy.test", "slow", "get_operation_id"},
     ),
@@ -130,56 +112,27 @@ FAILURES: dict[str, tuple[Arrange, set[str]]] = {
 }
 
 ECHOES: dict[str, Arrange] = {
-    # Spring's own filter quotes the token that it refuses.
-    "of the token": answers(
+    # Spring's own filter quotes the rejected token.
+    "of the token": responses(
         401, json={"error": "invalid_token", "error_description": f"Access token expired: {TOKEN}"}
     ),
-    "of the content": answers(500, json={"errorCode": "0.0.6", "causeMessage": f"rejected value [{ENCODED}]"}),
-    "of the token by a gateway": answers(502, text=f"Authorization: Bearer {TOKEN}"),
-    "of the content by a gateway": answers(400, text=f"cannot read {ENCODED}"),
-    "of the content as an answer": answers(200, text=ENCODED),
+    "of the content": responses(500, json={"errorCode": "0.0.6", "causeMessage": f"rejected value [{ENCODED}]"}),
+    "of the token by a gateway": responses(502, text=f"Authorization: Bearer {TOKEN}"),
+    "of the content by a gateway": responses(400, text=f"cannot read {ENCODED}"),
+    "of the content as a response": responses(200, text=ENCODED),
     "of the content as a sign error": document_is(signStatus="ERROR_SIGNING", signError=ENCODED),
 }
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-class TestTexts:
-    async def test_an_error_says_what_happened_and_what_to_do(
-        self, client: SignStash, service: MockedService, failure: str
-    ) -> None:
-        FAILURES[failure][0](service)
+async def test_an_error_names_what_is_known(client: SignStash, service: MockedService, failure: str) -> None:
+    arrange, named = FAILURES[failure]
+    arrange(service)
 
-        error = await failure_of(client, pdf("FT_31", content=CONTENT))
+    error = await failure_of(client, pdf("FT_31", content=CONTENT))
 
-        assert str(error) == f"{error.problem} {error.hint}"
-        for sentence in (error.problem, error.hint):
-            assert sentence.endswith(".")
-            assert sentence[0].isupper() or sentence.startswith(("client_id", "signDocumentBatch"))
-            assert sentence.isprintable()
-
-    async def test_an_error_names_what_is_known(self, client: SignStash, service: MockedService, failure: str) -> None:
-        arrange, named = FAILURES[failure]
-        arrange(service)
-
-        text = str(await failure_of(client, pdf("FT_31", content=CONTENT)))
-
-        assert {name for name in named if name not in text} == set()
-
-    async def test_an_error_names_the_client_service(
-        self, client: SignStash, service: MockedService, failure: str
-    ) -> None:
-        FAILURES[failure][0](service)
-
-        assert CLIENT_ID in str(await failure_of(client, pdf("FT_31", content=CONTENT)))
-
-    async def test_an_error_carries_the_references(
-        self, client: SignStash, service: MockedService, failure: str
-    ) -> None:
-        FAILURES[failure][0](service)
-
-        error = await failure_of(client, pdf("FT_31", content=CONTENT))
-
-        assert getattr(error, "external_references", ("FT_31",)) == ("FT_31",)
+    assert {name for name in (CLIENT_ID, *named) if name not in str(error)} == set()
+    assert getattr(error, "external_references", ("FT_31",)) == ("FT_31",)
 
 
 @pytest.mark.parametrize("echo", [*FAILURES, *ECHOES])
@@ -193,8 +146,8 @@ async def test_an_error_holds_no_secret(client: SignStash, service: MockedServic
         assert secret not in said
 
 
-async def test_a_token_of_any_form_is_not_shown(client: SignStash, service: MockedService) -> None:
-    service.token.mock(return_value=token_answer("0pen-sesame-0pen-sesame"))
+async def test_a_token_in_any_form_is_hidden(client: SignStash, service: MockedService) -> None:
+    service.token.mock(return_value=token_response("0pen-sesame-0pen-sesame"))
     service.sign.respond(401, json={"error": "invalid_token", "error_description": "Bad: 0pen-sesame-0pen-sesame"})
 
     error = await failure_of(client, pdf("FT_31", content=CONTENT))
@@ -202,14 +155,14 @@ async def test_a_token_of_any_form_is_not_shown(client: SignStash, service: Mock
     assert "sesame" not in f"{error} {error.description}"
 
 
-async def test_a_token_that_is_a_usual_word_costs_no_words(client: SignStash, service: MockedService) -> None:
-    service.token.mock(return_value=token_answer("token"))
+async def test_a_token_that_is_an_ordinary_word_hides_no_words(client: SignStash, service: MockedService) -> None:
+    service.token.mock(return_value=token_response("token"))
     service.sign.respond(401, json={"error": "invalid_token"})
 
     assert (await failure_of(client, pdf("FT_31", content=CONTENT))).error_code == "invalid_token"
 
 
-async def test_a_word_that_begins_no_token_is_shown(client: SignStash, service: MockedService) -> None:
+async def test_a_word_other_than_the_token_is_shown(client: SignStash, service: MockedService) -> None:
     service.sign.respond(500, json={"errorCode": "0.0.6", "causeMessage": "field keyJournal of turkeyJar.pdf"})
 
     assert "field keyJournal of turkeyJar.pdf" in str(await failure_of(client, pdf("FT_31", content=CONTENT)))
@@ -225,7 +178,7 @@ async def test_an_error_names_the_operation_asked_for(
         await getattr(client, call)(4711, *([tmp_path] if call == "download_documents" else []))
 
 
-async def test_mails_whose_outcome_is_unknown_are_no_documents(client: SignStash, service: MockedService) -> None:
+async def test_an_unknown_outcome_of_mails_names_no_documents(client: SignStash, service: MockedService) -> None:
     service.router.post(path__regex="/delivery/").mock(side_effect=httpx.ReadTimeout("slow"))
 
     with pytest.raises(OutcomeUnknownError) as lost:
@@ -235,7 +188,7 @@ async def test_mails_whose_outcome_is_unknown_are_no_documents(client: SignStash
     assert "signed" not in lost.value.hint
 
 
-async def test_many_references_are_named_in_part_and_carried_whole(client: SignStash, service: MockedService) -> None:
+async def test_many_references_are_shown_in_part_and_carried_in_full(client: SignStash, service: MockedService) -> None:
     service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
     documents = [Document.pdf(PDF, name=f"{n}.pdf", external_reference=f"FT_{n}") for n in range(5)]
 
@@ -245,7 +198,7 @@ async def test_many_references_are_named_in_part_and_carried_whole(client: SignS
     assert lost.value.external_references == ("FT_0", "FT_1", "FT_2", "FT_3", "FT_4")
 
 
-async def test_an_error_being_handled_is_not_taken_for_the_cause(client: SignStash, service: MockedService) -> None:
+async def test_an_error_being_handled_is_not_the_cause(client: SignStash, service: MockedService) -> None:
     service.sign.mock(side_effect=httpx.ConnectError("no route"))
 
     try:
@@ -257,7 +210,7 @@ async def test_an_error_being_handled_is_not_taken_for_the_cause(client: SignSta
     assert "something else" not in str(error)
 
 
-async def test_the_body_is_kept_up_to_a_bound_and_not_in_the_text(client: SignStash, service: MockedService) -> None:
+async def test_the_body_is_kept_up_to_a_limit_and_not_in_the_text(client: SignStash, service: MockedService) -> None:
     body = b'{"errorCode": "0.0.6", "other": "' + b"x" * 10_000 + b'"}'
     service.sign.respond(500, content=body)
 
@@ -268,7 +221,7 @@ async def test_the_body_is_kept_up_to_a_bound_and_not_in_the_text(client: SignSt
     assert "xxx" not in f"{error} {error!r}"
 
 
-async def test_what_the_service_says_is_shortened_to_one_line(client: SignStash, service: MockedService) -> None:
+async def test_a_message_of_the_service_is_shortened_to_one_line(client: SignStash, service: MockedService) -> None:
     service.sign.respond(500, json={"errorCode": "0.0.6", "causeMessage": "one\r\n\x1b[31mtwo " + "three " * 500})
 
     error = await failure_of(client, pdf("FT_31", content=CONTENT))
@@ -338,8 +291,8 @@ def pickled(protocol: int) -> Callable[[SignStashError], SignStashError]:
 @pytest.mark.parametrize(
     "travel", [pickled(0), pickled(pickle.HIGHEST_PROTOCOL), copy.copy, copy.deepcopy], ids=["p0", "p5", "copy", "deep"]
 )
-class TestTravel:
-    def test_an_error_arrives_as_it_left(self, original: Any, travel: Callable[[Any], Any]) -> None:
+class TestPickling:
+    def test_a_pickled_error_is_restored(self, original: Any, travel: Callable[[Any], Any]) -> None:
         original = copy.copy(original)
         original.add_note("seen at night")
         original.maybe_processed = True
@@ -353,7 +306,7 @@ class TestTravel:
         assert str(arrived) == str(original) == "It failed. Mend it."
         assert arrived.__cause__ is None
 
-    def test_a_cause_that_is_an_error_of_ours_is_kept(self, original: Any, travel: Callable[[Any], Any]) -> None:
+    def test_a_cause_of_the_sdk_is_kept(self, original: Any, travel: Callable[[Any], Any]) -> None:
         inner = RateLimitedError(*SAID, **REFUSED, retry_after=7.5)
         inner.__cause__ = InvalidDocumentError(*SAID, document="invoice.pdf")
 
@@ -396,7 +349,7 @@ def raised(error: SignStashError, cause: BaseException) -> SignStashError:
         return caught
 
 
-def test_every_class_travels() -> None:
+def test_every_class_can_be_pickled() -> None:
     public = {name: item for name, item in vars(errors).items() if not name.startswith("_")}
     tree = {item for item in public.values() if inspect.isclass(item) and issubclass(item, SignStashError)}
 
@@ -410,13 +363,13 @@ class OwnError(ApiError):
 
 
 @pytest.mark.parametrize("travel", [pickled(5), copy.copy, copy.deepcopy])
-def test_a_subclass_with_other_arguments_travels(travel: Callable[[Any], Any]) -> None:
+def test_a_subclass_with_other_arguments_can_be_pickled(travel: Callable[[Any], Any]) -> None:
     arrived = travel(OwnError("here"))
 
     assert (type(arrived), arrived.where, arrived.status_code) == (OwnError, "here", 500)
 
 
-async def test_an_error_of_the_network_travels_from_the_client(client: SignStash, service: MockedService) -> None:
+async def test_a_network_error_of_the_client_can_be_pickled(client: SignStash, service: MockedService) -> None:
     service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
 
     error = await failure_of(client, pdf("FT_31", content=CONTENT))

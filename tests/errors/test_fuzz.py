@@ -1,17 +1,17 @@
-"""Answers derived from the definition and then broken: only SignStashError comes of them, and never a wrong file.
+"""Responses derived from the definition and then damaged: they raise only SignStashError, and never give a wrong file.
 
-`SIGNSTASH_FUZZ_EXAMPLES` sets how many answers each test tries, 300 without it. With it they differ from run to run.
+`SIGNSTASH_FUZZ_EXAMPLES` is the number of responses of each test (300 by default). If set, they differ between runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from signstash import Document, DocumentNotSignedError, SignStash, SignStashError, TokenAuth
+from signstash import Document, DocumentNotSignedError, SignStash, SignStashError
 from signstash._errors.codes import ERROR_CODES
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, token_answer
-from tests.fault_server import at_once, little_memory
+from tests.conftest import PDF, MockedService, new_client
+from tests.fault_server import little_memory
 
 fuzz = settings(
     max_examples=int(os.environ.get("SIGNSTASH_FUZZ_EXAMPLES", "300")),
@@ -33,15 +33,14 @@ fuzz = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-BASE_URL = "http://proxy.test/signstash"
 DEFINITION = json.loads(Path(__file__).parents[2].joinpath("openapi", "signstash.json").read_text("utf-8"))
 SCHEMAS: dict[str, Any] = DEFINITION["components"]["schemas"]
 REFERENCES = ("A", "B", "C")
 
 
 @attrs.frozen
-class Answer(httpx.AsyncByteStream):
-    """What a server answers.
+class Response(httpx.AsyncByteStream):
+    """A response.
 
     Attributes:
         status: HTTP status.
@@ -63,11 +62,11 @@ class Answer(httpx.AsyncByteStream):
             raise self.end
 
     def to_response(self) -> httpx.Response:
-        """The answer as httpx has it from a connection."""
+        """The response as httpx receives it."""
         return httpx.Response(self.status, headers=self.headers, stream=self)
 
 
-# Answers, as the definition has them
+# Responses that conform to the definition
 
 texts = st.text(max_size=12)
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts, st.just(10**320), st.just("x" * 5000))
@@ -124,7 +123,7 @@ tokens = st.fixed_dictionaries(
 )
 
 
-# ... and broken
+# ... and damaged ones
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -165,8 +164,8 @@ header_lines = st.tuples(
 
 
 @st.composite
-def answers(draw: st.DrawFn, values: st.SearchStrategy[Any], *, raw: bytes = b"") -> Answer:
-    """Answers that hold such a value, or do not any more."""
+def responses(draw: st.DrawFn, values: st.SearchStrategy[Any], *, raw: bytes = b"") -> Response:
+    """Responses with such a value, some of them damaged."""
     body = raw
     if not raw:
         written = json.dumps(draw(broken(values)), ensure_ascii=draw(st.booleans()))
@@ -191,41 +190,27 @@ def answers(draw: st.DrawFn, values: st.SearchStrategy[Any], *, raw: bytes = b""
         httpx.ReadTimeout("slow"),
     ]
     headers = draw(st.lists(header_lines, max_size=2) | st.just([]))
-    return Answer(status, headers, body, draw(st.sampled_from(ends)))
+    return Response(status, headers, body, draw(st.sampled_from(ends)))
 
 
 # What must hold
 
 
-class Wire(httpx.AsyncBaseTransport):
-    """A network of a token server and a service, which give one answer each, however often they are asked."""
-
-    def __init__(self, service: Answer | None = None, token: Answer | None = None) -> None:
-        self._service = service
-        self._token = token
-        self.authorization = ""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        assert isinstance(request.stream, httpx.AsyncByteStream)
-        async for _ in request.stream:
-            pass
-        if request.url == TOKEN_URL:
-            return self._token.to_response() if self._token else token_answer()
-        self.authorization = request.headers["authorization"]
-        return self._service.to_response() if self._service else httpx.Response(200, json={"id": 1})
+@contextlib.contextmanager
+def responding(response: Response) -> Iterator[None]:
+    """The mock, with one response to every request but those for a token."""
+    with MockedService() as service:
+        service.router.route(path__regex="^(?!.*/oauth/token$)").mock(side_effect=lambda _: response.to_response())
+        yield
 
 
-async def outcome_of(wire: Wire, call: Callable[[SignStash], Awaitable[Any]]) -> Any:
+async def outcome_of(call: Callable[[SignStash], Awaitable[Any]]) -> Any:
     """What a call returns, or the error that it raises; any other exception passes through and fails the test."""
-    async with httpx.AsyncClient(transport=wire) as http_client:
-        auth = TokenAuth(
-            TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], http_client=http_client, sleep=at_once
-        )
-        async with aclosing(auth), SignStash(BASE_URL, auth=auth, http_client=http_client) as client:
-            try:
-                return await call(client)
-            except SignStashError as error:
-                return error
+    async with new_client() as client:
+        try:
+            return await call(client)
+        except SignStashError as error:
+            return error
 
 
 def expect_clear(error: SignStashError) -> None:
@@ -236,24 +221,24 @@ def expect_clear(error: SignStashError) -> None:
     assert (type(arrived), str(arrived)) == (type(error), text)
 
 
-def expect_rightly_signed(answer: Answer, reference: str, result: Any) -> None:
-    """A document is signed with exactly what the answer holds under its reference, or has an error."""
+def expect_rightly_signed(response: Response, reference: str, result: Any) -> None:
+    """A document is signed with exactly the content in the response under its reference, or has an error."""
     if isinstance(result, SignStashError):
         expect_clear(result)
-        if answer.status < 300:
+        if response.status < 300:
             assert result.maybe_processed or isinstance(result, DocumentNotSignedError)
-    entries = entries_in(answer, reference)
+    entries = entries_in(response, reference)
     clean = [entry for entry in entries if entry.get("signStatus") == "SIGNED" and not entry.get("signError")]
     content = base64_of(clean[0].get("signedContent")) if len(entries) == len(clean) == 1 else None
     if not isinstance(result, SignStashError):
         assert result.content == content
         assert result.external_reference == reference
-    elif content and answer.status == 200 and answer.end is None and not answer.headers:
+    elif content and response.status == 200 and response.end is None and not response.headers:
         raise AssertionError("a signed document is lost") from result
 
 
-def entries_in(answer: Answer, reference: str) -> list[Any]:
-    fields = read(answer.body)
+def entries_in(response: Response, reference: str) -> list[Any]:
+    fields = read(response.body)
     listed = fields.get("documentList") if isinstance(fields, dict) else None
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     return [entry for entry in entries if entry.get("externalReference") == reference]
@@ -282,7 +267,7 @@ def base64_of(text: Any) -> bytes | None:
         return None
 
 
-def try_answers(cases: st.SearchStrategy[Any], check: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+def try_responses(cases: st.SearchStrategy[Any], check: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
 
         @fuzz
@@ -298,27 +283,29 @@ def documents() -> list[Document]:
     return [Document.pdf(PDF, name=f"{name}.pdf", external_reference=name) for name in REFERENCES]
 
 
-def test_signing_one_document() -> None:
-    async def check(answer: Answer) -> None:
-        result = await outcome_of(Wire(answer), lambda client: client.sign(documents()[0]))
-        expect_rightly_signed(answer, "A", result)
+def test_signing_one_document_raises_only_errors_of_the_sdk() -> None:
+    async def check(response: Response) -> None:
+        with responding(response):
+            result = await outcome_of(lambda client: client.sign(documents()[0]))
+        expect_rightly_signed(response, "A", result)
 
-    try_answers(answers(signed_operations() | refusals), check)
+    try_responses(responses(signed_operations() | refusals), check)
 
 
-def test_signing_several_documents() -> None:
-    async def check(answer: Answer) -> None:
-        batch = await outcome_of(Wire(answer), lambda client: client.sign_batch(documents()))
+def test_signing_several_documents_raises_only_errors_of_the_sdk() -> None:
+    async def check(response: Response) -> None:
+        with responding(response):
+            batch = await outcome_of(lambda client: client.sign_batch(documents()))
         if isinstance(batch, SignStashError):
-            expect_rightly_signed(answer, "A", batch)
+            expect_rightly_signed(response, "A", batch)
             return
         assert [outcome.document.name for outcome in batch.outcomes] == ["A.pdf", "B.pdf", "C.pdf"]
         for reference, outcome in zip(REFERENCES, batch.outcomes, strict=True):
-            expect_rightly_signed(answer, reference, outcome.result)
+            expect_rightly_signed(response, reference, outcome.result)
         assert repr(batch)
         assert isinstance(batch.operation.to_dict(), dict)
 
-    try_answers(answers(signed_operations()), check)
+    try_responses(responses(signed_operations()), check)
 
 
 def is_number(result: Any) -> bool:
@@ -332,52 +319,56 @@ def is_model(result: Any) -> bool:
 @pytest.mark.parametrize(
     ("cases", "call", "holds"),
     [
-        (answers(st.integers() | refusals), lambda client: client.get_operation_id("A"), is_number),
-        (answers(operations | refusals), lambda client: client.get_status(7), is_model),
-        (answers(operations | refusals), lambda client: client.get_operation(7, include_content=True), is_model),
+        (responses(st.integers() | refusals), lambda client: client.get_operation_id("A"), is_number),
+        (responses(operations | refusals), lambda client: client.get_status(7), is_model),
+        (responses(operations | refusals), lambda client: client.get_operation(7, include_content=True), is_model),
         (
-            answers(refusals) | answers(refusals, raw=b"PK\x05\x06" + bytes(18)),
+            responses(refusals) | responses(refusals, raw=b"PK\x05\x06" + bytes(18)),
             lambda client: client.download_documents(7, "downloads"),
             lambda result: result == [],
         ),
         (
-            answers(refusals),
+            responses(refusals),
             lambda client: client.resend_mails(7, ["ana@example.test"]),
             lambda result: result is None,
         ),
     ],
     ids=["get_operation_id", "get_status", "get_operation", "download_documents", "resend_mails"],
 )
-def test_asking(
+def test_queries_raise_only_errors_of_the_sdk(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    cases: st.SearchStrategy[Answer],
+    cases: st.SearchStrategy[Response],
     call: Callable[..., Any],
     holds: Callable[[Any], bool],
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where downloads go
 
-    async def check(answer: Answer) -> None:
-        result = await outcome_of(Wire(answer), call)
+    async def check(response: Response) -> None:
+        with responding(response):
+            result = await outcome_of(call)
         if isinstance(result, SignStashError):
             expect_clear(result)
         else:
-            assert 200 <= answer.status < 300
+            assert 200 <= response.status < 300
             assert holds(result)
 
-    try_answers(cases, check)
+    try_responses(cases, check)
 
 
-def test_the_token_server() -> None:
-    async def check(answer: Answer) -> None:
-        wire = Wire(token=answer)
-        result = await outcome_of(wire, lambda client: client.get_status(7))
+def test_token_requests_raise_only_errors_of_the_sdk() -> None:
+    async def check(response: Response) -> None:
+        with MockedService() as service:
+            service.token.mock(side_effect=lambda _: response.to_response())
+            status = service.routes.status.respond(json={"id": 1})
+            result = await outcome_of(lambda client: client.get_status(7))
+            authorization = [call.request.headers["authorization"] for call in status.calls]
         if isinstance(result, SignStashError):
             expect_clear(result)
             assert result.maybe_processed is False
-            assert wire.authorization == ""
+            assert authorization == []
         else:
-            assert 200 <= answer.status < 300
-            assert wire.authorization == f"Bearer {read(answer.body)['access_token']}"
+            assert 200 <= response.status < 300
+            assert authorization == [f"Bearer {read(response.body)['access_token']}"]
 
-    try_answers(answers(tokens | refusals), check)
+    try_responses(responses(tokens | refusals), check)

@@ -1,4 +1,4 @@
-"""The Django and Celery applications that the guide shows, as they run: in worker processes."""
+"""The guide's Django and Celery applications, in worker processes."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_the_guide_to_errors_lists_every_error() -> None:
     assert sorted(listed) == sorted(tree - abstract)
 
 
-def test_every_public_name_is_shown() -> None:
+def test_every_public_name_is_in_the_documentation() -> None:
     text = "".join(GUIDES.values())
     hidden = {name for name in signstash.__all__ if name not in text}  # type: ignore[attr-defined]
 
@@ -166,7 +166,7 @@ def test_help_names_every_option(function: Callable[..., object], options: type)
 
 
 @pytest.mark.parametrize("guide", GUIDES)
-def test_every_link_leads_somewhere(guide: str) -> None:
+def test_every_link_has_a_target(guide: str) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", GUIDES[guide])
 
     assert [target for target in targets if not (PROJECT / guide).parent.joinpath(target).exists()] == []

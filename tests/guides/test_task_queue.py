@@ -1,4 +1,4 @@
-"""The guide's worker for a task queue: several processes, a worker that is killed, tasks that are run twice."""
+"""The guide's worker for a task queue: several processes, a killed worker, tasks that are run twice."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TASKS = 24
 
 @contextlib.contextmanager
 def started(arguments: list[str], folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A process in a group of its own, which is killed with all that it started."""
+    """A process in its own group, which is killed with its children."""
     process = subprocess.Popen(
         arguments,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""The web application that the guide shows, served by uvicorn."""
+"""The guide's web application, served by uvicorn."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ def test_the_application_signs_with_one_client_and_closes_it(
                 puts = (
                     http_client.put(f"/invoices/{loop}-{number}", content=INVOICE.read_bytes()) for number in range(3)
                 )
-                answers = await asyncio.gather(*puts)
+                responses = await asyncio.gather(*puts)
             server.should_exit = True
             await serving
             with pytest.raises(ConfigurationError, match="closed"):
                 await made[0].get_status(1)
-        return answers
+        return responses
 
     with asyncio.Runner(loop_factory=importlib.import_module(loop).new_event_loop) as runner:
-        answers = runner.run(serve())
+        responses = runner.run(serve())
 
-    assert [answer.status_code for answer in answers] == [200] * 3
-    assert all(answer.content.startswith(INVOICE.read_bytes()) for answer in answers)
+    assert [response.status_code for response in responses] == [200] * 3
+    assert all(response.content.startswith(INVOICE.read_bytes()) for response in responses)
     assert len(made) == 1
 
 

@@ -1,4 +1,4 @@
-"""The scripts in `openapi/`, which are no package, and definitions to try them on."""
+"""The scripts in `openapi/`, and definitions for them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
 
 @pytest.fixture
 def laid(scripts: dict[str, ModuleType]) -> Callable[[bytes | Definition], Any]:
-    """Reads a definition and lays it beside the contract."""
+    """Reads a definition and compares it with the contract."""
 
     def lay(source: bytes | Definition) -> Any:
         content = source if isinstance(source, bytes) else json.dumps(source).encode()

@@ -1,4 +1,4 @@
-"""Definitions as springfox and springdoc write them: what each gives beside the contract, or why it is refused."""
+"""Definitions from springfox and springdoc: what each adds to the contract, or why it is rejected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QUERIES = {
 
 
 def rest(definition: Definition) -> Definition:
-    """A definition without its name and servers, which say nothing to a client."""
+    """A definition without its name and servers, which a client does not use."""
     return {"paths": definition["paths"], "components": definition["components"]["schemas"]}
 
 
@@ -57,7 +57,7 @@ class TestTenDefinitions:
             ("08", set(), "client-ws, found in the paths", 0),
         ],
     )
-    def test_a_client_can_be_made(
+    def test_a_client_is_generated(
         self, scripts: dict[str, ModuleType], laid: Lay, name: str, missing: set[str], root: str, notes: int
     ) -> None:
         (path,) = DEFINITIONS.glob(f"{name}*")
@@ -81,7 +81,7 @@ class TestTenDefinitions:
         assert {BASE64.rstrip("/"), FILES.rstrip("/"), STATUS} < found.definition["paths"].keys()
         assert BASE64 not in found.definition["paths"]
 
-    def test_the_asynchronous_mode_comes_in_by_its_shape_and_noise_is_left_out(self, laid: Lay) -> None:
+    def test_the_asynchronous_mode_is_recognised_by_its_shape(self, laid: Lay) -> None:
         found = laid(published("06"))
 
         assert said(found, "additional") == [
@@ -111,7 +111,7 @@ class TestTenDefinitions:
             ),
         ],
     )
-    def test_what_cannot_be_is_refused_with_what_it_is(
+    def test_an_unusable_definition_raises_with_the_reason(
         self, scripts: dict[str, ModuleType], laid: Lay, name: str, reason: str
     ) -> None:
         with pytest.raises(scripts["laying"].DefinitionError, match=reason):
@@ -332,7 +332,9 @@ SAME: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("difference", SAME)
-def test_what_makes_no_difference(scripts: dict[str, ModuleType], laid: Lay, difference: str) -> None:
+def test_equivalent_definitions_give_the_same_client(
+    scripts: dict[str, ModuleType], laid: Lay, difference: str
+) -> None:
     definition = contract()
     SAME[difference](definition)
 
@@ -383,7 +385,7 @@ OTHERWISE: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("difference", OTHERWISE)
-def test_what_is_described_otherwise_is_noted(scripts: dict[str, ModuleType], laid: Lay, difference: str) -> None:
+def test_different_descriptions_are_noted(scripts: dict[str, ModuleType], laid: Lay, difference: str) -> None:
     definition = contract()
     change, note = OTHERWISE[difference]
     change(definition)
@@ -395,7 +397,7 @@ def test_what_is_described_otherwise_is_noted(scripts: dict[str, ModuleType], la
     assert rest(found.definition) == rest(scripts["generate"].contract())
 
 
-def test_files_that_are_described_as_objects_are_files(scripts: dict[str, ModuleType], laid: Lay) -> None:
+def test_files_described_as_objects_are_files(scripts: dict[str, ModuleType], laid: Lay) -> None:
     definition = contract()
     files_as_objects(definition)
 
@@ -451,7 +453,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("difference", REFUSED)
-def test_what_could_not_be_sent_or_read_is_refused_by_name(
+def test_an_impossible_request_or_response_is_rejected_by_name(
     scripts: dict[str, ModuleType], laid: Lay, difference: str
 ) -> None:
     definition = contract()
@@ -465,7 +467,7 @@ def test_what_could_not_be_sent_or_read_is_refused_by_name(
 
 
 class TestWhatIsNew:
-    def test_fields_and_values_come_in(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+    def test_new_fields_and_values_are_added(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
         definition = contract()
         queue = {"type": "object", "properties": {"name": {"type": "string"}}}
         definition["components"]["schemas"]["Queue«X»"] = queue
@@ -487,7 +489,7 @@ class TestWhatIsNew:
         }
         assert scripts["generate"].faults(found.definition) == []
 
-    def test_names_that_python_cannot_tell_apart_are_left_to_the_additional_properties(
+    def test_names_that_collide_in_python_become_additional_properties(
         self, scripts: dict[str, ModuleType], laid: Lay
     ) -> None:
         definition = contract()
@@ -500,7 +502,7 @@ class TestWhatIsNew:
         assert rest(found.definition) == rest(scripts["generate"].contract())
 
     @pytest.mark.parametrize("status", ["201", "202"])
-    def test_another_success_is_a_success_too(self, scripts: dict[str, ModuleType], laid: Lay, status: str) -> None:
+    def test_another_success_status_is_a_success(self, scripts: dict[str, ModuleType], laid: Lay, status: str) -> None:
         definition = contract()
         operation(definition)["responses"] = {status: operation(definition)["responses"]["200"]}
 
@@ -508,7 +510,7 @@ class TestWhatIsNew:
 
         assert responses["200"] == responses[status] == operation(scripts["generate"].contract())["responses"]["200"]
 
-    def test_parts_are_called_as_the_download_calls_them(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+    def test_parts_have_the_names_of_the_definition(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
         definition = contract()
         form = operation(definition, FILES)["requestBody"]["content"]["multipart/form-data"]["schema"]
         form["properties"] = {"documents": form["properties"]["files"], "request": form["properties"]["signRequest"]}
@@ -530,7 +532,7 @@ class TestWhatIsNew:
         assert found.missing == []
         assert {path[:7] for path in found.definition["paths"]} == {"/api/v1"}
 
-    def test_a_version_beside_the_known_one_is_additional(self, laid: Lay) -> None:
+    def test_another_version_in_addition_to_the_known_one_is_additional(self, laid: Lay) -> None:
         definition = contract()
         signed = {"allOf": [{"$ref": "#/components/schemas/SignOperation"}, {"properties": {"trace": {}}}]}
         beside = copy.deepcopy(definition["paths"][BASE64])
@@ -542,7 +544,7 @@ class TestWhatIsNew:
         assert said(found, "additional") == ["sign_1: POST /api/v1/document/sign/base64/"]
         assert operation(found.definition)["operationId"] == SIGN
 
-    def test_an_operation_elsewhere_is_known_by_what_travels(self, laid: Lay) -> None:
+    def test_a_moved_operation_is_recognised_by_its_schemas(self, laid: Lay) -> None:
         definition = contract()
         moved_below_another_path(definition)
 
@@ -551,9 +553,7 @@ class TestWhatIsNew:
         assert found.missing == []
         assert operation(found.definition, "/api/v0/documents/sign-base64")["operationId"] == SIGN
 
-    def test_what_the_generator_cannot_do_is_left_out_and_named(
-        self, scripts: dict[str, ModuleType], laid: Lay
-    ) -> None:
+    def test_unsupported_operations_are_left_out_and_named(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
         definition = contract()
         good = {"operationId": "version", "responses": {"200": {"description": ""}}}
         xml = {"content": {"application/xml": {"schema": {"type": "string"}}}}
@@ -571,7 +571,7 @@ class TestWhatIsNew:
         assert cannot.startswith("setVersion: POST /api/v0/version: cannot be generated")
         assert scripts["generate"].faults(found.definition) == []
 
-    def test_names_of_additional_operations_and_schemas_clash_with_nothing(
+    def test_names_of_additional_operations_and_schemas_do_not_collide(
         self, scripts: dict[str, ModuleType], laid: Lay
     ) -> None:
         definition = contract()
@@ -582,14 +582,14 @@ class TestWhatIsNew:
         }
         content = {"*/*": {"schema": {"$ref": "#/components/schemas/Response%C2%ABX%C2%BB"}}}
         listed = {"*/*": {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/datetime"}}}}
-        for path, name, answer in (
+        for path, name, response in (
             ("/api/v0/a", "getStatus", content),
             ("/api/v0/b", "get_status", listed),
             ("/api/v0/c", "getUsingGET_1", content),
             ("/api/v0/d/{x}", "", {"application/octet-stream": {}}),
         ):
             definition["paths"][path] = {
-                "get": {"operationId": name, "responses": {"200": {"description": "", "content": answer}}}
+                "get": {"operationId": name, "responses": {"200": {"description": "", "content": response}}}
             }
 
         found = laid(definition)
@@ -601,7 +601,7 @@ class TestWhatIsNew:
 
 
 class TestSwagger2:
-    def test_a_form_of_files_and_a_body(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+    def test_a_form_of_files_and_a_body_are_converted(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
         definition = published("01")
         single = definition["paths"][BASE64]["post"]
         body = {"in": "body", "name": "signRequest", "schema": {"$ref": "#/definitions/SignRequest«Base64Document»"}}
@@ -619,7 +619,7 @@ class TestSwagger2:
                 assert SIGN_FILES not in found.missing
                 assert rest(found.definition)["paths"] == rest(scripts["generate"].contract())["paths"]
 
-    def test_failures_without_a_schema_and_other_types(self, laid: Lay) -> None:
+    def test_failures_without_a_schema_and_other_types_are_converted(self, laid: Lay) -> None:
         definition = published("01")
         described = definition["paths"][BASE64]["post"]
         described["produces"] = ["application/json;charset=UTF-8"]
@@ -648,7 +648,7 @@ class TestReading:
         ],
         ids=["JSON", "byte order mark", "UTF-16", "UTF-16 without mark", "YAML", "base64 string", "base64", "string"],
     )
-    def test_every_form_is_read(self, scripts: dict[str, ModuleType], content: bytes) -> None:
+    def test_every_format_is_read(self, scripts: dict[str, ModuleType], content: bytes) -> None:
         assert scripts["laying"].parse_definition(content) == contract()
 
     @pytest.mark.parametrize(
@@ -675,7 +675,7 @@ class TestReading:
             (b"[" * 100_000, "nested too deeply"),
         ],
     )
-    def test_anything_else_is_named(self, scripts: dict[str, ModuleType], content: bytes, reason: str) -> None:
+    def test_an_unreadable_file_is_named(self, scripts: dict[str, ModuleType], content: bytes, reason: str) -> None:
         with pytest.raises(scripts["laying"].DefinitionError, match=reason):
             scripts["laying"].parse_definition(content)
 
@@ -692,7 +692,7 @@ class TestReading:
             lambda d: d.update(servers=[{}], paths={**d["paths"], "/api/v0/x": {"$ref": "other.yaml#/x"}}),
         ],
     )
-    def test_damage_gives_a_definition_or_a_reason(
+    def test_a_damaged_file_gives_a_definition_or_a_reason(
         self, scripts: dict[str, ModuleType], laid: Lay, damage: Change
     ) -> None:
         definition = copy.deepcopy(contract())

@@ -47,7 +47,6 @@ from signstash._generated.errors import UnexpectedStatus
 from signstash._generated.types import UNSET, parse_datetime
 from tests.conftest import (
     BASE_URL,
-    CLIENT_ID,
     CLIENT_SECRET,
     DEFINITION,
     FILES_PART,
@@ -57,7 +56,10 @@ from tests.conftest import (
     TOKEN,
     TOKEN_URL,
     MockedService,
-    signed_answer,
+    mock_signed,
+    new_client,
+    pdf,
+    signed_response,
     url_of,
     zipped,
 )
@@ -72,7 +74,7 @@ def unpickled(value: object) -> Any:
 
 
 def server_request(sent: httpx.Request) -> Request:
-    """The request as a server sees it that knows nothing of httpx."""
+    """The request as the standard library's parser reads it."""
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": sent.content, "more_body": False}
@@ -93,7 +95,7 @@ class TestMultipart:
 
     @pytest.fixture
     async def multipart(self, route: respx.Route) -> AsyncIterator[SignStash]:
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload="multipart") as client:
+        async with new_client(upload="multipart") as client:
             yield client
 
     @pytest.mark.parametrize("name", ["invoice.pdf", 'a"; name="signRequest', "Fatura nº 31 março.pdf"])
@@ -116,16 +118,16 @@ class TestMultipart:
         assert request["externalReference"] == "genuine"
         assert [item["documentRequest"]["name"] for item in request["documents"]] == [name]
 
-    async def test_the_boundary_is_another_each_time(self, multipart: SignStash, route: respx.Route) -> None:
+    async def test_the_boundary_differs_each_time(self, multipart: SignStash, route: respx.Route) -> None:
         for _ in range(3):
-            await multipart.sign_batch([Document.pdf(PDF, name="a.pdf")])
+            await multipart.sign_batch([pdf(name="a.pdf")])
 
         boundaries = {call.request.headers["content-type"].partition("boundary=")[2] for call in route.calls}
         assert len(boundaries) == 3
         assert min(map(len, boundaries)) >= 32
 
     async def test_the_request_is_a_json_part(self, multipart: SignStash, route: respx.Route) -> None:
-        await multipart.sign_batch([Document.pdf(PDF, name="a.pdf")])
+        await multipart.sign_batch([pdf(name="a.pdf")])
 
         part = f'name="{REQUEST_PART}"\r\nContent-Type: application/json\r\n\r\n{{"'.encode()
         assert part in route.calls.last.request.content
@@ -135,7 +137,7 @@ class TestPaths:
     """`..` and empty values reach other paths; booleans are sent as `True`."""
 
     @pytest.mark.parametrize("reference", ["", ".", "..", "a\x00b", "a\nb", "a\x7fb", "\ud800", None, 7])
-    async def test_values_that_reach_another_path_are_refused(
+    async def test_values_that_reach_another_path_raise(
         self, client: SignStash, service: MockedService, reference: Any
     ) -> None:
         with pytest.raises(ConfigurationError, match="external_reference is"):
@@ -144,7 +146,7 @@ class TestPaths:
         assert len(service.router.calls) == 0
 
     @pytest.mark.parametrize("reference", ["", ".", "..", "a\x00b", "a\r\nb"])
-    def test_generated_functions_refuse_them_too(self, reference: str) -> None:
+    def test_generated_functions_raise_for_values_that_reach_another_path(self, reference: str) -> None:
         with pytest.raises(ValueError, match="path parameter"):
             get_operation_id_by_document_external_reference._get_kwargs(reference)
 
@@ -158,7 +160,7 @@ class TestPaths:
             ("a\u2028b", "a%E2%80%A8b"),
         ],
     )
-    async def test_a_value_is_one_segment(
+    async def test_a_path_value_is_one_segment(
         self, client: SignStash, service: MockedService, reference: str, segment: str
     ) -> None:
         route = service.router.get(path__startswith="/").respond(json=7)
@@ -167,8 +169,8 @@ class TestPaths:
         path = route.calls.last.request.url.raw_path.decode()
         assert path.endswith(f"/withDocumentExternalReference/{segment}")
 
-    async def test_booleans_are_in_lower_case(self, client: SignStash, service: MockedService) -> None:
-        route = service.router.route(path__startswith="/").respond(json={"id": 7})
+    async def test_booleans_in_paths_are_in_lower_case(self, client: SignStash, service: MockedService) -> None:
+        route = service.router.route(path__regex="/(true|false)$").respond(json={"id": 7})
 
         for chosen in (True, False):
             await client.get_operation(7, include_content=chosen)
@@ -178,13 +180,13 @@ class TestPaths:
 
 
 class TestEnums:
-    """An unknown enum value costs the whole answer."""
+    """An unknown enum value makes the whole response unreadable."""
 
     MODELS = tuple(getattr(models, name) for name in dir(models))
     ENUMS = tuple(item for item in MODELS if isinstance(item, type) and issubclass(item, StrEnum))
 
     @pytest.mark.parametrize("enum", ENUMS)
-    def test_an_unknown_value_is_kept(self, enum: type[StrEnum]) -> None:
+    def test_an_unknown_enum_value_is_kept(self, enum: type[StrEnum]) -> None:
         value = enum("ARCHIVED")
 
         assert isinstance(value, enum)
@@ -196,14 +198,16 @@ class TestEnums:
         for again in (unpickled(value), copy.copy(value), copy.deepcopy(value)):
             assert (type(again), again, again.value) == (enum, value, "ARCHIVED")
 
-    def test_known_values_and_other_types_are_what_they_were(self) -> None:
+    def test_known_enum_values_and_other_types_are_unchanged(self) -> None:
         assert {models.SigningStatus, models.ContentType} < {*self.ENUMS}
         assert models.SigningStatus("SIGNED") is models.SigningStatus.SIGNED
         assert models.SigningStatus("signed") is not models.SigningStatus.SIGNED
         with pytest.raises(ValueError, match="not a valid SigningStatus"):
             models.SigningStatus(5)  # type: ignore[arg-type]
 
-    async def test_it_comes_through_the_client(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_unknown_enum_value_passes_through_the_client(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         service.router.get(STATUS_URL).respond(json={"id": 7, "status": "ARCHIVED", "type": "SIGN"})
 
         operation = await client.get_status(7)
@@ -215,7 +219,7 @@ class TestEnums:
 
 @pytest.mark.own_definition
 class TestNull:
-    """`null` for what is optional costs the whole answer, or is stored against its type."""
+    """`null` for an optional field makes the whole response unreadable, or is stored against its type."""
 
     OPTIONAL = tuple(
         (schema, field)
@@ -258,7 +262,7 @@ def required_values(schema: str) -> dict[str, Any]:
 
 
 class TestDates:
-    """Dates of other forms cost the whole answer, and those without a zone are naive."""
+    """Dates in other formats make the whole response unreadable, and those without a zone are naive."""
 
     @pytest.mark.parametrize(
         ("written", "moment"),
@@ -280,7 +284,7 @@ class TestDates:
             (0, datetime(1970, 1, 1, tzinfo=UTC)),
         ],
     )
-    def test_the_services_forms(self, written: object, moment: datetime) -> None:
+    def test_date_formats_of_the_service_are_read(self, written: object, moment: datetime) -> None:
         read = models.BaseOperation.from_dict({"id": 7, "creationDate": written}).creation_date
 
         assert isinstance(read, datetime)
@@ -288,14 +292,14 @@ class TestDates:
         assert read == moment
 
     @pytest.mark.own_definition
-    def test_every_date_is_read_so(self) -> None:
+    def test_every_date_field_reads_these_formats(self) -> None:
         for name, described in DEFINITION["components"]["schemas"].items():
             for field, item in described.get("properties", {}).items():
                 if item.get("format") == "date-time":
                     read = getattr(models, name).from_dict(required_values(name) | {field: 1739182761648})
                     assert MOMENT in attrs.asdict(read, recurse=False).values(), f"{name}.{field}"
 
-    def test_without_a_time_zone_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_dates_are_read_without_a_time_zone_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def missing(key: str) -> None:
             raise zoneinfo.ZoneInfoNotFoundError(key)
 
@@ -304,15 +308,15 @@ class TestDates:
         assert parse_datetime("2025-07-10 10:19:21") == datetime(2025, 7, 10, 10, 19, 21, tzinfo=UTC)
 
     @pytest.mark.parametrize("written", ["", "soon", "10-02-2025 10:19:21", True, [2025, 2, 10], {}, 1e300])
-    async def test_one_that_cannot_be_read_costs_nothing_but_itself(
+    async def test_an_unreadable_date_does_not_affect_other_fields(
         self, client: SignStash, service: MockedService, written: Any
     ) -> None:
         dated = {"receptionDate": written, "storageEndDate": "2025-02-10 10:19:21.648"}
-        service.sign.mock(side_effect=lambda request: signed_answer(request, lambda document: document | dated))
+        service.sign.mock(side_effect=lambda request: signed_response(request, lambda document: document | dated))
 
-        signed = await client.sign(Document.pdf(PDF, name="a.pdf"))
+        signed = await client.sign(pdf(name="a.pdf"))
 
-        assert signed.content == b"signed:" + PDF
+        assert signed.content == mock_signed(PDF)
         assert signed.details.reception_date is UNSET
         assert signed.details.additional_properties == {"receptionDate": written}
         assert signed.details.storage_end_date == MOMENT
@@ -322,13 +326,13 @@ class TestUnset:
     """`UNSET` is another object after pickle and deepcopy, and leaks into JSON."""
 
     @COPIES
-    def test_it_stays_itself(self, copied: Any) -> None:
+    def test_unset_stays_a_singleton(self, copied: Any) -> None:
         assert copied(UNSET) is UNSET
         assert not UNSET
         assert repr(UNSET) == "UNSET"
 
     @COPIES
-    def test_a_model_stays_what_it_was(self, copied: Any) -> None:
+    def test_a_copied_model_is_unchanged(self, copied: Any) -> None:
         operation = models.SignOperation.from_dict({"id": 7, "folder": {"folderId": "f"}, "newField": 1})
 
         again = copied(operation)
@@ -354,12 +358,12 @@ class TestRepr:
         ],
         ids=lambda value: type(value).__name__,
     )
-    def test_no_contents(self, value: object) -> None:
+    def test_the_repr_shows_no_contents(self, value: object) -> None:
         assert SECRET not in repr(value)
         assert type(value).__name__ in repr(value)
 
-    async def test_no_credentials(self, client: SignStash, service: MockedService) -> None:
-        await client.sign(Document.pdf(PDF, name="a.pdf"))
+    async def test_the_repr_shows_no_credentials(self, client: SignStash, service: MockedService) -> None:
+        await client.sign(pdf(name="a.pdf"))
 
         for value in (client, client.generated, client._exchange, client._exchange.auth):
             assert TOKEN not in repr(value)
@@ -370,14 +374,14 @@ class TestStatus:
     """A status that is not registered crashes; failures are returned as values or as None."""
 
     @pytest.mark.parametrize("status_code", [520, 599])
-    def test_a_status_without_a_name_is_a_status_too(self, status_code: int) -> None:
+    def test_a_status_code_without_a_name_is_accepted(self, status_code: int) -> None:
         with pytest.raises(UnexpectedStatus) as failed:
             get_status._build_response(client=Client(BASE_URL), response=httpx.Response(status_code, json={"id": 7}))
 
         assert failed.value.status_code == status_code
 
     @pytest.mark.parametrize(
-        ("status_code", "answer", "error"),
+        ("status_code", "response", "error"),
         [
             (520, {"html": "<html>Unknown</html>"}, UnexpectedResponseError),
             (503, {}, ServiceError),
@@ -389,17 +393,17 @@ class TestStatus:
             (200, {"html": "<html>Login</html>"}, UnexpectedResponseError),
         ],
     )
-    async def test_failures_are_raised(
-        self, client: SignStash, service: MockedService, status_code: int, answer: Any, error: type[SignStashError]
+    async def test_failure_statuses_raise(
+        self, client: SignStash, service: MockedService, status_code: int, response: Any, error: type[SignStashError]
     ) -> None:
-        service.router.get(STATUS_URL).respond(status_code, **answer)
+        service.router.get(STATUS_URL).respond(status_code, **response)
 
         for ask in (client.get_status, partial(get_status.asyncio, client=client.generated)):
             with pytest.raises(error):
                 await ask(7)
 
     @pytest.mark.parametrize(
-        ("status_code", "answer", "why"),
+        ("status_code", "response", "why"),
         [
             (201, {"json": {"id": 7}}, "has a status that the definition does not name"),
             (204, {}, "has a status that the definition does not name"),
@@ -409,10 +413,10 @@ class TestStatus:
             (200, {"json": {"issuerCompany": "FT 2026/31"}}, "does not fit the definition (AttributeError)"),
         ],
     )
-    async def test_a_success_that_the_generated_parser_cannot_read_is_an_error_of_ours(
-        self, client: SignStash, service: MockedService, status_code: int, answer: Any, why: str
+    async def test_an_unreadable_success_raises_an_error_of_the_sdk(
+        self, client: SignStash, service: MockedService, status_code: int, response: Any, why: str
     ) -> None:
-        service.router.get(STATUS_URL).respond(status_code, **answer)
+        service.router.get(STATUS_URL).respond(status_code, **response)
 
         with pytest.raises(UnexpectedResponseError) as caught:
             await get_status.asyncio(7, client=client.generated)
@@ -422,7 +426,7 @@ class TestStatus:
         assert caught.value.status_code == status_code
         assert not caught.value.maybe_processed
 
-    async def test_one_that_changed_something_may_have_been_processed(
+    async def test_an_unreadable_success_of_a_writing_call_may_have_been_processed(
         self, client: SignStash, service: MockedService
     ) -> None:
         service.router.post(path__regex="/delivery/").respond(202)
@@ -432,7 +436,7 @@ class TestStatus:
 
         assert caught.value.maybe_processed
 
-    def test_without_the_facade_it_is_the_generated_parser_s_own(self) -> None:
+    def test_an_unreadable_success_of_the_generated_client_raises_its_own_error(self) -> None:
         with pytest.raises(UnexpectedStatus):
             get_status._build_response(
                 client=Client(BASE_URL, raise_on_unexpected_status=True), response=httpx.Response(201)
@@ -443,11 +447,11 @@ class TestTimeouts:
     """A timeout that is left out means none at all."""
 
     async def everything(self, client: SignStash, service: MockedService, tmp_path: Path) -> list[httpx.Request]:
-        """The requests of all that the client can be asked."""
+        """The requests of every method of the client."""
         service.router.get(path__regex="/withDocumentExternalReference/").respond(json=7)
         service.router.get(path__regex="/documents$").respond(content=zipped({}))
         service.router.route(path__regex="/api/").respond(json={"id": 7, "documentList": []})
-        await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
+        await client.sign_batch([pdf(name="a.pdf")])
         await client.get_operation_id("r")
         await client.get_status(7)
         await client.get_operation(7, include_content=True)
@@ -461,14 +465,12 @@ class TestTimeouts:
 
     @pytest.mark.parametrize("upload", ["base64", "multipart"])
     @pytest.mark.parametrize("own", [False, True], ids=["made", "given"])
-    async def test_every_request_has_all_four(
+    async def test_every_request_has_four_timeouts(
         self, service: MockedService, upload: Any, own: bool, tmp_path: Path
     ) -> None:
         async with httpx.AsyncClient(timeout=None) as http_client:
             given: dict[str, Any] = {"http_client": http_client} if own else {}
-            async with SignStash(
-                BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload=upload, **given
-            ) as client:
+            async with new_client(upload=upload, **given) as client:
                 requests = await self.everything(client, service, tmp_path)
 
         assert len(requests) == 11
@@ -478,23 +480,23 @@ class TestTimeouts:
             assert limits.keys() == {"connect", "read", "write", "pool"}
             assert all(value is not None and 0 < value < math.inf for value in limits.values())
 
-    async def test_they_are_what_was_asked_for(self, service: MockedService, tmp_path: Path) -> None:
+    async def test_timeouts_are_those_requested(self, service: MockedService, tmp_path: Path) -> None:
         limits = httpx.Timeout(7, connect=3)
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, timeout=limits) as client:
+        async with new_client(timeout=limits) as client:
             requests = await self.everything(client, service, tmp_path)
 
         assert all(request.extensions["timeout"] == limits.as_dict() for request in requests[1:])
 
     @pytest.mark.parametrize("name", ["timeout", "deadline"])
     @pytest.mark.parametrize("value", [None, math.inf, math.nan, 0])
-    def test_none_and_endless_are_refused(self, name: str, value: Any) -> None:
+    def test_missing_and_infinite_timeouts_raise(self, name: str, value: Any) -> None:
         limits: dict[str, Any] = {name: value}
         with pytest.raises(ConfigurationError, match=f"{name} is"):
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, **limits)
+            new_client(**limits)
 
     @pytest.mark.parametrize("part", ["connect", "read", "write", "pool"])
     @pytest.mark.parametrize("value", [None, math.inf])
-    def test_no_part_may_be_missing(self, part: str, value: float | None) -> None:
+    def test_incomplete_timeouts_raise(self, part: str, value: float | None) -> None:
         limits = httpx.Timeout(5, **{part: value})
         with pytest.raises(ConfigurationError, match=rf"timeout\.{part} is"):
-            SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, timeout=limits)
+            new_client(timeout=limits)

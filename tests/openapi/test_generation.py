@@ -1,4 +1,4 @@
-"""The contract holds every known fact, its corrections say why, and the client is what both of them give."""
+"""The contract has every known fact, each correction gives its reason, and the client is generated from both."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ VisibleSignatureInfo: templateType 'ONE_OFF'|'SERVICE_CUSTOMIZATION' ~ ONE_OFF;
 
 
 def facts(table: str) -> dict[str, list[str]]:
-    """What a table says of each name; an indented line goes on with the one above."""
+    """The entries of a table by name; an indented line continues the one above."""
     lines = (name.partition(":") for name in table.strip().replace("\n ", " ").splitlines())
     return {name: [" ".join(item.split()) for item in items.split(";")] for name, _, items in lines}
 
@@ -161,8 +161,8 @@ def shown_operation(path: str, method: str, operation: Definition) -> list[str]:
     assert all(item["in"] == "path" and item["required"] for item in parameters)
     assert body["required"]
     taken = [f"{item['name']} {shown_type(item['schema'])}" for item in parameters]
-    (answer,) = operation["responses"].values()
-    returned = shown_content(answer.get("content", {})) or ["nothing"]
+    (response,) = operation["responses"].values()
+    returned = shown_content(response.get("content", {})) or ["nothing"]
     return [f"{method.upper()} {path}", *operation["tags"], *taken, *shown_content(body["content"]), *returned]
 
 
@@ -178,19 +178,19 @@ def changed(definition: Definition, change: Callable[[Definition], object]) -> D
 
 
 class TestContract:
-    def test_operations(self) -> None:
+    def test_the_contract_has_every_operation(self) -> None:
         found = {item[-1]["operationId"]: shown_operation(*item) for item in operations(CONTRACT)}
 
         assert found == facts(OPERATIONS)
 
-    def test_schemas_and_enums(self) -> None:
+    def test_the_contract_has_every_schema_and_enum(self) -> None:
         schemas = CONTRACT["components"]["schemas"]
 
         assert schemas.keys() == facts(ENUMS).keys() | facts(FIELDS).keys()
         assert {name: schema["enum"] for name, schema in schemas.items() if "enum" in schema} == facts(ENUMS)
 
     @pytest.mark.parametrize("name", facts(FIELDS))
-    def test_fields(self, name: str) -> None:
+    def test_the_contract_has_every_field(self, name: str) -> None:
         schema = CONTRACT["components"]["schemas"][name]
         assert [shown_field(schema, field) for field in schema["properties"]] == facts(FIELDS)[name]
 
@@ -201,19 +201,19 @@ class TestContract:
         for *_, operation in operations(CONTRACT):
             assert operation.get("security", CONTRACT["security"]) == [{name: []}]
 
-    def test_its_name_and_place(self) -> None:
+    def test_the_contract_has_its_name_and_server(self) -> None:
         named = (CONTRACT["openapi"][:4], CONTRACT["info"]["title"], CONTRACT["info"]["version"])
         assert named == ("3.0.", "SignStash Integration REST API", "v0")
         assert CONTRACT["servers"][0]["url"] == "/signstash/einvoice-integration-ws"
 
-    def test_its_flaw_is_kept(self) -> None:
+    def test_the_contract_keeps_its_flaw(self) -> None:
         for name in ("Document", "DocumentResponse"):
             field = CONTRACT["components"]["schemas"][name]["properties"]["contentType"]
             assert field["enum"] == ["application/pdf, text/xml, application/xml"]
 
 
 @pytest.mark.parametrize("definition", [CONTRACT, CORRECTED], ids=["contract", "corrected"])
-def test_everything_is_described(definition: Definition) -> None:
+def test_everything_in_the_contract_is_described(definition: Definition) -> None:
     described: dict[str, Definition] = {}
     for *_, operation in operations(definition):
         name = operation["operationId"]
@@ -232,25 +232,25 @@ def test_everything_is_described(definition: Definition) -> None:
 
 
 class TestCorrections:
-    def test_the_result_is_valid_openapi(self) -> None:
+    def test_the_corrected_definition_is_valid_openapi(self) -> None:
         assert [error.message for error in OpenAPIV30SpecValidator(CORRECTED).iter_errors()] == []
 
-    def test_each_says_why(self) -> None:
+    def test_each_correction_gives_its_reason(self) -> None:
         assert [item for item in OVERLAY["actions"] if len(str(item.get("description", "")).split()) < 3] == []
 
     @pytest.mark.parametrize("name", ["Document", "DocumentResponse", "Base64Document"])
-    def test_content_types_are_those_on_the_wire(self, name: str) -> None:
+    def test_corrected_content_types_are_those_on_the_wire(self, name: str) -> None:
         schemas = CORRECTED["components"]["schemas"]
         assert shown_type(schemas[name]["properties"]["contentType"]) == "ContentType"
         assert {"application/pdf", "text/xml", "application/xml"} < {*schemas["ContentType"]["enum"]}
 
-    def test_every_failure_has_the_services_form(self) -> None:
+    def test_every_failure_has_the_error_schema(self) -> None:
         form = {key: ["application/json ErrorResponse"] for key in ("400", "401", "403", "409", "429", "500")}
         for *_, operation in operations(CORRECTED):
-            answers = operation["responses"].items()
-            assert {status: shown_content(item["content"]) for status, item in answers if status != "200"} == form
+            responses = operation["responses"].items()
+            assert {status: shown_content(item["content"]) for status, item in responses if status != "200"} == form
 
-    def test_nothing_but_the_flaws_is_changed(self) -> None:
+    def test_corrections_change_only_the_flaws(self) -> None:
         answers_alone = {"Company", "SignatureQueuePriority", "DocumentResponse", "BaseOperation", "SignOperation"}
         for name, before in CONTRACT["components"]["schemas"].items():
             after = CORRECTED["components"]["schemas"][name]
@@ -283,7 +283,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the committed inputs give, made by a process of its own."""
+    """What is generated from the committed inputs, in a separate process."""
     target = tmp_path_factory.mktemp("made")
     program = f"import generate, pathlib; generate.build(pathlib.Path({str(target)!r}))"
     subprocess.run([sys.executable, "-c", program], cwd=PROJECT / "openapi", check=True)
@@ -301,11 +301,11 @@ def run(script: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 class TestGeneration:
-    def test_what_is_committed_is_what_the_inputs_give(self, made: Path) -> None:
+    def test_the_committed_client_is_current(self, made: Path) -> None:
         assert contents(made / "_generated") == contents(PROJECT / "src" / "signstash" / "_generated")
         assert (made / "signstash.json").read_bytes() == (PROJECT / "openapi" / "signstash.json").read_bytes()
 
-    def test_the_same_inputs_give_the_same_bytes_anywhere(
+    def test_generation_is_reproducible(
         self, generate: Any, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PYTHONHASHSEED", "4711")
@@ -318,7 +318,7 @@ class TestGeneration:
 
         assert contents(again) == contents(made) | {"ruff.toml": settings.encode()}
 
-    def test_writing_replaces_what_was_there(
+    def test_generation_replaces_existing_files(
         self, generate: Any, made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (generate.GENERATED / "models" / "left_over.py").touch()
@@ -338,7 +338,7 @@ class TestGeneration:
 
         assert f"nothing is at {target}" in str(failed.value)
 
-    def test_a_failure_is_told_and_changes_nothing(
+    def test_a_failure_is_reported_and_changes_nothing(
         self, generate: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         unfit = changed(CONTRACT, lambda it: it["components"]["schemas"]["SigningStatus"].update(enum=["DONE"]))
@@ -349,7 +349,7 @@ class TestGeneration:
         assert contents(generate.ROOT) == before
         assert "DocumentResponse.signStatus has none of the known values" in capsys.readouterr().err
 
-    def test_corrections_that_are_no_overlay_are_refused(self, generate: Any) -> None:
+    def test_corrections_other_than_an_overlay_are_rejected(self, generate: Any) -> None:
         generate.OVERLAY.write_text("overlay: 1.0.0\ninfo: {title: t, version: v}\nactions: [{remove: true}]\n")
 
         with pytest.raises(generate.GenerationError, match=r"overlay\.yaml is not an OpenAPI Overlay.*target"):
@@ -363,9 +363,9 @@ class TestGeneration:
             lambda operation: operation["parameters"][0].pop("in"),
             lambda operation: operation["parameters"].clear(),
         ],
-        ids=["answer not described", "no answers", "parameter of no place", "parameter missing"],
+        ids=["response not described", "no responses", "parameter of no place", "parameter missing"],
     )
-    def test_an_invalid_definition_has_faults(self, generate: Any, spoil: Callable[[Definition], object]) -> None:
+    def test_an_invalid_definition_is_reported(self, generate: Any, spoil: Callable[[Definition], object]) -> None:
         path = "/api/v0/operation/status/{operationId}"
 
         assert generate.faults(changed(CORRECTED, lambda it: spoil(it["paths"][path]["get"]))) != []
@@ -382,7 +382,7 @@ class TestGeneration:
         with pytest.raises(generate.GenerationError, match=rf"(?s)does not fit.*{template}\.py\.jinja"):
             generate.build(tmp_path)
 
-    def test_templates_are_changed_inside_a_repository_too(
+    def test_templates_are_adapted_inside_a_repository(
         self, generate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
@@ -394,7 +394,7 @@ class TestGeneration:
             assert "def path_segment" in Path(folder, "types.py.jinja").read_text("utf-8")
 
     @pytest.mark.parametrize("field", [{"type": "array"}, {"type": "int"}], ids=["array without items", "unknown type"])
-    def test_what_the_generator_would_drop_is_an_error(self, generate: Any, tmp_path: Path, field: Definition) -> None:
+    def test_a_warning_of_the_generator_is_an_error(self, generate: Any, tmp_path: Path, field: Definition) -> None:
         flawed = changed(CORRECTED, lambda it: it["components"]["schemas"]["Folder"]["properties"].update(tags=field))
         (tmp_path / "flawed.json").write_text(json.dumps(flawed), "utf-8")
 
@@ -403,7 +403,7 @@ class TestGeneration:
 
 
 class TestCheck:
-    def test_a_hand_edit_is_shown_and_left_alone(
+    def test_a_manual_edit_is_shown_and_kept(
         self, generate: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run(generate, monkeypatch, "--check") == 0
@@ -433,7 +433,7 @@ class TestCheck:
         ],
         ids=["no file", "new file", "empty file", "other", "line end", "line ends", "json", "json line end"],
     )
-    def test_every_byte_counts(
+    def test_every_changed_byte_is_found(
         self, generate: Any, made: Path, file: str, edit: Callable[[bytes], bytes | None]
     ) -> None:
         assert generate.differences(made) == []

@@ -1,4 +1,4 @@
-"""Another definition in the place of ours: the report, the client made from it, or the complaint."""
+"""Regeneration from another definition: the report, the generated client, or the error."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def retype_parameter(definition: Definition) -> None:
 
 
 def retype_answer(definition: Definition) -> None:
-    answer = definition["paths"][STATUS]["get"]["responses"]["200"]
-    answer["content"] = {"application/json": {"schema": {"type": "string"}}}
+    response = definition["paths"][STATUS]["get"]["responses"]["200"]
+    response["content"] = {"application/json": {"schema": {"type": "string"}}}
 
 
 def move_to_another_tag(definition: Definition) -> None:
@@ -127,7 +127,7 @@ WORKING = {
 
 
 @pytest.mark.parametrize(("change", "expected"), WORKING.items(), ids=lambda item: getattr(item, "__name__", ""))
-def test_the_differences_say_what_changed(
+def test_the_diff_lists_changes(
     scripts: dict[str, ModuleType], laid: Callable[[Definition], Any], change: Change, expected: list[str]
 ) -> None:
     definition = contract()
@@ -148,7 +148,7 @@ def test_the_differences_say_what_changed(
         ("06", "left out                                     12 operations below /, /actuator and /error"),
     ],
 )
-def test_the_report_says_what_is_there(
+def test_the_report_lists_operations(
     scripts: dict[str, ModuleType],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -167,7 +167,7 @@ def test_the_report_says_what_is_there(
     ]
 
 
-def test_nothing_changed_is_said_too(
+def test_the_diff_reports_no_changes(
     scripts: dict[str, ModuleType], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["regenerate.py", "--diff", str(PROJECT / "openapi" / "upstream.json")])
@@ -176,7 +176,7 @@ def test_nothing_changed_is_said_too(
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing changed for callers."
 
 
-def test_a_client_is_made_from_a_changed_definition(
+def test_a_client_is_generated_from_a_changed_definition(
     project: Path,
     scripts: dict[str, ModuleType],
     monkeypatch: pytest.MonkeyPatch,
@@ -198,7 +198,7 @@ def test_a_client_is_made_from_a_changed_definition(
     assert ["3/3 tests: done" in shown, "100%" in shown] == [True, True]
 
 
-def test_a_step_that_fails_changes_nothing(
+def test_a_failing_step_changes_nothing(
     project: Path,
     scripts: dict[str, ModuleType],
     monkeypatch: pytest.MonkeyPatch,
@@ -214,7 +214,7 @@ def test_a_step_that_fails_changes_nothing(
     assert _state(project) == before
 
 
-def test_a_disk_that_is_full_in_the_middle_changes_nothing(
+def test_a_full_disk_changes_nothing(
     project: Path, scripts: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generate = scripts["generate"]
@@ -239,7 +239,7 @@ def test_a_disk_that_is_full_in_the_middle_changes_nothing(
 @pytest.mark.parametrize(
     "url", ["http://[::1", "HTTP://user:pass-word@127.0.0.1:9/x", "http://user:pass-word@h:99999/"]
 )
-def test_an_address_that_cannot_be_reached_shows_no_password(scripts: dict[str, ModuleType], url: str) -> None:
+def test_an_unreachable_url_is_reported_without_its_password(scripts: dict[str, ModuleType], url: str) -> None:
     with pytest.raises(scripts["failure"].GenerationError) as failed:
         scripts["regenerate"].obtain(url)
 
@@ -256,7 +256,7 @@ def test_swagger_2_gives_the_same_definition(scripts: dict[str, ModuleType], lai
 
 
 @pytest.mark.parametrize("text", ["", "<html>Login</html>", "[]", "{", "swagger: '1.2'", '{"openapi": 3}'])
-def test_what_is_no_definition_is_refused(
+def test_a_file_other_than_a_definition_is_rejected(
     scripts: dict[str, ModuleType],
     tmp_path: Path,
     text: str,
@@ -272,7 +272,7 @@ def test_what_is_no_definition_is_refused(
 
 
 @pytest.mark.parametrize("form", ["v3", "v2"])
-def test_a_running_server_is_asked(
+def test_a_definition_is_downloaded_from_a_server(
     scripts: dict[str, ModuleType],
     sandbox: Sandbox,
     form: str,
@@ -285,7 +285,7 @@ def test_a_running_server_is_asked(
     assert "Nothing changed" in capsys.readouterr().out
 
 
-def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
+def test_the_report_page_loads_nothing(sandbox: Sandbox) -> None:
     page = httpx.get(f"{sandbox.base_url}/swagger-ui.html").text
 
     assert "signDocumentBatchBase64" in page
@@ -299,11 +299,11 @@ def test_credentials_in_the_url_are_sent_and_not_shown(
 ) -> None:
     asked: list[httpx.Request] = []
 
-    def answer(url: httpx.URL, *, auth: tuple[str, str] | None, timeout: float) -> httpx.Response:
+    def respond(url: httpx.URL, *, auth: tuple[str, str] | None, timeout: float) -> httpx.Response:
         asked.append(httpx.Request("GET", url, headers={"authorization": str(auth)}))
         return httpx.Response(401, request=asked[-1])
 
-    monkeypatch.setattr(scripts["regenerate"].httpx, "get", answer)
+    monkeypatch.setattr(scripts["regenerate"].httpx, "get", respond)
     monkeypatch.setattr(sys, "argv", ["regenerate.py", "https://ana:pa55@proxy.test/v3/api-docs"])
 
     assert scripts["regenerate"].main() == 1
@@ -312,11 +312,11 @@ def test_credentials_in_the_url_are_sent_and_not_shown(
     assert "pa55" not in capsys.readouterr().err
 
 
-def test_the_tests_that_are_run_are_there(scripts: dict[str, ModuleType]) -> None:
+def test_tests_that_regeneration_runs_exist(scripts: dict[str, ModuleType]) -> None:
     assert [path for path in scripts["regenerate"].TESTS if not (PROJECT / path).exists()] == []
 
 
-def test_make_says_that_spec_is_missing() -> None:
+def test_make_reports_a_missing_spec() -> None:
     ended = subprocess.run(
         ["make", "--dry-run", "regenerate"], cwd=PROJECT, capture_output=True, text=True, check=False
     )

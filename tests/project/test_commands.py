@@ -1,4 +1,4 @@
-"""What a newcomer runs: the import with nothing else installed, the sandbox from a shell, the demonstration."""
+"""First commands: the import without extras, the sandbox from a shell, the demonstration."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ print(len(names) > 20)
 
         assert (ended.stdout, ended.stderr, ended.returncode) == ("True\n", "", 0)
 
-    def test_the_sandbox_names_its_extra(self) -> None:
+    def test_an_import_error_of_the_sandbox_names_the_extra(self) -> None:
         ended = python(BARE + "import signstash.sandbox")
 
         assert ended.returncode == 1
@@ -120,7 +120,7 @@ class TestCommand:
         assert ended.returncode == 0
         assert re.search(r"sandbox +run a local Sign'Stash for tests", ended.stdout)
 
-    def test_options_are_passed_on_to_the_sandbox(self) -> None:
+    def test_options_are_passed_to_the_sandbox(self) -> None:
         assert self.run("sandbox", "--help").stdout.startswith("usage: signstash sandbox [-h] [--host HOST]")
         refused = self.run("sandbox", "--host", "192.0.2.1")
         assert refused.returncode == 2

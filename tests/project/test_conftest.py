@@ -1,4 +1,4 @@
-"""What the tests themselves rely on: missing programs are loud in CI, and processes can be interrupted."""
+"""The suite itself: missing programs fail in CI, and processes can be interrupted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TestRequire:
 
 
 def test_a_process_can_be_interrupted_where_the_shell_ignores_it(tmp_path: Path) -> None:
-    """As in `make test &`: the tests are started with SIGINT ignored, and what they start does not inherit that."""
+    """As in `make test &`: the tests start with SIGINT ignored, which their processes do not inherit."""
     (tmp_path / "test_signals.py").write_text(
         "import signal, subprocess, sys\n"
         "from tests.conftest import interruptible_processes\n"

@@ -1,4 +1,4 @@
-"""The house keeps its order: rooms import from rooms below them, without a circle, and stay small."""
+"""The package layout: packages import only from packages below them, without a cycle, and modules stay small."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_room_imports_only_from_rooms_below_it() -> None:
     assert upwards == set()
 
 
-def test_the_sandbox_knows_little_of_the_client_and_the_client_nothing_of_it() -> None:
+def test_the_sandbox_imports_only_models_and_settings() -> None:
     seen = {
         room_of(other) for name in MODULES if room_of(name) == "sandbox" for other in IMPORTS[name] & MODULES.keys()
     }
@@ -97,7 +97,7 @@ def test_the_sandbox_knows_little_of_the_client_and_the_client_nothing_of_it() -
     assert seeing <= {"sandbox", "testing", "command_line"}
 
 
-def test_no_modules_import_each_other() -> None:
+def test_imports_have_no_cycles() -> None:
     handwritten = {name: IMPORTS[name] & MODULES.keys() for name in MODULES if room_of(name) != "_generated"}
 
     TopologicalSorter(handwritten).prepare()
@@ -109,7 +109,7 @@ def test_the_generated_client_is_imported_in_few_places() -> None:
     assert {name for name in seeing if room_of(name) != "_generated"} <= SEE_GENERATED
 
 
-def test_httpx_is_imported_where_http_is_done() -> None:
+def test_httpx_is_imported_only_by_http_modules() -> None:
     seeing = {room_of(name) for name in MODULES if "httpx" in map(room_of, IMPORTS[name])}
 
     assert seeing - {"_generated"} <= DO_HTTP
@@ -120,7 +120,7 @@ def test_no_core_module_is_long() -> None:
 
 
 def test_the_core_does_not_grow() -> None:
-    """The plan was 6,000 lines, of which the thin layer 2,600; what is there now is the limit from here on."""
+    """The number of lines may only shrink."""
     thin = sum(lines for name, lines in CORE.items() if {name, room_of(name)} & THIN_LAYER)
 
     assert sum(CORE.values()) <= CORE_LIMIT

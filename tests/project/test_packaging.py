@@ -194,8 +194,8 @@ UNASKED = {"name": "private", "skip_reason": "Dependency not found on PyPI"}
     ],
 )
 def test_an_audit_without_data_does_not_pass(said: Any, status: int, words: str, tmp_path: Path) -> None:
-    answer = "raise SystemExit('no connection')" if said is None else f"print({json.dumps(json.dumps(said))})"
-    tmp_path.joinpath("pip_audit.py").write_text(answer)
+    response = "raise SystemExit('no connection')" if said is None else f"print({json.dumps(json.dumps(said))})"
+    tmp_path.joinpath("pip_audit.py").write_text(response)
 
     ended = subprocess.run(
         [sys.executable, ROOT / ".ci" / "audit.py"],
@@ -229,7 +229,7 @@ def installed_with_extras() -> Iterator[importlib.metadata.Distribution]:
 
 
 def licence(distribution: importlib.metadata.Distribution) -> str:
-    """The licence of a package in its own words."""
+    """The licence that a package declares."""
     metadata = distribution.metadata.json
     classifiers = [text.rpartition(" :: ")[2] for text in metadata.get("classifier", ()) if text.startswith("License")]
     return str(metadata.get("license_expression") or metadata.get("license") or " AND ".join(classifiers))

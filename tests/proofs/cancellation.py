@@ -17,7 +17,7 @@ from collections.abc import Callable
 import uvloop
 
 from signstash import SignStash
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, token_answer
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, token_response
 
 AT_ONCE = 40
 LONGEST = 0.15
@@ -31,7 +31,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             length = next((line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
             await reader.readexactly(int(length))
             is_token = b"/token " in head.split(b"\r\n")[0]
-            body = token_answer().content if is_token else b'{"id": 7, "status": "EXECUTED"}'
+            body = token_response().content if is_token else b'{"id": 7, "status": "EXECUTED"}'
             await asyncio.sleep(random.random() * 0.002)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
             await asyncio.sleep(0)

@@ -12,6 +12,6 @@ from tests.proofs.kills import Proof
 
 
 @pytest.mark.sandbox
-def test_callers_that_are_killed_lose_nothing_and_sign_nothing_twice(tmp_path: Path) -> None:
+def test_killed_callers_lose_nothing_and_sign_nothing_twice(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         Proof(tmp_path, sandbox, 60, random.Random(7), "batching").prove(5)

@@ -11,7 +11,7 @@ from tests.proofs.soak import soak
 
 @pytest.mark.sandbox
 @pytest.mark.skipif(sys.platform != "linux", reason="memory and descriptors are read from /proc")
-async def test_nothing_grows_and_the_books_balance() -> None:
+async def test_a_short_soak_test_passes() -> None:
     figures = await soak(3, more_memory=16)  # in so short a time much of it is warming up
 
     assert figures.faults > 0

@@ -41,7 +41,7 @@ def sizes(mock: MockSignStash) -> list[int]:
     return [len(request.documents) for request in mock.sign_requests]
 
 
-async def test_a_lonely_document_is_sent_at_once(client: SignStash, signstash_mock: MockSignStash) -> None:
+async def test_a_single_document_is_sent_at_once(client: SignStash, signstash_mock: MockSignStash) -> None:
     async with client.batching() as batching:
         signed = await batching.sign(document(1))
 
@@ -49,7 +49,7 @@ async def test_a_lonely_document_is_sent_at_once(client: SignStash, signstash_mo
     assert sizes(signstash_mock) == [1]
 
 
-async def test_documents_that_come_together_share_requests(client: SignStash, signstash_mock: MockSignStash) -> None:
+async def test_concurrent_documents_share_requests(client: SignStash, signstash_mock: MockSignStash) -> None:
     async with client.batching(in_flight=1) as batching:
         signed = await asyncio.gather(*(batching.sign(document(number)) for number in range(120)))
 
@@ -90,7 +90,7 @@ async def test_documents_with_different_options_are_in_different_requests(
     assert sorted(sizes(signstash_mock)) == [5, 5]
 
 
-async def test_a_fault_that_concerns_all_is_raised_by_each_call_and_later_calls_go_on(
+async def test_an_error_that_concerns_all_is_raised_by_each_call(
     client: SignStash, signstash_mock: MockSignStash
 ) -> None:
     signstash_mock.credentials_rejected()
@@ -105,7 +105,7 @@ async def test_a_fault_that_concerns_all_is_raised_by_each_call_and_later_calls_
             await batching.sign(document(3))
 
 
-async def test_a_cancelled_call_costs_the_others_nothing(
+async def test_a_cancelled_call_does_not_affect_others(
     client: SignStash, signstash_mock: MockSignStash, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -136,7 +136,7 @@ async def test_the_deadline_counts_from_the_call(client: SignStash, signstash_mo
             await batching.sign(document(1), deadline=1e-9)
 
 
-async def test_too_many_waiting_documents_are_rejected_if_you_want(
+async def test_too_many_waiting_documents_are_rejected_on_request(
     client: SignStash, signstash_mock: MockSignStash
 ) -> None:
     async with client.batching(max_waiting=2, when_full="raise") as batching:
@@ -167,7 +167,7 @@ async def test_a_journal_records_every_document(
     assert sum(sizes(signstash_mock)) == 3
 
 
-async def test_a_document_that_is_being_signed_is_not_taken_twice(client: SignStash) -> None:
+async def test_a_document_in_flight_is_not_accepted_again(client: SignStash) -> None:
     one = document(1)
     async with client.batching() as batching:
         results = await asyncio.gather(batching.sign(one), batching.sign(one), return_exceptions=True)
@@ -175,7 +175,7 @@ async def test_a_document_that_is_being_signed_is_not_taken_twice(client: SignSt
     assert isinstance(results[1], InvalidDocumentError)
 
 
-async def test_a_closed_batching_says_so(client: SignStash) -> None:
+async def test_a_closed_batching_raises(client: SignStash) -> None:
     async with client.batching() as batching:
         pass
     with pytest.raises(ConfigurationError, match="closed"):
@@ -183,14 +183,12 @@ async def test_a_closed_batching_says_so(client: SignStash) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"max_waiting": 0}, {"when_full": "drop"}, {"in_flight": 1.5}, {"linger": -1}])
-async def test_arguments_that_cannot_be_used_are_named(client: SignStash, wrong: dict[str, object]) -> None:
+async def test_unusable_arguments_are_named(client: SignStash, wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         client.batching(**wrong)  # type: ignore[arg-type]
 
 
-async def test_documents_withdrawn_while_they_wait_are_not_sent(
-    client: SignStash, signstash_mock: MockSignStash
-) -> None:
+async def test_withdrawn_documents_are_not_sent(client: SignStash, signstash_mock: MockSignStash) -> None:
     async with client.batching(in_flight=1, linger=60) as batching:
         cancelled = asyncio.create_task(batching.sign(document(1)))
         kept = asyncio.create_task(batching.sign(document(2)))
@@ -209,7 +207,7 @@ async def test_documents_withdrawn_while_they_wait_are_not_sent(
     ]
 
 
-async def test_closing_sends_what_lingers_at_once(client: SignStash, signstash_mock: MockSignStash) -> None:
+async def test_closing_sends_lingering_documents_at_once(client: SignStash, signstash_mock: MockSignStash) -> None:
     async with client.batching(linger=10**9) as batching:
         call = asyncio.create_task(batching.sign(document(1)))
         await asyncio.sleep(0)
@@ -230,7 +228,7 @@ async def test_a_cancelled_call_names_its_document(client: SignStash) -> None:
 
 
 @pytest.mark.parametrize("deadline", ["x", 0, -1, float("nan"), float("inf"), True])
-async def test_a_deadline_that_cannot_be_used_is_named(client: SignStash, deadline: Any) -> None:
+async def test_an_unusable_deadline_is_named(client: SignStash, deadline: Any) -> None:
     async with client.batching() as batching:
         with pytest.raises(ConfigurationError, match="deadline"):
             await batching.sign(document(1), deadline=deadline)

@@ -105,7 +105,7 @@ async def faulty(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Sandbox
         yield sandbox, after.injected
 
 
-async def test_the_books_balance_whatever_fails(faulty: tuple[Sandbox, Counter[str]]) -> None:
+async def test_every_document_is_accounted_for_whatever_fails(faulty: tuple[Sandbox, Counter[str]]) -> None:
     sandbox, injected = faulty
     names = [f"{number}.bin" for number in range(DOCUMENTS)]
     auth = TokenAuth(sandbox.token_url, sandbox.client_id, sandbox.client_secret, base_urls=[sandbox.base_url])
@@ -135,7 +135,9 @@ async def test_the_books_balance_whatever_fails(faulty: tuple[Sandbox, Counter[s
     assert sum(outcome.ok for outcome in outcomes.values()) > DOCUMENTS / 2
 
 
-async def test_the_books_balance_when_runs_are_cancelled(faulty: tuple[Sandbox, Counter[str]], tmp_path: Path) -> None:
+async def test_every_document_is_accounted_for_when_runs_are_cancelled(
+    faulty: tuple[Sandbox, Counter[str]], tmp_path: Path
+) -> None:
     sandbox, _ = faulty
     chance = random.Random(20261127)
     names = [f"{number}.bin" for number in range(DOCUMENTS // 2)]
@@ -174,7 +176,7 @@ async def test_the_books_balance_when_runs_are_cancelled(faulty: tuple[Sandbox, 
 
 
 @pytest.mark.parametrize("reuse", [False, True], ids=["references are used up", "references are freed"])
-async def test_documents_that_fail_are_signed_by_a_later_run(tmp_path: Path, reuse: bool) -> None:
+async def test_failed_documents_are_signed_by_a_later_run(tmp_path: Path, reuse: bool) -> None:
     """Whether the service frees the reference of a document that it did not sign is not published."""
     names = [f"{number}.bin" for number in range(40)]
     own = {name: f"own_{name}" for name in names[::4]}
@@ -202,6 +204,6 @@ async def test_documents_that_fail_are_signed_by_a_later_run(tmp_path: Path, reu
         assert "by the earlier attempt that failed" in str(error)
 
 
-def test_a_run_that_is_killed_loses_nothing_and_signs_nothing_twice(tmp_path: Path) -> None:
+def test_a_killed_run_loses_nothing_and_signs_nothing_twice(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         Proof(tmp_path, sandbox, 60, random.Random(7)).prove(5)

@@ -37,7 +37,16 @@ from signstash import (
     SignStashError,
 )
 from signstash.journal import Entry, State
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer
+from tests.conftest import (
+    BASE_URL,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    MockedService,
+    mock_signed,
+    signed_response,
+)
 from tests.runs.test_runs import collect, names_sent, requests
 
 
@@ -97,12 +106,12 @@ def states(journal: Journal) -> dict[str, str]:
 
 
 class TestFaults:
-    async def test_a_journal_that_fails_ends_the_run_and_costs_no_outcome(
+    async def test_a_failing_journal_ends_the_run_and_loses_no_result(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
         def close_it(request: httpx.Request) -> httpx.Response:
             journal.close()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=close_it)
         found: dict[str, Outcome] = {}
@@ -113,16 +122,16 @@ class TestFaults:
             )
 
         assert found["0.pdf"].ok
-        assert (tmp_path / "signed" / "0.pdf").read_bytes() == b"signed:" + PDF + b"\0"
+        assert (tmp_path / "signed" / "0.pdf").read_bytes() == mock_signed(PDF + b"\0")
         assert service.sign.call_count == 1
 
 
-class TestTwice:
+class TestRepeatedDocuments:
     """What is given twice is not sent twice, and what is signed stays so."""
 
     @pytest.mark.parametrize("options", [{}, {"batch_documents": 1}, {"batch_documents": 1, "in_flight": 1}])
     @pytest.mark.parametrize("reference", [None, "FT_1"])
-    async def test_a_document_is_rejected_the_second_time_in_a_run(
+    async def test_a_document_given_twice_in_a_run_is_rejected(
         self,
         client: SignStash,
         service: MockedService,
@@ -166,7 +175,7 @@ class TestTwice:
             found = await collect(client.sign_all([document], **durably(journal)))
             assert found["a.pdf"].ok is ok
 
-    async def test_a_second_run_waits_for_what_the_first_one_saves(
+    async def test_a_second_run_waits_until_the_first_one_has_saved(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         """However a run is cancelled, what it began to save is saved and recorded."""
@@ -182,8 +191,8 @@ class TestTwice:
             assert files == signed
 
 
-class TestGoingOn:
-    async def test_what_is_signed_is_not_sent_again(
+class TestResuming:
+    async def test_signed_documents_are_not_sent_again(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
         await collect(client.sign_all(pdfs(3), journal=journal, save_to=tmp_path / "signed"))
@@ -194,11 +203,11 @@ class TestGoingOn:
         assert again["0.pdf"].saved_as == tmp_path / "signed" / "0.pdf"
         assert again["0.pdf"].signed
         assert again["0.pdf"].signed.operation_id == 4711
-        assert again["0.pdf"].signed.content == b"signed:" + PDF + b"\0"
+        assert again["0.pdf"].signed.content == mock_signed(PDF + b"\0")
         assert requests(service) == [["0.pdf", "1.pdf", "2.pdf"], ["3.pdf", "4.pdf"]]
         assert set(states(journal).values()) == {"signed"}
 
-    async def test_where_signed_bytes_are_is_recorded(
+    async def test_the_path_of_signed_content_is_recorded(
         self, client: SignStash, journal: Journal, tmp_path: Path
     ) -> None:
         await collect(client.sign_all(pdfs(1), journal=journal, save_to=tmp_path / "signed"))
@@ -207,7 +216,7 @@ class TestGoingOn:
         assert entry.saved_as == str(tmp_path / "signed" / "0.pdf")
         assert entry.operation_id == 4711
         assert entry.reference.startswith(CLIENT_ID)
-        assert Path(entry.saved_as).read_bytes() == b"signed:" + PDF + b"\x00"
+        assert Path(entry.saved_as).read_bytes() == mock_signed(PDF + b"\x00")
 
     async def test_sending_is_recorded_before_the_request(
         self, client: SignStash, service: MockedService, journal: Journal
@@ -216,20 +225,20 @@ class TestGoingOn:
 
         def look(request: httpx.Request) -> httpx.Response:
             seen.append(states(journal))
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=look)
         await collect(client.sign_all(pdfs(2), **durably(journal)))
 
         assert seen == [{"0.pdf": "sent", "1.pdf": "sent"}]
 
-    async def test_what_failed_is_tried_again_under_its_reference(
+    async def test_failed_documents_are_sent_again_under_their_reference(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         service.sign.respond(500, json={"errorCode": "0.0.6"})
         await collect(client.sign_all(pdfs(1), **durably(journal)))
         assert states(journal) == {"0.pdf": "failed"}
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
 
         found = await collect(client.sign_all(pdfs(1), **durably(journal)))
 
@@ -237,14 +246,14 @@ class TestGoingOn:
         references = [service.sent(call)["documents"][0]["documentRequest"]["externalReference"] for call in (0, -1)]
         assert references[0] == references[1] == journal.entries("signed")[0].reference
 
-    async def test_a_run_that_was_stopped_sends_what_was_not_processed(
+    async def test_a_resumed_run_sends_unprocessed_documents(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         service.sign.respond(401, json={"errorCode": "1.1.1"})
         with pytest.raises(ClientServiceInactiveError):
             await collect(client.sign_all(pdfs(3), **durably(journal)))
         assert set(states(journal).values()) == {"planned"}
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
 
         found = await collect(client.sign_all(pdfs(3), **durably(journal)))
 
@@ -252,7 +261,7 @@ class TestGoingOn:
 
     @pytest.mark.parametrize("policy", ["look_up", "send_again"])
     @pytest.mark.parametrize("fault", ["credentials", "service"])
-    async def test_a_run_that_learns_nothing_leaves_them_to_the_next(
+    async def test_a_run_without_a_response_leaves_documents_to_the_next(
         self, client: SignStash, service: MockedService, journal: Journal, policy: Any, fault: str
     ) -> None:
         await self.leave_in_flight(client, service, journal)
@@ -270,11 +279,11 @@ class TestGoingOn:
         assert not any(outcome.ok for outcome in found.values())
         assert set(states(journal).values()) == {"sent"}
         service.router.get(path__regex="withDocument").respond(404)
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
         found = await collect(client.sign_all(pdfs(2), **durably(journal), unknown_outcomes=policy))
         assert all(outcome.ok for outcome in found.values())
 
-    async def test_a_file_that_only_holds_its_name_is_no_signed_one(
+    async def test_an_empty_file_is_not_a_signed_file(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         await self.leave_in_flight(client, service, journal)
@@ -285,7 +294,7 @@ class TestGoingOn:
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
 
     @pytest.mark.parametrize("policy", ["hold", "send_again"])
-    async def test_what_was_in_flight_goes_by_the_policy(
+    async def test_documents_in_flight_follow_the_policy(
         self, client: SignStash, service: MockedService, journal: Journal, policy: str
     ) -> None:
         await self.leave_in_flight(client, service, journal)
@@ -300,7 +309,7 @@ class TestGoingOn:
             assert all(outcome.ok for outcome in found.values())
             assert sorted(name for names in requests(service) for name in names) == ["0.pdf", "1.pdf"]
 
-    async def test_a_foreign_file_of_its_name_is_no_proof_of_a_signature(
+    async def test_a_foreign_file_does_not_prove_a_signature(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
         """Such as the corrected invoice of the same name, or an empty file."""
@@ -314,7 +323,7 @@ class TestGoingOn:
         assert states(journal) == {"0.pdf": "held", "1.pdf": "held"}
 
     @pytest.mark.parametrize("is_there", [True, False])
-    async def test_a_signed_file_is_recognised_although_its_record_is_missing(
+    async def test_a_signed_file_without_a_record_is_recognised(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, is_there: bool
     ) -> None:
         """What a kill leaves between the file and the last record, and between the first record and the file."""
@@ -332,7 +341,7 @@ class TestGoingOn:
         if not is_there:
             assert "is signed, but an earlier run ended before" in str(found["0.pdf"].error)
 
-    async def test_a_file_that_is_being_replaced_is_no_proof_of_a_signature(
+    async def test_a_file_to_be_replaced_does_not_prove_a_signature(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
         (tmp_path / "0.pdf").write_bytes(b"of last month")
@@ -370,7 +379,7 @@ class TestGoingOn:
             await run
         assert states(journal) == {"0.pdf": "sent", "1.pdf": "sent"}
         service.sign.calls.reset()
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
 
     async def test_a_reference_is_not_used_for_other_contents(
         self, client: SignStash, service: MockedService, journal: Journal
@@ -386,17 +395,17 @@ class TestGoingOn:
         assert service.sign.call_count == 1
 
 
-class TestSetAside:
+class TestHeldDocuments:
     async def held(self, client: SignStash, service: MockedService, journal: Journal) -> str:
         service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
         await collect(client.sign_all(pdfs(1), **durably(journal)))
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
         (entry,) = journal.entries("held")
         assert entry.reason
         assert "not known" in entry.reason
         return entry.reference
 
-    async def test_what_is_held_stays_held(self, client: SignStash, service: MockedService, journal: Journal) -> None:
+    async def test_held_documents_stay_held(self, client: SignStash, service: MockedService, journal: Journal) -> None:
         await self.held(client, service, journal)
 
         found = await collect(client.sign_all(pdfs(1), **durably(journal)))
@@ -470,7 +479,7 @@ class TestSetAside:
     async def test_a_document_signed_without_contents_is_held(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
-        service.sign.mock(side_effect=lambda r: signed_answer(r, lambda d: {**d, "signedContent": None}))
+        service.sign.mock(side_effect=lambda r: signed_response(r, lambda d: {**d, "signedContent": None}))
 
         await collect(client.sign_all(pdfs(1), **durably(journal)))
 
@@ -484,15 +493,15 @@ class TestSetAside:
         assert states(journal) == {"0.pdf": "held"}
 
     @pytest.mark.parametrize("decide", [Journal.requeue, Journal.settle, Journal.drop])
-    def test_what_is_not_a_reference(self, journal: Journal, decide: Any) -> None:
+    def test_an_invalid_reference_raises(self, journal: Journal, decide: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"\[\] is not held"):
             decide(journal, [])
 
-    def test_a_folder_that_cannot_be_used(self, tmp_path: Path) -> None:
+    def test_an_unusable_folder_raises(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="Check its folder, permissions and disk space"):
             Journal(tmp_path / "none" / "november.journal")
 
-    def test_what_is_not_held_is_left_alone(self, journal: Journal) -> None:
+    def test_documents_that_are_not_held_are_unchanged(self, journal: Journal) -> None:
         with pytest.raises(ConfigurationError, match="not held"):
             journal.requeue("nothing")
         with pytest.raises(ConfigurationError, match="not held"):
@@ -508,8 +517,8 @@ class TestAttempts:
     def fails_once(self, service: MockedService) -> None:
         def sign(request: httpx.Request) -> httpx.Response:
             if service.sign.call_count == 0:
-                return signed_answer(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
-            return signed_answer(request)
+                return signed_response(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
+            return signed_response(request)
 
         service.sign.mock(side_effect=sign)
 
@@ -565,19 +574,19 @@ class TestAttempts:
         service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
         with pytest.raises(OutcomeUnknownError):
             await client.sign(document)
-        service.sign.mock(side_effect=signed_answer)
+        service.sign.mock(side_effect=signed_response)
 
         await client.sign(document)
 
         assert len(set(references_sent(service))) == 1
 
     @pytest.mark.parametrize("how", ["sign", "run", "next run"])
-    async def test_the_callers_own_reference_stays_and_the_error_tells(
+    async def test_a_reference_of_the_caller_stays_and_the_error_says_so(
         self, client: SignStash, service: MockedService, journal: Journal, how: str
     ) -> None:
         def used_up(request: httpx.Request) -> httpx.Response:
             if service.sign.call_count == 0:
-                return signed_answer(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
+                return signed_response(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
             return httpx.Response(409, json={"errorCode": "0.0.7"})
 
         service.sign.mock(side_effect=used_up)
@@ -620,7 +629,7 @@ class TestAttempts:
 
 class TestOutages:
     @pytest.mark.parametrize("fault", ["unreachable", "rate limit", "no token"])
-    async def test_what_surely_was_not_sent_is_planned_again_before_any_pause(
+    async def test_unsent_documents_are_planned_again_before_a_pause(
         self, service: MockedService, journal: Journal, fault: str
     ) -> None:
         is_tried = asyncio.Event()
@@ -651,7 +660,7 @@ class TestSources:
     """However a run ends, the outcome of what was in flight is known."""
 
     @pytest.mark.parametrize("fault", [KeyError, asyncio.CancelledError, GeneratorExit, OSError])
-    async def test_a_source_that_raises_costs_no_outcome(
+    async def test_a_failing_source_loses_no_result(
         self, client: SignStash, service: MockedService, journal: Journal, fault: type[BaseException]
     ) -> None:
         class Source:
@@ -669,7 +678,7 @@ class TestSources:
 
         async def answer_late(request: httpx.Request) -> httpx.Response:
             await raised.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         raised = asyncio.Event()
         service.sign.mock(side_effect=answer_late)
@@ -680,7 +689,7 @@ class TestSources:
         assert {name: outcome.ok for name, outcome in found.items()} == {"0.pdf": True, "1.pdf": True}
 
     @pytest.mark.parametrize("how", ["break", "aclose"])
-    async def test_leaving_the_loop_records_what_is_in_flight(
+    async def test_leaving_the_loop_records_documents_in_flight(
         self, client: SignStash, service: MockedService, journal: Journal, how: str
     ) -> None:
         both_are_sent, may_answer = asyncio.Event(), asyncio.Event()
@@ -691,7 +700,7 @@ class TestSources:
             else:
                 both_are_sent.set()
                 await may_answer.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=answer)
         outcomes = client.sign_all(pdfs(2), **durably(journal), batch_documents=1)
@@ -705,7 +714,7 @@ class TestSources:
 
         assert states(journal) == {"0.pdf": "signed", "1.pdf": "signed"}
 
-    async def test_progress_counts_all_and_knows_the_total(
+    async def test_progress_counts_documents_and_their_total(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         await collect(client.sign_all(pdfs(2), **durably(journal)))
@@ -718,7 +727,7 @@ class TestSources:
 
 
 class TestFiles:
-    async def test_a_signed_file_that_was_deleted_is_reported(
+    async def test_a_deleted_signed_file_is_reported(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         await collect(client.sign_all(pdfs(2), **durably(journal)))
@@ -732,7 +741,7 @@ class TestFiles:
         assert found["1.pdf"].ok
         assert service.sign.call_count == 1
 
-    async def test_another_file_in_place_of_a_signed_one_is_reported(
+    async def test_a_replaced_signed_file_is_reported(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         """It may be the corrected invoice of the same name, which must not be handed out as this document."""
@@ -747,7 +756,7 @@ class TestFiles:
         assert outcomes[1].ok
         assert service.sign.call_count == 2
 
-    async def test_a_file_in_the_way_of_a_lost_document_hides_no_doubt(
+    async def test_an_existing_file_does_not_hide_an_unknown_outcome(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
@@ -761,7 +770,7 @@ class TestFiles:
         assert "whether it is signed is not known" in str(found["0.pdf"].error)
         assert states(journal) == {"0.pdf": "held"}
 
-    async def test_journals_of_one_name_rescue_into_folders_of_their_own(
+    async def test_journals_of_the_same_name_have_separate_recovery_folders(
         self, client: SignStash, service: MockedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -775,18 +784,18 @@ class TestFiles:
 
                 def take_its_place(request: httpx.Request, folder: Path = folder) -> httpx.Response:
                     (folder / "signed" / "a.pdf").touch()
-                    return signed_answer(request)
+                    return signed_response(request)
 
                 service.sign.mock(side_effect=take_its_place)
                 with pytest.raises(DocumentNotSavedError):
                     await collect(client.sign_all([document], **durably(journal)))
                 (entry,) = journal.entries("received")
-                assert Path(str(entry.kept_as)).read_bytes() == b"signed:" + PDF + number
+                assert Path(str(entry.kept_as)).read_bytes() == mock_signed(PDF + number)
                 assert Path(str(entry.kept_as)).parent.stat().st_mode & 0o077 == 0
                 kept.add(entry.kept_as)
         assert len(kept) == 2
 
-    async def test_what_cannot_be_verified_is_kept_for_review(
+    async def test_unverifiable_documents_are_held_for_review(
         self, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
         """A proxy returns contents only once, and perhaps it is only the verification that cannot judge them."""
@@ -796,18 +805,18 @@ class TestFiles:
         error = found["0.pdf"].error
         assert isinstance(error, SignatureInvalidError)
         (entry,) = journal.entries("held")
-        assert Path(str(entry.kept_as)).read_bytes() == b"signed:" + PDF + b"\0"
+        assert Path(str(entry.kept_as)).read_bytes() == mock_signed(PDF + b"\0")
         assert Path(str(entry.kept_as)).parent == journal.recovery_folder
         assert str(entry.kept_as) in error.hint
         assert list((tmp_path / "signed").iterdir()) == []
 
-    async def test_what_cannot_be_saved_is_recovered_by_the_next_run(
+    async def test_unsaved_documents_are_recovered_by_the_next_run(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
         def take_their_places(request: httpx.Request) -> httpx.Response:
             for name in names_sent(request):
                 (tmp_path / "signed" / name).write_bytes(b"somebody else's")
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=take_their_places)
         with pytest.raises(DocumentNotSavedError, match=r"run\.journal\.recovered"):
@@ -819,17 +828,17 @@ class TestFiles:
         found = await collect(client.sign_all(pdfs(3), **durably(journal), overwrite=True))
 
         assert all(outcome.ok and outcome.signed_before for outcome in found.values())
-        assert (tmp_path / "signed" / "2.pdf").read_bytes() == b"signed:" + PDF + b"\2"
+        assert (tmp_path / "signed" / "2.pdf").read_bytes() == mock_signed(PDF + b"\2")
         assert set(states(journal).values()) == {"signed"}
         assert list(folder.iterdir()) == []
         assert service.sign.call_count == 1
 
 
 class TestFile:
-    def test_one_process_at_a_time(self, journal: Journal, tmp_path: Path) -> None:
+    def test_one_process_at_a_time_opens_a_journal(self, journal: Journal, tmp_path: Path) -> None:
         assert "is in use" in open_in_another_process(tmp_path / "run.journal")
 
-    def test_what_the_process_does_with_the_file_does_not_end_the_lock(self, journal: Journal, tmp_path: Path) -> None:
+    def test_opening_the_file_again_does_not_release_the_lock(self, journal: Journal, tmp_path: Path) -> None:
         (tmp_path / "run.journal").read_bytes()
         with pytest.raises(ConfigurationError, match="is in use"):
             Journal(tmp_path / "run.journal")
@@ -838,7 +847,7 @@ class TestFile:
 
     @pytest.mark.skipif(sys.platform == "win32", reason="there no file that is in use can be moved")
     @pytest.mark.parametrize("how", ["second name", "moved", "lock removed"])
-    def test_no_name_of_the_file_lets_a_second_process_in(self, journal: Journal, tmp_path: Path, how: str) -> None:
+    def test_other_names_of_the_file_do_not_bypass_the_lock(self, journal: Journal, tmp_path: Path, how: str) -> None:
         other = tmp_path / "other"
         if how == "second name":
             other.hardlink_to(tmp_path / "run.journal")
@@ -857,7 +866,7 @@ class TestFile:
 
     @pytest.mark.skipif(sys.platform == "win32", reason="there no file that is in use can be replaced")
     @pytest.mark.parametrize("how", ["in place", "renamed", "removed"])
-    def test_a_record_that_would_be_in_no_file_is_refused(self, journal: Journal, tmp_path: Path, how: str) -> None:
+    def test_a_record_of_a_deleted_file_raises(self, journal: Journal, tmp_path: Path, how: str) -> None:
         path, copy = tmp_path / "run.journal", tmp_path / "copy"
         copy.write_bytes(path.read_bytes())
         journal._record([entry(1)])
@@ -877,7 +886,7 @@ class TestFile:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-    def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(self, journal: Journal) -> None:
+    def test_a_forked_child_does_not_wait_for_threads_of_its_parent(self, journal: Journal) -> None:
         with journal._mutex:  # as a thread that records something
             child = os.fork()
             if child == 0:
@@ -890,7 +899,7 @@ class TestFile:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-    def test_a_forked_child_neither_uses_nor_unlocks_it(self, journal: Journal, tmp_path: Path) -> None:
+    def test_a_forked_child_neither_uses_nor_unlocks_the_journal(self, journal: Journal, tmp_path: Path) -> None:
         child = os.fork()
         if child == 0:
             status = 1
@@ -906,7 +915,7 @@ class TestFile:
         assert "is in use" in open_in_another_process(tmp_path / "run.journal")
         assert journal.entries() == []
 
-    def test_closed_it_can_be_opened_by_another_process(self, tmp_path: Path) -> None:
+    def test_a_closed_journal_can_be_opened_by_another_process(self, tmp_path: Path) -> None:
         Journal(tmp_path / "run.journal").close()
         assert [path.name for path in tmp_path.iterdir()] == ["run.journal"]
 
@@ -915,7 +924,9 @@ class TestFile:
     @pytest.mark.parametrize(
         "name", ["missing/run.journal", "notes.txt", "empty", ".", ":memory:", "sqlite", os.devnull]
     )
-    def test_what_can_be_no_journal(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def test_an_invalid_path_of_a_journal_raises(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "notes.txt").write_text("not a journal")
         (tmp_path / "empty").touch()
@@ -924,7 +935,7 @@ class TestFile:
         with pytest.raises(ConfigurationError, match="journal"):
             Journal(name)
 
-    def test_a_journal_of_another_version(self, tmp_path: Path) -> None:
+    def test_a_journal_of_another_version_raises(self, tmp_path: Path) -> None:
         (tmp_path / "run.journal").write_text("signstash-journal 2 0a1b 00000000\n")
 
         with pytest.raises(ConfigurationError, match="another version"):
@@ -1007,7 +1018,7 @@ class TestFile:
         with pytest.raises(ConfigurationError, match="held"):
             journal.entries(state)
 
-    async def test_what_is_in_flight_is_sent_once(
+    async def test_documents_in_flight_are_sent_once(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
         await collect(client.sign_all(pdfs(100), **durably(journal), batch_documents=7, in_flight=4))

@@ -23,7 +23,7 @@ from signstash import (
     SignStash,
 )
 from signstash.options import UnknownOutcomes
-from tests.conftest import PDF, MockedService, signed_answer
+from tests.conftest import PDF, MockedService, mock_signed, signed_response
 from tests.runs.test_runs import collect
 
 Effect = Literal["sign", "fail", "lose"]
@@ -59,12 +59,12 @@ class KeptBooks:
         if effect == "fail":
             if not self.reuses:
                 self._used.add(reference)
-            return signed_answer(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
+            return signed_response(request, lambda d: {**d, "signStatus": "ERROR_SIGNING", "signedContent": None})
         self._used.add(reference)
         self.signed[sent["name"]] = self.signed.get(sent["name"], 0) + 1
         if effect == "lose":
             raise httpx.ReadTimeout("lost", request=request)
-        return signed_answer(request)
+        return signed_response(request)
 
     def _find(self, request: httpx.Request) -> httpx.Response:
         known = any(reference in str(request.url) for reference in self._used)
@@ -144,7 +144,9 @@ class TestAfterAFailure:
         assert books.signed == {"a.pdf": 1}
         assert "the earlier attempt that failed" not in str(raised.value)
 
-    async def test_nor_is_one_of_the_callers_own(self, client: SignStash, books: KeptBooks) -> None:
+    async def test_a_used_reference_of_the_caller_is_not_explained_by_the_failure(
+        self, client: SignStash, books: KeptBooks
+    ) -> None:
         books.effects, books.reuses = ["fail", "lose"], True
         document = invoice("FT_1")
         with pytest.raises(DocumentNotSignedError):
@@ -158,7 +160,7 @@ class TestAfterAFailure:
         assert books.signed == {"a.pdf": 1}
         assert "the earlier attempt that failed" not in str(raised.value)
 
-    async def test_nor_is_one_that_was_signed_before_by_another_object(
+    async def test_a_reference_used_by_another_document_is_not_explained_by_the_failure(
         self, client: SignStash, books: KeptBooks
     ) -> None:
         """Signed, and sent again after the signed document was lost to the application."""
@@ -175,7 +177,7 @@ class TestAfterAFailure:
 
 
 class TestCancelledAfterTheResponse:
-    async def test_what_is_signed_is_saved_all_the_same(
+    async def test_a_signed_document_is_saved_despite_cancellation(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         loop, threads_are_free, answered = asyncio.get_running_loop(), threading.Event(), asyncio.Event()
@@ -184,7 +186,7 @@ class TestCancelledAfterTheResponse:
         async def answer(request: httpx.Request) -> httpx.Response:
             loop.run_in_executor(None, threads_are_free.wait, 10)
             answered.set()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=answer)
         call = asyncio.create_task(client.sign(invoice(), save_to=tmp_path))
@@ -198,5 +200,5 @@ class TestCancelledAfterTheResponse:
         with pytest.raises(asyncio.CancelledError) as raised:
             await call
 
-        assert (tmp_path / "a.pdf").read_bytes() == b"signed:" + PDF
+        assert (tmp_path / "a.pdf").read_bytes() == mock_signed(PDF)
         assert "was cancelled after its request was sent" in raised.value.__notes__[0]

@@ -34,7 +34,17 @@ from signstash import (
     SignStashError,
 )
 from signstash.testing import MockSignStash
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, MockedService, signed_answer, url_of
+from tests.conftest import (
+    BASE_URL,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    MockedService,
+    mock_signed,
+    signed_response,
+    url_of,
+)
 
 AT_ONCE = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
 GATEWAY_TIMEOUT = httpx.ReadTimeout("slow")
@@ -145,12 +155,12 @@ class TestClosing:
 
 
 class TestStopping:
-    async def test_a_stopped_run_sends_nothing_more_and_hands_out_what_is_in_flight(
+    async def test_a_stopped_run_sends_nothing_more_and_returns_results_in_flight(
         self, client: SignStash, service: MockedService
     ) -> None:
         def sign(request: httpx.Request) -> httpx.Response:
             client.stop_runs()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=sign)
 
@@ -160,7 +170,7 @@ class TestStopping:
         assert service.sign.call_count == 1
         assert len(await collect(client.sign_all(pdfs(1)))) == 1, "later runs are not affected"
 
-    async def test_it_ends_pauses(self, service: MockedService, tmp_path: Path) -> None:
+    async def test_stopping_a_run_ends_its_pauses(self, service: MockedService, tmp_path: Path) -> None:
         service.sign.respond(429, headers={"Retry-After": "250"})
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
             with Journal(tmp_path / "j") as journal:
@@ -172,16 +182,14 @@ class TestStopping:
                 assert await asyncio.wait_for(run, 10) == {}
                 assert {entry.state for entry in journal.entries()} == {"planned"}
 
-    async def test_documents_of_a_batching_have_callers_that_wait(
-        self, client: SignStash, service: MockedService
-    ) -> None:
+    async def test_stopping_runs_does_not_stop_a_batching(self, client: SignStash, service: MockedService) -> None:
         def reject(_: httpx.Request) -> httpx.Response:
             client.stop_runs()
             return httpx.Response(429)
 
-        service.sign_answers(reject, signed_answer)
+        service.sign_effects(reject, signed_response)
         async with client.batching() as batching:
-            assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).content == b"signed:" + PDF
+            assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).content == mock_signed(PDF)
 
 
 class Clock:
@@ -209,21 +217,21 @@ class TestDeadline:
         }
 
     async def test_a_pause_beyond_it_is_not_begun(self, client: SignStash, service: MockedService) -> None:
-        service.sign_answers(httpx.Response(429, headers={"Retry-After": "100"}))
+        service.sign_effects(httpx.Response(429, headers={"Retry-After": "100"}))
 
         found = await collect(client.sign_all(pdfs(1)))
 
         assert isinstance(found["0.pdf"].error, RateLimitedError)
         assert service.sign.call_count == 1
 
-    async def test_attempts_share_it(
+    async def test_attempts_share_the_deadline(
         self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = Clock(monkeypatch)
 
         async def slow(request: httpx.Request) -> httpx.Response:
             await clock.pass_by(30)
-            return httpx.Response(429) if service.sign.call_count == 0 else signed_answer(request)
+            return httpx.Response(429) if service.sign.call_count == 0 else signed_response(request)
 
         service.sign.mock(side_effect=slow)
 
@@ -232,14 +240,14 @@ class TestDeadline:
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
         assert "took too long in all" in str(found["0.pdf"].error)
 
-    async def test_waiting_for_other_requests_does_not_count(
+    async def test_waiting_for_other_requests_does_not_count_towards_the_deadline(
         self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = Clock(monkeypatch)
 
         async def slow(request: httpx.Request) -> httpx.Response:
             await clock.pass_by(30)
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=slow)
 
@@ -248,7 +256,7 @@ class TestDeadline:
         assert all(outcome.ok for outcome in found.values())
         assert service.sign.call_count == 4
 
-    async def test_a_lookup_shares_it(
+    async def test_a_lookup_shares_the_deadline(
         self, client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock, asked = Clock(monkeypatch), list[httpx.Request]()
@@ -258,7 +266,7 @@ class TestDeadline:
             await clock.pass_by(30)
             return httpx.Response(429)
 
-        service.sign_answers(GATEWAY_TIMEOUT)
+        service.sign_effects(GATEWAY_TIMEOUT)
         service.router.get(path__regex="/0_pdf_reference").mock(side_effect=slow)
 
         found = await collect(
@@ -270,7 +278,7 @@ class TestDeadline:
 
 
 class TestPlanning:
-    async def test_a_save_to_that_has_no_more_names_loses_no_document(
+    async def test_a_save_to_without_more_names_loses_no_document(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         names = iter(["a.pdf"])
@@ -295,7 +303,7 @@ class TestPlanning:
 
         assert sorted(requests(service)) == [["0.pdf", "1.pdf"], ["2.pdf"], ["long.pdf"]]
 
-    async def test_documents_are_taken_only_as_they_are_needed(self, client: SignStash) -> None:
+    async def test_documents_are_read_only_as_needed(self, client: SignStash) -> None:
         taken = 0
 
         def source() -> Iterator[Document]:
@@ -308,7 +316,7 @@ class TestPlanning:
             await anext(outcomes)
             assert taken <= 6
 
-    async def test_an_asynchronous_source_that_is_slow_does_not_hold_up_what_is_known(self, client: SignStash) -> None:
+    async def test_a_slow_asynchronous_source_does_not_delay_known_documents(self, client: SignStash) -> None:
         more = asyncio.Event()
 
         async def source() -> AsyncIterator[Document]:
@@ -335,22 +343,22 @@ class TestPlanning:
             {"journal": "november.journal"},
         ],
     )
-    def test_what_cannot_work_is_refused_at_once(self, options: dict[str, Any]) -> None:
+    def test_impossible_arguments_raise_at_once(self, options: dict[str, Any]) -> None:
         client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
         with pytest.raises((ConfigurationError, InvalidDocumentError), match=next(iter(options))):
             client.sign_all([], **options)
 
-    async def test_what_is_no_document_ends_the_run(self, client: SignStash) -> None:
+    async def test_an_item_other_than_a_document_ends_the_run(self, client: SignStash) -> None:
         with pytest.raises(InvalidDocumentError, match=r"Document\.pdf"):
             await collect(client.sign_all(["invoice.pdf"]))  # type: ignore[list-item]
 
-    async def test_no_documents_are_no_requests(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_empty_run_sends_no_requests(self, client: SignStash, service: MockedService) -> None:
         assert await collect(client.sign_all([])) == {}
         assert service.token.call_count == 0
 
 
 class TestFlow:
-    async def test_few_requests_are_in_flight(self, client: SignStash, service: MockedService) -> None:
+    async def test_the_number_of_requests_in_flight_is_limited(self, client: SignStash, service: MockedService) -> None:
         now = most = 0
         three = asyncio.Event()
 
@@ -364,14 +372,16 @@ class TestFlow:
             for _ in range(20):
                 await asyncio.sleep(0)
             now -= 1
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=slow)
         await collect(client.sign_all(pdfs(20), batch_documents=1, in_flight=3))
 
         assert most == 3
 
-    async def test_nothing_is_sent_while_nobody_takes_outcomes(self, client: SignStash, service: MockedService) -> None:
+    async def test_sending_pauses_while_results_are_not_consumed(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         outcomes = client.sign_all(pdfs(50), batch_documents=1, in_flight=2)
         await anext(outcomes)
         for _ in range(200):
@@ -380,7 +390,7 @@ class TestFlow:
         assert service.sign.call_count <= 3
         await outcomes.aclose()
 
-    async def test_leaving_the_loop_waits_for_what_is_in_flight(
+    async def test_leaving_the_loop_waits_for_requests_in_flight(
         self, client: SignStash, service: MockedService, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         second_is_sent, may_answer = asyncio.Event(), asyncio.Event()
@@ -391,7 +401,7 @@ class TestFlow:
             else:
                 second_is_sent.set()
                 await may_answer.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=first_answers)
         outcomes = client.sign_all(pdfs(5), batch_documents=1, save_to=tmp_path)
@@ -405,9 +415,7 @@ class TestFlow:
         assert {path.name for path in tmp_path.iterdir()} == sent
         assert "outcome of 1.pdf, which nobody asked for any more: signed" in caplog.text
 
-    async def test_a_cancelled_run_ends_what_is_in_flight_at_once(
-        self, client: SignStash, service: MockedService
-    ) -> None:
+    async def test_a_cancelled_run_cancels_requests_in_flight(self, client: SignStash, service: MockedService) -> None:
         is_sent = asyncio.Event()
         cancelled: list[str] = []
 
@@ -428,7 +436,9 @@ class TestFlow:
             await run
         assert cancelled == ["0.pdf"]
 
-    async def test_overload_halves_what_is_in_flight(self, client: SignStash, service: MockedService) -> None:
+    async def test_overload_halves_the_number_of_requests_in_flight(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         refused: set[str] = set()
         now: set[str] = set()
         most = 0
@@ -445,7 +455,7 @@ class TestFlow:
             for _ in range(20):
                 await asyncio.sleep(0)
             now.remove(name)
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=refuse_four)
         found = await collect(client.sign_all(pdfs(7), batch_documents=1, in_flight=4))
@@ -465,11 +475,11 @@ class TestFlow:
 
 
 class TestFaults:
-    async def test_the_culprit_alone_fails(self, client: SignStash, service: MockedService) -> None:
+    async def test_only_the_invalid_document_fails(self, client: SignStash, service: MockedService) -> None:
         def refuse_bad(request: httpx.Request) -> httpx.Response:
             if "13.pdf" in names_sent(request):
                 return httpx.Response(500, json={"errorCode": "0.0.4", "causeMessage": "name of a document"})
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=refuse_bad)
         found = await collect(client.sign_all(pdfs(32), batch_documents=32))
@@ -478,7 +488,7 @@ class TestFaults:
         assert isinstance(found["13.pdf"].error, InvalidRequestError)
         assert service.sign.call_count == 1 + 2 * 5
 
-    async def test_a_document_that_cannot_be_used_does_not_cost_the_others(
+    async def test_an_unusable_document_does_not_affect_others(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         documents = [*pdfs(4), Document.pdf(b"", name="empty.pdf"), Document.pdf(tmp_path / "missing.pdf")]
@@ -495,11 +505,11 @@ class TestFaults:
             (httpx.Response(403, json={"errorCode": "1.2.0"}), ClientServiceInactiveError),
         ],
     )
-    async def test_a_fault_of_all_ends_the_run(
+    async def test_an_error_that_concerns_all_ends_the_run(
         self, client: SignStash, service: MockedService, answer: httpx.Response, error: type[Exception]
     ) -> None:
         def third_request_on(request: httpx.Request) -> httpx.Response:
-            return signed_answer(request) if service.sign.call_count < 2 else answer
+            return signed_response(request) if service.sign.call_count < 2 else answer
 
         service.sign.mock(side_effect=third_request_on)
         found: dict[str, Outcome] = {}
@@ -510,7 +520,7 @@ class TestFaults:
         assert found
         assert all(outcome.ok for outcome in found.values())
 
-    async def test_a_fault_of_all_ends_pauses_too(self, service: MockedService) -> None:
+    async def test_an_error_that_concerns_all_ends_pauses(self, service: MockedService) -> None:
         paused = asyncio.Event()
 
         async def answer(request: httpx.Request) -> httpx.Response:
@@ -527,14 +537,14 @@ class TestFaults:
 
         assert service.sign.call_count == 2
 
-    async def test_a_source_that_fails_ends_the_run_and_costs_no_outcome(
+    async def test_a_failing_source_ends_the_run_and_loses_no_result(
         self, client: SignStash, service: MockedService
     ) -> None:
         source_failed = asyncio.Event()
 
         async def answer_late(request: httpx.Request) -> httpx.Response:
             await source_failed.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         def source() -> Iterator[Document]:
             yield from pdfs(2)
@@ -548,7 +558,7 @@ class TestFaults:
 
         assert [found[name].ok for name in sorted(found)] == [True, True]
 
-    async def test_refused_credentials_end_the_run(self, client: SignStash, service: MockedService) -> None:
+    async def test_rejected_credentials_end_the_run(self, client: SignStash, service: MockedService) -> None:
         service.token.respond(401, json={"error": "invalid_client"})
 
         with pytest.raises(CredentialsRejectedError):
@@ -559,7 +569,7 @@ class TestFaults:
         def without_certificate(document: dict[str, Any]) -> dict[str, Any]:
             return document | {"signStatus": "ERROR_SIGNING", "signError": "INVALID_CERTIFICATE_SIGN_ERROR"}
 
-        service.sign.mock(side_effect=lambda request: signed_answer(request, without_certificate))
+        service.sign.mock(side_effect=lambda request: signed_response(request, without_certificate))
         found: dict[str, Outcome] = {}
         with pytest.raises(CertificateNotProvisionedError):
             await collect(client.sign_all(pdfs(1000), batch_documents=10), found)
@@ -567,14 +577,14 @@ class TestFaults:
         assert len(found) <= 30
         assert all(isinstance(outcome.error, CertificateNotProvisionedError) for outcome in found.values())
 
-    async def test_what_passes_is_tried_again(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_temporary_failure_is_retried(self, client: SignStash, service: MockedService) -> None:
         answers: list[Exception | httpx.Response | None] = [httpx.ConnectError("refused"), httpx.Response(429), None]
 
         def in_turn(request: httpx.Request) -> httpx.Response:
             answer = answers[service.sign.call_count]
             if isinstance(answer, Exception):
                 raise answer
-            return answer or signed_answer(request)
+            return answer or signed_response(request)
 
         service.sign.mock(side_effect=in_turn)
         found = await collect(client.sign_all(pdfs(3)))
@@ -583,7 +593,7 @@ class TestFaults:
         assert service.sign.call_count == 3
 
     @pytest.mark.parametrize("answer", [httpx.Response(503), httpx.Response(500, json={"errorCode": "0.0.1"})])
-    async def test_what_may_have_been_processed_is_not_tried_again(
+    async def test_a_possibly_processed_request_is_not_retried(
         self, client: SignStash, service: MockedService, answer: httpx.Response
     ) -> None:
         service.sign.mock(return_value=answer)
@@ -593,7 +603,7 @@ class TestFaults:
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
         assert service.sign.call_count == 1
 
-    async def test_a_pause_that_is_too_long_is_reported_with_its_time(
+    async def test_a_pause_beyond_the_limit_is_reported_with_its_length(
         self, client: SignStash, service: MockedService
     ) -> None:
         service.sign.respond(429, headers={"Retry-After": "3600"})
@@ -605,7 +615,7 @@ class TestFaults:
         assert error.retry_after == 3600
         assert service.sign.call_count == 1
 
-    async def test_a_dead_service_ends_the_run(self, client: SignStash, service: MockedService) -> None:
+    async def test_an_unreachable_service_ends_the_run(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(side_effect=httpx.ConnectError("refused"))
 
         found: dict[str, Outcome] = {}
@@ -630,7 +640,7 @@ class TestSources:
             assert (await anext(outcomes)).ok
             first_is_signed.set()
 
-    async def test_a_run_that_ended_waits_for_no_document(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_finished_run_waits_for_no_document(self, client: SignStash, service: MockedService) -> None:
         service.sign.respond(403, json={"errorCode": "1.2.0"})
         closed = False
 
@@ -696,7 +706,7 @@ class TestWaitingSources:
             for name in is_sent.keys() & set(names_sent(request)):
                 is_sent[name].set()
                 await may_answer.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         async def source() -> AsyncIterator[Document]:
             for document in pdfs(32):
@@ -726,11 +736,11 @@ class TestWaitingSources:
         assert sorted(requests(service)) == ([["0.pdf", "1.pdf"]] if together else [["0.pdf"], ["1.pdf"]])
 
     @pytest.mark.parametrize("linger", [-1, float("inf"), float("nan"), True, "1"])
-    def test_a_linger_that_is_no_time_is_rejected(self, client: SignStash, linger: Any) -> None:
+    def test_an_invalid_linger_is_rejected(self, client: SignStash, linger: Any) -> None:
         with pytest.raises(ConfigurationError, match="linger is"):
             client.sign_all([], linger=linger)
 
-    async def test_a_queue_without_end_is_left_with_every_document_accounted_for(
+    async def test_leaving_an_endless_queue_accounts_for_every_document(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         queue: asyncio.Queue[Document] = asyncio.Queue(maxsize=20)
@@ -774,11 +784,11 @@ class TestUnknownOutcomes:
         def first_is_lost(request: httpx.Request) -> httpx.Response:
             if service.sign.call_count == 0:
                 raise GATEWAY_TIMEOUT
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=first_is_lost)
 
-    async def test_held(self, client: SignStash, service: MockedService) -> None:
+    async def test_unknown_outcomes_are_held(self, client: SignStash, service: MockedService) -> None:
         found = await collect(client.sign_all(pdfs(4), batch_documents=2, in_flight=1))
 
         unknown = [outcome for outcome in found.values() if not outcome.ok]
@@ -789,14 +799,16 @@ class TestUnknownOutcomes:
             assert outcome.document.name.removesuffix(".pdf") in reference
         assert service.sign.call_count == 2
 
-    async def test_sent_again_under_the_same_reference(self, client: SignStash, service: MockedService) -> None:
+    async def test_unknown_outcomes_are_sent_again_under_the_same_reference(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
 
         assert all(outcome.ok for outcome in found.values())
         first, second = ([item["documentRequest"] for item in service.sent(call)["documents"]] for call in (0, 1))
         assert [item["externalReference"] for item in first] == [item["externalReference"] for item in second]
 
-    async def test_sent_again_and_rejected_nothing_proves_that_it_is_signed(
+    async def test_a_rejected_second_request_does_not_prove_a_signature(
         self, client: SignStash, service: MockedService
     ) -> None:
         def went_through(request: httpx.Request) -> httpx.Response:
@@ -804,7 +816,7 @@ class TestUnknownOutcomes:
                 raise GATEWAY_TIMEOUT
             if "0.pdf" in names_sent(request):
                 return httpx.Response(409, json={"errorCode": "0.0.7"})
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=went_through)
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
@@ -815,7 +827,9 @@ class TestUnknownOutcomes:
         assert "is signed, " not in str(found["0.pdf"].error), "nothing proves it"
         assert isinstance(found["0.pdf"].error.__cause__, DuplicateReferenceError)
 
-    async def test_looked_up_and_fetched_or_sent_again(self, client: SignStash, service: MockedService) -> None:
+    async def test_unknown_outcomes_are_looked_up_and_fetched_or_sent_again(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         def number(request: httpx.Request) -> httpx.Response:
             return httpx.Response(200, json=8) if "_0_" in request.url.path else httpx.Response(404)
 
@@ -834,7 +848,7 @@ class TestUnknownOutcomes:
         assert found["1.pdf"].ok
         assert requests(service) == [["0.pdf", "1.pdf"], ["1.pdf"]]
 
-    async def test_what_cannot_be_looked_up_is_held(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_failed_lookup_holds_the_document(self, client: SignStash, service: MockedService) -> None:
         service.router.get(path__regex="withDocumentExternalReference").respond(403)
 
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="look_up"))
@@ -842,7 +856,7 @@ class TestUnknownOutcomes:
         assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
         assert service.sign.call_count == 1
 
-    async def test_what_is_found_is_not_held_up_by_others(
+    async def test_found_documents_do_not_wait_for_others(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         first_is_saved = asyncio.Event()
@@ -853,7 +867,7 @@ class TestUnknownOutcomes:
                 return httpx.Response(400, json={"errorCode": "0.0.2"})
             if names == ["1.pdf"]:
                 await first_is_saved.wait()
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=refuse_both)
         async with aclosing(client.sign_all(pdfs(2), save_to=tmp_path)) as outcomes:
@@ -862,7 +876,7 @@ class TestUnknownOutcomes:
             first_is_saved.set()
             assert (await anext(outcomes)).ok
 
-    async def test_a_gateway_that_loses_everything_ends_the_run(
+    async def test_a_gateway_that_loses_every_response_ends_the_run(
         self, client: SignStash, service: MockedService
     ) -> None:
         service.sign.mock(return_value=httpx.Response(503))
@@ -874,11 +888,13 @@ class TestUnknownOutcomes:
         assert service.sign.call_count <= 6
         assert all(isinstance(outcome.error, OutcomeUnknownError) for outcome in found.values())
 
-    async def test_now_and_then_a_lost_answer_does_not(self, client: SignStash, service: MockedService) -> None:
+    async def test_occasional_lost_responses_do_not_end_the_run(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         def every_second(request: httpx.Request) -> httpx.Response:
             if service.sign.call_count % 2:
                 raise GATEWAY_TIMEOUT
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=every_second)
 
@@ -886,7 +902,7 @@ class TestUnknownOutcomes:
 
         assert sum(outcome.ok for outcome in found.values()) == 20
 
-    async def test_another_refusal_says_nothing_of_the_lost_request(
+    async def test_another_rejection_does_not_resolve_a_lost_request(
         self, client: SignStash, service: MockedService
     ) -> None:
         def lose_then_refuse(request: httpx.Request) -> httpx.Response:
@@ -900,7 +916,7 @@ class TestUnknownOutcomes:
 
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
 
-    async def test_a_question_is_tried_as_often_as_a_request(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_query_is_retried_as_often_as_a_request(self, client: SignStash, service: MockedService) -> None:
         question = service.router.get(path__regex="withDocumentExternalReference")
         question.mock(side_effect=httpx.ConnectError("refused"))
 
@@ -909,7 +925,7 @@ class TestUnknownOutcomes:
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
         assert question.call_count == AT_ONCE.attempts
 
-    async def test_lost_twice_is_held(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_document_lost_twice_is_held(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(side_effect=GATEWAY_TIMEOUT)
 
         found = await collect(client.sign_all(pdfs(2), unknown_outcomes="send_again"))
@@ -919,13 +935,13 @@ class TestUnknownOutcomes:
 
 
 class TestSaving:
-    async def test_files_are_named_like_their_documents(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_files_are_named_after_their_documents(self, client: SignStash, tmp_path: Path) -> None:
         folder = tmp_path / "signed" / "november"
 
         await collect(client.sign_all(pdfs(3), save_to=folder))
 
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
-            f"{number}.pdf": b"signed:" + PDF for number in range(3)
+            f"{number}.pdf": mock_signed(PDF) for number in range(3)
         }
 
     async def test_a_function_names_the_files(self, client: SignStash, tmp_path: Path) -> None:
@@ -933,7 +949,7 @@ class TestSaving:
 
         assert [path.name for path in tmp_path.iterdir()] == ["signed-0.pdf"]
 
-    async def test_a_document_whose_file_is_there_is_not_sent(
+    async def test_a_document_with_an_existing_file_is_not_sent(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         (tmp_path / "0.pdf").write_bytes(b"earlier")
@@ -949,7 +965,7 @@ class TestSaving:
         [lambda _: "x" * 300, lambda _: "a\0b", lambda _: Path(__file__, "below")],
         ids=["too long", "no name", "below a file"],
     )
-    async def test_a_file_that_cannot_be_is_found_out_before(
+    async def test_an_impossible_file_is_reported_before_sending(
         self, client: SignStash, service: MockedService, save_to: Any
     ) -> None:
         found = await collect(client.sign_all(pdfs(1), save_to=save_to))
@@ -957,12 +973,16 @@ class TestSaving:
         assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
         assert service.sign.call_count == 0
 
-    async def test_a_function_that_gives_no_path(self, client: SignStash, service: MockedService) -> None:
+    async def test_a_function_without_a_path_fails_the_document(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         with pytest.raises(ConfigurationError, match="save_to returned None"):
             await collect(client.sign_all(pdfs(1), save_to=lambda _: None))  # type: ignore[arg-type]
         assert service.sign.call_count == 0
 
-    async def test_one_file_by_two_paths(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+    async def test_two_paths_of_one_file_are_one_file(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
         (tmp_path / "real").mkdir()
         (tmp_path / "link").symlink_to(tmp_path / "real")
         paths = {"0.pdf": tmp_path / "real" / "a.pdf", "1.pdf": tmp_path / "link" / "a.pdf"}
@@ -972,7 +992,7 @@ class TestSaving:
         assert found["0.pdf"].ok
         assert isinstance(found["1.pdf"].error, DocumentNotSavedError)
 
-    async def test_two_documents_for_one_file_are_not_both_sent(
+    async def test_two_documents_with_one_file_are_not_both_sent(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         twins = [Document.pdf(PDF + twin, name="invoice.pdf") for twin in (b"1", b"2")]
@@ -983,14 +1003,14 @@ class TestSaving:
         assert signed.document is twins[0]
         assert isinstance(refused.error, DocumentNotSavedError)
         assert requests(service) == [["invoice.pdf"]]
-        assert (tmp_path / "invoice.pdf").read_bytes() == b"signed:" + PDF + b"1"
+        assert (tmp_path / "invoice.pdf").read_bytes() == mock_signed(PDF + b"1")
 
-    async def test_files_are_replaced_when_told(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_files_are_replaced_with_overwrite(self, client: SignStash, tmp_path: Path) -> None:
         (tmp_path / "0.pdf").write_bytes(b"earlier")
 
         await collect(client.sign_all(pdfs(1), save_to=tmp_path, overwrite=True))
 
-        assert (tmp_path / "0.pdf").read_bytes() == b"signed:" + PDF
+        assert (tmp_path / "0.pdf").read_bytes() == mock_signed(PDF)
 
     async def test_a_full_disk_ends_the_run_and_loses_nothing(
         self, client: SignStash, service: MockedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -1007,20 +1027,18 @@ class TestSaving:
         error = found["0.pdf"].error
         assert isinstance(error, DocumentNotSavedError)
         assert error.signed
-        assert error.signed.content == b"signed:" + PDF
+        assert error.signed.content == mock_signed(PDF)
         assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_run_that_nobody_iterates_warns(signstash_mock: MockSignStash) -> None:
+async def test_an_uniterated_run_warns(signstash_mock: MockSignStash) -> None:
     outcomes = signstash_mock.client.sign_all([Document.pdf(PDF, name="a.pdf")])
 
     with pytest.warns(RuntimeWarning, match="never iterated"):
         del outcomes
 
 
-async def test_a_run_that_is_iterated_does_not_warn(
-    signstash_mock: MockSignStash, recwarn: pytest.WarningsRecorder
-) -> None:
+async def test_an_iterated_run_does_not_warn(signstash_mock: MockSignStash, recwarn: pytest.WarningsRecorder) -> None:
     async for outcome in signstash_mock.client.sign_all([Document.pdf(PDF, name="a.pdf")]):
         assert outcome.ok
     gc.collect()

@@ -1,4 +1,4 @@
-"""Whole flows against the sandbox, over HTTP: what it signs, what it refuses, and what it remembers."""
+"""Whole flows against the sandbox over HTTP: what it signs, rejects, and stores."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PROJECT = Path(__file__).parents[2]
 XML = b"<?xml version='1.0' encoding='UTF-8'?>\n<fatura><total moeda='EUR'>31,00</total></fatura>"
 
 
-class TestRefusals:
+class TestRejections:
     async def test_a_document_is_signed_once(self, sandbox_client: SignStash) -> None:
         document = Document.pdf(INVOICE)
         signed = await sandbox_client.sign(document)
@@ -47,7 +47,7 @@ class TestRefusals:
             await sandbox_client.sign(document)
 
     @pytest.mark.parametrize("wrong", [{"client_secret": "wrong"}, {"client_id": "PRT.nobody"}], ids=str)
-    async def test_wrong_credentials(self, sandbox: Sandbox, wrong: Any) -> None:
+    async def test_wrong_credentials_are_rejected(self, sandbox: Sandbox, wrong: Any) -> None:
         credentials: Credentials = {**sandbox.credentials, **wrong}
         async with SignStash(**credentials) as client:
             with pytest.raises(CredentialsRejectedError) as refused:
@@ -65,7 +65,7 @@ async def in_process(sandbox: SandboxApplication) -> AsyncIterator[SignStash]:
 class TestTokens:
     """The application itself, without a network."""
 
-    async def test_an_expired_token_is_replaced_unseen(self) -> None:
+    async def test_an_expired_token_is_replaced_silently(self) -> None:
         now = 0.0
         sandbox = SandboxApplication(token_lifetime=3600, clock=lambda: now)
         async with in_process(sandbox) as client:
@@ -78,7 +78,7 @@ class TestTokens:
         signed, refused = (signing, ""), (signing, "0.0.10")
         assert arrived == [(token, ""), signed, signed, refused, (token, ""), signed]
 
-    async def test_tokens_that_are_never_accepted(self) -> None:
+    async def test_tokens_never_accepted_raise(self) -> None:
         sandbox = SandboxApplication(faults=[Fault("0.0.10")])
         async with in_process(sandbox) as client:
             with pytest.raises(TokenRejectedError, match="environment"):
@@ -96,12 +96,12 @@ class TestRawRequests:
     @pytest.fixture
     def http(self, sandbox: Sandbox) -> Any:
         with httpx.Client() as http:
-            answer = http.post(
+            response = http.post(
                 sandbox.token_url,
                 auth=(sandbox.client_id, sandbox.client_secret),
                 data={"grant_type": "client_credentials"},
             )
-            http.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+            http.headers["authorization"] = f"Bearer {response.json()['access_token']}"
             http.base_url = httpx.URL(sandbox.base_url)
             yield http
 
@@ -121,11 +121,11 @@ class TestRawRequests:
         ]
         return {"externalReference": made, "description": "raw", "documents": documents, "returnSignedContent": True}
 
-    def assert_refused(self, answer: httpx.Response, what: str, code: str = "0.0.2") -> None:
-        assert answer.status_code == 500
-        assert answer.headers["content-type"] == "application/json"
-        assert answer.json()["errorCode"] == code
-        assert what in answer.json()["causeMessage"]
+    def assert_refused(self, response: httpx.Response, what: str, code: str = "0.0.2") -> None:
+        assert response.status_code == 500
+        assert response.headers["content-type"] == "application/json"
+        assert response.json()["errorCode"] == code
+        assert what in response.json()["causeMessage"]
 
     @pytest.mark.parametrize(
         "path",
@@ -137,7 +137,7 @@ class TestRawRequests:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("value", ["left out", None], ids=str)
-    def test_what_is_mandatory(self, http: httpx.Client, path: str, value: Any) -> None:
+    def test_mandatory_fields_are_required(self, http: httpx.Client, path: str, value: Any) -> None:
         fields = self.fields()
         *way, last = (int(key) if key.isdecimal() else key for key in path.split("."))
         holder: Any = fields
@@ -158,7 +158,7 @@ class TestRawRequests:
         ],
         ids=["visible signature", "its place", "preservation"],
     )
-    def test_what_is_mandatory_within_options(
+    def test_mandatory_fields_of_options_are_required(
         self, http: httpx.Client, change: Callable[[Fields], object], what: str
     ) -> None:
         fields = self.fields()
@@ -179,29 +179,29 @@ class TestRawRequests:
 
         self.assert_refused(http.post(BASE64_PATH, json=fields), "documents", "0.0.4")
 
-    def test_unknown_fields_and_errors_in_any_number_take_no_long_time(self, http: httpx.Client) -> None:
+    def test_thousands_of_unknown_fields_and_errors_are_handled(self, http: httpx.Client) -> None:
         fields = self.fields() | {f"other{number}": number for number in range(100_000)}
         assert http.post(BASE64_PATH, json=fields).status_code == 200
         fields["documents"] = [{"documentRequest": number} for number in range(100_000)]
         assert http.post(BASE64_PATH, json=fields).status_code == 500
 
     @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-    def test_what_is_no_json(self, http: httpx.Client, body: bytes) -> None:
+    def test_a_body_other_than_json_is_rejected(self, http: httpx.Client, body: bytes) -> None:
         self.assert_refused(http.post(BASE64_PATH, content=body), "malformed JSON")
 
     @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"7"])
-    def test_what_is_no_request(self, http: httpx.Client, body: bytes) -> None:
+    def test_json_other_than_a_request_is_rejected(self, http: httpx.Client, body: bytes) -> None:
         self.assert_refused(http.post(BASE64_PATH, content=body), "signRequest is not of type object", "0.0.6")
 
     @pytest.mark.parametrize("header", ["Bearer other", "Bearer", "Basic YTpi", "Basic {token}", "{token}", None])
     @pytest.mark.parametrize("path", [BASE64_PATH, MULTIPART_PATH])
-    def test_a_token_that_is_none(self, http: httpx.Client, header: str | None, path: str) -> None:
+    def test_an_invalid_token_is_rejected(self, http: httpx.Client, header: str | None, path: str) -> None:
         token = http.headers.pop("authorization").removeprefix("Bearer ")
         headers = {} if header is None else {"authorization": header.format(token=token)}
 
-        answer = http.post(path, json=self.fields(), headers=headers)
+        response = http.post(path, json=self.fields(), headers=headers)
 
-        assert (answer.status_code, answer.json()["errorCode"]) == (409, "0.0.10")
+        assert (response.status_code, response.json()["errorCode"]) == (409, "0.0.10")
 
     def test_multipart_needs_its_parts_and_matches_them_by_name(self, http: httpx.Client) -> None:
         fields = self.fields("a.bin", "b.bin")
@@ -210,31 +210,31 @@ class TestRawRequests:
 
         self.assert_refused(http.post(MULTIPART_PATH, files=files), REQUEST_PART)
         self.assert_refused(http.post(MULTIPART_PATH, files=[*described.items(), files[0]]), FILES_PART)
-        answer = http.post(MULTIPART_PATH, files=[*files, *described.items()])
-        held = [base64.b64decode(item["signedContent"]) for item in answer.json()["documentList"]]
+        response = http.post(MULTIPART_PATH, files=[*files, *described.items()])
+        held = [base64.b64decode(item["signedContent"]) for item in response.json()["documentList"]]
         contents = [cms.ContentInfo.load(item)["content"]["encap_content_info"]["content"].native for item in held]
         assert contents == [b"A", b"B"]
 
-    def test_multipart_files_whose_names_do_not_tell_go_by_their_order(self, http: httpx.Client) -> None:
+    def test_multipart_files_without_matching_names_are_matched_by_order(self, http: httpx.Client) -> None:
         fields = self.fields("b.bin", "c.bin")
         described = {REQUEST_PART: (None, json.dumps(fields).encode(), "application/json")}
         files = [(FILES_PART, ("a.bin", b"A")), (FILES_PART, ("b.bin", b"B"))]
 
-        answer = http.post(MULTIPART_PATH, files=[*files, *described.items()])
+        response = http.post(MULTIPART_PATH, files=[*files, *described.items()])
 
-        held = [base64.b64decode(item["signedContent"]) for item in answer.json()["documentList"]]
+        held = [base64.b64decode(item["signedContent"]) for item in response.json()["documentList"]]
         contents = [cms.ContentInfo.load(item)["content"]["encap_content_info"]["content"].native for item in held]
         assert contents == [b"A", b"B"]
 
     @pytest.mark.parametrize("asked", [False, None])
-    def test_contents_come_back_only_if_asked_for(self, http: httpx.Client, asked: bool | None) -> None:
-        answer = http.post(BASE64_PATH, json=self.fields() | {"returnSignedContent": asked})
+    def test_contents_are_returned_only_on_request(self, http: httpx.Client, asked: bool | None) -> None:
+        response = http.post(BASE64_PATH, json=self.fields() | {"returnSignedContent": asked})
 
-        assert answer.json()["documentList"][0]["signStatus"] == "SIGNED"
-        assert "signedContent" not in answer.json()["documentList"][0]
+        assert response.json()["documentList"][0]["signStatus"] == "SIGNED"
+        assert "signedContent" not in response.json()["documentList"][0]
 
 
-class TestBounds:
+class TestLimits:
     async def test_a_body_that_is_too_large_is_rejected(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(application, "MAX_BODY", 10_000)
         sandbox = SandboxApplication()
@@ -243,7 +243,7 @@ class TestBounds:
             with pytest.raises(SignStashError, match="413"):
                 await client.sign(Document.binary(bytes(20_000), name="large.bin"))
 
-    async def test_signing_that_takes_too_long_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_signing_has_a_time_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ended = threading.Event()
         monkeypatch.setattr(SignatureMaker, "sign", lambda *_: ended.wait(60))
         monkeypatch.setattr(signing_endpoints, "SECONDS_PER_DOCUMENT", 0.05)
@@ -258,7 +258,7 @@ class TestBounds:
 
 
 class TestReset:
-    async def test_references_are_free_again_and_the_root_stays(self, tmp_path: Path) -> None:
+    async def test_reset_frees_references_and_keeps_the_root(self, tmp_path: Path) -> None:
         sandbox = SandboxApplication(state=tmp_path / "state.sqlite")
         root = sandbox.root_certificate
         async with in_process(sandbox) as client:

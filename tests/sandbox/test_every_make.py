@@ -1,4 +1,4 @@
-"""PDFs of every make, signed in one sandbox in random order: signed and valid, or refused for a reason that lasts.
+"""PDFs of every make, signed in one sandbox in random order: signed and valid, or rejected for a permanent reason.
 
 The judges are pyHanko, poppler's pdfsig, and PDFium.
 """
@@ -93,7 +93,7 @@ async def sign_in_batches(client: SignStash, documents: Sequence[tuple[str, byte
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_every_make_is_signed_without_a_visible_change_or_refused_for_good(
+async def test_every_make_is_signed_without_a_visible_change_or_rejected(
     seed: int, made: dict[str, bytes], tmp_path: Path, sandbox_client: SignStash, sandbox: Sandbox
 ) -> None:
     documents = list(made.items())
@@ -145,7 +145,7 @@ async def test_the_response_contains_the_reason(name: str, made: dict[str, bytes
 
 
 @pytest.mark.parametrize("preamble", [1019, 1020])
-async def test_client_and_sandbox_agree_on_how_late_a_header_may_be(preamble: int, sandbox_client: SignStash) -> None:
+async def test_client_and_sandbox_accept_the_same_header_offset(preamble: int, sandbox_client: SignStash) -> None:
     content = b"x" * preamble + document()
     if preamble == 1019:
         assert (await sandbox_client.sign(Document.pdf(content, name="a.pdf"))).content.startswith(document())
@@ -186,7 +186,7 @@ async def test_a_visible_signature_stands_upright_on_a_turned_page(rotation: str
 
 @pytest.mark.parametrize("name", ["plain", *TURNED_OR_CROPPED])
 @pytest.mark.parametrize("place", [{"x": 800}, {"y": 800}, {"page": 3}], ids=str)
-async def test_a_visible_signature_outside_its_page_is_rejected_by_the_code_for_it(
+async def test_a_visible_signature_outside_its_page_is_rejected_with_its_code(
     name: str, place: dict[str, Any], sandbox_client: SignStash
 ) -> None:
     options: dict[str, Any] = {"page": 1, "x": 30, "y": 40, "size": (200, 50), "text": "Signed", **place}

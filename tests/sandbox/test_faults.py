@@ -1,4 +1,4 @@
-"""The sandbox fails on demand: each fault does what it says, to whom it is told to, and as often."""
+"""Faults on demand: each affects the requests that it matches, as often as configured."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def no_faults(sandbox: Sandbox) -> Iterator[None]:
 
 class TestArguments:
     @pytest.mark.parametrize("name", ["reference", "name", "code"])
-    def test_what_is_not_a_text(self, name: str) -> None:
+    def test_an_argument_other_than_text_raises(self, name: str) -> None:
         given: dict[str, Any] = {name: 5}
         with pytest.raises(ValueError, match=f"^{name} is 5. Give a text.$"):
             Fault("latency", **given)
 
     @pytest.mark.parametrize("kind", ["too_many_request", [], None])
-    def test_what_is_not_a_kind(self, kind: Any) -> None:
+    def test_an_unknown_kind_raises(self, kind: Any) -> None:
         with pytest.raises(ValueError, match=r"^kind is .* Choose one of"):
             Fault(kind)
 
@@ -85,7 +85,9 @@ async def test_leaving_the_block_ends_a_delay_quietly(
 
 class TestRequests:
     @pytest.mark.parametrize("code", ERROR_CODES)
-    async def test_every_published_code(self, sandbox: Sandbox, sandbox_client: SignStash, code: Any) -> None:
+    async def test_every_published_code_can_be_injected(
+        self, sandbox: Sandbox, sandbox_client: SignStash, code: Any
+    ) -> None:
         sandbox.faults.add(Fault(code))
 
         with pytest.raises(SignStashError) as refused:
@@ -94,7 +96,7 @@ class TestRequests:
         assert type(refused.value) is ERROR_CODES[code].raises
         assert getattr(refused.value, "error_code", None) == code
 
-    async def test_a_code_that_is_not_published(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_an_unpublished_code_needs_a_status(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         sandbox.faults.add(Fault("error", code="2.1.7", status=418))
 
         with pytest.raises(ApiError) as refused:
@@ -119,7 +121,7 @@ class TestRequests:
         ],
         ids=lambda value: value.kind if isinstance(value, Fault) else "",
     )
-    async def test_what_a_client_makes_of_it(
+    async def test_injected_faults_raise_the_expected_exceptions(
         self, sandbox: Sandbox, sandbox_client: SignStash, fault: Fault, raised: type[SignStashError]
     ) -> None:
         sandbox.faults.add(fault)
@@ -132,7 +134,7 @@ class TestRequests:
     @pytest.mark.parametrize(("kind", "processed"), [(name, KINDS[name].moment == "after") for name in (
         "reset_before", "html_response", "reset_after", "truncated_response", "cut_json",
     )])  # fmt: skip
-    async def test_whether_the_request_was_processed(
+    async def test_lost_requests_are_processed_or_not_as_configured(
         self, sandbox: Sandbox, sandbox_client: SignStash, kind: Any, processed: bool
     ) -> None:
         asked = document()
@@ -147,7 +149,7 @@ class TestRequests:
             await sandbox_client.sign(asked)
 
     @pytest.mark.parametrize(("seconds", "retry_after"), [(None, None), (2.5, 2.5)])
-    async def test_when_to_come_again(
+    async def test_rate_limits_carry_retry_after(
         self, sandbox: Sandbox, sandbox_client: SignStash, seconds: float | None, retry_after: float | None
     ) -> None:
         sandbox.faults.add(Fault("too_many_requests", seconds=seconds))
@@ -158,7 +160,7 @@ class TestRequests:
         assert refused.value.retry_after == retry_after
 
     @pytest.mark.parametrize("kind", ["expired_token", "revoked_token"])
-    async def test_a_token_that_ends_is_replaced(self, sandbox: Sandbox, kind: Any) -> None:
+    async def test_an_expired_token_is_replaced(self, sandbox: Sandbox, kind: Any) -> None:
         async with SignStash(**sandbox.credentials) as client:
             await client.sign(document())
             sandbox.faults.add(Fault(kind, times=1))
@@ -168,13 +170,13 @@ class TestRequests:
         statuses = [entry["status"] for entry in sandbox.request_log.entries()[-3:]]
         assert statuses == [401 if kind == "revoked_token" else 409, 200, 200]
 
-    async def test_credentials_that_are_refused(self, sandbox: Sandbox) -> None:
+    async def test_rejected_credentials_raise(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("invalid_client"))
         async with SignStash(**sandbox.credentials) as client:
             with pytest.raises(CredentialsRejectedError):
                 await client.sign(document())
 
-    async def test_the_token_server_can_fail_in_every_way(self, sandbox: Sandbox) -> None:
+    async def test_token_requests_can_fail_in_every_way(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("html_response", on="token"), Fault("reset_before"))
         async with SignStash(**sandbox.credentials) as client:
             with pytest.raises(SignStashError, match="token server"):
@@ -196,7 +198,7 @@ class TestRequests:
         assert named.type_ == "SIGN_AND_SEAL"
         assert [item.storage_status for item in named.document_list or ()] == ["CONTENT_ON_TAPE"]
 
-    async def test_a_request_is_answered_late(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_delayed_responses_arrive_late(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         await sandbox_client.sign(document())
         sandbox.faults.add(Fault("latency_per_document", seconds=0.05))
         began = time.perf_counter()
@@ -205,7 +207,7 @@ class TestRequests:
 
         assert time.perf_counter() - began >= 3 * 0.05
 
-    async def test_it_does_not_wait_for_who_has_gone(self, capfd: pytest.CaptureFixture[str]) -> None:
+    async def test_a_delay_ends_when_the_client_disconnects(self, capfd: pytest.CaptureFixture[str]) -> None:
         late = [Fault("latency", seconds=0.5, times=1), Fault("reset_after", times=1), Fault("latency", seconds=3600)]
         async with Sandbox() as sandbox, SignStash(**sandbox.credentials) as client:
             await client.sign(document())
@@ -225,7 +227,7 @@ class TestRequests:
         assert delays() == delays()
         assert 0 <= min(delays()) < 0.2 < 1.8 < max(delays()) <= 2
 
-    def test_latency(self) -> None:
+    def test_latency_applies_to_every_request(self) -> None:
         faults = Faults([Fault("latency", seconds=2), Fault("latency_per_document", seconds=0.5), Fault("0.0.1")])
 
         delay, struck = faults.for_request("sign", ["r"], ["a", "b", "c"])
@@ -238,7 +240,7 @@ class TestRequests:
 class TestEarly401:
     @pytest.fixture
     def head(self, sandbox: Sandbox) -> bytes:
-        """The head of a signing request whose body is announced and does not come."""
+        """The head of a signing request whose body is announced and not sent."""
         form = {"grant_type": "client_credentials"}
         token = httpx.post(sandbox.token_url, auth=(sandbox.client_id, sandbox.client_secret), data=form).json()
         url = httpx.URL(sandbox.base_url)
@@ -271,14 +273,16 @@ class TestEarly401:
         statuses = [entry["status"] for entry in sandbox.request_log.entries()[-3:]]
         assert statuses == [401, 200, 200]
 
-    def test_it_cannot_be_limited_to_what_is_in_the_body(self) -> None:
+    def test_an_early_401_cannot_match_documents(self) -> None:
         with pytest.raises(ValueError, match="reference or name is given"):
             Fault("early_401", reference="FT*")
 
 
 class TestDocuments:
     @pytest.mark.parametrize("sign_error", SIGN_ERRORS)
-    async def test_every_sign_error(self, sandbox: Sandbox, sandbox_client: SignStash, sign_error: Any) -> None:
+    async def test_every_sign_error_can_be_injected(
+        self, sandbox: Sandbox, sandbox_client: SignStash, sign_error: Any
+    ) -> None:
         sandbox.faults.add(Fault(sign_error, name="bad*"))
 
         batch = await sandbox_client.sign_batch([document("good.bin"), document("bad.bin")])
@@ -288,7 +292,9 @@ class TestDocuments:
         assert getattr(batch.outcomes[1].error, "sign_error", None) == sign_error
 
     @pytest.mark.parametrize("kind", ["missing_certificate", "expired_certificate", "certificate_access", "no_credits"])
-    async def test_the_certificate(self, sandbox: Sandbox, sandbox_client: SignStash, kind: Any) -> None:
+    async def test_a_missing_certificate_concerns_every_document(
+        self, sandbox: Sandbox, sandbox_client: SignStash, kind: Any
+    ) -> None:
         sandbox.faults.add(Fault(kind))
 
         with pytest.raises(DocumentCertificateError):
@@ -299,13 +305,13 @@ class TestMatching:
     def struck(self, faults: Faults, references: list[str]) -> list[bool]:
         return [faults.for_request("sign", [reference], ["a"])[1] is not None for reference in references]
 
-    def test_the_next_few(self) -> None:
+    def test_faults_apply_to_the_next_requests(self) -> None:
         faults = Faults([Fault("0.0.1", times=2)])
 
         assert self.struck(faults, ["r"] * 4) == [True, True, False, False]
         assert faults.fired == {"0.0.1": 2}
 
-    def test_by_reference(self) -> None:
+    def test_faults_match_by_reference(self) -> None:
         faults = Faults([Fault("0.0.1", reference="FT_*")])
 
         assert self.struck(faults, ["FT_1", "NC_1", "FT_2"]) == [True, False, True]
@@ -326,7 +332,7 @@ class TestMatching:
 
         assert self.struck(faults, ["r"] * 50) == first
 
-    def test_the_first_that_matches_strikes_and_the_others_wait(self) -> None:
+    def test_the_first_matching_fault_applies(self) -> None:
         faults = Faults([Fault("0.0.1", times=1), Fault("0.0.3", times=1)])
 
         kinds = [fault and fault.kind for _, fault in (faults.for_request("sign") for _ in range(3))]
@@ -346,13 +352,13 @@ class TestMatching:
         ],
         ids=str,
     )  # fmt: skip
-    def test_a_fault_that_cannot_be_names_what_is_wrong(self, fields: Any, named: str) -> None:
+    def test_an_impossible_fault_names_the_problem(self, fields: Any, named: str) -> None:
         with pytest.raises(ValueError, match=rf"\b{named}"):
             Fault.from_dict(fields)
 
 
-class TestFromOutside:
-    def test_over_http(self, sandbox: Sandbox) -> None:
+class TestOtherProcesses:
+    def test_faults_are_added_over_http(self, sandbox: Sandbox) -> None:
         with httpx.Client(base_url=sandbox.page_url) as http:
             assert http.get("faults").json() == []
             http.post("faults", json={"kind": "too_many_requests", "times": 2})
@@ -365,7 +371,7 @@ class TestFromOutside:
             assert http.post("faults", content=b"{", headers={"content-type": "application/json"}).status_code == 400
             assert http.delete("faults").json() == http.get("faults").json() == []
 
-    def test_in_a_shell(self, tmp_path: Any) -> None:
+    def test_faults_are_added_from_a_shell(self, tmp_path: Any) -> None:
         script = tmp_path / "faults.json"
         script.write_text(json.dumps([{"kind": "0.0.1", "times": 1}]))
 
@@ -377,13 +383,13 @@ class TestFromOutside:
         assert given.fault == [Fault("too_many_requests", times=2, seconds=0.5, reference="FT*")]
 
     @pytest.mark.parametrize("fault", ["flood", "0.0.1,times=many", "0.0.1,often=2"])
-    def test_in_a_shell_with_a_mistake(self, fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_mistakes_in_a_shell_are_reported(self, fault: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             argument_parser("sandbox").parse_args(["--fault", fault])
 
         assert "argument --fault: " in capsys.readouterr().err
 
-    def test_what_the_help_says(self) -> None:
+    def test_help_lists_every_kind(self) -> None:
         text = argument_parser("sandbox").format_help()
 
         assert all(f"\n  {name} " in text for name in KINDS)

@@ -1,4 +1,4 @@
-"""Whatever is sent to the sandbox, it answers as its API definition says, and never fails itself.
+"""The sandbox responds to any request as its API definition says, without an internal error.
 
 `make fuzz-sandbox` sends much more.
 """
@@ -42,16 +42,16 @@ signing = schema[BASE64_PATH]["POST"]
 
 @pytest.fixture(scope="module")
 def token(sandbox: Sandbox) -> str:
-    answer = httpx.post(
+    response = httpx.post(
         sandbox.token_url,
         auth=(sandbox.client_id, sandbox.client_secret),
         data={"grant_type": "client_credentials"},
     )
-    return str(answer.json()["access_token"])
+    return str(response.json()["access_token"])
 
 
 def signable(body: dict[str, Any]) -> dict[str, Any]:
-    """A request that the sandbox has no reason to refuse, with as much as can be of what was made up."""
+    """A valid request, with as much of the generated one as possible."""
     body |= {"externalReference": uuid.uuid4().hex, "description": f".{body['description']}"}
     for number, item in enumerate(body["documents"]):
         document, info = item["documentRequest"], item["signatureInfo"]
@@ -71,29 +71,29 @@ def signable(body: dict[str, Any]) -> dict[str, Any]:
 @schema.parametrize()
 @SETTINGS
 @pytest.mark.timeout(TIMEOUT)
-def test_every_answer_is_as_the_definition_says(case: Case[Any], sandbox: Sandbox, token: str) -> None:
-    answer = case.call(base_url=sandbox.integration_base_url, headers={"Authorization": f"Bearer {token}"})
-    assume(answer.text != "Invalid HTTP request received.")  # made-up headers, such as Content-Length, that are no HTTP
+def test_every_response_conforms_to_the_definition(case: Case[Any], sandbox: Sandbox, token: str) -> None:
+    response = case.call(base_url=sandbox.integration_base_url, headers={"Authorization": f"Bearer {token}"})
+    assume(response.text != "Invalid HTTP request received.")  # made-up headers that are not HTTP
 
     documented = {int(status) for status in case.operation.definition.raw["responses"]}
-    assert answer.status_code in documented | {404, 405, 415}
-    if answer.status_code == 500:
-        assert answer.json()["errorCode"] in ("0.0.2", "0.0.6", "2.2.1")
-    if answer.status_code in documented:
-        case.validate_response(answer, checks=[content_type_conformance, response_schema_conformance])
+    assert response.status_code in documented | {404, 405, 415}
+    if response.status_code == 500:
+        assert response.json()["errorCode"] in ("0.0.2", "0.0.6", "2.2.1")
+    if response.status_code in documented:
+        case.validate_response(response, checks=[content_type_conformance, response_schema_conformance])
 
 
 @given(case=signing.as_strategy(generation_mode=GenerationMode.POSITIVE))
 @SETTINGS
 @pytest.mark.timeout(TIMEOUT)
-def test_what_is_right_is_signed_or_tells_why(case: Case[Any], sandbox: Sandbox, token: str) -> None:
+def test_valid_requests_are_signed_or_explained(case: Case[Any], sandbox: Sandbox, token: str) -> None:
     body: Any = case.body
     assume(body["documents"])
     case.body = signable(body)
 
-    answer = case.call(base_url=sandbox.base_url, headers={"Authorization": f"Bearer {token}"})
+    response = case.call(base_url=sandbox.base_url, headers={"Authorization": f"Bearer {token}"})
 
-    assert answer.status_code == 200, answer.text
-    case.validate_response(answer, checks=[content_type_conformance, response_schema_conformance])
-    for document in answer.json()["documentList"]:
+    assert response.status_code == 200, response.text
+    case.validate_response(response, checks=[content_type_conformance, response_schema_conformance])
+    for document in response.json()["documentList"]:
         assert ("causeMessage" in document) == (document["signStatus"] != "SIGNED")

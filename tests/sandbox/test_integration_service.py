@@ -1,4 +1,4 @@
-"""The sandbox's Integration Service: what it keeps, what it answers, and what a proxy does not."""
+"""The sandbox's Integration Service: what it stores and returns, and what a proxy does not."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_the_zip_holds_what_was_signed(integration: SignStash, tmp_path: P
     assert [path.read_bytes() for path in paths] == [item.content for item in signed]
 
 
-async def test_mails_are_noted_and_not_sent(integration: SignStash, sandbox: Sandbox) -> None:
+async def test_mails_are_recorded_and_not_sent(integration: SignStash, sandbox: Sandbox) -> None:
     signed = await integration.sign(Document.binary(b"any", name="a.bin"))
 
     await integration.resend_mails(signed.operation_id or 0, ["ana@example.pt"], attach_documents=True)
@@ -62,7 +62,7 @@ async def test_mails_are_noted_and_not_sent(integration: SignStash, sandbox: San
     assert sandbox.request_log.entries()[-1]["recipients"] == ["ana@example.pt"]
 
 
-async def test_a_proxy_keeps_nothing(sandbox_client: SignStash, integration: SignStash) -> None:
+async def test_a_proxy_stores_nothing(sandbox_client: SignStash, integration: SignStash) -> None:
     signed = await sandbox_client.sign(Document.binary(b"any", name="a.bin"))
 
     for client in (sandbox_client, integration):
@@ -80,13 +80,13 @@ async def test_references_are_shared_with_the_proxy(sandbox_client: SignStash, i
 
 
 @pytest.mark.parametrize("number", [10**9, 0, 2**63 - 1])
-async def test_an_operation_that_is_not_there(integration: SignStash, number: int) -> None:
+async def test_an_unknown_operation_raises(integration: SignStash, number: int) -> None:
     with pytest.raises(ApiError) as refused:
         await integration.get_status(number)
     assert refused.value.status_code == 404
 
 
-async def test_consulting_fails_on_demand(integration: SignStash, sandbox: Sandbox) -> None:
+async def test_queries_fail_on_demand(integration: SignStash, sandbox: Sandbox) -> None:
     signed = await integration.sign(Document.binary(b"any", name="a.bin"))
     sandbox.faults.add(Fault("1.3.0", on="consult", times=1))
 
@@ -96,7 +96,7 @@ async def test_consulting_fails_on_demand(integration: SignStash, sandbox: Sandb
     await integration.get_status(signed.operation_id or 0)
 
 
-async def test_a_lost_answer_can_be_looked_up(integration: SignStash, sandbox: Sandbox) -> None:
+async def test_a_lost_response_can_be_looked_up(integration: SignStash, sandbox: Sandbox) -> None:
     sandbox.faults.add(Fault("reset_after", times=1))
     documents = [Document.binary(f"{number}".encode(), name=f"{number}.bin") for number in range(3)]
 
@@ -113,7 +113,7 @@ def client_of(sandbox: SandboxApplication, alias: str, secret: str) -> SignStash
 
 
 class TestState:
-    async def test_it_outlives_the_sandbox(self, tmp_path: Path) -> None:
+    async def test_saved_state_outlives_the_sandbox(self, tmp_path: Path) -> None:
         path = tmp_path / "state.sqlite"
         document = Document.binary(b"any", name="a.bin", external_reference="FT_1")
         before = SandboxApplication(state=path)
@@ -142,11 +142,11 @@ class TestState:
 
 class TestBinding:
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.test"])
-    def test_other_machines_must_be_let_in_in_so_many_words(self, host: str) -> None:
+    def test_other_machines_are_rejected_by_default(self, host: str) -> None:
         with pytest.raises(ValueError, match="allow_remote=True"):
             Sandbox(host=host)
 
-    def test_they_can_be(self) -> None:
+    def test_other_machines_can_be_allowed(self) -> None:
         with Sandbox(host="0.0.0.0", allow_remote=True) as sandbox:
             assert sandbox.base_url.startswith("http://127.0.0.1:")
             assert httpx.get(sandbox.page_url).status_code == 200

@@ -1,4 +1,4 @@
-"""What the sandbox shows of itself: JSON for tests, a page for people, and each signed document."""
+"""The sandbox's own pages: JSON for tests, a page for people, and each signed document."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOSTILE = "<script>alert('x')</script>"
 
 @pytest.fixture(scope="module")
 def used() -> Iterator[Sandbox]:
-    """A sandbox through which something went."""
+    """A sandbox that has signed documents."""
     with Sandbox(faults=[Fault("no_credits", name="draft*"), Fault("too_many_requests", times=1)]) as sandbox:
         yield sandbox
 
@@ -54,7 +54,7 @@ def http(used: Sandbox) -> Iterator[httpx.Client]:
         yield http
 
 
-def test_the_json_tells_what_arrived_and_what_was_signed(http: httpx.Client) -> None:
+def test_the_json_lists_requests_and_signed_documents(http: httpx.Client) -> None:
     shown = http.get("").json()
 
     assert shown["signed"] == {"FT_1": 1, f"FT_2 {HOSTILE}": 1}
@@ -89,14 +89,14 @@ def test_no_secret_is_shown(http: httpx.Client, used: Sandbox, accept: str) -> N
 
 
 def test_the_page_can_be_read_and_runs_nothing(http: httpx.Client) -> None:
-    answer = http.get("", headers={"accept": "text/html,*/*;q=0.8"})
+    response = http.get("", headers={"accept": "text/html,*/*;q=0.8"})
 
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
     for expected in ("a.pdf", "FT_1", "INVALID_CERT_SERVICE_CREDS", "429", "too_many_requests", "not published"):
-        assert expected in answer.text
-    assert "<script>" not in answer.text
-    assert "&lt;script&gt;" in answer.text
+        assert expected in response.text
+    assert "<script>" not in response.text
+    assert "&lt;script&gt;" in response.text
 
 
 def test_each_signed_document_can_be_opened(http: httpx.Client, signed: bytes) -> None:
@@ -144,7 +144,7 @@ class TestInABrowser:
             assert ": no" not in outcome
         assert "Documents (3 signed)" in page.text()
 
-    def test_a_dropped_document_that_cannot_be_signed_shows_the_reason(self, page: Browser, tmp_path: Path) -> None:
+    def test_a_dropped_document_that_fails_shows_the_reason(self, page: Browser, tmp_path: Path) -> None:
         file = tmp_path / "broken.pdf"
         file.write_bytes(b"%PDF-1.7\nbroken")
 
@@ -152,7 +152,7 @@ class TestInABrowser:
 
         assert "broken.pdf: Not signed (HTTP 200): the PDF cannot be read" in page.text("#outcome")
 
-    def test_the_button_signs_as_well(self, page: Browser, sandbox: Sandbox) -> None:
+    def test_the_button_signs_a_document(self, page: Browser, sandbox: Sandbox) -> None:
         page.evaluate(
             "(() => { const data = new DataTransfer(); data.items.add(new File(['any'], 'chosen.bin'));"
             " document.querySelector('input[type=file]').files = data.files })()"
@@ -202,7 +202,7 @@ class TestInABrowser:
 
 
 class TestForeignRequests:
-    """Web pages of others must not change the sandbox of a developer who visits them."""
+    """Other web pages must not change the sandbox of a developer who visits them."""
 
     @pytest.fixture
     def http(self) -> Iterator[httpx.Client]:
@@ -211,7 +211,7 @@ class TestForeignRequests:
 
     @pytest.mark.parametrize("host", ["attacker.example", "attacker.example:80", "127.0.0.1.attacker.example", ""])
     @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "faults"), ("POST", "reset")])
-    def test_foreign_hosts_are_refused(self, http: httpx.Client, host: str, method: str, path: str) -> None:
+    def test_foreign_hosts_are_rejected(self, http: httpx.Client, host: str, method: str, path: str) -> None:
         response = http.request(method, path, headers={"host": host})
 
         assert response.status_code in (400, 403)
@@ -234,7 +234,7 @@ class TestForeignRequests:
     @pytest.mark.parametrize(
         ("method", "path"), [("POST", "reset"), ("POST", "faults"), ("PUT", "faults"), ("POST", "try")]
     )
-    def test_foreign_origins_are_refused(
+    def test_foreign_origins_are_rejected(
         self, http: httpx.Client, headers: dict[str, str], method: str, path: str
     ) -> None:
         assert http.request(method, path, json={"kind": "0.0.1"}, headers=headers).status_code == 403

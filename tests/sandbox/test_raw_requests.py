@@ -19,14 +19,14 @@ pytestmark = pytest.mark.sandbox
 
 
 def exchanged(sandbox: Sandbox, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> tuple[int, Any]:
-    """The status and the JSON that a request got, written out by hand."""
+    """The status and the JSON of the response to a handwritten request."""
     url = httpx.URL(sandbox.base_url)
     lines = [f"{method} {path} HTTP/1.1", f"Host: {url.host}:{url.port}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in {"Content-Length": len(body), **headers}.items()]
     with socket.create_connection((url.host, url.port or 0)) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, content = answer.partition(b"\r\n\r\n")
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, content = response.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(content) if content[:1] in (b"{", b"[") else content
 
 
@@ -42,13 +42,13 @@ def basic(sandbox: Sandbox) -> str:
 @pytest.fixture
 def token(sandbox: Sandbox, basic: str) -> str:
     path = f"{path_of(sandbox.token_url)}?grant_type=client_credentials"
-    status, answer = exchanged(sandbox, "POST", path, {"authorization": f"basic {basic}"})
+    status, response = exchanged(sandbox, "POST", path, {"authorization": f"basic {basic}"})
     assert status == 200
-    return str(answer["access_token"])
+    return str(response["access_token"])
 
 
 def request_of(**changes: Any) -> dict[str, Any]:
-    """What integrations send for an invoice, with the options that they set."""
+    """A typical integration's request for an invoice."""
     reference = os.urandom(6).hex()
     document = {
         "documentRequest": {
@@ -89,18 +89,18 @@ def request_of(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 @pytest.mark.parametrize("ending", ["/base64/", "/base64", "/base64//"])
-def test_an_invoice(sandbox: Sandbox, token: str, scheme: str, ending: str) -> None:
+def test_an_invoice_is_signed(sandbox: Sandbox, token: str, scheme: str, ending: str) -> None:
     path = path_of(sandbox.base_url) + "//api/v0/document/sign" + ending
     headers = {"Authorization": f"{scheme} {token}", "Content-Type": "application/json; charset=UTF-8"}
 
-    status, answer = exchanged(sandbox, "POST", path, headers, json.dumps(request_of()).encode())
+    status, response = exchanged(sandbox, "POST", path, headers, json.dumps(request_of()).encode())
 
-    assert status == 200, answer
-    assert answer["documentList"][0]["signStatus"] == "SIGNED"
-    assert base64.b64decode(answer["documentList"][0]["signedContent"]).startswith(b"%PDF")
+    assert status == 200, response
+    assert response["documentList"][0]["signStatus"] == "SIGNED"
+    assert base64.b64decode(response["documentList"][0]["signedContent"]).startswith(b"%PDF")
 
 
-def test_a_request_that_comes_in_pieces(sandbox: Sandbox, token: str) -> None:
+def test_a_request_in_pieces_is_signed(sandbox: Sandbox, token: str) -> None:
     body = json.dumps(request_of()).encode()
     pieces = [body[start : start + 5000] for start in range(0, len(body), 5000)]
     chunked = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*pieces, b""])
@@ -112,13 +112,13 @@ def test_a_request_that_comes_in_pieces(sandbox: Sandbox, token: str) -> None:
         connection.sendall("\r\n".join([*lines, *(f"{n}: {v}" for n, v in headers.items()), "", ""]).encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 100")
         connection.sendall(chunked)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
 
-    assert answer.startswith(b"HTTP/1.1 200")
+    assert response.startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
-def test_a_connection_that_is_reset(sandbox: Sandbox, token: str, kind: Any) -> None:
+def test_a_reset_connection_does_not_affect_others(sandbox: Sandbox, token: str, kind: Any) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     sandbox.faults.add(Fault(kind, times=1))
 
@@ -130,7 +130,7 @@ def test_a_connection_that_is_reset(sandbox: Sandbox, token: str, kind: Any) -> 
 
 
 @pytest.mark.parametrize(("kind", "refusal"), [("expired_token", 409), ("revoked_token", 401)])
-def test_a_token_that_was_ended_stays_so(sandbox: Sandbox, token: str, kind: Any, refusal: int) -> None:
+def test_a_token_that_was_ended_stays_invalid(sandbox: Sandbox, token: str, kind: Any, refusal: int) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     path, body = path_of(sandbox.base_url) + BASE64_PATH, json.dumps(request_of()).encode()
     sandbox.faults.add(Fault(kind, times=1))
@@ -147,27 +147,31 @@ def test_a_token_that_was_ended_stays_so(sandbox: Sandbox, token: str, kind: Any
         ("grant_type=password", 400, "unsupported_grant_type"),
     ],
 )
-def test_the_token_server(sandbox: Sandbox, basic: str, grant: str, status: int, error: str | None) -> None:
+def test_the_token_server_follows_oauth(
+    sandbox: Sandbox, basic: str, grant: str, status: int, error: str | None
+) -> None:
     headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
 
-    got, answer = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, grant.encode())
+    got, response = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, grant.encode())
 
-    assert (got, answer.get("error")) == (status, error)
+    assert (got, response.get("error")) == (status, error)
     if status == 200:
-        assert set(answer) == {"access_token", "token_type", "expires_in", "scope", "jti"}
-        claims = json.loads(base64.urlsafe_b64decode(answer["access_token"].split(".")[1] + "=="))
-        assert (claims["client_id"], claims["jti"]) == (sandbox.client_id, answer["jti"])
+        assert set(response) == {"access_token", "token_type", "expires_in", "scope", "jti"}
+        claims = json.loads(base64.urlsafe_b64decode(response["access_token"].split(".")[1] + "=="))
+        assert (claims["client_id"], claims["jti"]) == (sandbox.client_id, response["jti"])
 
 
-def test_a_form_that_is_none(sandbox: Sandbox, basic: str) -> None:
+def test_a_malformed_form_is_rejected(sandbox: Sandbox, basic: str) -> None:
     headers = {"Authorization": f"Basic {basic}", "Content-Type": "multipart/form-data"}
 
-    status, answer = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, b"grant_type=client_credentials")
+    status, response = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, b"grant_type=client_credentials")
 
-    assert (status, answer["error"]) == (400, "Missing boundary in multipart.")
+    assert (status, response["error"]) == (400, "Missing boundary in multipart.")
 
 
-def test_a_client_that_hangs_up(sandbox: Sandbox, token: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_disconnects_leaves_no_error(
+    sandbox: Sandbox, token: str, caplog: pytest.LogCaptureFixture
+) -> None:
     url = httpx.URL(sandbox.base_url)
     head = f"POST {url.path}{BASE64_PATH} HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {token}\r\n"
     before = sandbox.request_log.entries()[-1:]
@@ -182,15 +186,15 @@ def test_a_client_that_hangs_up(sandbox: Sandbox, token: str, caplog: pytest.Log
 
 
 @pytest.mark.parametrize("authorization", ["", "Basic", "Basic %%%", "Basic YTpi", "Bearer x"])
-def test_credentials_that_are_none(sandbox: Sandbox, authorization: str) -> None:
+def test_malformed_credentials_are_rejected(sandbox: Sandbox, authorization: str) -> None:
     headers = {"Authorization": authorization, "Content-Type": "application/x-www-form-urlencoded"}
 
-    status, answer = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, b"grant_type=client_credentials")
+    status, response = exchanged(sandbox, "POST", path_of(sandbox.token_url), headers, b"grant_type=client_credentials")
 
-    assert (status, answer["error"]) == (401, "invalid_client")
+    assert (status, response["error"]) == (401, "invalid_client")
 
 
-def test_a_form_is_no_json(sandbox: Sandbox, token: str) -> None:
+def test_a_form_in_place_of_json_is_rejected(sandbox: Sandbox, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-www-form-urlencoded"}
 
     status, _ = exchanged(sandbox, "POST", path_of(sandbox.base_url) + BASE64_PATH, headers, b"a=b")
@@ -223,7 +227,7 @@ PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADh
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_visible_signature_that_cannot_be(
+def test_an_impossible_visible_signature_is_rejected(
     sandbox: Sandbox, token: str, visible: Visible, code: str, named: str
 ) -> None:
     asked = request_of()
@@ -242,7 +246,9 @@ def test_a_visible_signature_that_cannot_be(
     ],
     ids=str,
 )
-def test_a_signature_that_cannot_be(sandbox: Sandbox, token: str, info: Visible, code: str, named: str) -> None:
+def test_an_impossible_signature_is_rejected(
+    sandbox: Sandbox, token: str, info: Visible, code: str, named: str
+) -> None:
     asked = request_of()
     asked["documents"][0]["signatureInfo"].update(info)
 
@@ -261,21 +267,23 @@ def test_a_signature_that_cannot_be(sandbox: Sandbox, token: str, info: Visible,
     ],
     ids=str,
 )
-def test_a_document_that_cannot_be(sandbox: Sandbox, token: str, document: Visible, code: str, named: str) -> None:
+def test_an_impossible_document_is_rejected(
+    sandbox: Sandbox, token: str, document: Visible, code: str, named: str
+) -> None:
     asked = request_of()
     asked["documents"][0]["documentRequest"].update(document)
 
     assert_refused(sandbox, token, asked, code, named)
 
 
-def test_two_documents_of_one_reference(sandbox: Sandbox, token: str) -> None:
+def test_two_documents_with_one_reference_are_rejected(sandbox: Sandbox, token: str) -> None:
     asked = request_of()
     asked["documents"] *= 2
 
     assert_refused(sandbox, token, asked, "0.0.7", asked["documents"][0]["documentRequest"]["externalReference"])
 
 
-def test_a_request_reference_that_is_used_again(sandbox: Sandbox, token: str) -> None:
+def test_a_used_request_reference_is_rejected(sandbox: Sandbox, token: str) -> None:
     first, second = request_of(), request_of()
     second["externalReference"] = first["externalReference"]
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -291,7 +299,7 @@ def assert_refused(sandbox: Sandbox, token: str, asked: dict[str, Any], code: st
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     path = path_of(sandbox.base_url) + BASE64_PATH
 
-    status, answer = exchanged(sandbox, "POST", path, headers, json.dumps(asked).encode())
+    status, response = exchanged(sandbox, "POST", path, headers, json.dumps(asked).encode())
 
-    assert (status, answer["errorCode"]) == (409 if code == "0.0.7" else 500, code), answer
-    assert named in answer["causeMessage"]
+    assert (status, response["errorCode"]) == (409 if code == "0.0.7" else 500, code), response
+    assert named in response["causeMessage"]

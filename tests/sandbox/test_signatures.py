@@ -1,4 +1,4 @@
-"""What the sandbox signs carries signatures that independent checkers accept, and is visible where it was asked for."""
+"""Signatures of the sandbox: independent programs accept them, and visible ones are where they were requested."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def signatures(pdf: bytes) -> list[EmbeddedPdfSignature]:
 
 
 async def judged(pdf: bytes, sandbox: Sandbox) -> list[PdfSignatureStatus]:
-    """What pyHanko says about each signature of a PDF."""
+    """pyHanko's verdict on each signature of a PDF."""
     return [await async_validate_pdf_signature(item, trust(sandbox.root_certificate)) for item in signatures(pdf)]
 
 
@@ -86,7 +86,7 @@ def client_of(sandbox: Sandbox, **options: Any) -> SignStash:
 class TestPdf:
     @pytest.mark.parametrize("upload", ["base64", "multipart"])
     @pytest.mark.parametrize("base_path", application.BASE_PATHS)
-    async def test_the_signature_is_valid(self, sandbox: Sandbox, upload: Any, base_path: str) -> None:
+    async def test_a_pdf_signature_is_valid(self, sandbox: Sandbox, upload: Any, base_path: str) -> None:
         base_url = httpx.URL(sandbox.base_url).join(base_path)
         async with SignStash(
             str(base_url), sandbox.client_id, sandbox.client_secret, token_url=sandbox.token_url, upload=upload
@@ -103,7 +103,7 @@ class TestPdf:
         assert signed.content.startswith(INVOICE.read_bytes())
         assert isinstance(signed.operation_id, int)
 
-    async def test_a_changed_document_is_not_valid(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_a_changed_document_is_invalid(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         signed = await sandbox_client.sign(Document.pdf(INVOICE))
         place = signed.content.index(b"/Title") if b"/Title" in signed.content else 200
 
@@ -112,7 +112,7 @@ class TestPdf:
         assert not status.intact
         assert not status.bottom_line
 
-    async def test_it_can_be_seen(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_a_visible_signature_is_drawn(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         picture = BytesIO()
         Image.new("RGB", (4, 3), (200, 0, 0)).save(picture, "PNG")
         visible = VisibleSignature(
@@ -131,7 +131,7 @@ class TestPdf:
         image = image.get_object()
         assert (image["/Subtype"], image["/Width"], image["/Height"]) == ("/Image", 4, 3)
 
-    async def test_it_fills_a_field_of_the_document(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_a_signature_fills_a_field_of_the_document(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         visible = VisibleSignature(field="Assinatura", text="Assinado")
 
         signed = await sandbox_client.sign(
@@ -144,7 +144,7 @@ class TestPdf:
         assert signature.sig_field["/Rect"] == [300, 40, 500, 90]
         assert b"(Assinado)" in signature.sig_field["/AP"]["/N"].data
 
-    async def test_a_field_that_is_not_there_or_not_free(self, sandbox_client: SignStash) -> None:
+    async def test_a_missing_or_used_field_is_rejected(self, sandbox_client: SignStash) -> None:
         def document(pdf: bytes, field: str) -> Document:
             return Document.pdf(pdf, name="a.pdf", visible_signature=VisibleSignature(field=field))
 
@@ -179,7 +179,7 @@ def xmlsec1(xml: bytes, sandbox: Sandbox, folder: Path, *, signature: int = 1) -
 
 
 class TestOtherKinds:
-    async def test_xml(self, sandbox: Sandbox, sandbox_client: SignStash, tmp_path: Path) -> None:
+    async def test_an_xml_signature_is_valid(self, sandbox: Sandbox, sandbox_client: SignStash, tmp_path: Path) -> None:
         signed = await sandbox_client.sign(Document.xml(XML, name="a.xml"))
 
         assert xmlsec1(signed.content, sandbox, tmp_path)
@@ -188,7 +188,7 @@ class TestOtherKinds:
         etree.strip_elements(rest, f"{{{DS}}}Signature")
         assert etree.tostring(rest, method="c14n") == etree.tostring(etree.fromstring(XML), method="c14n")
 
-    async def test_any_bytes(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_a_binary_signature_is_valid(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         contents = bytes(range(256)) * 100
 
         signed = await sandbox_client.sign(Document.binary(contents, name="a.bin"))
@@ -203,9 +203,7 @@ class TestOtherKinds:
             status = await async_validate_cms_signature(message, validation_context=trust(sandbox.root_certificate))
             assert (status.intact, status.trusted) == (not changed, not changed)
 
-    async def test_a_broken_document_does_not_cost_the_others(
-        self, sandbox: Sandbox, sandbox_client: SignStash
-    ) -> None:
+    async def test_a_broken_document_does_not_affect_others(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         documents = [
             Document.pdf(INVOICE),
             Document.pdf(b"%PDF-1.7\nbroken", name="broken.pdf"),
@@ -226,7 +224,7 @@ class TestOtherKinds:
             assert outcome.error.sign_error is None
             assert not outcome.error.retryable
 
-    async def test_many_at_once(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_concurrent_requests_are_signed(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         documents = [Document.binary(f"{number}".encode(), name=f"{number}.bin") for number in range(12)]
 
         signed = await asyncio.gather(*map(sandbox_client.sign, documents))
@@ -244,7 +242,7 @@ class TestOtherKinds:
 
 
 def contents_of(signed: SignedDocument | None) -> bytes:
-    """What a CAdES signature holds."""
+    """The content of a CAdES signature."""
     assert signed is not None
     return bytes(cms.ContentInfo.load(signed.content)["content"]["encap_content_info"]["content"].native)
 
@@ -258,14 +256,14 @@ def rendered(pdf: bytes, page: int = 0) -> Image.Image:
 
 
 def changed_area(before: bytes, after: bytes) -> tuple[int, int, int, int] | None:
-    """Left, bottom, right and top of what looks different, in points from the lower left corner."""
+    """Left, bottom, right and top of the changed area, in points from the lower left corner."""
     old, new = rendered(before), rendered(after)
     box = ImageChops.difference(old, new).getbbox()
     return box and (box[0], new.height - box[3], box[2], new.height - box[1])
 
 
-class TestVisible:
-    async def test_it_is_seen_where_it_was_asked_for(self, sandbox_client: SignStash) -> None:
+class TestVisibleSignature:
+    async def test_a_visible_signature_is_at_the_requested_place(self, sandbox_client: SignStash) -> None:
         visible = visible_info(location_value="page=1,x=300,y=400", area="width=120,height=30")
 
         signed = await sandbox_client.sign(Document.pdf(INVOICE, signature=info(visible)))
@@ -274,7 +272,7 @@ class TestVisible:
         assert seen is not None
         assert seen == pytest.approx((300, 400, 420, 430), abs=1)
 
-    async def test_its_text_is_that_of_the_template(self, sandbox_client: SignStash) -> None:
+    async def test_the_text_of_a_visible_signature_follows_the_template(self, sandbox_client: SignStash) -> None:
         visible = visible_info(
             one_off_template="100% ${certificate.commonName}\nAprovação $unknown",
             font="color=#000000,size=9,name=arial",
@@ -288,7 +286,7 @@ class TestVisible:
             text = document[0].get_textpage().get_text_bounded(70, 300, 225, 350)
         assert text.split("\r\n") == ["100% Sandbox Test Signer - NOT QUALIFIED", "Aprovação $unknown"]
 
-    async def test_it_can_be_transparent(self, sandbox_client: SignStash) -> None:
+    async def test_a_visible_signature_can_be_transparent(self, sandbox_client: SignStash) -> None:
         visible = visible_info(area_background_color="transparent", one_off_template="x")
 
         signed = await sandbox_client.sign(Document.pdf(INVOICE, signature=info(visible)))
@@ -297,7 +295,9 @@ class TestVisible:
         assert 70 < left < right < 225
         assert 300 < bottom < top < 350
 
-    async def test_it_is_put_at_the_first_placeholder(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_a_visible_signature_is_at_the_first_placeholder(
+        self, sandbox: Sandbox, sandbox_client: SignStash
+    ) -> None:
         pdf = with_text({1: [], 2: [(200, 300, "sign #here# please"), (200, 100, "#here#")]})
         visible = visible_info(location_type=VisibleSignatureLocationType.PLACEHOLDER, location_value="#here#")
 
@@ -312,7 +312,7 @@ class TestVisible:
         assert (right - left, top - bottom) == (155, 50)
         assert signature.sig_field["/P"] == signature.reader.root["/Pages"]["/Kids"][1]
 
-    async def test_a_placeholder_that_is_not_there(self, sandbox_client: SignStash) -> None:
+    async def test_a_missing_placeholder_is_rejected(self, sandbox_client: SignStash) -> None:
         visible = visible_info(location_type=VisibleSignatureLocationType.PLACEHOLDER, location_value="#nowhere#")
 
         with pytest.raises(DocumentNotSignedError):
@@ -348,14 +348,14 @@ def with_text(pages: dict[int, list[tuple[int, int, str]]]) -> bytes:
 
 
 class TestTimestamps:
-    async def test_in_a_pdf(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_a_pdf_signature_has_a_timestamp(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         signed = await sandbox_client.sign(Document.pdf(INVOICE, timestamp=True))
 
         (status,) = await judged(signed.content, sandbox)
         assert status.bottom_line
         self.assert_stamped(status.timestamp_validity)
 
-    async def test_in_any_bytes(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
+    async def test_a_binary_signature_has_a_timestamp(self, sandbox: Sandbox, sandbox_client: SignStash) -> None:
         signed = await sandbox_client.sign(Document.binary(b"any", name="a.bin", timestamp=True))
 
         (signer,) = cms.ContentInfo.load(signed.content)["content"]["signer_infos"]
@@ -365,7 +365,9 @@ class TestTimestamps:
         token = attribute["values"][0]["content"]
         self.assert_stamped(await self.judged(token, signer["signature"].native, sandbox))
 
-    async def test_in_xml(self, sandbox: Sandbox, sandbox_client: SignStash, tmp_path: Path) -> None:
+    async def test_an_xml_signature_has_a_timestamp(
+        self, sandbox: Sandbox, sandbox_client: SignStash, tmp_path: Path
+    ) -> None:
         signed = await sandbox_client.sign(Document.xml(XML, name="a.xml", timestamp=True))
 
         assert xmlsec1(signed.content, sandbox, tmp_path)
@@ -398,7 +400,7 @@ class TestAdvancedXml:
         )
         return Document.xml(self.XML, name="a.xml", signature=signature)
 
-    async def test_the_signature_is_held_by_the_element_that_was_named(
+    async def test_the_named_element_contains_the_signature(
         self, sandbox: Sandbox, sandbox_client: SignStash, tmp_path: Path
     ) -> None:
         signed = await sandbox_client.sign(self.document(signature_location="assinatura"))
@@ -408,7 +410,7 @@ class TestAdvancedXml:
         assert xmlsec1(signed.content, sandbox, tmp_path)
         assert not xmlsec1(signed.content.replace(b"31,00", b"31,01"), sandbox, tmp_path)
 
-    async def test_an_element_that_is_not_there(self, sandbox_client: SignStash) -> None:
+    async def test_a_missing_element_is_rejected(self, sandbox_client: SignStash) -> None:
         with pytest.raises(DocumentNotSignedError):
             await sandbox_client.sign(self.document(signature_location="nenhures"))
 
@@ -420,7 +422,7 @@ class TestAdvancedXml:
             (CanonicalTransform.EXCLUSIVE_WITH_COMMENTS, "http://www.w3.org/2001/10/xml-exc-c14n#WithComments"),
         ],
     )
-    async def test_both_canonical_transforms(
+    async def test_both_canonical_transforms_are_supported(
         self,
         sandbox: Sandbox,
         sandbox_client: SignStash,
@@ -484,7 +486,7 @@ class TestXmlOfEveryMake:
 
     @pytest.mark.parametrize("transform", SignatureTransform)
     @pytest.mark.parametrize("make", MAKES)
-    async def test_the_signature_is_valid(
+    async def test_xml_of_every_make_is_signed(
         self, make: str, transform: SignatureTransform, sandbox: Sandbox, sandbox_client: SignStash, tmp_path: Path
     ) -> None:
         advanced = AdvancedSignatureInfo(signature_transform=transform)
@@ -505,7 +507,7 @@ class TestXmlOfEveryMake:
     }
 
     @pytest.mark.parametrize("make", HOSTILE)
-    async def test_hostile_documents_are_refused_at_once(self, make: str, sandbox_client: SignStash) -> None:
+    async def test_hostile_documents_are_rejected_before_parsing(self, make: str, sandbox_client: SignStash) -> None:
         batch = await sandbox_client.sign_batch([Document.xml(self.HOSTILE[make], name="a.xml")])
 
         (error,) = [outcome.error for outcome in batch.outcomes]

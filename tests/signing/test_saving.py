@@ -1,4 +1,4 @@
-"""Signed documents on their way to disk: what is recorded before they get their names, and what is left of failures."""
+"""Saving signed documents: what is recorded before files get their names, and what failures leave behind."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def failing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TemporaryFile, "append", full)
 
 
-class TestTheRecord:
-    def test_the_record_is_made_when_all_is_on_disk_and_nothing_has_its_name(
+class TestRecord:
+    def test_the_record_is_made_after_syncing_and_before_linking(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         files, given = SignedFiles(save_to=tmp_path, overwrite=False), outcomes()
@@ -85,9 +85,7 @@ class TestTheRecord:
         ]
         assert len(synced) == 4  # and the folder, once
 
-    def test_what_is_not_signed_or_not_written_has_no_digest(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_failed_documents_have_no_digest(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         files, given = SignedFiles(save_to=lambda d: tmp_path / d.name[0] / d.name, overwrite=False), outcomes()
         given[0] = outcome_of(given[0].document, DocumentNotSavedError("p.", "h."))
         targets = claimed(files, given)
@@ -99,7 +97,7 @@ class TestTheRecord:
         assert [digest is None for digest in recorded[0]] == [True, True, False]
         assert [type(outcome.error).__name__ for outcome in saved] == [*["DocumentNotSavedError"] * 2, "NoneType"]
 
-    def test_nothing_gets_its_name_if_it_fails(self, tmp_path: Path) -> None:
+    def test_a_failing_record_links_no_file(self, tmp_path: Path) -> None:
         files, given = SignedFiles(save_to=tmp_path, overwrite=False), outcomes()
 
         def record(_: object) -> None:
@@ -116,7 +114,7 @@ class TestTheRecord:
 
 
 class TestRecovery:
-    def test_one_folder_takes_what_cannot_be_saved(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_folder_receives_unsaved_documents(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder, recovery = tmp_path / "signed", tmp_path / "a.journal.recovered"
         files, given = SignedFiles(save_to=folder, overwrite=False, recovery=recovery), outcomes()
         targets = claimed(files, given)
@@ -157,7 +155,7 @@ class TestClaims:
         with pytest.raises(DocumentNotSavedError, match=r"cannot be written, so 0\.bin was not sent"):
             SignedFiles(save_to=save_to, overwrite=True).claim(outcomes(1)[0].document)
 
-    def test_a_folder_is_made_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_folder_is_created_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         checked: list[object] = []
         access = os.access
 
@@ -194,7 +192,7 @@ def test_a_killed_process_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("count", [1, 200])
-def test_files_get_their_names_where_there_are_no_unnamed_ones(
+def test_files_are_linked_without_support_for_unnamed_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, overwrite: bool
 ) -> None:
     if count == 1:

@@ -1,4 +1,4 @@
-"""The mock and the sandbox are one service to who calls them: one suite runs against both, and both answer alike."""
+"""One suite runs against the mock and the sandbox, which respond alike."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import attrs
 import httpx
 import pytest
 
-from signstash import Document, DuplicateReferenceError, SignedBatch, SignedDocument, SignStash, SignStashError
+from signstash import DuplicateReferenceError, SignedBatch, SignedDocument, SignStash, SignStashError
 from signstash._errors.codes import ERROR_CODES
 from signstash.models import BaseOperation, DocumentResponse, SigningError, SignOperation
 from signstash.results import FailedOutcome, SignedOutcome
 from signstash.sandbox import Fault, Sandbox
 from signstash.settings import Credentials
 from signstash.testing import MockSignStash
-from tests.conftest import INVOICE
+from tests.conftest import INVOICE, invoice
 
 PROXY = "http://proxy.test/signstash/einvoice-integration-client-ws"
 INTEGRATION_SERVICE = "http://service.test/signstash/einvoice-integration-ws"
@@ -30,12 +30,8 @@ ERROR_FACTS = ("status_code", "error_code", "sign_error", "sign_status", "retrya
 """What applications decide by. Texts are each service's own."""
 
 
-def invoice(name: str = "invoice.pdf", **options: Any) -> Document:
-    return Document.pdf(INVOICE, name=name, **options)
-
-
 async def facts(asked: Awaitable[Any]) -> Any:
-    """What an application gets, without what is each service's own: numbers, references, texts, signatures."""
+    """What an application gets, without what differs between services: numbers, references, texts, signatures."""
     try:
         return described(await asked)
     except SignStashError as error:
@@ -142,20 +138,20 @@ async def sign_and_ask(client: SignStash) -> Any:
 @pytest.mark.parametrize(
     "act", [sign, sign_several, sign_the_same, sign_under_one_reference, ask_for_nothing], ids=lambda act: act.__name__
 )
-async def test_a_proxy_on_which_all_goes_well(act: Act, upload: str, signstash_sandbox: Sandbox) -> None:
+async def test_successful_calls_to_a_proxy_agree(act: Act, upload: str, signstash_sandbox: Sandbox) -> None:
     mocked = await on_mock(act, base_url=PROXY, prepare=lambda _: None, upload=upload)
 
     assert mocked == await on_sandbox(act, signstash_sandbox, signstash_sandbox.credentials, upload=upload)
 
 
 @pytest.mark.parametrize("act", [sign_and_ask, ask_for_nothing], ids=lambda act: act.__name__)
-async def test_an_integration_service_on_which_all_goes_well(act: Act, signstash_sandbox: Sandbox) -> None:
+async def test_successful_calls_to_an_integration_service_agree(act: Act, signstash_sandbox: Sandbox) -> None:
     mocked = await on_mock(act, base_url=INTEGRATION_SERVICE, prepare=lambda _: None)
 
     assert mocked == await on_sandbox(act, signstash_sandbox, signstash_sandbox.integration_credentials)
 
 
-async def test_archives_hold_the_same_files(signstash_sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_archives_agree(signstash_sandbox: Sandbox, tmp_path: Path) -> None:
     async def download(client: SignStash) -> Any:
         signed = await client.sign(invoice(external_reference="archived"))
         return [
@@ -262,7 +258,7 @@ async def _each(asked: Any) -> Any:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_a_proxy_on_which_something_goes_wrong(scenario: str, signstash_sandbox: Sandbox) -> None:
+async def test_failing_calls_to_a_proxy_agree(scenario: str, signstash_sandbox: Sandbox) -> None:
     prepare, faults, act = SCENARIOS[scenario]
 
     mocked = await on_mock(act, base_url=PROXY, prepare=prepare)
@@ -270,7 +266,7 @@ async def test_a_proxy_on_which_something_goes_wrong(scenario: str, signstash_sa
     assert mocked == await on_sandbox(act, signstash_sandbox, signstash_sandbox.credentials, *faults)
 
 
-async def test_an_answer_that_takes_too_long(signstash_sandbox: Sandbox) -> None:
+async def test_timeouts_agree(signstash_sandbox: Sandbox) -> None:
     mocked = await on_mock(sign, base_url=PROXY, prepare=lambda mock: mock.timeout())
 
     slow = Fault("latency", seconds=0.5, times=1)
@@ -278,7 +274,7 @@ async def test_an_answer_that_takes_too_long(signstash_sandbox: Sandbox) -> None
     assert mocked == await on_sandbox(sign, signstash_sandbox, credentials, slow, timeout=0.2)
 
 
-async def test_a_service_that_is_not_there(signstash_sandbox: Sandbox) -> None:
+async def test_refused_connections_agree(signstash_sandbox: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         credentials = signstash_sandbox.credentials | {"base_url": f"http://127.0.0.1:{server.getsockname()[1]}/x"}
 
@@ -306,7 +302,7 @@ async def sign_again_what_failed_alone(client: SignStash) -> Any:
 
 @pytest.mark.parametrize("reuse", [False, True])
 @pytest.mark.parametrize("act", [sign_what_failed_again, sign_again_what_failed_alone], ids=lambda act: act.__name__)
-async def test_references_of_failed_documents(act: Act, reuse: bool) -> None:
+async def test_references_of_failed_documents_agree(act: Act, reuse: bool) -> None:
     with MockSignStash(base_url=PROXY, reuse_failed_references=reuse) as mock:
         mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR", times=1)
         async with SignStash(**mock.credentials) as client:

@@ -1,4 +1,4 @@
-"""Which clients a mock receives the requests of, and what it leaves as it is."""
+"""Which clients' requests a mock receives, and what it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import respx
 
 from signstash import (
     ConnectionFailedError,
-    Document,
     OutcomeUnknownError,
     RateLimitedError,
     RetryPolicy,
@@ -23,11 +22,7 @@ from signstash import (
 from signstash._transport import http_client as own_clients
 from signstash.settings import Credentials, Upload
 from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response, token_response
-from tests.conftest import INVOICE
-
-
-def invoice(name: str = "invoice.pdf") -> Document:
-    return Document.pdf(INVOICE, name=name)
+from tests.conftest import INVOICE, invoice
 
 
 @pytest.fixture
@@ -37,7 +32,7 @@ async def http_client() -> AsyncIterator[httpx2.AsyncClient]:
 
 
 class TestClientsOfHttpx2:
-    async def test_documents_are_signed(self, http_client: httpx2.AsyncClient) -> None:
+    async def test_clients_of_httpx2_sign_documents(self, http_client: httpx2.AsyncClient) -> None:
         with MockSignStash() as mock:
             client = SignStash(**mock.credentials, http_client=http_client)
 
@@ -55,7 +50,7 @@ class TestClientsOfHttpx2:
             ("connection_refused", ConnectionFailedError),
         ],
     )
-    async def test_scenarios_apply(
+    async def test_scenarios_apply_to_clients_of_httpx2(
         self, scenario: str, raised: type[SignStashError], http_client: httpx2.AsyncClient
     ) -> None:
         with MockSignStash() as mock:
@@ -75,7 +70,7 @@ class TestClientsOfHttpx2:
                 await asyncio.to_thread(httpx2.get, "https://ledger.example/")
 
 
-class TestTheWholeProcess:
+class TestWholeProcess:
     async def test_clients_and_policies_are_not_patched(self) -> None:
         before = own_clients.new_http_client, RetryPolicy.pause
         with MockSignStash():
@@ -87,7 +82,7 @@ class TestTheWholeProcess:
         async with own_clients.new_http_client() as http_client:
             assert type(http_client._transport).__module__ == own_clients.__name__
 
-    async def test_a_client_made_in_a_mock_sends_nothing_after_it(self) -> None:
+    async def test_a_client_made_in_a_mock_sends_nothing_afterwards(self) -> None:
         with MockSignStash() as mock:
             client = mock.client
             await client.sign(invoice())
@@ -95,7 +90,7 @@ class TestTheWholeProcess:
         with pytest.raises(ConnectionFailedError, match="has ended"):
             await client.sign(invoice("second.pdf"))
 
-    async def test_a_route_may_let_requests_pass_to_the_network(self) -> None:
+    async def test_a_route_may_pass_requests_to_the_network(self) -> None:
         with MockSignStash(assert_all_called=False) as mock:
             mock.router.post(url__startswith="http://127.0.0.1:9/").pass_through()
             credentials: Credentials = {**mock.credentials, "base_url": "http://127.0.0.1:9/x"}
@@ -107,7 +102,7 @@ class TestTheWholeProcess:
 
 class TestPlainRespx:
     @pytest.mark.parametrize("upload", ["base64", "multipart"])
-    async def test_public_responses_make_a_service(self, upload: Upload, respx_mock: respx.MockRouter) -> None:
+    async def test_public_responses_work_with_plain_respx(self, upload: Upload, respx_mock: respx.MockRouter) -> None:
         respx_mock.post("https://token.example/oauth/token").mock(return_value=token_response())
         sign = respx_mock.post(path__regex="/api/v0/document/sign").mock(side_effect=sign_response)
         client = SignStash(

@@ -18,9 +18,7 @@ async def invoices(signstash_mock: MockSignStash) -> AsyncIterator[InvoiceServic
         yield service
 
 
-async def test_an_issued_invoice_is_archived_as_it_came_back(
-    invoices: InvoiceService, signstash_mock: MockSignStash
-) -> None:
+async def test_an_issued_invoice_is_archived_unchanged(invoices: InvoiceService, signstash_mock: MockSignStash) -> None:
     result = await invoices.issue("26-1", PDF)
 
     assert result.state == "signed"
@@ -42,7 +40,7 @@ async def test_an_invoice_is_issued_once(invoices: InvoiceService, signstash_moc
     signstash_mock.assert_signed("26-1.pdf", times=1)
 
 
-async def test_refused_credentials_stop_the_service(invoices: InvoiceService, signstash_mock: MockSignStash) -> None:
+async def test_rejected_credentials_stop_the_service(invoices: InvoiceService, signstash_mock: MockSignStash) -> None:
     signstash_mock.credentials_rejected()
 
     await invoices.issue("26-1", PDF)
@@ -53,14 +51,14 @@ async def test_refused_credentials_stop_the_service(invoices: InvoiceService, si
     assert not signstash_mock.sign_requests
 
 
-async def test_an_expired_token_is_not_noticed(invoices: InvoiceService, signstash_mock: MockSignStash) -> None:
+async def test_an_expired_token_is_replaced_silently(invoices: InvoiceService, signstash_mock: MockSignStash) -> None:
     signstash_mock.token_expired()
 
     assert (await invoices.issue("26-1", PDF)).state == "signed"
     assert signstash_mock.routes.token.call_count == 2
 
 
-async def test_a_token_that_is_always_refused_stops_the_service(
+async def test_a_token_that_is_always_rejected_stops_the_service(
     invoices: InvoiceService, signstash_mock: MockSignStash
 ) -> None:
     signstash_mock.token_rejected_for_good()
@@ -90,9 +88,7 @@ async def test_a_missing_certificate_stops_the_service(invoices: InvoiceService,
     signstash_mock.assert_not_signed("26-1.pdf")
 
 
-async def test_one_invoice_that_fails_does_not_keep_the_others_back(
-    invoices: InvoiceService, signstash_mock: MockSignStash
-) -> None:
+async def test_a_failed_invoice_does_not_affect_others(invoices: InvoiceService, signstash_mock: MockSignStash) -> None:
     signstash_mock.document_fails("26-2.pdf", "TIMESTAMP_SIGN_ERROR")
 
     results = await invoices.issue_all({"26-1": PDF, "26-2": PDF})
@@ -101,15 +97,15 @@ async def test_one_invoice_that_fails_does_not_keep_the_others_back(
     assert list(invoices.archive) == ["26-1"]
 
 
-async def test_a_reference_that_is_taken_means_signed_before(
-    invoices: InvoiceService, signstash_mock: MockSignStash
-) -> None:
+async def test_a_used_reference_means_signed_before(invoices: InvoiceService, signstash_mock: MockSignStash) -> None:
     signstash_mock.duplicate_reference()
 
     assert (await invoices.issue("26-1", PDF)).state == "signed before"
 
 
-async def test_it_pauses_as_long_as_the_service_asks(invoices: InvoiceService, signstash_mock: MockSignStash) -> None:
+async def test_the_application_pauses_as_long_as_the_service_asks(
+    invoices: InvoiceService, signstash_mock: MockSignStash
+) -> None:
     signstash_mock.rate_limited(times=2, retry_after=7)
 
     results = [await invoices.issue("26-1", PDF) for _ in range(3)]
@@ -118,7 +114,7 @@ async def test_it_pauses_as_long_as_the_service_asks(invoices: InvoiceService, s
 
 
 @pytest.mark.parametrize("scenario", ["timeout", "connection_lost_after_send", "gateway_html"])
-async def test_a_lost_answer_leaves_the_invoice_in_doubt(
+async def test_a_lost_response_leaves_the_invoice_in_doubt(
     scenario: str, invoices: InvoiceService, signstash_mock: MockSignStash
 ) -> None:
     getattr(signstash_mock, scenario)()
@@ -136,9 +132,7 @@ async def test_an_invoice_in_doubt_is_found_at_the_service(
     assert (await invoices.settle("26-1")).state == "signed before"
 
 
-async def test_without_a_connection_it_tries_again_later(
-    invoices: InvoiceService, signstash_mock: MockSignStash
-) -> None:
+async def test_a_failed_connection_is_retried_later(invoices: InvoiceService, signstash_mock: MockSignStash) -> None:
     signstash_mock.connection_refused()
 
     assert (await invoices.issue("26-1", PDF)).pause == 60
@@ -146,7 +140,7 @@ async def test_without_a_connection_it_tries_again_later(
 
 
 @pytest.mark.parametrize(("code", "state"), [("0.0.1", "in doubt"), ("0.0.4", "failed"), ("1.3.0", "postponed")])
-async def test_the_code_decides_what_becomes_of_an_invoice(
+async def test_the_error_code_decides_the_state_of_an_invoice(
     code: str, state: str, invoices: InvoiceService, signstash_mock: MockSignStash
 ) -> None:
     signstash_mock.api_error(code)

@@ -1,4 +1,4 @@
-"""What a mock promises to the tests that hold it."""
+"""The mock: scenarios, received requests, and assertions."""
 
 from __future__ import annotations
 
@@ -35,17 +35,13 @@ from signstash._errors.codes import ERROR_CODES
 from signstash.models import SigningError
 from signstash.settings import Upload
 from signstash.testing import MOCK_SIGNATURE, MockSignStash
-from tests.conftest import BASE64_PATH, DEFINITION, INVOICE, MULTIPART_PATH, PDF, REQUEST_PART, TOKEN_URL, url_of
+from tests.conftest import BASE64_PATH, DEFINITION, INVOICE, MULTIPART_PATH, PDF, REQUEST_PART, TOKEN_URL, pdf, url_of
 
 DOCUMENTS = [
     Document.pdf(PDF, name="invoice.pdf"),
     Document.xml(b"<invoice/>", name="invoice.xml"),
     Document.binary(b"\0\1", name="invoice.bin"),
 ]
-
-
-def invoice(name: str = "invoice.pdf", **options: Any) -> Document:
-    return Document.pdf(PDF, name=name, **options)
 
 
 @pytest.fixture
@@ -56,16 +52,14 @@ def mock() -> Iterator[MockSignStash]:
 
 async def failure(mock: MockSignStash) -> SignStashError | None:
     try:
-        await mock.client.sign(invoice())
+        await mock.client.sign(pdf())
     except SignStashError as error:
         return error
     return None
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-async def test_a_document_comes_back_as_one_that_says_that_it_is_not_signed(
-    document: Document, mock: MockSignStash
-) -> None:
+async def test_a_returned_document_says_that_it_is_not_signed(document: Document, mock: MockSignStash) -> None:
     signed = await mock.client.sign(document)
 
     sent = mock.assert_signed(document.name)
@@ -73,7 +67,7 @@ async def test_a_document_comes_back_as_one_that_says_that_it_is_not_signed(
     assert MOCK_SIGNATURE in signed.content.removeprefix(sent.content)
 
 
-async def test_what_comes_back_for_a_pdf_can_be_read_and_holds_no_signature(mock: MockSignStash) -> None:
+async def test_a_returned_pdf_is_readable_and_has_no_signature(mock: MockSignStash) -> None:
     signed = await mock.client.sign(Document.pdf(INVOICE))
 
     reader = PdfFileReader(io.BytesIO(signed.content))
@@ -82,7 +76,7 @@ async def test_what_comes_back_for_a_pdf_can_be_read_and_holds_no_signature(mock
 
 
 @pytest.mark.parametrize("upload", ["base64", "multipart"])
-async def test_requests_are_read_from_what_was_sent(upload: Upload, mock: MockSignStash) -> None:
+async def test_received_requests_are_read_from_their_bodies(upload: Upload, mock: MockSignStash) -> None:
     documents = [Document.pdf(PDF, name='a "b".pdf', reason="Approval"), Document.binary(b"\r\n--\0", name="b.bin")]
     client = SignStash(**mock.credentials, upload=upload)
     await client.sign_batch(
@@ -109,7 +103,7 @@ async def test_multipart_files_may_be_named_by_reference(mock: MockSignStash) ->
     assert [outcome.signed.content[:3] for outcome in batch.outcomes if outcome.signed] == [b"one", b"two"]
 
 
-async def test_no_contents_are_shown(mock: MockSignStash) -> None:
+async def test_the_repr_shows_no_contents(mock: MockSignStash) -> None:
     await mock.client.sign(Document.binary(b"confidential", name="x.bin"))
 
     assert "confidential" not in repr(mock.sign_requests)
@@ -117,7 +111,7 @@ async def test_no_contents_are_shown(mock: MockSignStash) -> None:
 
 
 @pytest.mark.parametrize("code", ERROR_CODES)
-async def test_every_published_code_becomes_its_exception(code: str, mock: MockSignStash) -> None:
+async def test_every_published_code_raises_its_exception(code: str, mock: MockSignStash) -> None:
     mock.api_error(code, times=2 if code == "0.0.10" else 1)
 
     error = await failure(mock)
@@ -126,7 +120,7 @@ async def test_every_published_code_becomes_its_exception(code: str, mock: MockS
     assert getattr(error, "error_code", None) == code
 
 
-async def test_a_code_that_is_not_published_needs_a_status(mock: MockSignStash) -> None:
+async def test_an_unpublished_code_needs_a_status(mock: MockSignStash) -> None:
     mock.api_error("2.1.7", status_code=418)
 
     error = await failure(mock)
@@ -142,7 +136,7 @@ async def test_a_document_fails_by_reference_or_by_name(sign_error: SigningError
     mock.document_fails("R-1", sign_error)
     mock.document_fails("b.pdf", sign_error.value, times=1)
 
-    documents = [invoice("a.pdf", external_reference="R-1"), invoice("b.pdf"), invoice("c.pdf")]
+    documents = [pdf(name="a.pdf", external_reference="R-1"), pdf(name="b.pdf"), pdf(name="c.pdf")]
     batch = await mock.client.sign_batch(documents)
 
     assert [outcome.ok for outcome in batch.outcomes] == [False, False, True]
@@ -151,18 +145,18 @@ async def test_a_document_fails_by_reference_or_by_name(sign_error: SigningError
     assert await failure(mock) is None
 
 
-async def test_a_sign_error_that_nobody_knows_is_refused(mock: MockSignStash) -> None:
+async def test_an_unknown_sign_error_raises(mock: MockSignStash) -> None:
     with pytest.raises(ValueError, match=r"sign_error is 'TYPO'\. Choose one of: CERT_SERVICE_GLOBAL_ERROR, "):
         mock.document_fails("invoice.pdf", "TYPO")
 
 
 @pytest.mark.parametrize("times", [0, -1, True, 1.5])
-async def test_scenarios_take_place_a_whole_number_of_times(times: Any, mock: MockSignStash) -> None:
+async def test_scenarios_apply_a_whole_number_of_times(times: Any, mock: MockSignStash) -> None:
     with pytest.raises(ValueError, match="Give a positive integer, or None"):
         mock.rate_limited(times)
 
 
-async def test_scenarios_take_place_one_after_the_other(mock: MockSignStash) -> None:
+async def test_scenarios_apply_in_order(mock: MockSignStash) -> None:
     mock.rate_limited(times=2, retry_after=1.5)
     mock.token_expired()
     mock.connection_lost_after_send()
@@ -182,7 +176,7 @@ async def test_scenarios_take_place_one_after_the_other(mock: MockSignStash) -> 
 
 
 @pytest.mark.parametrize("scenario", ["token_expired", "api_error"])
-async def test_a_token_that_has_ended_holds_for_no_other_request(scenario: str, mock: MockSignStash) -> None:
+async def test_an_expired_token_is_rejected_by_every_request(scenario: str, mock: MockSignStash) -> None:
     await failure(mock)
     earlier = mock.routes.sign.calls.last.request
     getattr(mock, scenario)(**({"code": "0.0.10"} if scenario == "api_error" else {}))
@@ -190,56 +184,56 @@ async def test_a_token_that_has_ended_holds_for_no_other_request(scenario: str, 
 
     async with httpx.AsyncClient() as http_client:
         headers = {"Authorization": earlier.headers["Authorization"]}
-        answer = await http_client.post(earlier.url, content=earlier.content, headers=headers)
+        response = await http_client.post(earlier.url, content=earlier.content, headers=headers)
 
-    assert answer.json()["errorCode"] == "0.0.10"
+    assert response.json()["errorCode"] == "0.0.10"
     assert mock.sign_requests[-1].status_code == 409
 
 
-async def test_questions_need_a_token_of_this_service(mock: MockSignStash) -> None:
-    await mock.client.sign(invoice())
+async def test_queries_need_a_token_of_a_mock(mock: MockSignStash) -> None:
+    await mock.client.sign(pdf())
     token = mock.routes.sign.calls.last.request.headers["Authorization"]
     url = url_of("getStatus", operationId=1)
     async with httpx.AsyncClient() as http_client:
-        answers = [
+        responses = [
             await http_client.get(url, headers={"Authorization": header})
             for header in (token, "Bearer foreign", token.replace("Bearer", "Basic"), "")
         ]
 
-    assert [answer.status_code for answer in answers] == [200, 409, 409, 409]
+    assert [response.status_code for response in responses] == [200, 409, 409, 409]
 
 
 @pytest.mark.parametrize("header", ["", "Bearer x", f"Basic {base64.b64encode(b'no colon').decode()}"])
 async def test_a_token_needs_credentials(header: str, mock: MockSignStash) -> None:
     async with httpx.AsyncClient() as http_client:
-        answer = await http_client.post(TOKEN_URL, headers={"Authorization": header})
+        response = await http_client.post(TOKEN_URL, headers={"Authorization": header})
 
-    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
 
 
-async def test_the_last_document_of_a_name_is_given(mock: MockSignStash) -> None:
+async def test_the_last_document_of_a_name_is_returned(mock: MockSignStash) -> None:
     for reason in ("First", "Second"):
-        await mock.client.sign(invoice(reason=reason))
+        await mock.client.sign(pdf(reason=reason))
 
     assert mock.assert_signed("invoice.pdf", times=2).signature.reason == "Second"
     with pytest.raises(AssertionError, match=r"invoice\.pdf was signed"):
         mock.assert_not_signed("invoice.pdf")
 
 
-async def test_contents_come_back_only_if_they_are_asked_for(mock: MockSignStash) -> None:
-    await mock.client.sign(invoice(external_reference="R-1"))
+async def test_contents_are_returned_only_on_request(mock: MockSignStash) -> None:
+    await mock.client.sign(pdf(external_reference="R-1"))
     sent = mock.routes.sign.calls.last.request
     body = json.loads(sent.content) | {"externalReference": "new", "returnSignedContent": False}
     body["documents"][0]["documentRequest"]["externalReference"] = "R-2"
     async with httpx.AsyncClient(headers={"Authorization": sent.headers["Authorization"]}) as http_client:
-        answer = await http_client.post(sent.url, json=body)
+        response = await http_client.post(sent.url, json=body)
 
-    (document,) = answer.json()["documentList"]
+    (document,) = response.json()["documentList"]
     assert (document["signStatus"], "signedContent" in document) == ("SIGNED", False)
     assert document["contentLength"] == len(mock.sign_requests[0].documents[0].content) + len(MOCK_SIGNATURE) + 4
 
 
-async def test_cleared_scenarios_are_over(mock: MockSignStash) -> None:
+async def test_cleared_scenarios_no_longer_apply(mock: MockSignStash) -> None:
     mock.client_service_inactive()
     mock.credentials_rejected()
     mock.certificate_not_provisioned()
@@ -248,17 +242,17 @@ async def test_cleared_scenarios_are_over(mock: MockSignStash) -> None:
     assert await failure(mock) is None
 
 
-async def test_credentials_are_refused_as_often_as_told(mock: MockSignStash) -> None:
+async def test_credentials_are_rejected_as_often_as_requested(mock: MockSignStash) -> None:
     mock.credentials_rejected(times=1)
 
     with pytest.raises(CredentialsRejectedError):
-        await mock.client.sign(invoice())
+        await mock.client.sign(pdf())
     async with SignStash(**mock.credentials) as client:  # the other one does not ask again for 30 seconds
-        await client.sign(invoice())
+        await client.sign(pdf())
 
 
-async def test_a_request_whose_answer_is_lost_was_signed_or_not_as_told(mock: MockSignStash) -> None:
-    first, second, third = invoice("first.pdf"), invoice("second.pdf"), invoice("third.pdf")
+async def test_a_request_with_a_lost_response_is_processed_on_request(mock: MockSignStash) -> None:
+    first, second, third = pdf(name="first.pdf"), pdf(name="second.pdf"), pdf(name="third.pdf")
     mock.connection_lost_after_send()
     mock.timeout()
     mock.timeout(processed=True)
@@ -277,7 +271,7 @@ async def test_a_request_whose_answer_is_lost_was_signed_or_not_as_told(mock: Mo
 async def test_a_missing_certificate_concerns_every_document(mock: MockSignStash) -> None:
     mock.certificate_not_provisioned(times=2)
 
-    batch = await mock.client.sign_batch([invoice("a.pdf"), invoice("b.pdf"), invoice("c.pdf")])
+    batch = await mock.client.sign_batch([pdf(name="a.pdf"), pdf(name="b.pdf"), pdf(name="c.pdf")])
 
     assert [isinstance(outcome.error, CertificateNotProvisionedError) for outcome in batch.outcomes] == [
         True,
@@ -286,10 +280,10 @@ async def test_a_missing_certificate_concerns_every_document(mock: MockSignStash
     ]
 
 
-async def test_what_was_signed_can_be_asked_for(mock: MockSignStash, tmp_path: Path) -> None:
+async def test_signed_documents_can_be_queried(mock: MockSignStash, tmp_path: Path) -> None:
     mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR")
     batch = await mock.client.sign_batch(
-        [invoice(external_reference="FT/1"), invoice("bad.pdf")],
+        [pdf(external_reference="FT/1"), pdf(name="bad.pdf")],
         preservation=Preservation(deliver_to=["ana@example.pt"]),
     )
 
@@ -317,8 +311,8 @@ async def test_what_was_signed_can_be_asked_for(mock: MockSignStash, tmp_path: P
 
 
 @pytest.mark.parametrize("number", [0, 2])
-async def test_what_was_not_signed_is_not_there(number: int, mock: MockSignStash) -> None:
-    await mock.client.sign(invoice())
+async def test_unsigned_documents_are_not_found(number: int, mock: MockSignStash) -> None:
+    await mock.client.sign(pdf())
 
     for question in (mock.client.get_status(number), mock.client.get_operation_id("unknown")):
         with pytest.raises(ApiError) as caught:
@@ -326,18 +320,18 @@ async def test_what_was_not_signed_is_not_there(number: int, mock: MockSignStash
         assert caught.value.status_code == 404
 
 
-async def test_a_proxy_keeps_nothing() -> None:
+async def test_a_proxy_stores_nothing() -> None:
     with MockSignStash(base_url="http://proxy.test/signstash/einvoice-integration-client-ws") as mock:
-        signed = await mock.client.sign(invoice())
+        signed = await mock.client.sign(pdf())
         with pytest.raises(ApiError) as caught:
             await mock.client.get_status(signed.operation_id or 0)
 
     assert caught.value.status_code == 404
 
 
-async def test_every_answer_is_what_the_definition_says(mock: MockSignStash) -> None:
+async def test_every_response_conforms_to_the_definition(mock: MockSignStash) -> None:
     mock.document_fails("bad.pdf", "TIMESTAMP_SIGN_ERROR", times=1)
-    await mock.client.sign_batch([invoice(), invoice("bad.pdf")], preservation=Preservation(deliver_to=["a@b.pt"]))
+    await mock.client.sign_batch([pdf(), pdf(name="bad.pdf")], preservation=Preservation(deliver_to=["a@b.pt"]))
     await mock.client.get_operation_id(mock.sign_requests[0].documents[0].external_reference)
     await mock.client.get_status(1)
     await mock.client.get_operation(1, include_content=True)
@@ -371,7 +365,7 @@ def _resolved(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema, with objects that have no fields but those that are defined."""
+    """The schema, with only the defined fields in objects."""
     text = json.dumps(schema, sort_keys=True).replace(
         '"properties": {', '"additionalProperties": false, "properties": {'
     )
@@ -382,9 +376,9 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
 UNFIT: list[Any] = [{}, [], {"externalReference": 1}]
 
 
-async def test_a_malformed_request_is_refused_as_by_the_service(mock: MockSignStash) -> None:
+async def test_a_malformed_request_is_rejected_as_by_the_service(mock: MockSignStash) -> None:
     async with SignStash(**mock.credentials) as client:
-        await client.sign(invoice())
+        await client.sign(pdf())
         token = mock.routes.sign.calls.last.request.headers["Authorization"]
     async with httpx.AsyncClient(headers={"Authorization": token}) as http_client:
         url = str(mock.routes.sign.calls.last.request.url)
@@ -392,19 +386,19 @@ async def test_a_malformed_request_is_refused_as_by_the_service(mock: MockSignSt
         no_base64 = copy.deepcopy(sent)
         no_base64["documents"][0]["documentRequest"]["base64Content"] = "JVBERi0x!"
         unfit = [*UNFIT, sent | {"documents": []}, no_base64]
-        answers = [await http_client.post(url, json=body) for body in unfit]
+        responses = [await http_client.post(url, json=body) for body in unfit]
         multipart = url.replace(BASE64_PATH, MULTIPART_PATH)
-        answers.append(await http_client.post(multipart, content=b"no multipart"))
+        responses.append(await http_client.post(multipart, content=b"no multipart"))
         described = {REQUEST_PART: (None, "{}")}
-        answers.append(await http_client.post(multipart, files=described))
+        responses.append(await http_client.post(multipart, files=described))
         described = {REQUEST_PART: (None, json.dumps(mock.sign_requests[0].model.to_dict()))}
-        answers.append(await http_client.post(multipart, files=described))
+        responses.append(await http_client.post(multipart, files=described))
 
-    assert {answer.json()["errorCode"] for answer in answers} == {"0.0.2"}
+    assert {response.json()["errorCode"] for response in responses} == {"0.0.2"}
     assert len(mock.sign_requests) == 1
 
 
-async def test_a_token_of_somebody_else_is_refused(mock: MockSignStash) -> None:
+async def test_a_foreign_token_is_rejected(mock: MockSignStash) -> None:
     class Foreign(httpx.Auth):
         def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
             request.headers["Authorization"] = "Bearer foreign"
@@ -413,15 +407,15 @@ async def test_a_token_of_somebody_else_is_refused(mock: MockSignStash) -> None:
     client = SignStash(mock.credentials["base_url"], "client service", auth=Foreign())
 
     with pytest.raises(TokenRejectedError):
-        await client.sign(invoice())
+        await client.sign(pdf())
 
 
 async def test_a_client_may_outlive_a_mock() -> None:
     with MockSignStash() as first:
         client = SignStash(**first.credentials)
-        await client.sign(invoice())
+        await client.sign(pdf())
     with MockSignStash() as second:
-        await client.sign(invoice())
+        await client.sign(pdf())
         await client.aclose()
 
     assert [request.status_code for request in second.sign_requests] == [200]
@@ -434,17 +428,17 @@ async def test_a_client_may_outlive_a_mock() -> None:
         {"base_url": "https://elsewhere.example/x", "token_url": "https://login.example/own/token"},
     ],
 )
-async def test_it_answers_at_any_url(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_mock_responds_at_any_url(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/not/there")  # certificates are not read: that takes longer than a test
     with MockSignStash(token_url="https://anything.example/own/token") as mock:
         async with SignStash(client_id="own", client_secret="own", **settings) as client:
-            signed = await client.sign(invoice())
+            signed = await client.sign(pdf())
 
     assert signed.external_reference.startswith("own_")
     mock.assert_signed(signed.external_reference)
 
 
-async def test_its_routes_are_those_of_respx(mock: MockSignStash) -> None:
+async def test_routes_of_a_mock_are_those_of_respx(mock: MockSignStash) -> None:
     mock.routes.status.respond(500)
 
     with pytest.raises(SignStashError):
@@ -453,17 +447,17 @@ async def test_its_routes_are_those_of_respx(mock: MockSignStash) -> None:
     assert mock.routes.status.call_count == 1
 
 
-async def test_other_routes_go_before_those_that_answer_at_any_url(mock: MockSignStash) -> None:
+async def test_other_routes_precede_those_of_the_mock(mock: MockSignStash) -> None:
     mock.router.post("https://other.example/oauth/token").respond(json={"access_token": "other"})
     async with httpx.AsyncClient() as client:
-        answer = await client.post("https://other.example/oauth/token")
-    await mock.client.sign(invoice())
+        response = await client.post("https://other.example/oauth/token")
+    await mock.client.sign(pdf())
 
-    assert answer.json() == {"access_token": "other"}
+    assert response.json() == {"access_token": "other"}
     assert mock.routes.token.call_count == 1
 
 
-async def test_an_unexpected_call_fails_also_if_its_error_is_swallowed() -> None:
+async def test_an_unexpected_call_fails_even_if_its_error_is_swallowed() -> None:
     async def application() -> None:
         with contextlib.suppress(AssertionError):
             async with httpx.AsyncClient() as client:
@@ -480,7 +474,7 @@ async def test_an_unexpected_call_fails_also_if_its_error_is_swallowed() -> None
     ]
 
 
-async def test_an_unexpected_call_says_what_to_do(mock: MockSignStash) -> None:
+async def test_an_unexpected_call_gives_a_hint(mock: MockSignStash) -> None:
     mock.router.get("https://ledger.example/known").respond(204)
     async with httpx.AsyncClient() as client:
         await client.get("https://ledger.example/known")
@@ -489,23 +483,23 @@ async def test_an_unexpected_call_says_what_to_do(mock: MockSignStash) -> None:
     mock._router.unexpected.clear()
 
 
-async def test_another_router_may_answer_what_the_mock_does_not_know(mock: MockSignStash) -> None:
+async def test_another_router_may_respond_to_other_requests(mock: MockSignStash) -> None:
     with respx.mock() as router:
         router.get("https://ledger.example/entries").respond(204)
         async with httpx.AsyncClient() as client:
             assert (await client.get("https://ledger.example/entries")).status_code == 204
-        await mock.client.sign(invoice())
+        await mock.client.sign(pdf())
 
     mock.assert_signed("invoice.pdf")
 
 
-async def test_what_is_not_mocked_may_be_let_pass() -> None:
+async def test_requests_that_are_not_mocked_may_be_allowed() -> None:
     with MockSignStash(assert_all_mocked=False):
         async with httpx.AsyncClient() as client:
             assert (await client.get("https://ledger.example/entries")).content == b""
 
 
-async def test_what_was_prepared_and_never_took_place_fails() -> None:
+async def test_an_unused_scenario_fails_the_test() -> None:
     async def unfinished(mock: MockSignStash) -> None:
         mock.credentials_rejected()
         mock.clear_scenarios()
@@ -523,7 +517,7 @@ async def test_what_was_prepared_and_never_took_place_fails() -> None:
     assert "was not called" in route
 
 
-async def test_a_scenario_has_to_take_place_as_often_as_it_was_told_to() -> None:
+async def test_a_scenario_used_too_rarely_fails_the_test() -> None:
     async def less_often(mock: MockSignStash) -> None:
         mock.rate_limited(times=3)
         await failure(mock)
@@ -542,7 +536,7 @@ async def test_pauses_take_no_time() -> None:
     assert [outcome.ok for outcome in outcomes] == [True]
 
 
-async def test_unused_preparations_can_be_allowed() -> None:
+async def test_unused_scenarios_can_be_allowed() -> None:
     with MockSignStash(assert_all_called=False) as mock:
         mock.rate_limited()
         mock.router.get("https://ledger.example/entries")
@@ -552,7 +546,7 @@ async def test_unused_preparations_can_be_allowed() -> None:
         mock.assert_all_called = False
 
 
-def test_a_test_that_fails_for_its_own_reason_says_so() -> None:
+def test_a_test_that_fails_for_another_reason_keeps_its_error() -> None:
     def broken(mock: MockSignStash) -> None:
         mock.rate_limited()
         raise ZeroDivisionError
@@ -561,13 +555,13 @@ def test_a_test_that_fails_for_its_own_reason_says_so() -> None:
         broken(mock)
 
 
-async def test_an_assertion_tells_what_arrived(mock: MockSignStash) -> None:
+async def test_a_failed_assertion_lists_received_requests(mock: MockSignStash) -> None:
     with pytest.raises(AssertionError, match=r"was not signed\.\nThe mock received no signing request\."):
         mock.assert_signed("invoice.pdf")
     mock.timeout()
     mock.document_fails("b.pdf", "TIMESTAMP_SIGN_ERROR")
     await failure(mock)
-    documents = [invoice("a.pdf", external_reference="R-1"), invoice("b.pdf", external_reference="R-2")]
+    documents = [pdf(name="a.pdf", external_reference="R-1"), pdf(name="b.pdf", external_reference="R-2")]
     await mock.client.sign_batch(documents, description="Invoices of November")
 
     with pytest.raises(AssertionError) as caught:
@@ -591,8 +585,8 @@ async def test_an_assertion_tells_what_arrived(mock: MockSignStash) -> None:
     ]
 
 
-async def test_references_are_unique_within_a_request_too(mock: MockSignStash) -> None:
-    await mock.client.sign(invoice(external_reference="R-1"), external_reference="request")
+async def test_references_are_unique_within_a_request(mock: MockSignStash) -> None:
+    await mock.client.sign(pdf(external_reference="R-1"), external_reference="request")
     body = json.loads(mock.routes.sign.calls.last.request.content)
     body["documents"] *= 2
     body["documents"][0]["documentRequest"]["externalReference"] = "new"
@@ -600,6 +594,6 @@ async def test_references_are_unique_within_a_request_too(mock: MockSignStash) -
     async with httpx.AsyncClient(headers=headers) as client:
         body["externalReference"] = "another"
         body["documents"][1]["documentRequest"]["externalReference"] = "new"
-        answer = await client.post(url_of("signDocumentBatchBase64"), json=body)
+        response = await client.post(url_of("signDocumentBatchBase64"), json=body)
 
-    assert answer.json()["errorCode"] == "0.0.7"
+    assert response.json()["errorCode"] == "0.0.7"

@@ -1,4 +1,4 @@
-"""The pytest plugin in other projects: it is light, breaks nothing, and works under both plugins for asyncio."""
+"""The pytest plugin in other projects: it loads little, breaks nothing, and works with both plugins for asyncio."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EXAMPLE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[0]
 
 
 def run_pytest(folder: Path, *arguments: str) -> str:
-    """The output of a run of pytest in another project that has this plugin, and those that are named."""
+    """The output of pytest in another project with this plugin and the named ones."""
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(folder)}
     command = [sys.executable, "-m", "pytest", "-rs", "-W", "error", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments]
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return ended.stdout + ended.stderr
 
 
-def test_a_project_without_respx_is_neither_broken_nor_slowed(tmp_path: Path) -> None:
+def test_a_project_without_respx_is_unaffected(tmp_path: Path) -> None:
     for missing in ("respx", "starlette", "uvicorn"):
         (tmp_path / f"{missing}.py").write_text(f"raise ImportError('No module named {missing}')")
     (tmp_path / "test_project.py").write_text(
@@ -65,7 +65,7 @@ def test_the_example_of_the_readme_runs_under_anyio(tmp_path: Path) -> None:
     assert "2 passed" in output
 
 
-def test_a_failing_test_shows_what_arrived_and_points_at_itself(tmp_path: Path) -> None:
+def test_a_failing_test_lists_received_requests_and_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "test_project.py").write_text(
         "def test_signed(signstash_mock):\n"
         "    signstash_mock.assert_signed('invoice.pdf')\n"
@@ -81,9 +81,7 @@ def test_a_failing_test_shows_what_arrived_and_points_at_itself(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("fixture", ["signstash_mock", "signstash_sandbox"])
-def test_the_environment_leads_to_the_fixture_and_nowhere_else(
-    fixture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fixtures_replace_the_environment(fixture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNSTASH_CLIENT_ID", "real")
     monkeypatch.setenv("SIGNSTASH_ENVIRONMENT", "production")
     (tmp_path / "test_project.py").write_text(
@@ -103,7 +101,7 @@ def test_the_environment_leads_to_the_fixture_and_nowhere_else(
     assert "2 passed" in run_pytest(tmp_path)
 
 
-def test_faults_of_the_sandbox_end_with_the_test(tmp_path: Path) -> None:
+def test_faults_of_the_sandbox_end_after_the_test(tmp_path: Path) -> None:
     (tmp_path / "test_project.py").write_text(
         "from signstash.sandbox import Fault\n"
         "def test_one(signstash_sandbox):\n"
@@ -115,7 +113,7 @@ def test_faults_of_the_sandbox_end_with_the_test(tmp_path: Path) -> None:
     assert "2 passed" in run_pytest(tmp_path)
 
 
-def test_an_assertion_names_the_plugin_that_took_the_requests(tmp_path: Path) -> None:
+def test_a_failed_assertion_names_a_plugin_that_intercepted_the_requests(tmp_path: Path) -> None:
     (tmp_path / "test_project.py").write_text(
         "import asyncio, contextlib, httpx\n"
         "from signstash import Document, SignStash\n"

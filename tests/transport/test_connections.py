@@ -1,4 +1,4 @@
-"""What happens around a request: names, ports, certificates, a connection that is stale or not free, cancellation."""
+"""Connections: host names, ports, certificates, stale connections, exhausted pools, cancellation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash._transport.http_client import is_excluded
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, failure_of, http_library, pdf
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, failure_of, http_library, mock_signed, pdf
 from tests.fault_server import LARGE, Connection, FaultServer, Script, at_once, client_of
 
 
@@ -41,7 +41,7 @@ async def signs_for_ever(connection: Connection) -> None:
 async def answers_for_ever(connection: Connection) -> None:
     while True:
         await connection.head()
-        await connection.answer(b'{"id": 7, "status": "EXECUTED"}')
+        await connection.respond(b'{"id": 7, "status": "EXECUTED"}')
 
 
 def expect_nothing_processed(error: Any, *words: str) -> None:
@@ -51,7 +51,7 @@ def expect_nothing_processed(error: Any, *words: str) -> None:
 
 
 class TestNoConnection:
-    async def test_a_port_that_nobody_listens_on(self) -> None:
+    async def test_a_closed_port_raises(self) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # but nobody listens
             async with client_of(f"http://127.0.0.1:{taken.getsockname()[1]}") as client:
@@ -60,7 +60,7 @@ class TestNoConnection:
         expect_nothing_processed(error, "127.0.0.1", "FT_31", "no connection could be made")
         assert "All connection attempts failed" not in str(error)  # that says nothing; the system's own error does
 
-    async def test_a_name_that_nobody_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_unknown_host_name_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def unknown(*_: Any, **__: Any) -> Any:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -68,7 +68,7 @@ class TestNoConnection:
         async with client_of("http://proxy.invalid:8081") as client:
             expect_nothing_processed(await failure_of(client), "proxy.invalid", "Name or service not known")
 
-    async def test_no_connection_is_free(self) -> None:
+    async def test_an_exhausted_pool_raises(self) -> None:
         http_client = http_library.AsyncClient(
             limits=http_library.Limits(max_connections=1), verify=False, trust_env=False
         )
@@ -89,14 +89,14 @@ class TestNoConnection:
 
             busy.cancel()
             await asyncio.wait([busy])
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
-    async def test_a_connection_that_is_not_made_in_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_connection_not_made_in_time_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", wait_for_ever)
         async with client_of("http://localhost:9", timeout=httpx.Timeout(5.0, connect=0.05)) as client:
             expect_nothing_processed(await failure_of(client), "localhost", "connecting took too long")
 
-    async def test_a_connection_that_was_closed_meanwhile_is_made_again(self) -> None:
+    async def test_a_connection_closed_while_idle_is_replaced(self) -> None:
         async def signs_once(connection: Connection) -> None:
             await connection.sign()
             await connection.closed()
@@ -104,13 +104,13 @@ class TestNoConnection:
         async with FaultServer(signs_once, signs_for_ever) as server, client_of(server.url) as client:
             for _ in range(3):
                 server.reached.clear()
-                assert (await client.sign(pdf())).content == b"signed:" + PDF
+                assert (await client.sign(pdf())).content == mock_signed(PDF)
                 if server.connections == 1:
                     await server.reached.wait()
 
         assert server.connections == 2
 
-    async def test_a_connection_that_is_closed_on_the_second_request(self) -> None:
+    async def test_a_connection_closed_during_the_second_request_raises(self) -> None:
         async def signs_once(connection: Connection) -> None:
             await connection.sign()
             await connection.request()
@@ -122,7 +122,7 @@ class TestNoConnection:
 
         assert type(error) is OutcomeUnknownError
         assert error.maybe_processed is True
-        assert (server.connections, len(server.bodies)) == (2, 3)  # not sent again by itself
+        assert (server.connections, len(server.bodies)) == (2, 3)  # not sent again automatically
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +131,10 @@ def ca() -> trustme.CA:
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_a_connection_is_given_back_whatever_its_answer_was(status: int) -> None:
+async def test_a_connection_is_released_after_any_response(status: int) -> None:
     async def answers_unusably(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(b"x" * 2_000_000, "Content-Encoding: br", status=status)
+        await connection.respond(b"x" * 2_000_000, "Content-Encoding: br", status=status)
 
     http_client = http_library.AsyncClient(limits=http_library.Limits(max_connections=1), verify=False, trust_env=False)
     timeout = httpx.Timeout(5.0, pool=0.5)
@@ -145,7 +145,7 @@ async def test_a_connection_is_given_back_whatever_its_answer_was(status: int) -
         kept = await failure_of(client)  # with its traceback, and the frames of that
 
         assert kept.maybe_processed is True
-        assert (await client.sign(pdf())).content == b"signed:" + PDF
+        assert (await client.sign(pdf())).content == mock_signed(PDF)
 
 
 class TestTls:
@@ -159,14 +159,14 @@ class TestTls:
         ca.configure_trust(context)
         return http_library.AsyncClient(verify=context, trust_env=False)
 
-    async def test_a_trusted_one_signs(self, ca: trustme.CA) -> None:
+    async def test_a_trusted_certificate_is_accepted(self, ca: trustme.CA) -> None:
         async with (
             self.server(ca) as server,
             client_of(server.url, http_client=self.trusting(ca)) as client,
         ):
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
-    async def test_an_unknown_ca(self, ca: trustme.CA) -> None:
+    async def test_an_unknown_ca_raises(self, ca: trustme.CA) -> None:
         async with (
             self.server(ca) as server,
             client_of(server.url, http_client=http_library.AsyncClient(trust_env=False)) as client,
@@ -177,7 +177,7 @@ class TestTls:
         assert re.search(r"\bCA\b", error.hint)
         assert server.connections == 0
 
-    async def test_an_expired_certificate(self, ca: trustme.CA) -> None:
+    async def test_an_expired_certificate_raises(self, ca: trustme.CA) -> None:
         ended = datetime(2020, 1, 2, tzinfo=UTC)
         async with (
             self.server(ca, not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=ended) as server,
@@ -185,14 +185,14 @@ class TestTls:
         ):
             expect_nothing_processed(await failure_of(client), "127.0.0.1", "certificate has expired")
 
-    async def test_a_certificate_for_another_host(self, ca: trustme.CA) -> None:
+    async def test_a_certificate_for_another_host_raises(self, ca: trustme.CA) -> None:
         async with (
             self.server(ca, "elsewhere.test") as server,
             client_of(server.url, http_client=self.trusting(ca)) as client,
         ):
             expect_nothing_processed(await failure_of(client), "not valid for '127.0.0.1'")
 
-    async def test_a_server_that_speaks_no_tls(self) -> None:
+    async def test_a_server_without_tls_raises(self) -> None:
         async def speaks_http(connection: Connection) -> None:
             await connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
@@ -203,7 +203,7 @@ class TestTls:
             expect_nothing_processed(await failure_of(client), "http://")
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2])
-    async def test_a_server_that_speaks_an_old_version(
+    async def test_a_server_with_an_old_tls_version_raises(
         self, ca: trustme.CA, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion
     ) -> None:
         old, lax = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
@@ -222,11 +222,11 @@ class TestTls:
             SignStash(server.url, auth=given._exchange.auth, client_id=CLIENT_ID) as client,
         ):
             if version is ssl.TLSVersion.TLSv1_2:
-                assert (await client.sign(pdf())).content == b"signed:" + PDF
+                assert (await client.sign(pdf())).content == mock_signed(PDF)
             else:
                 expect_nothing_processed(await failure_of(client), "127.0.0.1", "TLS 1.2 or newer")
 
-    async def test_an_unknown_ca_of_the_token_server(self, ca: trustme.CA) -> None:
+    async def test_an_unknown_ca_of_the_token_server_raises(self, ca: trustme.CA) -> None:
         async with self.server(ca) as tokens, FaultServer(signs_for_ever) as server:
             url = f"{tokens.url}/oauth/token"
             auth = TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[server.url], sleep=at_once)
@@ -238,7 +238,7 @@ class TestTls:
         assert re.search(r"\bCA\b", error.hint)
         assert (tokens.connections, server.connections) == (0, 0)
 
-    async def test_a_client_certificate_that_the_server_requires(self, ca: trustme.CA) -> None:
+    async def test_a_missing_client_certificate_raises(self, ca: trustme.CA) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.verify_mode = ssl.CERT_REQUIRED
         ca.issue_cert("127.0.0.1").configure_cert(context)
@@ -278,7 +278,7 @@ class TestCancellation:
         assert type(cancelled.value) is asyncio.CancelledError
         assert task.cancelled()
 
-    async def test_while_it_connects(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_call_can_be_cancelled_while_connecting(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loop, reached = asyncio.get_running_loop(), asyncio.Event()
 
         async def looks_up(*_: Any, **__: Any) -> Any:
@@ -293,10 +293,10 @@ class TestCancellation:
             found = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", server.port))
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [found])
 
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     @pytest.mark.parametrize("upload", ["base64", "multipart"])
-    async def test_while_it_sends(self, upload: str) -> None:
+    async def test_a_call_can_be_cancelled_while_sending(self, upload: str) -> None:
         async def stops_reading(connection: Connection) -> None:
             await connection.head()
             await connection.stay()
@@ -304,10 +304,10 @@ class TestCancellation:
         async with FaultServer(stops_reading, signs_for_ever) as server, client_of(server.url, upload=upload) as client:
             await self.cancel(client, server.reached, LARGE)
 
-            assert (await client.sign(pdf())).content.startswith(b"signed")
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b'HTTP/1.1 200 OK\r\n\r\n{"id": '])
-    async def test_while_it_reads_the_answer(self, sent: bytes) -> None:
+    async def test_a_call_can_be_cancelled_while_reading(self, sent: bytes) -> None:
         async def answers_in_part(connection: Connection) -> None:
             await connection.request()
             await connection.send(sent)
@@ -316,9 +316,9 @@ class TestCancellation:
         async with FaultServer(answers_in_part, signs_for_ever) as server, client_of(server.url) as client:
             await self.cancel(client, server.reached)
 
-            assert (await client.sign(pdf())).content == b"signed:" + PDF
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
 
-    async def test_of_several_calls_only_the_cancelled_one_ends(self) -> None:
+    async def test_cancelling_one_of_several_calls_ends_only_that_call(self) -> None:
         async def never_answers(connection: Connection) -> None:
             await connection.request()
             await connection.stay()
@@ -329,10 +329,10 @@ class TestCancellation:
             other = asyncio.create_task(client.sign(pdf()))
             task.cancel()
 
-            assert (await other).content == b"signed:" + PDF
+            assert (await other).content == mock_signed(PDF)
             assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
 
-    async def test_calls_that_are_cancelled_as_they_connect_do_not_use_up_the_pool(
+    async def test_calls_cancelled_while_connecting_do_not_exhaust_the_pool(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         connect = anyio.connect_tcp
@@ -371,7 +371,7 @@ class TestCancellation:
         assert "FT_31" in note
         assert "after its request was sent" in note
 
-    async def test_a_timeout_of_the_callers_own_is_theirs(self) -> None:
+    async def test_a_timeout_of_the_caller_is_raised_unchanged(self) -> None:
         async def never_answers(connection: Connection) -> None:
             await connection.request()
             await connection.stay()
@@ -382,7 +382,7 @@ class TestCancellation:
                     await client.sign(pdf())
 
 
-async def test_a_hook_that_closes_an_answer_costs_the_answer() -> None:
+async def test_a_hook_that_closes_the_response_raises() -> None:
     async def close(response: Any) -> None:
         await response.aclose()
 
@@ -397,8 +397,8 @@ async def test_a_hook_that_closes_an_answer_costs_the_answer() -> None:
     assert isinstance(error.__cause__, httpx.StreamError)
 
 
-class TestSetUp:
-    """What is wrong with the surroundings, found when the first request is made."""
+class TestSetup:
+    """A wrong environment raises with the first request."""
 
     async def failure(self) -> ConfigurationError:
         async with SignStash("http://127.0.0.1:9", CLIENT_ID, auth=httpx.BasicAuth("a", "b")) as client:
@@ -406,24 +406,24 @@ class TestSetUp:
                 await client.sign(pdf())
         return refused.value
 
-    async def test_certificates_that_are_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_missing_certificate_files_raise(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
 
         assert "SSL_CERT_FILE" in str(await self.failure())
 
-    async def test_certificates_that_are_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def test_invalid_certificate_files_raise(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / "ca.pem").write_text("not a certificate")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
         assert "SSL_CERT_FILE" in str(await self.failure())
 
     @pytest.mark.parametrize("value", ["ftp://outbound.test", "socks9://outbound.test"])
-    async def test_an_outbound_proxy_that_is_none(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    async def test_an_invalid_outbound_proxy_raises(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
         monkeypatch.setenv("HTTPS_PROXY", value)
 
         assert "HTTPS_PROXY" in str(await self.failure())
 
-    async def test_a_key_log_that_cannot_be_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_unwritable_key_log_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys.log")
 
         assert "SSLKEYLOGFILE" in (await self.failure()).problem
@@ -447,14 +447,14 @@ class TestSetUp:
     def test_no_proxy_means_what_it_means_for_curl(self, no_proxy: str, url: str, excluded: bool) -> None:
         assert is_excluded(httpx.URL(url), no_proxy) is excluded
 
-    async def test_an_address_in_no_proxy_goes_past_the_outbound_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_address_in_no_proxy_bypasses_the_outbound_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async with FaultServer(signs_for_ever) as server, client_of(server.url) as given:
             monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
             monkeypatch.setenv("NO_PROXY", "fd00::/8,[::1],127.0.0.0/8")
             async with SignStash(server.url, CLIENT_ID, auth=given._exchange.auth) as client:
-                assert (await client.sign(pdf())).content == b"signed:" + PDF
+                assert (await client.sign(pdf())).content == mock_signed(PDF)
 
-    async def test_an_outbound_proxy_that_is_none_for_the_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_invalid_outbound_proxy_for_the_token_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "ftp://outbound.test")
         auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=["http://127.0.0.1:9"], sleep=at_once)
         async with client_of("http://127.0.0.1:9", auth=auth) as client:
@@ -462,7 +462,7 @@ class TestSetUp:
                 await client.sign(pdf())
         await auth.aclose()
 
-    async def test_a_client_for_tokens_that_is_closed(self) -> None:
+    async def test_a_closed_token_client_raises(self) -> None:
         tokens = http_library.AsyncClient()
         await tokens.aclose()
         async with client_of("http://127.0.0.1:9", token_http_client=tokens) as client:
@@ -481,27 +481,27 @@ async def resets(connection: Connection) -> None:
 
 async def answers_half(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b'{"access_token": "', length=1000)
+    await connection.respond(b'{"access_token": "', length=1000)
 
 
 async def refuses_in_half(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b'{"error": "inv', status=401, length=1000)
+    await connection.respond(b'{"error": "inv', status=401, length=1000)
 
 
 async def refuses_unreadably(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"never compressed", "Content-Encoding: gzip", status=401)
+    await connection.respond(b"never compressed", "Content-Encoding: gzip", status=401)
 
 
 async def fails_at_length(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"x" * 2_000_000, status=503)
+    await connection.respond(b"x" * 2_000_000, status=503)
 
 
 async def gives_no_token(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"<html>")
+    await connection.respond(b"<html>")
 
 
 @pytest.mark.parametrize(
@@ -511,12 +511,12 @@ async def gives_no_token(connection: Connection) -> None:
         (resets, ConnectionFailedError, 3),
         (answers_half, ConnectionFailedError, 3),
         (fails_at_length, ServiceError, 3),
-        (refuses_in_half, CredentialsRejectedError, 1),  # asking again could lock the account
+        (refuses_in_half, CredentialsRejectedError, 1),  # another attempt could lock the account
         (refuses_unreadably, CredentialsRejectedError, 1),
         (gives_no_token, UnexpectedResponseError, 1),
     ],
 )
-async def test_a_token_server_that_fails(script: Script, expected: Any, attempts: int) -> None:
+async def test_a_failing_token_server_raises(script: Script, expected: Any, attempts: int) -> None:
     async def is_left_alone(connection: Connection) -> None:
         raise AssertionError("without a token there is nothing to send")
 

@@ -1,4 +1,4 @@
-"""Signed contents that are taken out of an answer while it arrives, and what becomes of them."""
+"""Signed contents that are extracted from a response as it arrives, and saved."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from signstash import (
 from signstash._errors.parsing import json_object
 from signstash._transport.bodies import UnusableResponseError
 from signstash._transport.signed_content import SignedContentParser, receive_operation, restore_base64
-from tests.conftest import PDF, MockedService, signed_answer, token_answer
+from tests.conftest import PDF, MockedService, mock_signed, pdf, signed_response, token_response
 
 LONG = PDF + bytes(range(256)) * 10_000
 """Longer than what is kept in memory."""
 
 
 class Pieces(httpx.AsyncByteStream):
-    """An answer that comes in pieces."""
+    """A response that arrives in pieces."""
 
     def __init__(self, pieces: Sequence[bytes], error: Exception | None = None) -> None:
         self._pieces = pieces
@@ -91,16 +91,16 @@ WRITTEN = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 
 
 def answer_in(form: Callable[[bytes], bytes], length: int) -> Callable[[httpx.Request], httpx.Response]:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, stream=Pieces(cut(form(signed_answer(request).content), length)))
+    def respond(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Pieces(cut(form(signed_response(request).content), length)))
 
-    return answer
+    return respond
 
 
-class TestTheAnswer:
+class TestResponse:
     @WRITTEN
     @pytest.mark.parametrize("length", [1, 7, 64, 65536])
-    async def test_however_it_is_written_and_cut(
+    async def test_a_response_is_read_in_any_notation_and_any_pieces(
         self, client: SignStash, service: MockedService, form: Callable[[bytes], bytes], length: int
     ) -> None:
         service.sign.mock(side_effect=answer_in(form, length))
@@ -109,12 +109,12 @@ class TestTheAnswer:
         batch = await client.sign_batch([Document.pdf(c, name=f"{n}.pdf") for n, c in enumerate(contents)])
 
         assert [outcome.signed and outcome.signed.content for outcome in batch.outcomes] == [
-            b"signed:" + content for content in contents
+            mock_signed(content) for content in contents
         ]
         assert batch.operation.id == 4711
 
     @WRITTEN
-    async def test_long_contents(
+    async def test_long_contents_are_read(
         self, client: SignStash, service: MockedService, form: Callable[[bytes], bytes], tmp_path: Path
     ) -> None:
         service.sign.mock(side_effect=answer_in(form, 65536))
@@ -124,15 +124,17 @@ class TestTheAnswer:
 
         for number, outcome in enumerate(batch.outcomes):
             assert outcome.signed is not None
-            assert await outcome.signed.read() == b"signed:" + LONG[number:]
+            assert await outcome.signed.read() == mock_signed(LONG[number:], binary=True)
 
-    async def test_many_that_are_long_together(self, client: SignStash, service: MockedService) -> None:
+    async def test_many_contents_that_are_long_together_are_read(
+        self, client: SignStash, service: MockedService
+    ) -> None:
         service.sign.mock(side_effect=answer_in(bytes, 2**20))
         content = PDF + bytes(900_000)
 
         batch = await client.sign_batch([Document.pdf(content, name=f"{n}.pdf") for n in range(20)])
 
-        assert all(outcome.signed and outcome.signed.content == b"signed:" + content for outcome in batch.outcomes)
+        assert all(outcome.signed and outcome.signed.content == mock_signed(content) for outcome in batch.outcomes)
 
     @pytest.mark.parametrize(
         "content",
@@ -152,23 +154,23 @@ class TestTheAnswer:
         ],
     )
     @pytest.mark.parametrize("length", [1, 65536])
-    async def test_a_content_that_is_none_costs_only_itself(
+    async def test_invalid_content_does_not_affect_others(
         self, client: SignStash, service: MockedService, content: str, length: int
     ) -> None:
-        def answer(request: httpx.Request) -> httpx.Response:
-            body = signed_answer(request).content
+        def respond(request: httpx.Request) -> httpx.Response:
+            body = signed_response(request).content
             first = body.index(b'signedContent":"') + len(b'signedContent":"')
             body = body[:first] + content.encode() + body[body.index(b'"', first) :]
             return httpx.Response(200, stream=Pieces(cut(body, length)))
 
-        service.sign.mock(side_effect=answer)
+        service.sign.mock(side_effect=respond)
 
         bad, good = (await client.sign_batch([Document.pdf(PDF, name=f"{n}.pdf") for n in range(2)])).outcomes
 
         assert isinstance(bad.error, UnexpectedResponseError)
         assert bad.error.maybe_processed
         assert good.signed is not None
-        assert good.signed.content == b"signed:" + PDF
+        assert good.signed.content == mock_signed(PDF)
 
     @pytest.mark.parametrize(
         ("fields", "kept"),
@@ -178,14 +180,14 @@ class TestTheAnswer:
             ({"extra": [[{"signedContent": "QUJD"}]]}, ["extra", 0, 0, "signedContent"]),
         ],
     )
-    async def test_a_field_of_that_name_elsewhere_is_kept_as_it_came(
+    async def test_a_field_of_that_name_elsewhere_is_unchanged(
         self, client: SignStash, service: MockedService, fields: dict[str, Any], kept: list[Any]
     ) -> None:
         service.sign.mock(
-            side_effect=lambda request: httpx.Response(200, json={**signed_answer(request).json(), **fields})
+            side_effect=lambda request: httpx.Response(200, json={**signed_response(request).json(), **fields})
         )
 
-        batch = await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
+        batch = await client.sign_batch([pdf(name="a.pdf")])
 
         found: Any = batch.operation.to_dict()
         for step in kept:
@@ -193,25 +195,25 @@ class TestTheAnswer:
         assert found == "QUJD"
         assert batch.outcomes[0].ok
 
-    async def test_text_that_only_looks_like_a_content_is_text(self, client: SignStash, service: MockedService) -> None:
+    async def test_text_that_looks_like_content_is_text(self, client: SignStash, service: MockedService) -> None:
         text = 'x","signedContent":"QUJD","y":"\\'
         service.sign.mock(
-            side_effect=lambda request: signed_answer(request, lambda document: {"note": text, **document})
+            side_effect=lambda request: signed_response(request, lambda document: {"note": text, **document})
         )
 
-        signed = await client.sign(Document.pdf(PDF, name="a.pdf"))
+        signed = await client.sign(pdf(name="a.pdf"))
 
-        assert signed.content == b"signed:" + PDF
+        assert signed.content == mock_signed(PDF)
         assert signed.details.additional_properties["note"] == text
 
     @pytest.mark.parametrize(
         "body", [b'{"id": 1, "documentList": [{"signedContent": "QUJD', b'{"id": "', b'{"signedContent"']
     )
-    async def test_an_answer_that_ends_early(self, client: SignStash, service: MockedService, body: bytes) -> None:
+    async def test_a_truncated_response_raises(self, client: SignStash, service: MockedService, body: bytes) -> None:
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 5))))
 
         with pytest.raises(UnexpectedResponseError) as failed:
-            await client.sign(Document.pdf(PDF, name="a.pdf"))
+            await client.sign(pdf(name="a.pdf"))
         assert failed.value.maybe_processed
 
     @pytest.mark.parametrize(
@@ -219,28 +221,28 @@ class TestTheAnswer:
         [b'{"id": 1, "note": "' + b"x" * 2**24, b'{"id": 1, "a' + b'":1,"a' * 2**22, b"[" * (2**24 + 1)],
         ids=["text", "fields", "depth"],
     )
-    async def test_what_is_beside_the_contents_is_bounded(
+    async def test_data_other_than_contents_is_limited(
         self, client: SignStash, service: MockedService, endless: bytes
     ) -> None:
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(endless, 2**16))))
 
         with pytest.raises(UnexpectedResponseError, match=r"more than|longer than"):
-            await client.sign(Document.pdf(PDF, name="a.pdf"))
+            await client.sign(pdf(name="a.pdf"))
 
-    async def test_fields_nested_deeply_cost_no_signed_document(
+    async def test_deeply_nested_fields_lose_no_signed_document(
         self, client: SignStash, service: MockedService
     ) -> None:
         deep = '{"signedContent":' * 20_000 + '"QUJD"' + "}" * 20_000
         service.sign.mock(
             side_effect=lambda request: httpx.Response(
-                200, text=f'{{"note": {deep}, "deep": {"[" * 63}7{"]" * 63}, ' + signed_answer(request).text[1:]
+                200, text=f'{{"note": {deep}, "deep": {"[" * 63}7{"]" * 63}, ' + signed_response(request).text[1:]
             )
         )
 
-        batch = await client.sign_batch([Document.pdf(PDF, name="a.pdf")])
+        batch = await client.sign_batch([pdf(name="a.pdf")])
 
         assert batch.outcomes[0].signed
-        assert batch.outcomes[0].signed.content == b"signed:" + PDF
+        assert batch.outcomes[0].signed.content == mock_signed(PDF)
         deepest: Any = batch.operation.additional_properties["deep"]
         for _ in range(63):
             (deepest,) = deepest
@@ -257,7 +259,7 @@ class TestTheAnswer:
         ],
         ids=["objects", "bad escapes in a content", "escapes in a text", "many contents", "names that are none"],
     )
-    async def test_no_response_holds_the_event_loop(
+    async def test_large_responses_do_not_block_the_event_loop(
         self, client: SignStash, service: MockedService, body: bytes
     ) -> None:
         answer_limit = 2**28
@@ -285,12 +287,12 @@ class TestTheAnswer:
         assert longest < 0.5
         assert time.process_time() - began < 8
 
-    async def test_what_is_in_the_contents_is_bounded(self, client: SignStash, service: MockedService) -> None:
+    async def test_contents_are_limited(self, client: SignStash, service: MockedService) -> None:
         body = b'{"id": 1, "documentList": [{"signedContent": "' + b"QUJD" * 2**22 * 2
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 2**20))))
 
         with pytest.raises(UnexpectedResponseError, match="longer than"):
-            await client.sign(Document.pdf(PDF, name="a.pdf"))
+            await client.sign(pdf(name="a.pdf"))
 
 
 TEXTS = st.one_of(
@@ -312,7 +314,7 @@ OPERATIONS = st.fixed_dictionaries(
 
 
 def content_of(text: str) -> bytes:
-    """What base64 stands for, with blanks and without padding too; nothing, if it is none."""
+    """Decode base64, with blanks and without padding too; invalid base64 is empty."""
     text = "".join(text.split()).rstrip("=") if text.strip("= \r\n\t") else ""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -321,7 +323,7 @@ def content_of(text: str) -> bytes:
 
 
 def with_contents(value: Any) -> Any:
-    """The same with base64 as we would write it in each `signedContent`."""
+    """The same with normalised base64 in each `signedContent`."""
     if isinstance(value, list):
         return [with_contents(item) for item in value]
     if not isinstance(value, dict):
@@ -336,7 +338,7 @@ def with_contents(value: Any) -> Any:
 
 @settings(deadline=None, max_examples=400)
 @given(data=st.data(), operation=OPERATIONS | VALUES)
-def test_the_parser_reads_what_json_reads(data: st.DataObject, operation: Any) -> None:
+def test_the_parser_agrees_with_json(data: st.DataObject, operation: Any) -> None:
     text = json.dumps(
         operation,
         ensure_ascii=data.draw(st.booleans()),
@@ -358,7 +360,7 @@ def test_the_parser_reads_what_json_reads(data: st.DataObject, operation: Any) -
 
 @settings(deadline=None, max_examples=300)
 @given(body=st.binary(max_size=60) | st.text('"\\signedContent:{}[], Q=').map(str.encode), border=st.integers(0, 60))
-def test_the_parser_keeps_what_is_no_json(body: bytes, border: int) -> None:
+def test_the_parser_keeps_invalid_json(body: bytes, border: int) -> None:
     taker = SignedContentParser(None)
     taker.feed(body[:border])
     taker.feed(body[border:])
@@ -378,35 +380,33 @@ class TestFiles:
         monkeypatch.setattr("tempfile.tempdir", str(folder))
         return folder
 
-    async def test_a_long_content_is_in_a_file_as_long_as_it_is_needed(
-        self, client: SignStash, temporary: Path
-    ) -> None:
+    async def test_long_content_is_in_a_file_while_it_is_needed(self, client: SignStash, temporary: Path) -> None:
         signed = await client.sign(Document.binary(LONG, name="a.bin"))
 
         (file,) = temporary.iterdir()
         assert file.stat().st_mode & 0o077 == 0
         await signed.save(temporary.parent / "a.bin")
-        assert await signed.read() == b"signed:" + LONG
-        assert (temporary.parent / "a.bin").read_bytes() == b"signed:" + LONG
+        assert await signed.read() == mock_signed(LONG, binary=True)
+        assert (temporary.parent / "a.bin").read_bytes() == mock_signed(LONG, binary=True)
         del signed
         await self.nobody_works()
         assert list(temporary.iterdir()) == []
 
     async def nobody_works(self) -> None:
-        """A thread may hold on to what it returned until it gets its turn again."""
+        """A thread may keep a reference to what it returned until it runs again."""
         await asyncio.get_running_loop().shutdown_default_executor()
         gc.collect()
 
-    async def test_a_file_can_be_pickled(self, client: SignStash, temporary: Path) -> None:
+    async def test_content_in_a_file_can_be_pickled(self, client: SignStash, temporary: Path) -> None:
         raw = pickle.dumps(await client.sign(Document.binary(LONG, name="a.bin")))
         await self.nobody_works()
 
         assert list(temporary.iterdir()) == []
         copy: SignedDocument = pickle.loads(raw)
-        assert copy.content == b"signed:" + LONG
+        assert copy.content == mock_signed(LONG, binary=True)
 
     @pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.ReadTimeout("slow")])
-    async def test_an_answer_that_breaks_leaves_no_file(
+    async def test_an_interrupted_response_leaves_no_file(
         self, client: SignStash, service: MockedService, temporary: Path, error: Exception
     ) -> None:
         seen: list[int] = []
@@ -419,7 +419,7 @@ class TestFiles:
 
         service.sign.mock(
             side_effect=lambda request: httpx.Response(
-                200, stream=Counted(cut(signed_answer(request).content, 65536)[:-1], error)
+                200, stream=Counted(cut(signed_response(request).content, 65536)[:-1], error)
             )
         )
 
@@ -429,14 +429,16 @@ class TestFiles:
         assert max(seen) == 1
         assert list(temporary.iterdir()) == []
 
-    async def test_without_a_temporary_folder_it_stays_in_memory(self, client: SignStash, temporary: Path) -> None:
+    async def test_long_content_without_a_temporary_folder_stays_in_memory(
+        self, client: SignStash, temporary: Path
+    ) -> None:
         temporary.rmdir()
 
         signed = await client.sign(Document.binary(LONG, name="a.bin"))
 
-        assert signed.content == b"signed:" + LONG
+        assert signed.content == mock_signed(LONG, binary=True)
 
-    async def test_no_room_for_the_file_costs_memory_and_no_signature(
+    async def test_long_content_without_disk_space_stays_in_memory(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         folder = tmp_path / "signed"
@@ -444,7 +446,7 @@ class TestFiles:
         def lose_the_folder(_: httpx.Request) -> httpx.Response:
             folder.rmdir()
             folder.touch()
-            return token_answer()
+            return token_response()
 
         service.token.mock(side_effect=lose_the_folder)
 
@@ -452,13 +454,13 @@ class TestFiles:
             await client.sign(Document.binary(LONG, name="a.bin"), save_to=folder)
 
         assert failed.value.signed is not None
-        assert failed.value.signed.content == b"signed:" + LONG
+        assert failed.value.signed.content == mock_signed(LONG, binary=True)
 
-    async def test_a_saved_content_is_read_from_its_file(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_saved_content_is_read_from_its_file(self, client: SignStash, tmp_path: Path) -> None:
         signed = await client.sign(Document.binary(LONG, name="a.bin"), save_to=tmp_path)
 
         assert signed.saved_as == tmp_path / "a.bin"
-        assert signed.content == b"signed:" + LONG
+        assert signed.content == mock_signed(LONG, binary=True)
         (tmp_path / "a.bin").unlink()
         with pytest.raises(DocumentNotSavedError, match="cannot be read"):
             await signed.read()
@@ -474,13 +476,13 @@ def content(request: pytest.FixtureRequest) -> bytes:
 
 
 class TestSaveTo:
-    async def test_a_folder(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_a_document_is_saved_in_a_folder(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
         signed = await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path / "new" / "signed")
 
-        assert saved(tmp_path / "new" / "signed") == {"a.bin": b"signed:" + content}
+        assert saved(tmp_path / "new" / "signed") == {"a.bin": mock_signed(content, binary=True)}
         assert signed.saved_as == tmp_path / "new" / "signed" / "a.bin"
 
-    async def test_save_to_means_the_same_for_one_and_for_many(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_save_to_has_one_meaning_for_one_and_for_many(self, client: SignStash, tmp_path: Path) -> None:
         one, many = Document.binary(PDF, name="one"), Document.binary(PDF, name="many")
 
         await client.sign(one, save_to=tmp_path / "out")
@@ -489,10 +491,10 @@ class TestSaveTo:
         assert saved(tmp_path / "out").keys() == {"one", "many"}
 
     @pytest.mark.parametrize("several", [False, True])
-    async def test_what_looks_like_a_file_is_refused_as_a_folder(
+    async def test_a_folder_named_like_a_file_raises(
         self, client: SignStash, service: MockedService, tmp_path: Path, several: bool
     ) -> None:
-        document = Document.pdf(PDF, name="invoice.pdf")
+        document = pdf()
         calls: Any = client.sign_batch if several else client.sign
 
         with pytest.raises(ConfigurationError, match=r"signed\.PDF.*looks like a file.*save_to=lambda"):
@@ -501,46 +503,52 @@ class TestSaveTo:
         assert service.sign.call_count == 0
         assert list(tmp_path.iterdir()) == []
 
-    async def test_a_folder_may_be_called_like_a_file(self, client: SignStash, tmp_path: Path) -> None:
+    async def test_an_existing_folder_may_be_named_like_a_file(self, client: SignStash, tmp_path: Path) -> None:
         (tmp_path / "signed.pdf").mkdir()
 
-        await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=tmp_path / "signed.pdf")
+        await client.sign(pdf(name="a.pdf"), save_to=tmp_path / "signed.pdf")
 
         assert saved(tmp_path / "signed.pdf").keys() == {"a.pdf"}
 
-    async def test_a_function_for_one(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_a_function_names_the_file_of_one_document(
+        self, client: SignStash, tmp_path: Path, content: bytes
+    ) -> None:
         path = tmp_path / "new" / "invoice.signed.bin"
 
         signed = await client.sign(Document.binary(content, name="a.bin"), save_to=lambda _: path)
 
-        assert saved(tmp_path / "new") == {"invoice.signed.bin": b"signed:" + content}
+        assert saved(tmp_path / "new") == {"invoice.signed.bin": mock_signed(content, binary=True)}
         assert signed.saved_as == path
 
-    async def test_a_folder_for_several(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_several_documents_are_saved_in_a_folder(
+        self, client: SignStash, tmp_path: Path, content: bytes
+    ) -> None:
         documents = [Document.binary(content, name=f"{number}.bin") for number in range(3)]
 
         batch = await client.sign_batch(documents, save_to=tmp_path / "signed")
 
-        assert saved(tmp_path / "signed") == {f"{number}.bin": b"signed:" + content for number in range(3)}
+        assert saved(tmp_path / "signed") == {f"{number}.bin": mock_signed(content, binary=True) for number in range(3)}
         assert [outcome.signed and outcome.signed.saved_as for outcome in batch.outcomes] == [
             tmp_path / "signed" / f"{number}.bin" for number in range(3)
         ]
 
-    async def test_a_function(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_a_function_names_the_files_of_several_documents(
+        self, client: SignStash, tmp_path: Path, content: bytes
+    ) -> None:
         def beside(document: Document) -> Path:
             return tmp_path / document.name[0] / "signed.bin"
 
         await client.sign_batch([Document.binary(content, name=f"{n}.bin") for n in range(2)], save_to=beside)
 
-        assert saved(tmp_path / "0") == saved(tmp_path / "1") == {"signed.bin": b"signed:" + content}
+        assert saved(tmp_path / "0") == saved(tmp_path / "1") == {"signed.bin": mock_signed(content, binary=True)}
 
     @pytest.mark.parametrize("several", [False, True])
-    async def test_what_is_there_is_kept_and_nothing_is_sent(
+    async def test_an_existing_file_is_kept_and_nothing_is_sent(
         self, client: SignStash, service: MockedService, tmp_path: Path, several: bool
     ) -> None:
         (tmp_path / "a.pdf").write_bytes(b"earlier")
-        document = Document.pdf(PDF, name="a.pdf")
-        others = [Document.pdf(PDF, name="b.pdf")]
+        document = pdf(name="a.pdf")
+        others = [pdf(name="b.pdf")]
         call: Any = client.sign_batch([*others, document], save_to=tmp_path) if several else None
 
         with pytest.raises(DocumentNotSavedError, match=r"exists already, so a\.pdf was not sent"):
@@ -553,23 +561,25 @@ class TestSaveTo:
         (tmp_path / "a.pdf").mkdir()
 
         with pytest.raises(DocumentNotSavedError, match=r"is a folder, so a\.pdf was not sent"):
-            await client.sign_batch([Document.pdf(PDF, name="a.pdf")], save_to=tmp_path, overwrite=True)
+            await client.sign_batch([pdf(name="a.pdf")], save_to=tmp_path, overwrite=True)
 
         assert service.sign.call_count == 0
 
-    async def test_what_is_there_is_replaced_when_told(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
+    async def test_an_existing_file_is_replaced_with_overwrite(
+        self, client: SignStash, tmp_path: Path, content: bytes
+    ) -> None:
         (tmp_path / "a.bin").write_bytes(b"earlier")
 
         await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path, overwrite=True)
 
-        assert saved(tmp_path) == {"a.bin": b"signed:" + content}
+        assert saved(tmp_path) == {"a.bin": mock_signed(content, binary=True)}
 
-    async def test_what_came_meanwhile_is_kept(
+    async def test_a_file_created_meanwhile_is_kept(
         self, client: SignStash, service: MockedService, tmp_path: Path, content: bytes
     ) -> None:
         def write_first(request: httpx.Request) -> httpx.Response:
             (tmp_path / "a.bin").write_bytes(b"somebody else's")
-            return signed_answer(request)
+            return signed_response(request)
 
         service.sign.mock(side_effect=write_first)
 
@@ -578,13 +588,13 @@ class TestSaveTo:
 
         assert (tmp_path / "a.bin").read_bytes() == b"somebody else's"
         assert failed.value.signed is not None
-        assert failed.value.signed.content == b"signed:" + content
+        assert failed.value.signed.content == mock_signed(content, binary=True)
 
-    async def test_a_document_that_is_not_signed_leaves_nothing(
+    async def test_an_unsigned_document_leaves_no_file(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         service.sign.mock(
-            side_effect=lambda request: signed_answer(
+            side_effect=lambda request: signed_response(
                 request,
                 lambda d: d if d["name"] == "0.pdf" else {**d, "signStatus": "ERROR_SIGNING", "signedContent": None},
             )
@@ -592,10 +602,12 @@ class TestSaveTo:
 
         await client.sign_batch([Document.pdf(PDF, name=f"{n}.pdf") for n in range(2)], save_to=tmp_path)
 
-        assert saved(tmp_path) == {"0.pdf": b"signed:" + PDF}
+        assert saved(tmp_path) == {"0.pdf": mock_signed(PDF)}
 
     @pytest.mark.parametrize("save_to", [5, b"folder", ["a"]])
-    async def test_what_is_no_path_is_refused(self, client: SignStash, service: MockedService, save_to: Any) -> None:
+    async def test_a_value_other_than_a_path_raises(
+        self, client: SignStash, service: MockedService, save_to: Any
+    ) -> None:
         with pytest.raises(Exception, match="save_to"):
-            await client.sign(Document.pdf(PDF, name="a.pdf"), save_to=save_to)
+            await client.sign(pdf(name="a.pdf"), save_to=save_to)
         assert service.sign.call_count == 0

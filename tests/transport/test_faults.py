@@ -1,4 +1,4 @@
-"""What the network does to a request: which exception it becomes, and whether the service may have signed."""
+"""Network faults: which exception they raise, and whether the service may have signed."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ from tests.conftest import (
     TOKEN_URL,
     failure_of,
     http_library,
+    mock_signed,
     pdf,
-    signed_answer,
-    token_answer,
+    signed_response,
+    token_response,
 )
 from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, little_memory
 
 
 async def failure_at(script: Script, content: bytes = PDF, **options: Any) -> Any:
-    """What becomes of a request to a server that follows the script."""
+    """The error of a request to a server with this script."""
     async with FaultServer(script) as server, client_of(server.url, **options) as client:
         error = await failure_of(client, pdf("FT_31", content=content))
         assert server.connections <= 2
@@ -92,7 +93,7 @@ async def stops_reading(connection: Connection) -> None:
         (stops_reading, {"deadline": 0.2}),
     ],
 )
-async def test_a_request_that_did_not_go_out_whole_was_not_processed(
+async def test_an_incompletely_sent_request_was_not_processed(
     script: Script, options: dict[str, Any], upload: str
 ) -> None:
     error = await failure_at(script, LARGE, upload=upload, **options)
@@ -103,10 +104,10 @@ async def test_a_request_that_did_not_go_out_whole_was_not_processed(
     assert "FT_31" in str(error)
 
 
-async def test_an_answer_before_the_body_is_read_is_still_the_answer() -> None:
+async def test_an_early_response_is_the_response() -> None:
     async def refuses(connection: Connection) -> None:
         head = await connection.head()
-        await connection.answer(b'{"errorCode": "0.0.4"}', status=413)
+        await connection.respond(b'{"errorCode": "0.0.4"}', status=413)
         await connection.body(int(head["content-length"]))
 
     error = await failure_at(refuses, LARGE)
@@ -117,7 +118,7 @@ async def test_an_answer_before_the_body_is_read_is_still_the_answer() -> None:
 
 @pytest.mark.parametrize("upload", ["base64", "multipart"])
 @pytest.mark.parametrize("lost", [http_library.WriteTimeout("slow"), http_library.WriteError("broken"), TimeoutError()])
-async def test_a_last_piece_on_its_way_may_have_arrived(lost: Exception, upload: str) -> None:
+async def test_a_last_piece_in_transit_may_have_arrived(lost: Exception, upload: str) -> None:
     # The event loop may learn of a broken connection, or of its own deadline, before it learns that all was sent.
     class Transport(http_library.AsyncBaseTransport):  # type: ignore[misc]  # it is Any, either of two
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -138,8 +139,8 @@ async def test_a_last_piece_on_its_way_may_have_arrived(lost: Exception, upload:
     assert error.maybe_processed is True
 
 
-async def test_what_the_server_got_whole_may_be_processed_however_late_the_event_loop_hears_of_it() -> None:
-    # While the loop is held up the operating system sends the rest; then loop and deadline wake up together.
+async def test_a_completely_received_request_may_be_processed_on_a_slow_event_loop() -> None:
+    # While the loop is blocked the operating system sends the rest; then loop and deadline wake up together.
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     begun = threading.Event()
@@ -174,7 +175,7 @@ async def test_what_the_server_got_whole_may_be_processed_however_late_the_event
     assert error.maybe_processed or not received[0]
 
 
-async def test_a_transport_that_takes_the_body_whole_may_have_sent_it() -> None:
+async def test_a_transport_that_buffers_the_body_may_have_sent_it() -> None:
     def lose(request: httpx.Request) -> httpx.Response:
         raise http_library.ReadTimeout("slow", request=request)
 
@@ -214,7 +215,7 @@ async def trickles_its_head(connection: Connection) -> None:
 
 async def trickles_its_body(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"{", length=1_000_000)
+    await connection.respond(b"{", length=1_000_000)
     while True:
         await connection.send(b" ")
         await asyncio.sleep(0.005)
@@ -222,7 +223,7 @@ async def trickles_its_body(connection: Connection) -> None:
 
 async def answers_half(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b'{"id": 1, "documentList": []}', length=1000)
+    await connection.respond(b'{"id": 1, "documentList": []}', length=1000)
 
 
 async def answers_half_and_resets(connection: Connection) -> None:
@@ -242,12 +243,12 @@ async def speaks_something_else(connection: Connection) -> None:
 
 async def says_it_is_compressed(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b'{"id": 1}', "Content-Encoding: gzip")
+    await connection.respond(b'{"id": 1}', "Content-Encoding: gzip")
 
 
 async def changes_the_protocol(connection: Connection) -> None:
     await connection.request()
-    await connection.answer(b"", status=101)
+    await connection.respond(b"", status=101)
 
 
 async def sends_a_head_without_end(connection: Connection) -> None:
@@ -274,7 +275,7 @@ LOST_ANSWERS = [
 
 @pytest.mark.parametrize("upload", ["base64", "multipart"])
 @pytest.mark.parametrize(("script", "options"), LOST_ANSWERS)
-async def test_a_lost_answer_leaves_the_outcome_unknown(script: Script, options: dict[str, Any], upload: str) -> None:
+async def test_a_lost_response_leaves_the_outcome_unknown(script: Script, options: dict[str, Any], upload: str) -> None:
     error = await failure_at(script, upload=upload, **options)
 
     assert type(error) is OutcomeUnknownError
@@ -284,7 +285,7 @@ async def test_a_lost_answer_leaves_the_outcome_unknown(script: Script, options:
 
 
 @pytest.mark.parametrize(("script", "options"), LOST_ANSWERS)
-async def test_a_lost_answer_to_a_question_changed_nothing(script: Script, options: dict[str, Any]) -> None:
+async def test_a_lost_response_to_a_query_changed_nothing(script: Script, options: dict[str, Any]) -> None:
     async with FaultServer(script) as server, client_of(server.url, **options) as client:
         with pytest.raises(ConnectionFailedError) as failed:
             await client.get_status(7)
@@ -292,10 +293,10 @@ async def test_a_lost_answer_to_a_question_changed_nothing(script: Script, optio
     assert failed.value.maybe_processed is False
 
 
-async def test_an_answer_longer_than_its_length_is_cut() -> None:
+async def test_a_response_longer_than_its_length_is_cut() -> None:
     async def answers_too_much(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(b'{"id": 1, "documentList": []}', length=10)
+        await connection.respond(b'{"id": 1, "documentList": []}', length=10)
 
     async with FaultServer(answers_too_much, Connection.sign) as server, client_of(server.url) as client:
         error = await failure_of(client)
@@ -316,12 +317,12 @@ async def test_an_answer_longer_than_its_length_is_cut() -> None:
     ],
 )
 @pytest.mark.parametrize("auth", [None, httpx.BasicAuth("own", "one")], ids=["token", "own"])
-async def test_half_a_refusal_is_a_refusal(
+async def test_a_truncated_rejection_is_a_rejection(
     status: int, body: bytes, expected: Any, maybe_processed: bool, auth: httpx.Auth | None
 ) -> None:
     async def refuses(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(body, status=status, length=1000)
+        await connection.respond(body, status=status, length=1000)
         connection.reset() if status == 409 else connection.close()
 
     error = await failure_at(refuses, auth=auth)
@@ -333,10 +334,10 @@ async def test_half_a_refusal_is_a_refusal(
 
 @pytest.mark.parametrize("auth", [None, httpx.BasicAuth("own", "one")], ids=["token", "own"])
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
-async def test_a_refusal_whose_compression_is_damaged_is_a_refusal(encoding: str, auth: httpx.Auth | None) -> None:
+async def test_a_rejection_with_damaged_compression_is_a_rejection(encoding: str, auth: httpx.Auth | None) -> None:
     async def refuses(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(b"never compressed", f"Content-Encoding: {encoding}", status=503)
+        await connection.respond(b"never compressed", f"Content-Encoding: {encoding}", status=503)
 
     error = await failure_at(refuses, auth=auth)
 
@@ -345,34 +346,34 @@ async def test_a_refusal_whose_compression_is_damaged_is_a_refusal(encoding: str
     assert error.maybe_processed is True
 
 
-async def test_a_refused_token_is_replaced_even_if_the_refusal_is_cut() -> None:
+async def test_a_token_is_replaced_after_a_truncated_rejection() -> None:
     async def refuses(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(b"<ht", status=401, length=1000)
+        await connection.respond(b"<ht", status=401, length=1000)
 
     async with FaultServer(refuses, Connection.sign) as server, client_of(server.url) as client:
-        signed = await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+        signed = await client.sign(pdf())
 
-    assert signed.content == b"signed:" + PDF
+    assert signed.content == mock_signed(PDF)
     assert server.bodies[0] == server.bodies[1]
 
 
-# Compressed answers
+# Compressed responses
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
-async def test_an_answer_that_is_compressed_all_the_same_is_read(compress: Callable[[bytes], bytes]) -> None:
+async def test_an_unrequested_compression_is_read(compress: Callable[[bytes], bytes]) -> None:
     content = PDF + random.Random(1).randbytes(700_000) + bytes(3_000_000)
     encoding = "gzip" if compress is gzip.compress else "deflate"
 
     async def signs(connection: Connection) -> None:
-        answer = signed_answer(await connection.request()).content
-        await connection.answer(compress(answer), f"Content-Encoding: {encoding}")
+        response = signed_response(await connection.request()).content
+        await connection.respond(compress(response), f"Content-Encoding: {encoding}")
 
     async with FaultServer(signs) as server, client_of(server.url) as client:
         signed = await client.sign(Document.pdf(content, name="invoice.pdf"))
 
-    assert signed.content == b"signed:" + content
+    assert signed.content == mock_signed(content)
 
 
 def bomb(size: int, layers: int) -> bytes:
@@ -388,13 +389,13 @@ def bomb(size: int, layers: int) -> bytes:
 
 @pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize("layers", [1, 2])
-async def test_a_decompression_bomb_costs_little_memory(status: int, layers: int) -> None:
+async def test_a_decompression_bomb_takes_little_memory(status: int, layers: int) -> None:
     packed = bomb(400 << 20, layers)
     assert len(packed) < 1 << 20
 
     async def drops_it(connection: Connection) -> None:
         await connection.request()
-        await connection.answer(packed, f"Content-Encoding: {', '.join(['gzip'] * layers)}", status=status)
+        await connection.respond(packed, f"Content-Encoding: {', '.join(['gzip'] * layers)}", status=status)
 
     tracemalloc.start()
     try:
@@ -410,9 +411,9 @@ async def test_a_decompression_bomb_costs_little_memory(status: int, layers: int
 
 
 class TestOtherTransports:
-    """What a transport calls a failure does not decide whether the request was sent."""
+    """The transport's name of a failure does not decide whether the request was sent."""
 
-    async def test_a_lost_response_that_is_called_a_connect_timeout(self) -> None:
+    async def test_a_connect_timeout_after_sending_leaves_the_outcome_unknown(self) -> None:
         class Transport(http_library.AsyncBaseTransport):  # type: ignore[misc]  # it is Any, either of two
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
                 async for _ in request.stream:  # type: ignore[union-attr]
@@ -425,7 +426,7 @@ class TestOtherTransports:
 
         assert type(error) is OutcomeUnknownError
 
-    async def test_a_connection_that_a_mock_refuses_was_not_made(self) -> None:
+    async def test_a_connection_refused_by_a_mock_was_not_made(self) -> None:
         def refuse(_: httpx.Request) -> httpx.Response:
             raise httpx.ConnectError("refused")
 
@@ -435,7 +436,7 @@ class TestOtherTransports:
 
         assert type(error) is ConnectionFailedError
 
-    async def test_httpx_aiohttp(self) -> None:
+    async def test_errors_of_httpx_aiohttp_are_mapped(self) -> None:
         async def responds_once(connection: Connection) -> None:
             await connection.sign()
             await connection.request()
@@ -446,7 +447,7 @@ class TestOtherTransports:
             FaultServer(responds_once) as server,
             client_of(server.url, http_client=http_client, timeout=httpx.Timeout(5.0, read=0.3)) as client,
         ):
-            assert (await client.sign(Document.pdf(PDF, name="a.pdf"))).content == b"signed:" + PDF
+            assert (await client.sign(pdf(name="a.pdf"))).content == mock_signed(PDF)
             error = await failure_of(client)
 
         assert type(error) is OutcomeUnknownError
@@ -471,10 +472,10 @@ class TestEarlyRejection:
                 signed = await client.sign(Document.pdf(LARGE, name="a.pdf"))
             await auth.aclose()
 
-        assert signed.content == b"signed:" + LARGE
+        assert signed.content == mock_signed(LARGE)
         assert tokens.issued == 2
 
-    async def test_a_token_that_is_new_is_kept(self) -> None:
+    async def test_a_new_token_is_kept(self) -> None:
         tokens = Tokens()
         async with FaultServer(self.rejects_early) as server:
             auth = tokens.auth(server.url, [1000.0])
@@ -494,7 +495,7 @@ class Tokens:
         self.issued = 0
 
     def auth(self, url: str, now: list[float]) -> TokenAuth:
-        """A `TokenAuth` that goes by a clock that the test sets."""
+        """A `TokenAuth` with a clock that the test sets."""
         http_client = httpx.AsyncClient(transport=httpx.MockTransport(self._issue))
         return TokenAuth(
             TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=url, http_client=http_client, clock=lambda: now[0]
@@ -502,4 +503,4 @@ class Tokens:
 
     def _issue(self, _: httpx.Request) -> httpx.Response:
         self.issued += 1
-        return token_answer(f"never-shown-token-{self.issued}")
+        return token_response(f"never-shown-token-{self.issued}")

@@ -1,4 +1,4 @@
-"""A client of httpx2 does for the user what one of httpx does. The faults are tested with it by `make pytest`, too."""
+"""Clients of httpx2 work like those of httpx. `make pytest` runs the tests of faults with them, too."""
 
 from __future__ import annotations
 
@@ -14,57 +14,30 @@ import pytest
 
 from signstash import (
     ConfigurationError,
-    Document,
     OutcomeUnknownError,
     ServiceError,
     SignStash,
     TokenAuth,
     UnexpectedResponseError,
 )
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, signed_answer, token_answer
-
-
-class Service:
-    """A token server and a proxy, to which a client of httpx2 leads.
-
-    Attributes:
-        token_requests: What arrived at the token server.
-        sign_requests: What arrived at the proxy.
-        statuses: What the proxy answers next; it signs when none is left.
-        headers: Headers of the proxy's answers.
-        compressed: Whether the proxy compresses signed documents.
-    """
-
-    def __init__(self, *statuses: int, headers: dict[str, str] | None = None, compressed: bool = False) -> None:
-        self.token_requests: list[httpx2.Request] = []
-        self.sign_requests: list[httpx2.Request] = []
-        self.statuses = list(statuses)
-        self.headers = headers or {}
-        self.compressed = compressed
-
-    def client(self, **settings: Any) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer), **settings)
-
-    def _answer(self, request: httpx2.Request) -> httpx2.Response:
-        if request.url.path.endswith("/oauth/token"):
-            self.token_requests.append(request)
-            return httpx2.Response(200, content=token_answer().content)
-        self.sign_requests.append(request)
-        if self.statuses:
-            return httpx2.Response(self.statuses.pop(0), headers=self.headers, json={"error": "invalid_token"})
-        same = httpx.Request(request.method, str(request.url), content=request.read())
-        content = signed_answer(same).content
-        if self.compressed:
-            return httpx2.Response(200, headers={"Content-Encoding": "gzip"}, content=gzip.compress(content))
-        return httpx2.Response(200, headers=self.headers, content=content)
+from tests.conftest import (
+    BASE_URL,
+    PDF,
+    TOKEN_URL,
+    MockedService,
+    mock_signed,
+    new_client,
+    pdf,
+    signed_response,
+)
 
 
 def facade(http_client: httpx2.AsyncClient, **options: Any) -> SignStash:
-    return SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client, **options)
+    return new_client(http_client=http_client, **options)
 
 
 async def sign(client: SignStash) -> bytes:
-    return (await client.sign(Document.pdf(PDF, name="invoice.pdf"))).content
+    return (await client.sign(pdf())).content
 
 
 async def raises(response: httpx2.Response) -> None:
@@ -75,128 +48,136 @@ async def reads(response: httpx2.Response) -> None:
     await response.aread()
 
 
-async def test_a_given_client_signs_and_is_left_open() -> None:
-    service = Service()
-    async with service.client() as http_client:
+async def test_a_given_client_signs_and_stays_open(service: MockedService) -> None:
+    async with httpx2.AsyncClient() as http_client:
         async with facade(http_client) as client:
-            assert await sign(client) == b"signed:" + PDF
+            assert await sign(client) == mock_signed(PDF)
         assert not http_client.is_closed
 
-    (request,) = service.sign_requests
+    request = service.sign.calls.last.request
     assert json.loads(request.content)["documents"][0]["documentRequest"]["name"] == "invoice.pdf"
     assert request.headers["content-length"] == str(len(request.content))
 
 
-async def test_its_settings_go_to_the_service_and_not_to_the_token_server() -> None:
-    service = Service()
-    settings = {"headers": {"X-Gateway-Key": "k"}, "params": {"tenant": "7"}, "cookies": {"a": "b"}}
-    async with service.client(**settings, base_url="http://elsewhere.test") as http_client:
+async def test_settings_of_a_given_client_do_not_reach_the_token_server(service: MockedService) -> None:
+    settings: dict[str, Any] = {"headers": {"X-Gateway-Key": "k"}, "params": {"tenant": "7"}, "cookies": {"a": "b"}}
+    async with httpx2.AsyncClient(**settings, base_url="http://elsewhere.test") as http_client:
         await sign(facade(http_client))
 
-    assert service.sign_requests[0].headers["x-gateway-key"] == "k"
-    assert service.sign_requests[0].headers["cookie"] == "a=b"
-    assert service.sign_requests[0].url.params["tenant"] == "7"
-    assert not {"x-gateway-key", "cookie"} & service.token_requests[0].headers.keys()
-    assert service.token_requests[0].url == TOKEN_URL
+    assert service.sign.calls[0].request.headers["x-gateway-key"] == "k"
+    assert service.sign.calls[0].request.headers["cookie"] == "a=b"
+    assert service.sign.calls[0].request.url.params["tenant"] == "7"
+    assert not {"x-gateway-key", "cookie"} & service.token.calls[0].request.headers.keys()
+    assert service.token.calls[0].request.url == TOKEN_URL
 
 
-async def test_neither_its_authentication_nor_its_timeouts_are_used() -> None:
-    service = Service()
-    async with service.client(auth=("own", "one"), timeout=None) as http_client:
+async def test_authentication_and_timeouts_of_a_given_client_are_ignored(service: MockedService) -> None:
+    async with httpx2.AsyncClient(auth=("own", "one"), timeout=None) as http_client:
         await sign(facade(http_client, timeout=httpx.Timeout(7.0, connect=3.0)))
 
-    assert service.sign_requests[0].headers["authorization"].startswith("Bearer ")
-    assert service.sign_requests[0].extensions["timeout"] == {"connect": 3.0, "read": 7.0, "write": 7.0, "pool": 7.0}
-    assert None not in service.token_requests[0].extensions["timeout"].values()
+    assert service.sign.calls[0].request.headers["authorization"].startswith("Bearer ")
+    assert service.sign.calls[0].request.extensions["timeout"] == {
+        "connect": 3.0,
+        "read": 7.0,
+        "write": 7.0,
+        "pool": 7.0,
+    }
+    assert None not in service.token.calls[0].request.extensions["timeout"].values()
 
 
-async def test_a_client_for_tokens_keeps_its_settings() -> None:
-    service, tokens = Service(), Service()
+async def test_a_given_token_client_keeps_its_settings(service: MockedService) -> None:
     async with (
-        service.client() as http_client,
-        tokens.client(headers={"X-Gateway-Key": "k"}) as token_http_client,
+        httpx2.AsyncClient() as http_client,
+        httpx2.AsyncClient(headers={"X-Gateway-Key": "k"}) as token_http_client,
         facade(http_client, token_http_client=token_http_client) as client,
     ):
         await sign(client)
 
-    assert service.token_requests == []
-    assert tokens.token_requests[0].headers["x-gateway-key"] == "k"
-    assert tokens.token_requests[0].content == b"grant_type=client_credentials"
+    (asked,) = [call.request for call in service.token.calls]
+    assert asked.headers["x-gateway-key"] == "k"
+    assert asked.content == b"grant_type=client_credentials"
+    assert "x-gateway-key" not in service.sign.calls[0].request.headers
 
 
-async def test_a_given_client_keeps_the_cookies_and_sends_them_once() -> None:
-    service = Service(headers={"Set-Cookie": "route=one"})
-    async with service.client() as http_client, facade(http_client) as client:
+async def test_a_given_client_keeps_the_cookies_and_sends_them_once(service: MockedService) -> None:
+    def set_cookie(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Set-Cookie": "route=one"}, content=signed_response(request).content)
+
+    service.sign.mock(side_effect=set_cookie)
+    async with httpx2.AsyncClient() as http_client, facade(http_client) as client:
         await sign(client)
         await sign(client)
 
         assert dict(http_client.cookies) == {"route": "one"}
-    assert [request.headers.get_list("cookie") for request in service.sign_requests] == [[], ["route=one"]]
+    assert [call.request.headers.get_list("cookie") for call in service.sign.calls] == [[], ["route=one"]]
 
 
-async def test_a_refused_token_is_replaced_with_the_same_body() -> None:
-    service = Service(401)
-    async with service.client() as http_client, facade(http_client) as client:
-        assert await sign(client) == b"signed:" + PDF
+async def test_a_request_with_a_rejected_token_is_repeated_with_the_same_body(service: MockedService) -> None:
+    service.sign_effects(httpx.Response(401), signed_response)
+    async with httpx2.AsyncClient() as http_client, facade(http_client) as client:
+        assert await sign(client) == mock_signed(PDF)
 
-    assert len(service.token_requests) == 2
-    assert service.sign_requests[0].read() == service.sign_requests[1].read()
+    assert service.token.call_count == 2
+    assert service.sign.calls[0].request.read() == service.sign.calls[1].request.read()
 
 
-async def test_proxies_of_the_environment_do_not_lead_past_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_of_the_environment_do_not_bypass_a_given_client(
+    service: MockedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    service = Service()
-    async with service.client(trust_env=False) as http_client, facade(http_client) as client:
-        assert await sign(client) == b"signed:" + PDF
+    async with httpx2.AsyncClient(trust_env=False) as http_client, facade(http_client) as client:
+        assert await sign(client) == mock_signed(PDF)
 
 
-async def test_a_hook_may_read_a_compressed_answer() -> None:
-    service = Service(compressed=True)
-    async with service.client(event_hooks={"response": [reads]}) as http_client, facade(http_client) as client:
-        assert await sign(client) == b"signed:" + PDF
+async def test_a_hook_may_read_a_compressed_response(service: MockedService) -> None:
+    def compressed(request: httpx.Request) -> httpx.Response:
+        content = gzip.compress(signed_response(request).content)
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=content)
+
+    service.sign.mock(side_effect=compressed)
+    async with httpx2.AsyncClient(event_hooks={"response": [reads]}) as http_client, facade(http_client) as client:
+        assert await sign(client) == mock_signed(PDF)
 
 
-async def test_redirects_are_not_followed() -> None:
-    service = Service(302, headers={"Location": "http://elsewhere.test/"})
-    async with service.client(follow_redirects=True) as http_client, facade(http_client) as client:
+async def test_redirects_are_not_followed(service: MockedService) -> None:
+    service.sign.respond(302, headers={"Location": "http://elsewhere.test/"})
+    async with httpx2.AsyncClient(follow_redirects=True) as http_client, facade(http_client) as client:
         with pytest.raises(UnexpectedResponseError, match="redirects to another URL"):
             await sign(client)
 
-    assert len(service.sign_requests) == 1
+    assert service.sign.call_count == 1
 
 
 @pytest.mark.parametrize("hook", [raises, reads])
-async def test_hooks_do_not_change_how_answers_are_judged(hook: Callable[..., Any]) -> None:
-    service = Service(503)
-    async with service.client(event_hooks={"response": [hook]}) as http_client, facade(http_client) as client:
+async def test_hooks_do_not_change_the_mapping_of_responses(service: MockedService, hook: Callable[..., Any]) -> None:
+    service.sign_effects(httpx.Response(503), signed_response)
+    async with httpx2.AsyncClient(event_hooks={"response": [hook]}) as http_client, facade(http_client) as client:
         with pytest.raises(ServiceError, match="HTTP 503"):
             await sign(client)
-        assert await sign(client) == b"signed:" + PDF
+        assert await sign(client) == mock_signed(PDF)
 
 
-async def test_what_is_lost_keeps_its_cause_and_travels_without_it() -> None:
-    def lose(request: httpx2.Request) -> httpx2.Response:
-        raise httpx2.ReadTimeout("slow", request=request)
-
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(lose)) as http_client, Service().client() as tokens:
+async def test_a_lost_response_keeps_its_cause_and_is_pickled_without_it(service: MockedService) -> None:
+    service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+    async with httpx2.AsyncClient() as http_client, facade(http_client) as client:
         with pytest.raises(OutcomeUnknownError, match="the response took too long") as lost:
-            await sign(facade(http_client, token_http_client=tokens))
+            await sign(client)
 
     assert isinstance(lost.value.__cause__, httpx.ReadTimeout)
     assert isinstance(lost.value.__cause__.__cause__, httpx2.ReadTimeout)
     assert pickle.loads(pickle.dumps(lost.value)).maybe_processed
 
 
-async def test_a_closed_one_is_refused() -> None:
-    http_client = Service().client()
+async def test_a_closed_client_raises(service: MockedService) -> None:
+    http_client = httpx2.AsyncClient()
     await http_client.aclose()
 
     with pytest.raises(ConfigurationError, match="closed"):
         await sign(facade(http_client))
 
 
-def test_a_synchronous_one_is_refused() -> None:
+def test_a_synchronous_client_raises() -> None:
     with httpx2.Client() as http_client:
         for make in (facade, lambda client: TokenAuth(TOKEN_URL, "a", "b", base_urls=BASE_URL, http_client=client)):
             with pytest.raises(ConfigurationError, match=r"Client, not an httpx.AsyncClient or httpx2.AsyncClient"):

@@ -1,4 +1,4 @@
-"""What is logged: a line for each request, details below it, and nothing that is secret."""
+"""Log lines: one for each request, details at DEBUG, and no secrets."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from signstash import Document, OutcomeUnknownError, RetryPolicy, SignStash, Tok
 from signstash.api import get_status
 from tests.conftest import (
     BASE64_PATH,
-    BASE_URL,
     CLIENT_ID,
     CLIENT_SECRET,
     TOKEN,
     TOKEN_URL,
     MockedService,
+    new_client,
     pdf,
-    signed_answer,
+    signed_response,
     url_of,
 )
 
@@ -32,7 +32,7 @@ POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadlin
 
 
 def lines(log: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[str]:
-    """What the logger `signstash` and its children got at a level, with `?` for milliseconds and bytes."""
+    """The lines of the logger `signstash` and its children at a level, with `?` for milliseconds and bytes."""
     logged = [record for record in log.records if record.name.startswith("signstash") and record.levelno == level]
     return [re.sub(r"\d+ (ms|bytes)", r"? \1", record.getMessage()) for record in logged]
 
@@ -53,7 +53,7 @@ def client_options() -> dict[str, Any]:
 
 
 class TestRequests:
-    async def test_each_is_a_line(self, client: SignStash, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_each_request_is_a_line(self, client: SignStash, caplog: pytest.LogCaptureFixture) -> None:
         await client.sign_batch([pdf("FT_1"), pdf("FT_2")])
 
         assert lines(caplog) == [
@@ -61,7 +61,7 @@ class TestRequests:
             "signDocumentBatchBase64: HTTP 200, 2 documents, ? bytes, ? ms, attempt 1, operation 4711",
         ]
 
-    async def test_its_bytes_are_those_that_are_sent(
+    async def test_the_logged_size_is_the_number_of_sent_bytes(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
         await client.sign(pdf("FT_1"))
@@ -69,10 +69,10 @@ class TestRequests:
         length = len(service.sign.calls.last.request.content)
         assert f" {length} bytes, " in caplog.text
 
-    async def test_each_try_is_a_line(
+    async def test_each_attempt_is_a_line(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
+        service.sign_effects(httpx.ConnectError("no route"), httpx.Response(429), signed_response)
         await client.sign(pdf("FT_1"))
 
         assert requests(caplog) == [
@@ -82,20 +82,20 @@ class TestRequests:
         ]
         assert len([line for line in lines(caplog) if "trying again" in line]) == 2
 
-    async def test_the_next_call_begins_to_count_anew(
+    async def test_attempts_are_counted_for_each_call(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign_answers(httpx.ConnectError("no route"), signed_answer)
+        service.sign_effects(httpx.ConnectError("no route"), signed_response)
         service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
         await client.sign(pdf("FT_1"))
         await get_status.asyncio(7, client=client.generated)
 
         assert "attempt 1" in requests(caplog)[-1]
 
-    async def test_tries_are_counted_in_a_run_too(
+    async def test_attempts_are_counted_in_a_run(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign_answers(httpx.ConnectError("no route"), signed_answer)
+        service.sign_effects(httpx.ConnectError("no route"), signed_response)
         assert [outcome.ok async for outcome in client.sign_all([pdf("FT_1")])] == [True]
 
         assert [line.split(", ")[4] for line in requests(caplog)] == [
@@ -103,7 +103,7 @@ class TestRequests:
             "attempt 2",
         ]
 
-    async def test_a_question_names_its_operation(
+    async def test_a_query_names_its_operation(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
         service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
@@ -113,7 +113,7 @@ class TestRequests:
         assert requests(caplog) == [expected]
 
     @pytest.mark.parametrize("body", ['{"id": true}', '{"id": -1}', '{"id": null}', "[]", "<html>"])
-    async def test_an_answer_without_a_number_costs_nothing(
+    async def test_a_response_without_an_operation_id_is_logged(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture, body: str
     ) -> None:
         service.sign.side_effect = None
@@ -122,15 +122,15 @@ class TestRequests:
 
         assert requests(caplog)[0].endswith("operation unknown")
 
-    async def test_a_long_answer_is_read_too(
+    async def test_a_long_response_is_logged(
         self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
     ) -> None:
-        service.sign.side_effect = lambda request: signed_answer(request, lambda item: item | {"more": "x" * 100_000})
+        service.sign.side_effect = lambda request: signed_response(request, lambda item: item | {"more": "x" * 100_000})
         await client.sign(pdf("FT_1"))
 
         assert requests(caplog)[0].endswith("operation 4711")
 
-    async def test_httpx_stays_as_it_is_set_up(self, client: SignStash, service: MockedService) -> None:
+    async def test_httpx_logging_is_unchanged(self, client: SignStash, service: MockedService) -> None:
         before = logging.getLogger("httpx").level, logging.getLogger("httpcore").level
         await client.sign(pdf("FT_1"))
 
@@ -141,7 +141,7 @@ async def test_no_content_is_logged(
     client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = b"%PDF-1.7\nnever-shown-content\n%%EOF\n"
-    service.sign_answers(httpx.Response(401), signed_answer, httpx.ReadTimeout("slow"))
+    service.sign_effects(httpx.Response(401), signed_response, httpx.ReadTimeout("slow"))
     await client.sign(Document.pdf(content, name="invoice.pdf"))
     with pytest.raises(OutcomeUnknownError):
         await client.sign(Document.pdf(content, name="invoice.pdf"))
@@ -164,16 +164,14 @@ async def test_event_hooks_of_httpx_keep_working(service: MockedService) -> None
 
     async with (
         httpx.AsyncClient(event_hooks={"request": [sent], "response": [answered]}) as http_client,
-        SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client) as client,
+        new_client(http_client=http_client) as client,
     ):
         await client.sign(pdf("FT_1"))
 
     assert sorted(seen) == ["< 200", "< 200", "> sign", "> token"]
 
 
-async def test_fields_of_a_request_are_there_for_json_formatters(
-    client: SignStash, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_log_records_have_fields_for_json_formatters(client: SignStash, caplog: pytest.LogCaptureFixture) -> None:
     await client.sign_batch([pdf("FT_1"), pdf("FT_2")])
 
     fields = vars(next(record for record in caplog.records if record.getMessage().startswith("sign")))
@@ -188,7 +186,7 @@ class TestPlainHttp:
     def warnings_of(self, caplog: pytest.LogCaptureFixture) -> list[str]:
         return lines(caplog, logging.WARNING)
 
-    def test_a_public_host_is_warned_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_plain_http_to_a_public_host_warns_once(self, caplog: pytest.LogCaptureFixture) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for path in ("one", "two"):
@@ -198,7 +196,7 @@ class TestPlainHttp:
         (said,) = self.warnings_of(caplog)
         assert "once.example.pt" in said
 
-    def test_each_host_is_warned_of(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_plain_http_warns_for_each_host(self, caplog: pytest.LogCaptureFixture) -> None:
         for host in ("first.example.pt", "8.8.8.8", "[2606:4700::1111]"):
             SignStash(f"http://{host}:8081/x", CLIENT_ID, CLIENT_SECRET, environment="staging")
 
@@ -217,12 +215,12 @@ class TestPlainHttp:
             "http://proxy.internal",
         ],
     )
-    def test_others_are_not(self, caplog: pytest.LogCaptureFixture, url: str) -> None:
+    def test_plain_http_to_a_local_host_does_not_warn(self, caplog: pytest.LogCaptureFixture, url: str) -> None:
         SignStash(url, CLIENT_ID, CLIENT_SECRET, environment="staging")
 
         assert self.warnings_of(caplog) == []
 
-    def test_who_sets_up_no_logging_sees_it(self) -> None:
+    def test_warnings_are_visible_without_logging_configuration(self) -> None:
         program = "from signstash import SignStash; SignStash('http://a.pt', 'id', 'secret', environment='staging')"
         command = [sys.executable, "-W", "error", "-c", program]
         ended = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What a call tells OpenTelemetry, with its real packages."""
+"""OpenTelemetry spans of calls, with the real packages."""
 
 from __future__ import annotations
 
@@ -22,14 +22,12 @@ from signstash import OutcomeUnknownError, RetryPolicy, SignStash, SignStashErro
 from signstash._transport.tracing import note
 from signstash.api import get_status
 from tests.conftest import (
-    BASE_URL,
-    CLIENT_ID,
     CLIENT_SECRET,
     TOKEN,
-    TOKEN_URL,
     MockedService,
+    new_client,
     pdf,
-    signed_answer,
+    signed_response,
     url_of,
 )
 
@@ -37,7 +35,7 @@ POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadlin
 
 
 class Spans:
-    """The spans that were ended."""
+    """The ended spans."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self.provider = provider
@@ -95,9 +93,9 @@ async def test_a_span_names_some_of_many_references(client: SignStash, spans: Sp
     assert attributes["signstash.documents"] == 90
 
 
-async def test_several_tries_are_one_span(service: MockedService, spans: Spans) -> None:
-    service.sign_answers(httpx.ConnectError("no route"), httpx.Response(429), signed_answer)
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
+async def test_several_attempts_are_one_span(service: MockedService, spans: Spans) -> None:
+    service.sign_effects(httpx.ConnectError("no route"), httpx.Response(429), signed_response)
+    async with new_client(retries=POLICY) as client:
         await client.sign(pdf("FT_1"))
 
     attributes = spans.only("signstash.sign").attributes
@@ -105,7 +103,7 @@ async def test_several_tries_are_one_span(service: MockedService, spans: Spans) 
     assert attributes["signstash.attempts"] == 3
 
 
-async def test_a_question_is_a_span(client: SignStash, service: MockedService, spans: Spans) -> None:
+async def test_a_query_is_a_span(client: SignStash, service: MockedService, spans: Spans) -> None:
     service.router.get(url_of("getStatus", operationId=7)).respond(json={"id": 7, "status": "EXECUTED"})
     await client.get_status(7)
 
@@ -132,11 +130,11 @@ async def test_a_span_records_how_the_call_failed(client: SignStash, service: Mo
     assert "OutcomeUnknownError" in str((span.events[0].attributes or {})["exception.type"])
 
 
-async def test_a_document_that_is_not_signed_is_an_error_of_its_span(
+async def test_an_unsigned_document_is_an_error_of_its_span(
     client: SignStash, service: MockedService, spans: Spans
 ) -> None:
     refusal = {"signStatus": "ERROR", "signError": "CONFIGURATION_SIGN_ERROR", "signedContent": None}
-    service.sign.side_effect = lambda request: signed_answer(
+    service.sign.side_effect = lambda request: signed_response(
         request, lambda document: document | (refusal if document["externalReference"] == "FT_2" else {})
     )
     await client.sign_batch([pdf("FT_1"), pdf("FT_2")])
@@ -146,9 +144,9 @@ async def test_a_document_that_is_not_signed_is_an_error_of_its_span(
     assert (span.attributes or {})["signstash.documents_failed"] == 1
 
 
-async def test_a_run_has_a_span_for_each_request_under_the_callers(service: MockedService, spans: Spans) -> None:
-    service.sign_answers(httpx.Response(429, headers={"Retry-After": "0"}), signed_answer, signed_answer)
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
+async def test_a_run_has_a_span_for_each_request_under_the_current_one(service: MockedService, spans: Spans) -> None:
+    service.sign_effects(httpx.Response(429, headers={"Retry-After": "0"}), signed_response, signed_response)
+    async with new_client(retries=POLICY) as client:
         with spans.tracer.start_as_current_span("month end") as whole:
             documents = [pdf(f"FT_{number}") for number in range(4)]
             outcomes = [o async for o in client.sign_all(documents, batch_documents=2, in_flight=1)]
@@ -159,8 +157,8 @@ async def test_a_run_has_a_span_for_each_request_under_the_callers(service: Mock
     assert {span.parent.span_id for span in spans.ended() if span.parent} == {whole.get_span_context().span_id}
 
 
-async def test_what_is_looked_up_is_a_span(client: SignStash, service: MockedService, spans: Spans) -> None:
-    service.sign_answers(httpx.ReadTimeout("slow"), signed_answer)
+async def test_a_lookup_is_a_span(client: SignStash, service: MockedService, spans: Spans) -> None:
+    service.sign_effects(httpx.ReadTimeout("slow"), signed_response)
     service.router.get(path__regex="/FT_1").respond(404, json={"errorCode": "0.0.5"})
     outcomes = [outcome async for outcome in client.sign_all([pdf("FT_1")], unknown_outcomes="look_up")]
 
@@ -168,7 +166,7 @@ async def test_what_is_looked_up_is_a_span(client: SignStash, service: MockedSer
     assert [span.name for span in spans.ended()] == ["signstash.sign", "signstash.look_up", "signstash.sign"]
 
 
-async def test_calls_at_once_keep_their_own(client: SignStash, spans: Spans) -> None:
+async def test_concurrent_calls_have_separate_spans(client: SignStash, spans: Spans) -> None:
     await asyncio.gather(*(client.sign(pdf(f"FT_{number}")) for number in range(20)))
 
     references = [(span.attributes or {})["signstash.external_references"] for span in spans.ended()]
@@ -176,7 +174,7 @@ async def test_calls_at_once_keep_their_own(client: SignStash, spans: Spans) -> 
     assert all((span.attributes or {})["signstash.operation_id"] == 4711 for span in spans.ended())
 
 
-async def test_a_call_that_is_cancelled_ends_its_span(client: SignStash, service: MockedService, spans: Spans) -> None:
+async def test_a_cancelled_call_ends_its_span(client: SignStash, service: MockedService, spans: Spans) -> None:
     arrived = asyncio.Event()
 
     async def wait(_: httpx.Request) -> Any:
@@ -193,9 +191,12 @@ async def test_a_call_that_is_cancelled_ends_its_span(client: SignStash, service
     spans.only("signstash.sign")
 
 
-async def test_spans_of_httpx_are_below_it(instrumented: None, service: MockedService, spans: Spans) -> None:
-    service.sign_answers(httpx.Response(401), signed_answer)
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=POLICY) as client:
+async def test_spans_of_httpx_are_children(instrumented: None, service: MockedService, spans: Spans) -> None:
+    service.sign_effects(httpx.Response(401), signed_response)
+    async with (
+        httpx.AsyncClient() as http_client,
+        new_client(retries=POLICY, http_client=http_client) as client,
+    ):
         await client.sign(pdf("FT_1"))
 
     call = spans.only("signstash.sign")
@@ -205,16 +206,16 @@ async def test_spans_of_httpx_are_below_it(instrumented: None, service: MockedSe
     assert all(call.request.headers["traceparent"] for call in service.sign.calls)
 
 
-@pytest.mark.parametrize("answer", [200, 401, 429, 500, "lost"])
-async def test_no_secret_is_in_a_span(
-    instrumented: None, service: MockedService, spans: Spans, answer: int | str
+@pytest.mark.parametrize("response", [200, 401, 429, 500, "lost"])
+async def test_spans_contain_no_secret(
+    instrumented: None, service: MockedService, spans: Spans, response: int | str
 ) -> None:
-    if answer == "lost":
+    if response == "lost":
         service.sign.side_effect = httpx.ReadError("broken")
-    elif answer != 200:
+    elif response != 200:
         service.sign.side_effect = None
-        service.sign.respond(int(answer), json={"errorCode": "0.0.1", "causeMessage": f"Bearer {TOKEN}"})
-    async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+        service.sign.respond(int(response), json={"errorCode": "0.0.1", "causeMessage": f"Bearer {TOKEN}"})
+    async with new_client() as client:
         with contextlib.suppress(SignStashError):
             await client.sign(pdf("FT_1"))
 
@@ -224,7 +225,7 @@ async def test_no_secret_is_in_a_span(
     assert "PDF-1.7" not in told
 
 
-def test_nothing_is_imported_for_those_who_do_not_use_it() -> None:
+def test_opentelemetry_is_not_imported_without_use() -> None:
     program = """
 import asyncio, sys
 from signstash import Document
@@ -239,12 +240,12 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
     assert ended.stdout == "[]\n"
 
 
-async def test_without_a_provider_there_is_no_trace(client: SignStash) -> None:
+async def test_calls_without_a_provider_have_no_trace(client: SignStash) -> None:
     with trace.use_span(trace.INVALID_SPAN):
         assert (await client.sign(pdf("FT_1"))).external_reference == "FT_1"
 
 
-async def test_what_comes_after_a_call_is_not_put_on_its_span(client: SignStash, spans: Spans) -> None:
+async def test_an_ended_span_is_not_changed(client: SignStash, spans: Spans) -> None:
     await client.sign(pdf("FT_1"))
     note(operation="another")
 

@@ -1,4 +1,4 @@
-"""What goes over the wire for documents of any size and from any source, and what happens when they change."""
+"""Request bodies of documents of any size and from any source, and documents that change."""
 
 from __future__ import annotations
 
@@ -16,22 +16,19 @@ from typing import Any, BinaryIO
 
 import httpx
 import pytest
-import respx
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from signstash import Document, InvalidDocumentError, Journal, SignStash
 from signstash.models import Base64Document, ContentType, SignDocumentBase64Document, SignRequestBase64Document
 from tests.conftest import (
-    BASE64_PATH,
     BASE_URL,
-    CLIENT_ID,
-    CLIENT_SECRET,
     FILES_PART,
     MULTIPART_PATH,
-    TOKEN_URL,
     MockedService,
-    signed_answer,
-    token_answer,
+    mock_signed,
+    new_client,
+    signed_response,
+    token_response,
 )
 
 LONG = b"%PDF-1.7\n" + bytes(range(256)) * 4096
@@ -61,7 +58,7 @@ def as_open_file(content: bytes, folder: Path) -> BinaryIO:
 
 
 class Pipe(io.RawIOBase):
-    """Gives its content once, in small pieces."""
+    """Returns its content once, in small pieces."""
 
     def __init__(self, content: bytes) -> None:
         self._unread = io.BytesIO(content)
@@ -88,7 +85,7 @@ SOURCES: dict[str, Callable[[bytes, Path], Any]] = {
 
 
 def contents_in(request: httpx.Request) -> list[bytes]:
-    """The documents' contents in a multipart request, as a parser that is not ours reads it."""
+    """The documents' contents in a multipart request, as an independent parser reads it."""
     head = b"Content-Type: " + request.headers["content-type"].encode() + b"\r\n\r\n"
     parts: Any = BytesParser().parsebytes(head + request.content).get_payload()
     return [part.get_payload(decode=True) for part in parts if _is_file(part)]
@@ -98,7 +95,7 @@ def _is_file(part: Any) -> bool:
     return f'name="{FILES_PART}"' in part["content-disposition"]
 
 
-class TestTheBody:
+class TestBody:
     @pytest.mark.parametrize("size", [1, 2, 3, 196_607, 196_608, 196_609, 600_000])
     @pytest.mark.parametrize("kind", SOURCES)
     async def test_the_body_holds_every_byte_of_every_source(
@@ -116,7 +113,7 @@ class TestTheBody:
         sizes=st.lists(st.integers(1, 500_000), min_size=1, max_size=6),
         description=st.text('aé"\\/{}', min_size=1),
     )
-    async def test_the_body_is_what_the_generated_models_make_of_the_same_contents(
+    async def test_the_body_equals_that_of_the_generated_models(
         self, sizes: list[int], description: str, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         folder = tmp_path_factory.mktemp("documents")
@@ -143,24 +140,22 @@ class TestTheBody:
                 for n, content in enumerate(contents)
             ],
         )
-        with respx.mock as router:
-            router.post(TOKEN_URL).mock(return_value=token_answer())
-            sign = router.post(BASE_URL + BASE64_PATH).mock(side_effect=signed_answer)
-            async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+        with MockedService() as service:
+            async with new_client() as client:
                 await client.sign_batch(documents, description=description, external_reference="request")
+            (call,) = service.sign.calls
 
-        (call,) = sign.calls
         assert json.loads(call.request.content) == expected.to_dict()
         assert int(call.request.headers["content-length"]) == len(call.request.content)
         assert "transfer-encoding" not in call.request.headers
 
     @pytest.mark.parametrize("kind", SOURCES)
-    async def test_a_multipart_body_holds_the_contents_as_they_are(
+    async def test_a_multipart_body_holds_the_contents_unchanged(
         self, service: MockedService, tmp_path: Path, kind: str
     ) -> None:
         route = service.router.post(BASE_URL + MULTIPART_PATH).respond(json={"id": 1, "documentList": []})
         contents = [LONG, b"%PDF-small", LONG[::-1]]
-        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, upload="multipart") as client:
+        async with new_client(upload="multipart") as client:
             await client.sign_batch(
                 [
                     Document.binary(SOURCES[kind](content, tmp_path), name=f"{n}.bin")
@@ -181,7 +176,7 @@ class TestTheBody:
 
         def refuse_first(request: httpx.Request) -> httpx.Response:
             bodies.append(request.content)
-            return httpx.Response(401) if len(bodies) == 1 else signed_answer(request)
+            return httpx.Response(401) if len(bodies) == 1 else signed_response(request)
 
         service.sign.mock(side_effect=refuse_first)
 
@@ -197,13 +192,13 @@ def grow(path: Path) -> None:
 
 
 def growing(path: Path) -> Callable[[httpx.Request], httpx.Response]:
-    """Answers token requests, while a file grows."""
+    """Responds to token requests, while a file grows."""
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         grow(path)
-        return token_answer()
+        return token_response()
 
-    return answer
+    return respond
 
 
 def shrink(path: Path) -> None:
@@ -226,16 +221,16 @@ def replace(path: Path) -> None:
 CHANGES = pytest.mark.parametrize("change", [grow, shrink, touch, replace, Path.unlink])
 
 
-class TestDocumentsThatChange:
+class TestChangedDocuments:
     @CHANGES
-    async def test_before_they_are_sent(
+    async def test_a_document_changed_before_sending_raises(
         self, client: SignStash, service: MockedService, tmp_path: Path, change: Callable[[Path], None]
     ) -> None:
         path = as_path(LONG, tmp_path)
 
         def change_it(_: httpx.Request) -> httpx.Response:
-            change(path)  # it was looked at, and the request waits for its token
-            return token_answer()
+            change(path)  # it was inspected, and the request waits for its token
+            return token_response()
 
         service.token.mock(side_effect=change_it)
 
@@ -245,7 +240,7 @@ class TestDocumentsThatChange:
         assert refused.value.maybe_processed is False
 
     @CHANGES
-    async def test_before_they_are_sent_again(
+    async def test_a_document_changed_before_a_repetition_raises(
         self, client: SignStash, service: MockedService, tmp_path: Path, change: Callable[[Path], None]
     ) -> None:
         path = as_path(LONG, tmp_path)
@@ -260,37 +255,41 @@ class TestDocumentsThatChange:
             await client.sign(Document.pdf(path))
         assert service.sign.call_count == 1
 
-    async def test_an_open_file_was_copied_before(
+    async def test_an_open_file_is_copied_before_sending(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         path = as_path(LONG, tmp_path)
         service.token.mock(side_effect=growing(path))
 
         with path.open("rb") as file:
-            assert (await client.sign(Document.pdf(file))).content == b"signed:" + LONG
+            assert (await client.sign(Document.pdf(file))).content == mock_signed(LONG)
 
-    async def test_a_short_one_was_read_before(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+    async def test_a_short_document_is_read_before_sending(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
         path = as_path(b"%PDF-short", tmp_path)
 
         def change_it(_: httpx.Request) -> httpx.Response:
             path.unlink()
-            return token_answer()
+            return token_response()
 
         service.token.mock(side_effect=change_it)
 
-        assert (await client.sign(Document.pdf(path))).content == b"signed:%PDF-short"
+        assert (await client.sign(Document.pdf(path))).content == mock_signed(b"%PDF-short")
 
-    async def test_a_run_looks_at_them_anew(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
+    async def test_a_run_notices_changed_documents(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
         paths = [as_path(LONG, tmp_path) for _ in range(3)]
         service.token.mock(side_effect=growing(paths[1]))
 
         signed = [outcome.signed async for outcome in client.sign_all([Document.pdf(path) for path in paths])]
 
-        assert sorted(item.content for item in signed if item) == [b"signed:" + LONG] * 2 + [
-            b"signed:" + LONG + b"more"
+        assert sorted(item.content for item in signed if item) == [mock_signed(LONG)] * 2 + [
+            mock_signed(LONG + b"more")
         ]
 
-    async def test_a_run_with_a_journal_keeps_to_what_it_wrote_down(
+    async def test_a_run_with_a_journal_sends_recorded_contents_only(
         self, client: SignStash, service: MockedService, tmp_path: Path
     ) -> None:
         paths = [as_path(LONG, tmp_path) for _ in range(3)]

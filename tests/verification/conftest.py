@@ -1,4 +1,4 @@
-"""What the tests of verification share: judges that are not ours, and keys that they make."""
+"""Independent programs that judge signatures, and keys for them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Judges:
                       f"{name}.crt", "-days", "30", "-subj", f"/CN={name}")  # fmt: skip
 
     def openssl_accepts(self, content: bytes, *options: str) -> bool:
-        """Whether OpenSSL accepts a CMS message, without a look at its certificate."""
+        """Whether OpenSSL accepts a CMS message, whatever its certificate."""
         (self.folder / "judged").write_bytes(content)
         form = "PEM" if content.lstrip().startswith(b"-----") else "DER"
         return not self.run(
@@ -50,12 +50,12 @@ class Judges:
         return not self.run("openssl", "cms", "-cmsout", "-noout", "-inform", "DER", "-in", "judged").returncode
 
     def xmlsec_accepts(self, content: bytes, ids: Sequence[str] = ()) -> bool:
-        """Whether xmlsec1 accepts an XML signature, without a look at its certificate."""
+        """Whether xmlsec1 accepts an XML signature, whatever its certificate."""
         (self.folder / "judged.xml").write_bytes(content)
         return not self.run("xmlsec1", "--verify", "--insecure", *ids, "judged.xml").returncode
 
     def pdfsig_says(self, content: bytes) -> list[str]:
-        """What pdfsig says of each signature."""
+        """pdfsig's verdict on each signature."""
         (self.folder / "judged.pdf").write_bytes(content)
         lines = self.run("pdfsig", "-nocert", "judged.pdf").stdout.decode("utf-8", "replace").splitlines()
         return [line.partition(": ")[2] for line in lines if "Signature Validation:" in line]

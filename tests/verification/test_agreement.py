@@ -101,5 +101,5 @@ def test_verdicts_agree(judges: Judges, name: str) -> None:
             # Certificates, unsigned properties and what is around are theirs to ignore, and ours to report.
             assert found.verdict is not Verdict.INVALID or "timestamp" in found.reason or "not signed" in found.reason
         elif how.signature_type != SignatureType.CADES or judges.openssl_reads(broken):
-            # What OpenSSL cannot parse may be a certificate, which is no part of what is signed.
+            # What OpenSSL cannot parse may be a certificate, which is not signed.
             assert found.verdict is not Verdict.VALID, broken.hex()

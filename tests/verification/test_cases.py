@@ -1,4 +1,4 @@
-"""The cases: files that a person could meet, each with its verdict and the reason."""
+"""Sample files, each with its verdict and reason."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TABLE = [
 ]
 
 
-def test_the_table_is_complete() -> None:
+def test_the_table_lists_every_case() -> None:
     assert {name for name, _, _ in TABLE} == {path.name for path in CASES.iterdir()}
 
 
 @pytest.mark.parametrize(("name", "verdict", "reason"), TABLE)
-def test_verdict_and_reason(
+def test_a_case_has_its_verdict_and_reason(
     name: str, verdict: Verdict, reason: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     found = verify_file(CASES / name)
@@ -46,5 +46,5 @@ def test_verdict_and_reason(
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in TABLE])
-def test_an_empty_original_is_not_what_was_signed(name: str) -> None:
+def test_an_empty_original_is_a_mismatch(name: str) -> None:
     assert not verify_file(CASES / name, original=b"").ok

@@ -1,4 +1,4 @@
-"""Files that somebody made to deceive, or made badly: what is certain is said, and nothing else."""
+"""Deceptive and malformed files: a verdict claims only what is certain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL_SIGNATURES = xpath("not(ancestor-or-self::ds:Signature)")
 
 
 @pytest.mark.parametrize("missing", ["message_digest", "content_type"])
-def test_missing_attributes_are_no_accusation_of_a_change(judges: Judges, missing: str) -> None:
+def test_missing_attributes_do_not_mean_a_change(judges: Judges, missing: str) -> None:
     message = cms.ContentInfo.load(sign_cms(judges, b"hello"))
     signer = message["content"]["signer_infos"][0]
     signer["signed_attrs"] = [item for item in signer["signed_attrs"] if item["type"].native != missing]
@@ -32,7 +32,7 @@ def test_missing_attributes_are_no_accusation_of_a_change(judges: Judges, missin
     assert "its signed attributes lack the content type or the message digest" in found.reason
 
 
-def test_a_certificate_in_the_place_of_the_signers(judges: Judges) -> None:
+def test_a_substituted_signer_certificate_is_invalid(judges: Judges) -> None:
     message = cms.ContentInfo.load(sign_cms(judges, b"hello"))
     other = cms.ContentInfo.load(sign_cms(judges, b"hello", key="ec"))
     message["content"]["certificates"] = other["content"]["certificates"]
@@ -76,7 +76,7 @@ def test_a_second_signature_hides_content_from_an_xpath(judges: Judges, hidden: 
         f'<x:UnsignedProperties xmlns:x="urn:x"><s:Signature xmlns:s="{DS}"><a/></s:Signature></x:UnsignedProperties>',
     ],
 )  # fmt: skip
-def test_unsigned_content_among_unsigned_properties(unsigned: str) -> None:
+def test_unsigned_content_among_unsigned_properties_is_reported(unsigned: str) -> None:
     content = (CASES / "plain.xml").read_text("utf-8")
     start, end = content.rsplit("</xades:QualifyingProperties>", 1)
     known = "<xades:UnsignedProperties><xades:UnsignedSignatureProperties>{}</xades:UnsignedSignatureProperties></xades:UnsignedProperties>"  # noqa: E501
@@ -88,7 +88,7 @@ def test_unsigned_content_among_unsigned_properties(unsigned: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["<ds:KeyInfo>", "<ds:SignatureValue>", "</ds:SignedInfo>"])
-def test_unsigned_content_elsewhere_in_a_signature(judges: Judges, place: str) -> None:
+def test_unsigned_content_elsewhere_in_a_signature_is_reported(judges: Judges, place: str) -> None:
     signed = made(judges, invoice(signature())).decode()
     assert place in signed
 
@@ -96,7 +96,7 @@ def test_unsigned_content_elsewhere_in_a_signature(judges: Judges, place: str) -
     assert not verify_file(signed.replace("</ds:KeyInfo>", "</ds:KeyInfo>pay 9999").encode()).ok
 
 
-def test_what_a_claimed_time_cannot_be_is_noted(judges: Judges) -> None:
+def test_an_impossible_claimed_time_is_noted(judges: Judges) -> None:
     properties = (
         f'<ds:Object><e:QualifyingProperties xmlns:e="{ETSI}" Target="#S"><e:SignedProperties Id="O">'
         "<e:SignedSignatureProperties><e:SigningTime>yesterday</e:SigningTime></e:SignedSignatureProperties>"
@@ -113,7 +113,7 @@ def test_what_a_claimed_time_cannot_be_is_noted(judges: Judges) -> None:
     assert "the claimed time of the signature cannot be read" in found.notes
 
 
-def test_a_path_by_the_document_security_store(judges: Judges) -> None:
+def test_a_path_may_come_from_the_document_security_store(judges: Judges) -> None:
     config = "basicConstraints=critical,CA:TRUE"
     judges.make("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key", "-out", "root.crt",
                 "-subj", "/CN=root", "-addext", "keyUsage=keyCertSign")  # fmt: skip
@@ -139,7 +139,7 @@ def test_a_path_by_the_document_security_store(judges: Judges) -> None:
     assert (found.problems, found.trusted, found.signer) == ((), True, "leaf")
 
 
-def test_a_hidden_page_object_in_the_security_store(judges: Judges) -> None:
+def test_a_page_object_hidden_in_the_security_store_is_reported(judges: Judges) -> None:
     """What validation data refers to is compared all the same."""
     signed = sign(INVOICE_PDF, judges)
 

@@ -1,4 +1,4 @@
-"""Bounds of time and memory, silence, and trust that means the same for every kind."""
+"""Limits of time and memory, no output, and the same meaning of trust for every kind of signature."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LARGE = [
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the module resource is of Unix")
-def test_a_gigabyte_takes_neither_time_nor_memory(tmp_path: Path) -> None:
+def test_a_gigabyte_is_verified_in_bounded_time_and_memory(tmp_path: Path) -> None:
     for number, (start, end, _) in enumerate(LARGE):
         with (tmp_path / str(number)).open("wb") as file:
             file.write(start)
@@ -77,14 +77,14 @@ XML_SIGNATURE = b"".join(SIGNATURE).rpartition(b"</ds:Signature>")[0] + b"</ds:S
     ],
     ids=["attributes", "namespaces", "elements"],
 )
-def test_xml_that_takes_much_work_is_refused(start: bytes) -> None:
+def test_expensive_xml_is_rejected(start: bytes) -> None:
     found = verify_file(start + XML_SIGNATURE + b"</a>")
 
     assert (found.verdict, found.signature_type) == (Verdict.INDETERMINATE, SignatureType.XADES)
     assert found.reason == "it has too many elements, or attributes or namespaces in one element"
 
 
-def test_expensive_xpath_is_refused() -> None:
+def test_expensive_xpath_is_rejected() -> None:
     content = (CASES / "xpath-transform.xml").read_bytes()
     start, _, rest = content.partition(b"not(")
     steps = b"/child::node()/parent::node()" * 8
@@ -101,7 +101,7 @@ def test_entities_are_not_expanded() -> None:
 
 
 def test_nothing_is_written_to_standard_error() -> None:
-    """By a process of its own, in which nothing catches what lxml and logging write there."""
+    """In a separate process, where nothing captures what lxml and logging write."""
     ended = python(
         "import pathlib\nfrom signstash.verification import verify_file\n"
         f"for path in pathlib.Path({str(CASES)!r}).iterdir():\n    print(verify_file(path).verdict)"
@@ -118,7 +118,7 @@ def made_by(monkeypatch: pytest.MonkeyPatch, change: Any) -> Root:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_key_usage_plays_no_role_in_trust(monkeypatch: pytest.MonkeyPatch, kind: SignatureType) -> None:
+def test_key_usage_is_irrelevant_to_trust(monkeypatch: pytest.MonkeyPatch, kind: SignatureType) -> None:
     def without_usage(builder: Any) -> Any:
         builder._extensions = [item for item in builder._extensions if not isinstance(item.value, x509.KeyUsage)]
         return builder
@@ -130,7 +130,7 @@ def test_key_usage_plays_no_role_in_trust(monkeypatch: pytest.MonkeyPatch, kind:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_why_a_path_is_not_valid_is_said(monkeypatch: pytest.MonkeyPatch, kind: SignatureType) -> None:
+def test_an_invalid_path_gives_its_reason(monkeypatch: pytest.MonkeyPatch, kind: SignatureType) -> None:
     def expired(builder: Any) -> Any:
         builder._not_valid_before, builder._not_valid_after = dt.datetime(2020, 1, 1), dt.datetime(2021, 1, 1)
         return builder
@@ -145,7 +145,7 @@ def test_why_a_path_is_not_valid_is_said(monkeypatch: pytest.MonkeyPatch, kind: 
     assert verify_file(signed).ok
 
 
-def test_logging_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_logging_is_unchanged(caplog: pytest.LogCaptureFixture) -> None:
     verify_file(CASES / "changed-between-signatures.pdf")
     logging.getLogger("pyhanko.sign.diff_analysis.policies").warning("of somebody else")
 

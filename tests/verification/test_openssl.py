@@ -52,7 +52,7 @@ def certificates(judges: Judges) -> list[bytes]:
 
 @pytest.mark.parametrize("form", ["DER", "PEM"])
 @pytest.mark.parametrize("content", CONTENTS)
-def test_every_content_holds(judges: Judges, content: str, form: str) -> None:
+def test_every_content_is_valid(judges: Judges, content: str, form: str) -> None:
     signed = sign(judges, CONTENTS[content], form=form)
 
     found = verify_file(signed, original=CONTENTS[content])
@@ -63,7 +63,7 @@ def test_every_content_holds(judges: Judges, content: str, form: str) -> None:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_holds_and_what_is_changed_does_not(judges: Judges, option: str) -> None:
+def test_every_option_is_valid_and_a_change_is_not(judges: Judges, option: str) -> None:
     signed = sign(judges, b"ten euros", *OPTIONS[option])
     assert judges.openssl_accepts(signed)
     assert verify_file(signed).problems == ()
@@ -74,26 +74,26 @@ def test_every_option_holds_and_what_is_changed_does_not(judges: Judges, option:
     held = {signed.index(item): item for item in certificates(judges) if item in signed}
     for place in range(30, len(signed), len(signed) // 15):
         if any(start <= place < start + len(item) for start, item in held.items()):
-            continue  # that a certificate is whole is a matter of trust
+            continue  # a changed certificate concerns trust only
         broken = signed[:place] + bytes([signed[place] ^ 1]) + signed[place + 1 :]
         assert_agrees(verify_file(broken), accepted=judges.openssl_accepts(broken))
 
 
-def test_many_chunks(judges: Judges) -> None:
+def test_contents_in_many_chunks_are_valid(judges: Judges) -> None:
     content = bytes(range(256)) * 40_000
 
     assert verify_file(sign(judges, content, "-stream"), original=content).ok
     assert verify_file(sign(judges, content, "-stream"), original=content[1:]).verdict is Verdict.INVALID
 
 
-def test_elliptic_curves_and_pkcs7(judges: Judges) -> None:
+def test_elliptic_curves_and_pkcs7_are_valid(judges: Judges) -> None:
     assert verify_file(sign(judges, b"hello", key="ec")).ok
     assert verify_file(sign(judges, b"hello", command="smime")).ok
     assert verify_file(sign(judges, b"hello", "-noattr", key="ec")).ok
 
 
 @pytest.mark.parametrize("options", [["-md", "sha1"], ["-md", "sha1", "-noattr"], ["-md", "md5"]])
-def test_old_digests_cannot_be_relied_on(judges: Judges, options: list[str]) -> None:
+def test_old_digests_are_unreliable(judges: Judges, options: list[str]) -> None:
     signed = sign(judges, b"ten euros", *options)
 
     found = verify_file(signed)
@@ -104,7 +104,7 @@ def test_old_digests_cannot_be_relied_on(judges: Judges, options: list[str]) -> 
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n"])
-def test_a_line_end_after_it(judges: Judges, end: bytes) -> None:
+def test_a_trailing_line_end_is_accepted(judges: Judges, end: bytes) -> None:
     assert verify_file(sign(judges, b"hello") + end).ok
     assert verify_file(sign(judges, b"hello", form="PEM") + end).ok
     assert verify_file(end + sign(judges, b"hello", form="PEM").replace(b"\n", end)).ok
@@ -121,7 +121,7 @@ def test_text_around_an_armour_is_not_signed(judges: Judges, before: bytes, afte
     assert not verify_file(signed + signed).ok
 
 
-def test_what_two_signers_did_not_sign(judges: Judges) -> None:
+def test_unsigned_data_of_two_signers_is_reported(judges: Judges) -> None:
     signed = sign(judges, b"ten euros", "-signer", "ec.crt", "-inkey", "ec.key")
 
     found = verify_file(signed.replace(b"ten", b"two"))
@@ -129,7 +129,7 @@ def test_what_two_signers_did_not_sign(judges: Judges) -> None:
     assert len([problem for problem in found.problems if "its digest differs" in problem]) == 2
 
 
-def test_detached(judges: Judges) -> None:
+def test_a_detached_signature_is_valid(judges: Judges) -> None:
     (judges.folder / "content").write_bytes(b"hello")
     judges.make("openssl", "cms", "-sign", "-binary", "-outform", "DER", "-signer", "rsa.crt", "-inkey", "rsa.key",
                 "-in", "content", "-out", "signed")  # fmt: skip
@@ -141,7 +141,7 @@ def test_detached(judges: Judges) -> None:
     assert verify_file(signed, original=b"").verdict is Verdict.INVALID
 
 
-def test_what_is_not_signed_data(judges: Judges) -> None:
+def test_data_other_than_signed_data_is_rejected(judges: Judges) -> None:
     judges.make("openssl", "crl2pkcs7", "-nocrl", "-certfile", "rsa.crt", "-outform", "DER", "-out", "certificates")
     without = sign(judges, b"hello", "-nocerts")
 

@@ -40,7 +40,7 @@ def signed(judges: Judges) -> bytes:
 
 
 @pytest.mark.parametrize("after", AFTER)
-def test_a_revision_after_a_signature(signed: bytes, after: str) -> None:
+def test_a_revision_after_a_signature_is_reported(signed: bytes, after: str) -> None:
     change, verdict, reason = AFTER[after]
 
     found = verify_file(updated(signed, change))
@@ -50,7 +50,7 @@ def test_a_revision_after_a_signature(signed: bytes, after: str) -> None:
 
 
 @pytest.mark.parametrize("after", AFTER)
-def test_a_revision_between_two_signatures(signed: bytes, judges: Judges, after: str) -> None:
+def test_a_revision_between_two_signatures_is_reported(signed: bytes, judges: Judges, after: str) -> None:
     change, verdict, reason = AFTER[after]
 
     found = verify_file(sign(updated(signed, change), judges, "T"))
@@ -69,7 +69,9 @@ def test_a_revision_between_two_signatures(signed: bytes, judges: Judges, after:
         (None, pdf.fill, VALID),
     ],
 )  # fmt: skip
-def test_what_a_signature_allows(judges: Judges, level: int | None, change: pdf.Revision, verdict: Verdict) -> None:
+def test_permitted_changes_are_accepted(
+    judges: Judges, level: int | None, change: pdf.Revision, verdict: Verdict
+) -> None:
     options: dict[str, Any] = {} if level is None else {"certify": True, "docmdp_permissions": MDPPerm(level)}
     certified = sign(updated(INVOICE_PDF, pdf.text_field), judges, **options)
 
@@ -77,7 +79,7 @@ def test_what_a_signature_allows(judges: Judges, level: int | None, change: pdf.
     assert verify_file(updated(timestamped(updated(certified, pdf.validation_data)), pdf.validation_data)).ok
 
 
-def test_validation_data_timestamps_and_signatures_in_turn(signed: bytes, judges: Judges) -> None:
+def test_validation_data_timestamps_and_signatures_may_follow_each_other(signed: bytes, judges: Judges) -> None:
     document = signed
     for number in range(3):
         document = timestamped(updated(document, pdf.validation_data))
@@ -94,7 +96,7 @@ def test_validation_data_timestamps_and_signatures_in_turn(signed: bytes, judges
     ["--allow-weak-crypto", "--encrypt", "", "owner", "128", "--use-aes=y", "--"],
     ["--encrypt", "", "owner", "256", "--"],
 ])  # fmt: skip
-def test_cross_reference_streams_and_empty_passwords(judges: Judges, options: list[str]) -> None:
+def test_cross_reference_streams_and_empty_passwords_are_read(judges: Judges, options: list[str]) -> None:
     (judges.folder / "plain.pdf").write_bytes(INVOICE_PDF)
     judges.make("qpdf", *options, "plain.pdf", "made.pdf")
     document = sign((judges.folder / "made.pdf").read_bytes(), judges)
@@ -106,7 +108,7 @@ def test_cross_reference_streams_and_empty_passwords(judges: Judges, options: li
     assert "the pages' content differs" in verify_file(updated(document, pdf.page_content)).reason
 
 
-def test_a_password(judges: Judges) -> None:
+def test_a_password_is_reported(judges: Judges) -> None:
     (judges.folder / "plain.pdf").write_bytes(INVOICE_PDF)
     judges.make("qpdf", "--encrypt", "user", "owner", "256", "--", "plain.pdf", "made.pdf")
 
@@ -115,7 +117,7 @@ def test_a_password(judges: Judges) -> None:
     assert (found.verdict, found.reason) == (INDETERMINATE, "it is encrypted, and needs a password or key")
 
 
-def test_keys_digests_and_subfilters(judges: Judges) -> None:
+def test_keys_digests_and_subfilters_are_supported(judges: Judges) -> None:
     assert verify_file(sign(INVOICE_PDF, judges, key="ec")).ok
     assert verify_file(sign(INVOICE_PDF, judges, key="ec", md_algorithm="sha3_256")).ok
     assert verify_file(sign(INVOICE_PDF, judges, md_algorithm="sha512")).ok
@@ -134,7 +136,7 @@ def cms_of(judges: Judges, *options: str) -> Callable[[bytes], bytes]:
     return make
 
 
-def test_made_by_hand_with_openssl(judges: Judges) -> None:
+def test_a_signature_made_with_openssl_is_valid(judges: Judges) -> None:
     for options in ([], ["-md", "sha3-256"], ["-noattr"], ["-cades"], ["-keyopt", "rsa_padding_mode:pss"]):
         document = by_hand(cms_of(judges, *options), "adbe.pkcs7.detached")
         assert verify_file(document).problems == ()
@@ -173,14 +175,14 @@ def test_bare_rsa_is_named(judges: Judges) -> None:
     assert verify_file(document.replace(b"200 200", b"200 201")).verdict is INVALID
 
 
-def test_an_unknown_encoding_is_no_accusation(judges: Judges) -> None:
+def test_an_unknown_encoding_does_not_mean_a_change(judges: Judges) -> None:
     found = verify_file(by_hand(cms_of(judges), "Some.Other"))
 
     assert found.verdict is INDETERMINATE
     assert "signatures of type Some.Other are not supported" in found.reason
 
 
-def test_more_is_left_out_than_the_signature(judges: Judges) -> None:
+def test_a_byte_range_with_other_gaps_is_reported(judges: Judges) -> None:
     document = by_hand(cms_of(judges), "adbe.pkcs7.detached", gap=b" /Name (Somebody else)")
 
     found = verify_file(document)
@@ -189,7 +191,7 @@ def test_more_is_left_out_than_the_signature(judges: Judges) -> None:
     assert found.reason == "signature S leaves out more of the file than its own value"
 
 
-def test_a_document_timestamp_of_type_sig(signed: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_timestamp_of_type_sig_is_read(signed: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     made: Any = DocumentTimestamp.__init__
 
     def make(self: Any, *arguments: Any, **options: Any) -> None:
@@ -204,13 +206,13 @@ def test_a_document_timestamp_of_type_sig(signed: bytes, monkeypatch: pytest.Mon
     assert (found.problems, found.signer) == ((), "rsa")
 
 
-def test_no_signature(judges: Judges) -> None:
+def test_a_pdf_without_a_signature_is_reported(judges: Judges) -> None:
     assert verify_file(updated(INVOICE_PDF, pdf.unsigned_field)).problems == ("it holds no signature",)
     assert verify_file(timestamped(INVOICE_PDF)).problems == ("it holds no signature",)
 
 
 @pytest.mark.parametrize("earlier", ["changed", "unknown", "SHA-1", "forbidding"])
-def test_what_was_wrong_before_it_was_sent_is_noted(judges: Judges, earlier: str) -> None:
+def test_earlier_faults_of_the_original_are_noted(judges: Judges, earlier: str) -> None:
     sent = {
         "changed": lambda: by_hand(cms_of(judges), "adbe.pkcs7.detached").replace(b"200 200", b"200 201"),
         "unknown": lambda: by_hand(cms_of(judges), "Some.Other"),
@@ -227,7 +229,7 @@ def test_what_was_wrong_before_it_was_sent_is_noted(judges: Judges, earlier: str
     assert verify_file(sent, original=sent).verdict is INVALID
 
 
-def test_what_is_changed_in_ten_ways(signed: bytes, judges: Judges) -> None:
+def test_ten_kinds_of_changes_are_found(signed: bytes, judges: Judges) -> None:
     for place in range(100, len(signed), len(signed) // 12):
         broken = signed[:place] + bytes([signed[place] ^ 1]) + signed[place + 1 :]
         assert_agrees(verify_file(broken), accepted=judges.pdfsig_says(broken) == ["Signature is Valid."])

@@ -1,4 +1,4 @@
-"""Whether what came back is whole, signed, and what was sent: every kind of signature, and every kind of tampering."""
+"""Verification of every kind of signature, with every kind of tampering."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def signed(sandbox: Sandbox) -> dict[str, SignedDocument]:
     return asyncio.run(sign_all())
 
 
-class TestWhatHolds:
+class TestValid:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("timestamp", [False, True])
-    async def test_signer_and_times(
+    async def test_a_report_names_signer_and_times(
         self, sandbox: Sandbox, sandbox_client: SignStash, kind: str, timestamp: bool
     ) -> None:
         document = KINDS[kind](timestamp=timestamp)
@@ -84,7 +84,7 @@ class TestWhatHolds:
             assert abs(found.timestamped_at.timestamp() - time.time()) < 600
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_trust_is_not_judged_without_roots(
+    async def test_trust_is_unknown_without_roots(
         self, signed: dict[str, SignedDocument], kind: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         found = await signed[kind].verify()
@@ -92,7 +92,7 @@ class TestWhatHolds:
         assert (found.problems, found.trusted) == ((), None)
         assert caplog.records == []
 
-    def test_what_others_do_with_the_same_library_is_logged_as_before(
+    def test_logging_of_the_library_for_others_is_unchanged(
         self, signed: dict[str, SignedDocument], caplog: pytest.LogCaptureFixture
     ) -> None:
         verify_file(signed["PAdES"].content)
@@ -101,7 +101,9 @@ class TestWhatHolds:
         assert [record.message for record in caplog.records] == ["of somebody else"]
 
     @pytest.mark.parametrize("canonical", [None, "EXCLUSIVE", "EXCLUSIVE_WITH_COMMENTS"])
-    async def test_xml_is_made_canonical_as_its_signature_says(self, sandbox_client: SignStash, canonical: Any) -> None:
+    async def test_xml_is_canonicalised_as_its_signature_specifies(
+        self, sandbox_client: SignStash, canonical: Any
+    ) -> None:
         content = b"<fatura xmlns='urn:a' xmlns:b='urn:b'><total>31,00</total></fatura>"
         document = Document.xml(content, name="a.xml", canonical_transform=canonical, timestamp=True)
 
@@ -110,19 +112,21 @@ class TestWhatHolds:
         assert found.problems == ()
         assert found.timestamped_at is not None
 
-    async def test_a_second_signature(self, sandbox_client: SignStash, signed: dict[str, SignedDocument]) -> None:
+    async def test_a_second_signature_is_valid(
+        self, sandbox_client: SignStash, signed: dict[str, SignedDocument]
+    ) -> None:
         document = Document.pdf(signed["PAdES"].content, name="a.pdf")
 
         found = await (await sandbox_client.sign(document)).verify(document)
 
         assert found.problems == ()
 
-    async def test_a_timestamp_for_archiving(self, signed: dict[str, SignedDocument]) -> None:
+    async def test_an_archive_timestamp_is_valid(self, signed: dict[str, SignedDocument]) -> None:
         content = await timestamped(signed["PAdES"].content, Seal(Root(new_root())))
 
         assert (await asyncio.to_thread(verify_file, content, original=INVOICE)).problems == ()
 
-    async def test_a_certificate_as_bytes_or_files(self, sandbox: Sandbox, tmp_path: Path) -> None:
+    async def test_roots_may_be_bytes_or_files(self, sandbox: Sandbox, tmp_path: Path) -> None:
         (tmp_path / "root.der").write_bytes(
             load_pem_x509_certificate(sandbox.root_certificate).public_bytes(Encoding.DER)
         )
@@ -135,7 +139,7 @@ class TestWhatHolds:
 
 
 def unsigned(message: bytes) -> bytes:
-    """A CMS message whose signature is none."""
+    """A CMS message with an invalid signature."""
     signed = cms.ContentInfo.load(message)
     signer = signed["content"]["signer_infos"][0]
     signer["signature"] = bytes(len(signer["signature"].native))
@@ -147,14 +151,14 @@ def other_root() -> bytes:
     return SandboxApplication().root_certificate
 
 
-class TestWhatDoesNot:
-    async def test_the_original_is_a_document(self, signed: dict[str, SignedDocument]) -> None:
+class TestInvalid:
+    async def test_the_original_may_be_a_document(self, signed: dict[str, SignedDocument]) -> None:
         path: Any = "invoice.pdf"
         with pytest.raises(InvalidDocumentError, match=r"type str. Make it with Document\.pdf"):
             await signed["PAdES"].verify(path)
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_another_root_of_the_same_name(
+    async def test_another_root_of_the_same_name_is_not_trusted(
         self, signed: dict[str, SignedDocument], kind: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         found = await signed[kind].verify(trusted_roots=[other_root()])
@@ -172,7 +176,7 @@ class TestWhatDoesNot:
             ("CAdES", b"any bytes", b"any bites", "the content was changed"),
         ],
     )
-    def test_changed_contents(
+    def test_changed_contents_are_invalid(
         self, signed: dict[str, SignedDocument], kind: str, old: bytes, new: bytes, problem: str
     ) -> None:
         content = signed[kind].content
@@ -184,21 +188,21 @@ class TestWhatDoesNot:
         assert found.verdict is Verdict.INVALID
         assert found.signer == SIGNER
 
-    def test_contents_with_a_forged_digest(self, signed: dict[str, SignedDocument]) -> None:
+    def test_contents_with_a_forged_digest_are_invalid(self, signed: dict[str, SignedDocument]) -> None:
         message = cms.ContentInfo.load(signed["CAdES"].content)
         (signer,) = message["content"]["signer_infos"]
         signer["signature"] = bytes(256)
 
         assert "does not match what it signs and its certificate" in verify_file(message.dump()).problems[0]
 
-    def test_a_changed_xml_signature(self, signed: dict[str, SignedDocument]) -> None:
+    def test_a_changed_xml_signature_is_invalid(self, signed: dict[str, SignedDocument]) -> None:
         start, value, end = split(signed["XAdES"].content, b"<ds:SignatureValue>", b"</ds:SignatureValue>")
 
         found = verify_file(start + value[:8] + b"AAAA" + value[12:] + end)
 
         assert "does not match what it signs and its certificate" in found.problems[0]
 
-    async def test_a_timestamp_of_something_else(self, sandbox_client: SignStash) -> None:
+    async def test_a_timestamp_of_other_data_is_invalid(self, sandbox_client: SignStash) -> None:
         one, other = [(await sandbox_client.sign(KINDS["XAdES"](timestamp=True))).content for _ in range(2)]
         marks = b"EncapsulatedTimeStamp>", b"</xades:EncapsulatedTimeStamp>"
 
@@ -211,7 +215,7 @@ class TestWhatDoesNot:
         )
 
     @pytest.mark.parametrize("kind", ["XAdES", "CAdES"])
-    async def test_a_timestamp_of_nobody(self, sandbox_client: SignStash, kind: str) -> None:
+    async def test_a_timestamp_without_a_signer_is_invalid(self, sandbox_client: SignStash, kind: str) -> None:
         content = (await sandbox_client.sign(KINDS[kind](timestamp=True))).content
         if kind == "XAdES":
             start, stamp, end = split(content, b"EncapsulatedTimeStamp>", b"</xades:EncapsulatedTimeStamp>")
@@ -227,20 +231,20 @@ class TestWhatDoesNot:
         assert "the timestamp of the signature does not hold" in found.problems[0]
 
     @pytest.mark.parametrize("addition", [b"\n", b"\n% added\n", b" " * 500])
-    def test_a_pdf_with_something_after_it(self, signed: dict[str, SignedDocument], addition: bytes) -> None:
+    def test_a_pdf_with_trailing_data_is_reported(self, signed: dict[str, SignedDocument], addition: bytes) -> None:
         found = verify_file(signed["PAdES"].content + addition)
 
         assert found.verdict is Verdict.INDETERMINATE
         assert "and are not signed" in found.reason
 
-    def test_a_cms_signature_with_something_after_it(self, signed: dict[str, SignedDocument]) -> None:
+    def test_a_cms_signature_with_trailing_data_is_reported(self, signed: dict[str, SignedDocument]) -> None:
         found = verify_file(signed["CAdES"].content + b"\0")
 
         assert (found.verdict, found.problems) == (
             Verdict.INDETERMINATE, ("1 bytes follow the signature and are not signed",),
         )  # fmt: skip
 
-    def test_a_pdf_with_another_revision_after_it(self, signed: dict[str, SignedDocument]) -> None:
+    def test_a_pdf_with_a_later_revision_is_reported(self, signed: dict[str, SignedDocument]) -> None:
         writer = IncrementalPdfFileWriter(BytesIO(signed["PAdES"].content))
         writer.root["/Changed"] = writer.add_object(writer.root["/Pages"])
         writer.update_root()
@@ -252,12 +256,12 @@ class TestWhatDoesNot:
         assert found.verdict is Verdict.INDETERMINATE
         assert "makes changes that cannot be judged" in found.reason
 
-    async def test_a_signed_pdf_that_came_back_as_it_was(self, signed: dict[str, SignedDocument]) -> None:
+    async def test_a_signed_pdf_returned_unchanged_is_reported(self, signed: dict[str, SignedDocument]) -> None:
         found = await signed["PAdES"].verify(Document.pdf(signed["PAdES"].content, name="a.pdf"))
 
         assert found.problems == ("it was not signed anew: its signatures were in what was sent",)
 
-    async def test_a_changed_page_under_a_timestamp(
+    async def test_a_changed_page_under_a_timestamp_is_invalid(
         self, signed: dict[str, SignedDocument], caplog: pytest.LogCaptureFixture
     ) -> None:
         found = await asyncio.to_thread(
@@ -267,7 +271,7 @@ class TestWhatDoesNot:
         assert not found.ok
         assert caplog.records == []
 
-    async def test_a_timestamp_for_archiving_of_something_else(self, signed: dict[str, SignedDocument]) -> None:
+    async def test_an_archive_timestamp_of_other_data_is_invalid(self, signed: dict[str, SignedDocument]) -> None:
         content, seal = signed["PAdES"].content, Seal(Root(new_root()))
         start, value, end = split_last(await timestamped(content, seal), b"/Contents <", b">")
         other = b""
@@ -280,7 +284,7 @@ class TestWhatDoesNot:
         assert found.verdict is Verdict.INVALID
         assert "does not hold (it is about something else" in found.reason
 
-    async def test_an_earlier_signature_that_was_broken(
+    async def test_a_broken_earlier_signature_is_reported(
         self, sandbox_client: SignStash, signed: dict[str, SignedDocument]
     ) -> None:
         broken = signed["PAdES"].content.replace(b"/MediaBox", b"/MediaBax", 1)
@@ -304,7 +308,7 @@ class TestWhatDoesNot:
             (b"-----BEGIN CMS-----\n!\n-----END CMS-----\n", "its armour is not base64"),
         ],
     )
-    def test_what_is_not_signed(self, content: bytes, problem: str) -> None:
+    def test_an_unsigned_document_is_invalid(self, content: bytes, problem: str) -> None:
         found = verify_file(content)
 
         assert not found.ok
@@ -312,7 +316,9 @@ class TestWhatDoesNot:
         assert found.signer is None
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_the_signature_of_another_document(self, signed: dict[str, SignedDocument], kind: str) -> None:
+    async def test_the_signature_of_another_document_is_invalid(
+        self, signed: dict[str, SignedDocument], kind: str
+    ) -> None:
         others = {
             "PAdES": Document.pdf(INVOICE.read_bytes().replace(b"/MediaBox", b"/MediaBax"), name="a.pdf"),
             "XAdES": Document.xml(XML.replace(b"31,00", b"13,00"), name="a.xml"),
@@ -325,15 +331,15 @@ class TestWhatDoesNot:
         assert found.verdict is Verdict.INVALID
         assert "sent" in found.problems[0]
 
-    def test_a_signature_that_is_wrapped(self, signed: dict[str, SignedDocument]) -> None:
-        """What was signed is moved aside, and something else put in its place."""
+    def test_a_wrapped_signature_is_invalid(self, signed: dict[str, SignedDocument]) -> None:
+        """The signed element is moved, and another put in its place."""
         content = signed["XAdES"].content.partition(b"?>")[2]
 
         found = verify_file(b"<fatura><total>9999,00</total><old>" + content + b"</old></fatura>")
 
         assert not found.ok
 
-    def test_a_time_beside_what_is_signed(self, signed: dict[str, SignedDocument]) -> None:
+    def test_an_unsigned_time_is_ignored(self, signed: dict[str, SignedDocument]) -> None:
         start, rest = signed["XAdES"].content.split(b"<ds:Object", 1)
         forged = b"<ds:Object><xades:SigningTime>1999-01-01T00:00:00Z</xades:SigningTime></ds:Object>"
 
@@ -342,7 +348,7 @@ class TestWhatDoesNot:
         assert found.signed_at is not None
         assert found.signed_at == verify_file(signed["XAdES"].content).signed_at
 
-    def test_two_signatures_around_which_something_was_put(self, signed: dict[str, SignedDocument]) -> None:
+    def test_content_around_two_signatures_is_reported(self, signed: dict[str, SignedDocument]) -> None:
         content = signed["XAdES"].content.partition(b"?>")[2]
 
         found = verify_file(b"<both>" + content + content + b"</both>")
@@ -373,9 +379,11 @@ async def timestamped(content: bytes, seal: Seal, *, change: bool = False) -> by
     return bytes((await stamping.async_timestamp_pdf(writer, "sha256", None)).getvalue())
 
 
-class TestTheCertificate:
+class TestCertificate:
     @pytest.mark.parametrize("kind", [SignatureType.PADES, SignatureType.XADES, SignatureType.CADES])
-    def test_an_expired_one_is_a_matter_of_trust(self, monkeypatch: pytest.MonkeyPatch, kind: SignatureType) -> None:
+    def test_an_expired_certificate_concerns_only_trust(
+        self, monkeypatch: pytest.MonkeyPatch, kind: SignatureType
+    ) -> None:
         root = Root(new_root())
         made = certificate._certificate
 
@@ -392,7 +400,7 @@ class TestTheCertificate:
         assert verify_file(content, trusted_roots=[certificate.pem(root.certificate)]).trusted is False
 
     @pytest.mark.parametrize("kind", [SignatureType.PADES, SignatureType.XADES, SignatureType.CADES])
-    def test_what_it_refers_to_is_not_fetched(self, monkeypatch: pytest.MonkeyPatch, kind: SignatureType) -> None:
+    def test_urls_of_a_certificate_are_not_fetched(self, monkeypatch: pytest.MonkeyPatch, kind: SignatureType) -> None:
         root = Root(new_root())
         made = certificate._certificate
         with socket.create_server(("127.0.0.1", 0)) as authority:
@@ -416,7 +424,7 @@ class TestTheCertificate:
             with pytest.raises(BlockingIOError):
                 authority.accept()
 
-    def test_tax_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_tax_numbers_are_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         name = certificate._name
 
         def identified(common_name: str) -> x509.Name:
@@ -430,7 +438,7 @@ class TestTheCertificate:
 
 
 class TestDetached:
-    async def test_a_signature_beside_its_contents(self, sandbox: Sandbox, tmp_path: Path) -> None:
+    async def test_a_detached_signature_is_valid(self, sandbox: Sandbox, tmp_path: Path) -> None:
 
         seal = Seal(Root(new_root()))
         made = await seal.signer.async_sign_general_data(b"any bytes", "sha256", detached=True, use_cades=True)
@@ -448,7 +456,7 @@ class TestInTheClient:
     def client(self, sandbox: Sandbox, **options: Any) -> SignStash:
         return SignStash(**sandbox.credentials, verify_signatures=True, **options)
 
-    async def test_what_holds_is_given_out(self, sandbox: Sandbox, tmp_path: Path) -> None:
+    async def test_a_valid_document_is_returned(self, sandbox: Sandbox, tmp_path: Path) -> None:
         documents = [make() for make in KINDS.values()]
         async with self.client(sandbox) as client:
             batch = await client.sign_batch(documents, save_to=tmp_path)
@@ -469,7 +477,7 @@ class TestInTheClient:
     def documents(self) -> list[Document]:
         return [Document.binary(text, name=f"{text[:5].decode()}.bin") for text in (b"leave me", b"forge me")]
 
-    async def test_what_does_not_hold_is_an_error_that_keeps_it(
+    async def test_an_invalid_document_raises_and_is_kept_by_the_error(
         self, sandbox: Sandbox, forged: None, tmp_path: Path
     ) -> None:
         good, bad = self.documents()
@@ -484,7 +492,7 @@ class TestInTheClient:
         assert raised.value.verdict == "invalid"
         assert raised.value.maybe_processed
 
-    async def test_in_a_run_it_is_held_and_the_others_are_saved(
+    async def test_an_invalid_document_of_a_run_is_held_and_others_are_saved(
         self, sandbox: Sandbox, forged: None, tmp_path: Path
     ) -> None:
         with Journal(tmp_path / "journal") as journal:
@@ -498,12 +506,12 @@ class TestInTheClient:
         assert aside.name == "forge.bin"
         assert [path.name for path in (tmp_path / "signed").iterdir()] == ["leave.bin"]
 
-    async def test_without_being_asked_nothing_is_verified(self, sandbox_client: SignStash, forged: None) -> None:
+    async def test_verification_is_off_by_default(self, sandbox_client: SignStash, forged: None) -> None:
         _, bad = self.documents()
 
         assert b"forged!!" in (await sandbox_client.sign(bad)).content
 
-    async def test_an_original_that_has_gone_costs_no_signed_document(
+    async def test_a_missing_original_loses_no_signed_document(
         self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         original = tmp_path / "a.bin"
@@ -521,7 +529,7 @@ class TestInTheClient:
         assert raised.value.signed.content
         assert raised.value.verdict == "indeterminate"
 
-    async def test_the_event_loop_is_not_held(
+    async def test_verification_does_not_block_the_event_loop(
         self, sandbox: Sandbox, sandbox_client: SignStash, tmp_path: Path
     ) -> None:
         signed = await sandbox_client.sign(Document.xml(b"<a/>", name="a.xml"))
@@ -534,27 +542,27 @@ class TestInTheClient:
 
         assert found.trusted
 
-    def test_what_is_wrong_with_the_setting(self, sandbox: Sandbox) -> None:
+    def test_a_wrong_setting_is_named(self, sandbox: Sandbox) -> None:
         with pytest.raises(ConfigurationError, match="verify_signatures is 'yes', not True or False"):
             SignStash(**sandbox.credentials, verify_signatures="yes")  # type: ignore[arg-type]
 
 
 class TestBadInput:
     @pytest.mark.parametrize("root", [b"nothing", "none.pem", INVOICE, b"-----BEGIN CERTIFICATE-----\n!"])
-    def test_a_root_that_is_none(self, root: Any) -> None:
+    def test_an_invalid_root_raises(self, root: Any) -> None:
         with pytest.raises(ConfigurationError, match="Give certificates in PEM or DER"):
             verify_file(INVOICE, trusted_roots=[root])
 
-    async def test_in_an_event_loop(self) -> None:
+    async def test_verification_in_an_event_loop_raises(self) -> None:
         with pytest.raises(ConfigurationError, match=r"asyncio\.to_thread"):
             verify_file(INVOICE)
 
     @pytest.mark.parametrize("roots", ["root.pem", b"pem", None, 5])
-    def test_what_is_not_several_roots(self, roots: Any) -> None:
+    def test_a_value_other_than_roots_raises(self, roots: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"trusted_roots is .* Give a list"):
             verify_file(INVOICE, trusted_roots=roots)
 
-    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_file_raises(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidDocumentError, match="cannot be read"):
             verify_file(tmp_path / "none.pdf")
         with pytest.raises(InvalidDocumentError, match="cannot be read"):
@@ -562,12 +570,12 @@ class TestBadInput:
 
 
 class TestMissingExtra:
-    def test_it_is_named(self) -> None:
+    def test_the_missing_extra_is_named(self) -> None:
         ended = python(BARE + "import signstash.verification")
 
         assert "pip install 'signstash[verify]'" in ended.stderr
 
-    def test_a_client_that_needs_it_is_refused(self) -> None:
+    def test_a_client_that_verifies_needs_the_extra(self) -> None:
         made = "signstash.SignStash('http://p.test', 'a', 's', environment='staging', verify_signatures=True)"
 
         ended = python(f"{BARE}\nimport signstash\n{made}")

@@ -117,14 +117,14 @@ HOLDS = {
 
 
 @pytest.mark.parametrize("name", HOLDS)
-def test_what_holds(judges: Judges, name: str) -> None:
+def test_valid_signatures_pass(judges: Judges, name: str) -> None:
     signed = made(judges, HOLDS[name])
 
     assert judges.xmlsec_accepts(signed, IDS)
     assert (verify_file(signed).problems, verify_file(signed).signer) == ((), "rsa")
 
 
-def test_other_keys_and_encodings(judges: Judges) -> None:
+def test_other_keys_and_encodings_are_supported(judges: Judges) -> None:
     assert verify_file(made(judges, invoice(signature(method=f"{MORE}ecdsa-sha256")), key="ec")).ok
     assert verify_file(made(judges, invoice(signature()), encoding="utf-16")).ok
     latin = '<?xml version="1.0" encoding="ISO-8859-1"?>' + invoice(signature())
@@ -148,7 +148,7 @@ NOT_COVERED = {
 
 
 @pytest.mark.parametrize("name", NOT_COVERED)
-def test_what_is_not_signed_is_reported(judges: Judges, name: str) -> None:
+def test_unsigned_content_is_reported(judges: Judges, name: str) -> None:
     template, reason = NOT_COVERED[name]
     found = verify_file(made(judges, template))
 
@@ -178,7 +178,7 @@ NOT_UNDERSTOOD = {
 
 
 @pytest.mark.parametrize("name", NOT_UNDERSTOOD)
-def test_what_is_not_understood_is_no_accusation(judges: Judges, name: str) -> None:
+def test_unsupported_features_do_not_mean_a_change(judges: Judges, name: str) -> None:
     template, reason = NOT_UNDERSTOOD[name]
     found = verify_file(made(judges, template))
 
@@ -186,7 +186,7 @@ def test_what_is_not_understood_is_no_accusation(judges: Judges, name: str) -> N
     assert reason in found.reason
 
 
-def test_a_detached_signature(judges: Judges) -> None:
+def test_a_detached_signature_is_valid(judges: Judges) -> None:
     (judges.folder / "content.txt").write_bytes(b"content")
     signed = made(judges, signature(reference("content.txt", "")))
 
@@ -204,7 +204,7 @@ def test_a_detached_signature(judges: Judges) -> None:
         ("<total>9999", "<total>9998", "the element Object (#O)"),
     ],
 )
-def test_which_part_was_changed_is_said(judges: Judges, old: str, new: str, part: str) -> None:
+def test_the_changed_part_is_named(judges: Judges, old: str, new: str, part: str) -> None:
     signed = made(judges, invoice(signature(reference(), reference("#O", ""), more=OBJECT.format(' Id="O"')))).decode()
 
     found = verify_file(signed.replace(old, new).encode())
@@ -212,7 +212,7 @@ def test_which_part_was_changed_is_said(judges: Judges, old: str, new: str, part
     assert f"{part} was changed after the signature was made: its digest differs" in found.problems
 
 
-def test_a_manifest_is_followed(judges: Judges) -> None:
+def test_manifests_are_verified(judges: Judges) -> None:
     signed = made(judges, HOLDS["manifest"]).decode()
 
     found = verify_file(signed.replace("10 &amp;", "11 &amp;").encode())
@@ -220,7 +220,7 @@ def test_a_manifest_is_followed(judges: Judges) -> None:
     assert "the document was changed after the signature was made: its digest differs" in found.problems
 
 
-def test_wrapping(judges: Judges) -> None:
+def test_wrapped_signatures_are_invalid(judges: Judges) -> None:
     signed = made(judges, invoice(signature(reference("#R")), ' Id="R"')).decode().partition("?>")[2].strip()
     fake = '<i:Invoice xmlns:i="urn:i"{}><i:Total>9999</i:Total><old>{}</old></i:Invoice>'
 
@@ -237,7 +237,7 @@ def test_wrapping(judges: Judges) -> None:
 
 
 @pytest.mark.parametrize("name", ["xpath", "xpath 2", "root Id", "enveloping", f"transform {EXCLUSIVE}"])
-def test_what_is_changed_in_ten_ways(judges: Judges, name: str) -> None:
+def test_ten_kinds_of_changes_are_found(judges: Judges, name: str) -> None:
     signed = made(judges, HOLDS[name])
     certificate = signed.index(b"<ds:X509Data>"), signed.index(b"</ds:X509Data>")
     for place in range(60, len(signed), len(signed) // 14):

@@ -1,4 +1,4 @@
-"""Step 6: a refused token is replaced once and the call repeated; what is no refusal of the token is left alone."""
+"""Step 6: a rejected token is replaced once and the call repeated; other rejections are raised."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from signstash import (
     ClientServiceInactiveError,
     ConnectionFailedError,
     CredentialsRejectedError,
-    Document,
     RetryPolicy,
-    SignStash,
     TokenRejectedError,
 )
 from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, settle, until
-from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, signed_answer
+from tests.conftest import (
+    BASE_URL,
+    PDF,
+    mock_signed,
+    new_client,
+    pdf,
+    signed_response,
+)
 
 SPRING_BODY = {"error": "invalid_token", "error_description": "The access token expired"}
 WWW_AUTHENTICATE = {"WWW-Authenticate": 'Bearer realm="oauth2-resource", error="invalid_token"'}
@@ -51,10 +56,10 @@ def tokens(vendor: Vendor) -> list[str]:
 
 class TestStep6:
     @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
-    async def test_step_6_refused_token_is_replaced_once(
+    async def test_step_6_a_rejected_token_is_replaced_once(
         self, client: httpx.AsyncClient, vendor: Vendor, refusal: dict[str, Any]
     ) -> None:
-        vendor.answer = lambda arrival: httpx.Response(**(refusal if arrival.token == "token-1" else SUCCESS))
+        vendor.respond = lambda arrival: httpx.Response(**(refusal if arrival.token == "token-1" else SUCCESS))
 
         assert (await call(client)).text == "done"
         assert tokens(vendor) == ["token-1", "token-2"]
@@ -75,7 +80,9 @@ class TestStep6:
 
         assert tokens(vendor) == ["token-1", "token-2", "token-2", "token-3", "token-3", "token-4"]
 
-    async def test_the_call_is_repeated_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+    async def test_a_call_with_a_rejected_token_is_repeated_without_a_pause(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
         vendor.refused.add("token-1")
         started = vendor.clock.now
         await call(client)
@@ -85,53 +92,43 @@ class TestStep6:
 
     async def test_the_repetition_does_not_count_as_a_retry(self, vendor: Vendor) -> None:
         vendor.refused.add("token-1")
-        vendor.answer = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
-        async with SignStash(
-            BASE_URL,
-            CLIENT_ID,
-            CLIENT_SECRET,
-            token_url=TOKEN_URL,
+        vendor.respond = lambda _: httpx.Response(200, json={"id": 7, "status": "EXECUTED"})
+        async with new_client(
             http_client=vendor.client(),
             retries=RetryPolicy.none(),
         ) as client:
             assert (await client.get_status(7)).id == 7
 
-    async def test_a_refused_document_is_signed_with_the_new_token(self, vendor: Vendor) -> None:
-        def answer(arrival: Arrival) -> httpx.Response:
-            return signed_answer(httpx.Request("POST", arrival.url, content=arrival.body))
+    async def test_a_document_rejected_for_its_token_is_signed_with_the_new_token(self, vendor: Vendor) -> None:
+        def respond(arrival: Arrival) -> httpx.Response:
+            return signed_response(httpx.Request("POST", arrival.url, content=arrival.body))
 
         vendor.refused.add("token-1")
-        vendor.answer = answer
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
-            signed = await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+        vendor.respond = respond
+        async with new_client(http_client=vendor.client()) as client:
+            signed = await client.sign(pdf())
 
-        assert signed.content == b"signed:" + PDF
+        assert signed.content == mock_signed(PDF)
         assert tokens(vendor) == ["token-1", "token-2"]
 
-    async def test_a_refused_document_whose_repetition_is_lost_before_it_left_was_not_processed(self) -> None:
-        class Breaking(Vendor):
+    async def test_a_repetition_that_was_not_sent_means_not_processed(self, vendor: Vendor) -> None:
+        class Breaking(httpx.AsyncHTTPTransport):
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
                 if request.headers["authorization"] == "Bearer token-2":
                     raise httpx.WriteError("broken")
                 return await super().handle_async_request(request)
 
-        vendor = Breaking()
         vendor.refused.add("token-1")
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
+        http_client = vendor.client(transport=Breaking(verify=False))
+        async with new_client(http_client=http_client) as client:
             with pytest.raises(ConnectionFailedError) as failed:
-                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+                await client.sign(pdf())
 
         assert failed.value.maybe_processed is False
 
-    async def test_without_a_new_token_the_call_fails_as_the_token_server_does(
-        self, client: httpx.AsyncClient, vendor: Vendor
-    ) -> None:
+    async def test_a_failing_token_server_fails_the_call(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.refused.add("token-1")
-        vendor.answer_token = lambda number: vendor.issue(1) if number == 1 else httpx.Response(401)
+        vendor.respond_to_token = lambda number: vendor.issue(1) if number == 1 else httpx.Response(401)
 
         assert type(await failure_of(client)) is CredentialsRejectedError
         assert tokens(vendor) == ["token-1"]
@@ -140,12 +137,12 @@ class TestStep6:
 SUCCESS: dict[str, Any] = {"status_code": 200, "text": "done"}
 
 
-class TestSecondRefusal:
+class TestSecondRejection:
     @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
-    async def test_a_refused_new_token_is_an_error(
+    async def test_a_rejected_new_token_is_an_error(
         self, client: httpx.AsyncClient, vendor: Vendor, refusal: dict[str, Any]
     ) -> None:
-        vendor.answer = lambda _: httpx.Response(**refusal)
+        vendor.respond = lambda _: httpx.Response(**refusal)
         error = await failure_of(client)
 
         assert type(error) is TokenRejectedError
@@ -154,7 +151,7 @@ class TestSecondRefusal:
         assert len(vendor.token_requests) == 2
 
     async def test_the_error_names_the_likely_causes(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(**REFUSALS["0.0.10"])
+        vendor.respond = lambda _: httpx.Response(**REFUSALS["0.0.10"])
         error = await failure_of(client)
 
         assert "`environment`" in error.hint
@@ -162,8 +159,8 @@ class TestSecondRefusal:
         assert "proxy's service domain" in error.hint
         assert "newly issued" in error.problem
 
-    async def test_the_error_says_what_the_service_said(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(**REFUSALS["0.0.10"])
+    async def test_the_error_quotes_the_service(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.respond = lambda _: httpx.Response(**REFUSALS["0.0.10"])
         error = await failure_of(client)
 
         assert isinstance(error, TokenRejectedError)
@@ -171,18 +168,16 @@ class TestSecondRefusal:
         assert error.description == "Expired or invalid token"
         assert "Expired or invalid token" in str(error)
 
-    async def test_through_the_client_it_is_the_same_error(self, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(401, json=SPRING_BODY)
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
+    async def test_the_client_raises_the_same_error(self, vendor: Vendor) -> None:
+        vendor.respond = lambda _: httpx.Response(401, json=SPRING_BODY)
+        async with new_client(http_client=vendor.client()) as client:
             with pytest.raises(TokenRejectedError, match="environment") as refused:
-                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+                await client.sign(pdf())
 
         assert refused.value.maybe_processed is False
         assert tokens(vendor) == ["token-1", "token-2"]
 
-    async def test_a_token_refused_twice_is_replaced_after_a_pause(
+    async def test_a_token_rejected_twice_is_replaced_after_a_pause(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         vendor.refused |= {"token-1", "token-2"}
@@ -195,19 +190,17 @@ class TestSecondRefusal:
         assert (await call(client)).status_code == 200
         assert tokens(vendor)[3:] == ["token-2", "token-3"]
 
-    async def test_calls_that_are_all_refused_do_not_ask_the_token_server_each_time(
+    async def test_rejected_calls_do_not_request_a_token_each_time(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
-        vendor.answer = lambda _: httpx.Response(**REFUSALS["spring"])
+        vendor.respond = lambda _: httpx.Response(**REFUSALS["spring"])
         for _ in range(20):
             await failure_of(client)
             vendor.clock.now += 1
 
         assert len(vendor.token_requests) == 5  # two, and one more every five seconds
 
-    async def test_a_token_that_is_taken_after_all_serves_at_once(
-        self, client: httpx.AsyncClient, vendor: Vendor
-    ) -> None:
+    async def test_a_token_accepted_later_is_used_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.refused |= {"token-1", "token-2"}
         await failure_of(client)
         vendor.refused.clear()
@@ -216,18 +209,18 @@ class TestSecondRefusal:
         assert tokens(vendor) == ["token-1", "token-2", "token-2"]
 
 
-class TestLateRefusal:
-    async def test_a_late_refusal_of_the_old_token_does_not_cost_the_new_one(
+class TestLateRejection:
+    async def test_a_late_rejection_of_the_old_token_keeps_the_new_one(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         late = asyncio.Event()
 
-        async def answer(arrival: Arrival) -> httpx.Response:
+        async def respond(arrival: Arrival) -> httpx.Response:
             if arrival.token == "token-1" and len(vendor.arrivals) == 1:
                 await late.wait()
             return httpx.Response(401 if arrival.token == "token-1" else 200)
 
-        vendor.answer = answer
+        vendor.respond = respond
         (slow,) = calls(client, 1)
         await until(lambda: vendor.arrivals)
         await call(client)
@@ -238,17 +231,17 @@ class TestLateRefusal:
         assert tokens(vendor)[3:] == ["token-2"]
         assert len(vendor.token_requests) == 2
 
-    async def test_a_late_refusal_of_a_token_that_was_renewed_early_does_not_cost_the_new_one(
+    async def test_a_late_rejection_of_a_token_renewed_early_keeps_the_new_one(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         late = asyncio.Event()
 
-        async def answer(arrival: Arrival) -> httpx.Response:
+        async def respond(arrival: Arrival) -> httpx.Response:
             if arrival.token == "token-1":
                 await late.wait()
             return httpx.Response(401 if arrival.token == "token-1" else 200)
 
-        vendor.answer = answer
+        vendor.respond = respond
         vendor.clock.now = 0
         (first,) = calls(client, 1)
         await until(lambda: vendor.arrivals)
@@ -262,17 +255,15 @@ class TestLateRefusal:
         assert tokens(vendor) == ["token-1", "token-1", "token-2", "token-2"]
         assert len(vendor.token_requests) == 2
 
-    async def test_a_late_second_refusal_does_not_cost_a_newer_token(
-        self, client: httpx.AsyncClient, vendor: Vendor
-    ) -> None:
+    async def test_a_late_second_rejection_keeps_a_newer_token(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         late = asyncio.Event()
 
-        async def answer(arrival: Arrival) -> httpx.Response:
+        async def respond(arrival: Arrival) -> httpx.Response:
             if arrival.token == "token-2" and tokens(vendor).count("token-2") == 1:
                 await late.wait()
             return httpx.Response(200 if arrival.token == "token-3" else 401)
 
-        vendor.answer = answer
+        vendor.respond = respond
         (slow,) = calls(client, 1)
         await until(lambda: tokens(vendor) == ["token-1", "token-2"])
         await call(client)
@@ -285,55 +276,55 @@ class TestLateRefusal:
         assert len(vendor.token_requests) == 3
 
 
-class TestNoRefusalOfTheToken:
+class TestOtherRejections:
     @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
-    async def test_no_new_token_and_no_repetition(
+    async def test_other_rejections_cause_no_new_token_and_no_repetition(
         self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]
     ) -> None:
-        vendor.answer = lambda _: httpx.Response(**other)
-        answer = await call(client)
+        vendor.respond = lambda _: httpx.Response(**other)
+        response = await call(client)
 
-        assert answer.status_code == other["status_code"]
+        assert response.status_code == other["status_code"]
         assert tokens(vendor) == ["token-1"]
         assert len(vendor.token_requests) == 1
 
     @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
-    async def test_the_token_is_kept(self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]) -> None:
-        vendor.answer = lambda _: httpx.Response(**other)
+    async def test_other_rejections_keep_the_token(
+        self, client: httpx.AsyncClient, vendor: Vendor, other: dict[str, Any]
+    ) -> None:
+        vendor.respond = lambda _: httpx.Response(**other)
         await call(client)
         await call(client)
 
         assert tokens(vendor) == ["token-1", "token-1"]
 
     @pytest.mark.parametrize("code", ["1.1.0", "1.1.1"])
-    async def test_a_licence_fault_is_told_as_one(self, vendor: Vendor, code: str) -> None:
-        vendor.answer = lambda _: httpx.Response(401, json={"errorCode": code})
-        async with SignStash(
-            BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=vendor.client()
-        ) as client:
+    async def test_a_licence_error_is_reported_as_one(self, vendor: Vendor, code: str) -> None:
+        vendor.respond = lambda _: httpx.Response(401, json={"errorCode": code})
+        async with new_client(http_client=vendor.client()) as client:
             with pytest.raises(ClientServiceInactiveError) as refused:
-                await client.sign(Document.pdf(PDF, name="invoice.pdf"))
+                await client.sign(pdf())
 
         assert refused.value.error_code == code
         assert tokens(vendor) == ["token-1"]
         assert len(vendor.token_requests) == 1
 
-    async def test_the_answer_can_still_be_read(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer = lambda _: httpx.Response(401, json={"errorCode": "1.1.0"})
+    async def test_the_rejecting_response_can_still_be_read(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
+        vendor.respond = lambda _: httpx.Response(401, json={"errorCode": "1.1.0"})
 
         assert (await call(client)).json() == {"errorCode": "1.1.0"}
 
-    async def test_a_success_is_not_read_before_its_caller_reads_it(
+    async def test_a_successful_response_is_left_to_its_caller_to_read(
         self, client: httpx.AsyncClient, vendor: Vendor
     ) -> None:
         read: list[bytes] = []
 
         async def chunks() -> AsyncIterator[bytes]:
-            for chunk in (b"long ", b"answer"):
+            for chunk in (b"long ", b"response"):
                 read.append(chunk)
                 yield chunk
 
-        vendor.answer = lambda _: httpx.Response(200, content=chunks())
-        async with client.stream("GET", BASE_URL) as answer:
+        vendor.respond = lambda _: httpx.Response(200, content=chunks())
+        async with client.stream("GET", BASE_URL) as response:
             assert read == []
-            assert await answer.aread() == b"long answer"
+            assert await response.aread() == b"long response"
