@@ -246,7 +246,7 @@ class TestReported:
         assert vendor.clock.pauses == [7.0] * (TOKEN_ATTEMPTS - 1)
 
     async def test_a_long_retry_after_is_reported_at_once(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
-        vendor.answer_token = lambda _: httpx.Response(429, headers={"Retry-After": "60"})
+        vendor.respond_to_token = lambda _: httpx.Response(429, headers={"Retry-After": "60"})
         error = await failure_of(client)
 
         assert "after 60 seconds" in error.hint
