@@ -33,7 +33,7 @@ class SignedDocument:
     Attributes:
         name: File name, as it was sent.
         external_reference: The document's external reference.
-        operation_id: Number of the operation that signed it, if the service gave one.
+        operation_id: ID of the operation that signed it, if the service gave one.
         details: The service's description of the document.
         saved_as: The file that `save_to` wrote, or None.
     """

@@ -1,4 +1,4 @@
-"""When a call is repeated: only what was surely not processed, and only within its deadline."""
+"""When a call is repeated: only what was certainly not processed, and only within its deadline."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def token_url_problems(token_url: object) -> list[str]:
 
 
 def as_list(urls: object) -> list[Any]:
-    """URLs as a list. What is neither a URL nor several is left to `url_problems`."""
+    """URLs as a list. A value of another type is left to `url_problems`."""
     return list(urls) if isinstance(urls, Iterable) and not isinstance(urls, str | bytes) else [urls]
 
 

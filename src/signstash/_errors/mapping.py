@@ -164,7 +164,7 @@ def unreadable_response(
 ) -> UnexpectedResponseError:
     """The exception for a response that cannot be read, with the reason as the end of a sentence.
 
-    A status that is not known is 0. Behind a success and a server error, the request may have been processed.
+    After a success or a server error, a request that changes state may have been processed.
     """
     content_type = printable(headers.get("content-type", ""), 100)
     is_success, is_failure = 200 <= status_code < 300, status_code >= 500
@@ -177,8 +177,9 @@ def unreadable_response(
         hint = "Check `base_url` and what responds there, such as a gateway or a login page."
     # A 2xx body may hold signed documents or a token; only an error response is quoted.
     excerpt = "" if is_success else printable(body[:2000].decode("utf-8", "replace"), 120)
-    marks = f"HTTP {status_code}, " if status_code else ""
-    problem = context.sentence(f"The response ({marks}{content_type or 'no content type'}{_request_id(headers)}) {why}")
+    problem = context.sentence(
+        f"The response (HTTP {status_code}, {content_type or 'no content type'}{_request_id(headers)}) {why}"
+    )
     return UnexpectedResponseError(
         f"{problem} It begins: {excerpt!r}." if excerpt else problem,
         hint,
@@ -192,7 +193,7 @@ def unreadable_response(
 
 
 def _response_details(status_code: int, headers: Mapping[str, str]) -> dict[str, Any]:
-    """What an error tells of its response: status, headers without cookies and credentials, and when to come back."""
+    """The attributes of every error from a response. Headers with cookies and credentials are left out."""
     shown = {
         name.lower(): printable(value, 500) for name, value in headers.items() if name.lower() not in _HIDDEN_HEADERS
     }

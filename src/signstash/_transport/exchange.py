@@ -27,7 +27,7 @@ from ..errors import (
 from ..retries import Deadline, current_attempt
 from .bodies import RequestBody, UnusableResponseError, read_error, without_credentials
 from .endpoints import Call
-from .http_client import HttpClients, InFlightCall, opened
+from .http_client import HttpClients, opened
 from .request_content import ContentStream
 from .signed_content import Received
 from .tracing import note
@@ -95,13 +95,13 @@ class Exchange:
 
         `delivery` records how far the request came if this fails or is cancelled.
         """
-        with self.clients.call(deadline) as (client, in_flight):
+        with self.clients.call(deadline) as (client, limit):
             attempt = await self._attempt(client, call)
             length = int(attempt.request.headers.get("Content-Length", "0"))
             note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
             log = partial(_log, call, length, time.monotonic())
             try:
-                response = await self._response(attempt, client, in_flight)
+                response = await self._response(attempt, client, limit)
             except BaseException as error:
                 handed_over = attempt.body.handed_over
                 if delivery is not None:
@@ -146,9 +146,9 @@ class Exchange:
         )
         return _Attempt(call, context, request, body)
 
-    async def _response(self, attempt: _Attempt, client: httpx.AsyncClient, in_flight: InFlightCall) -> ServiceResponse:
+    async def _response(self, attempt: _Attempt, client: httpx.AsyncClient, limit: asyncio.Timeout) -> ServiceResponse:
         try:
-            async with in_flight.limit:
+            async with limit:
                 try:
                     return await self._exchange(attempt, client)
                 except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
@@ -158,13 +158,11 @@ class Exchange:
                     if attempt.body.handed_over or discard_token is None or not discard_token(authorization):
                         raise
                     return await self._exchange(attempt, client)
-                except asyncio.CancelledError:
-                    in_flight.cancelled = True
-                    raise
         except UnusableResponseError as unusable:
             raise unreadable_response(unusable.status_code, {}, b"", str(unusable), attempt.context) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, RuntimeError) as error:
-            cause = ConnectionAbortedError("the client was closed meanwhile") if in_flight.closed else error
+            was_closed = self.clients.is_closed and limit.expired()
+            cause = ConnectionAbortedError("the client was closed meanwhile") if was_closed else error
             raise self._failure(attempt, cause) from cause
 
     async def _exchange(self, attempt: _Attempt, client: httpx.AsyncClient) -> ServiceResponse:

@@ -75,7 +75,7 @@ async def opened(
 class EnvironmentTransport(httpx.AsyncBaseTransport):
     """Sends requests directly or through the outbound proxy that the environment names.
 
-    httpx refuses addresses and networks in `NO_PROXY`; here they mean what they mean for curl.
+    httpx rejects addresses and networks in `NO_PROXY`; here they mean what they mean for curl.
     """
 
     def __init__(self) -> None:
@@ -170,23 +170,6 @@ class ConnectionPool:
     cancelled: int = 0
 
 
-@attrs.define(eq=False)
-class InFlightCall:
-    """A call that is being sent, or pauses before it is sent again.
-
-    Attributes:
-        limit: Ends it at its deadline, or when the client is closed.
-        left: Is done when it has ended, and released its connection.
-        closed: Whether it was ended because the client is closed.
-        cancelled: Whether it was cancelled while it used a connection.
-    """
-
-    limit: asyncio.Timeout
-    left: asyncio.Future[None]
-    closed: bool = False
-    cancelled: bool = False
-
-
 class HttpClients:
     """The HTTP client of a `SignStash`: the user's own, or one for the running event loop.
 
@@ -196,21 +179,29 @@ class HttpClients:
     def __init__(self, given: httpx.AsyncClient | None) -> None:
         self._given = given
         self._pool: ConnectionPool | None = None
-        self._in_flight = set[InFlightCall]()
+        # What ends each call or pause in flight, and what is done when it has ended and released its connection.
+        self._in_flight = dict[asyncio.Timeout, asyncio.Future[None]]()
         self._closing = set[asyncio.Task[None]]()
-        self._closed = False
+        self.is_closed = False
 
     @contextlib.contextmanager
-    def call(self, deadline: Deadline) -> Iterator[tuple[httpx.AsyncClient, InFlightCall]]:
-        """Use the connections of the running event loop for a call, unless this has some in another loop."""
+    def call(self, deadline: Deadline) -> Iterator[tuple[httpx.AsyncClient, asyncio.Timeout]]:
+        """The HTTP client of the running event loop for a call, which the timeout ends: enter it while sending.
+
+        Raises:
+            ConfigurationError: If this is closed, or has connections in another event loop.
+        """
         pool = self._current_pool()
         pool.calls += 1
-        with self._in_flight_until(deadline) as in_flight:
+        with self._in_flight_until(deadline) as limit:
             try:
-                yield pool.client, in_flight
+                yield pool.client, limit
+            except asyncio.CancelledError:
+                pool.cancelled += 1
+                raise
             finally:
                 pool.calls -= 1
-                pool.cancelled += in_flight.cancelled
+                pool.cancelled += limit.expired()
                 if pool.cancelled >= CANCELLED_LIMIT and pool is self._pool and self._given is None:
                     self._pool = None
                 if pool is not self._pool and not pool.calls:
@@ -219,22 +210,22 @@ class HttpClients:
                     task.add_done_callback(self._closing.discard)
 
     async def pause(self, seconds: float) -> None:
-        """Wait between two attempts, unless the client is closed: then raise `ConfigurationError` at once."""
-        with self._in_flight_until(Deadline.after(seconds)) as pause, contextlib.suppress(TimeoutError):
+        """Wait between two attempts, unless this is closed: then raise `ConfigurationError` at once."""
+        with self._in_flight_until(Deadline.after(seconds)) as limit, contextlib.suppress(TimeoutError):
             self.raise_if_closed()
-            async with pause.limit:
+            async with limit:
                 await asyncio.get_running_loop().create_future()
         self.raise_if_closed()
 
     @contextlib.contextmanager
-    def _in_flight_until(self, deadline: Deadline) -> Iterator[InFlightCall]:
-        in_flight = InFlightCall(asyncio.timeout_at(deadline.at), asyncio.get_running_loop().create_future())
-        self._in_flight.add(in_flight)
+    def _in_flight_until(self, deadline: Deadline) -> Iterator[asyncio.Timeout]:
+        limit, left = asyncio.timeout_at(deadline.at), asyncio.get_running_loop().create_future()
+        self._in_flight[limit] = left
         try:
-            yield in_flight
+            yield limit
         finally:
-            self._in_flight.discard(in_flight)
-            in_flight.left.set_result(None)
+            del self._in_flight[limit]
+            left.set_result(None)
 
     def _current_pool(self) -> ConnectionPool:
         self.raise_if_closed()
@@ -253,13 +244,13 @@ class HttpClients:
             await pool.client.aclose()
 
     def raise_if_closed(self) -> None:
-        """Refuse further use after `close`."""
-        if self._closed:
+        """Raise `ConfigurationError` after `close`."""
+        if self.is_closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
 
     def close(self) -> None:
         """Accept no more calls."""
-        self._closed = True
+        self.is_closed = True
 
     async def aclose(self) -> None:
         """End the calls in flight, wait until they have released their connections, and close those.
@@ -268,12 +259,11 @@ class HttpClients:
         """
         self.close()
         loop = running_loop()
-        while here := [call for call in self._in_flight if call.left.get_loop() is loop]:
-            for call in here:
-                call.closed = True
-                if not call.limit.expired():
-                    call.limit.reschedule(loop.time())
-            await asyncio.wait([call.left for call in here])
+        while here := {limit: left for limit, left in self._in_flight.items() if left.get_loop() is loop}:
+            for limit in here:
+                if not limit.expired():
+                    limit.reschedule(loop.time())
+            await asyncio.wait(here.values())
         if closing := [task for task in self._closing if task.get_loop() is loop]:
             await asyncio.wait(closing)
         pool, self._pool = self._pool, None
