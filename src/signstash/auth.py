@@ -291,13 +291,13 @@ class TokenAuth(httpx.Auth):
     async def _fetch(self) -> _Token:
         sent_at, outcome = self._clock(), "issued"
         try:
-            issued = await self._request.send()
+            value, lifetime = await self._request.send()
         except SignStashError as error:
             outcome = type(error).__name__
             raise
         finally:
             milliseconds = 1000 * (self._clock() - sent_at)
             logger.info("token: %s, %.0f ms, attempt %d", outcome, milliseconds, current_attempt.get())
-        due = sent_at + issued.lifetime - min(30.0, issued.lifetime / 20)
-        early = due - min(300.0, issued.lifetime / 10) * (1 - 0.2 * self._jitter())
-        return _Token(issued.value, issued=sent_at, early=early, due=due)
+        due = sent_at + lifetime - min(30.0, lifetime / 20)
+        early = due - min(300.0, lifetime / 10) * (1 - 0.2 * self._jitter())
+        return _Token(value, issued=sent_at, early=early, due=due)

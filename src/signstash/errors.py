@@ -108,7 +108,7 @@ class SignStashError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         cause = None if self.__cause__ is None else _portable(self.__cause__)
-        return copyreg.__newobj__, (type(self), *self.args), {**vars(self), "__cause__": cause}  # type: ignore[attr-defined]
+        return copyreg.__newobj__, (type(self), *self.args), {**vars(self), "__cause__": cause}  # type: ignore[attr-defined]  # missing in typeshed
 
     def copy_for_raise(self) -> SignStashError:
         """A copy to raise elsewhere, so that callers who share a failure do not share its traceback."""

@@ -140,18 +140,15 @@ class SignedOutcome:
         document: The document that the caller gave.
         signed: The signed document.
         signed_before: Whether an earlier run with the same journal had it signed, so that it was not sent in this one.
+        ok: True.
         error: None.
     """
 
     document: Document
     signed: SignedDocument
     signed_before: bool = False
+    ok: Literal[True] = attrs.field(default=True, init=False, repr=False)
     error: None = attrs.field(default=None, init=False, repr=False)
-
-    @property
-    def ok(self) -> Literal[True]:
-        """Whether it is signed."""
-        return True
 
     @property
     def result(self) -> SignedDocument:
@@ -176,28 +173,22 @@ class FailedOutcome:
         document: The document that the caller gave.
         error: Why there is no signed document.
         signed_before: Whether an earlier run with the same journal had it signed.
+        ok: False.
         signed: None.
+        saved_as: None.
     """
 
     document: Document
     error: SignStashError
     signed_before: bool = False
+    ok: Literal[False] = attrs.field(default=False, init=False, repr=False)
     signed: None = attrs.field(default=None, init=False, repr=False)
-
-    @property
-    def ok(self) -> Literal[False]:
-        """Whether it is signed."""
-        return False
+    saved_as: None = attrs.field(default=None, init=False, repr=False)
 
     @property
     def result(self) -> SignStashError:
         """The error."""
         return self.error
-
-    @property
-    def saved_as(self) -> None:
-        """None: nothing is saved."""
-        return None
 
     def unwrap(self) -> NoReturn:
         """Raise the error.

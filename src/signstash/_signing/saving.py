@@ -158,7 +158,7 @@ class SignedFiles:
 
 def _require_folder(folder: str, document: Document) -> None:
     suffix = os.path.splitext(document.name)[1]  # noqa: PTH122 - no path is needed
-    if suffix and folder.lower().endswith(suffix.lower()) and not os.path.isdir(folder):  # noqa: PTH112
+    if suffix and folder.lower().endswith(suffix.lower()) and not os.path.isdir(folder):  # noqa: PTH112 - as above
         raise ConfigurationError(
             f"save_to is {folder!r}, which looks like a file; it is a folder, in which documents keep their names.",
             "Give a folder, or a function that returns the path: save_to=lambda document: 'invoice.signed.pdf'.",

@@ -152,7 +152,10 @@ class Exchange:
                 try:
                     return await self._exchange(attempt, client)
                 except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
-                    if not self._may_send_again(attempt):
+                    # Closed before the body was complete, perhaps to reject the token of a `TokenAuth`.
+                    discard_token: Callable[[str], bool] | None = getattr(self.auth, "discard_token", None)
+                    authorization = attempt.request.headers.get("Authorization", "")
+                    if attempt.body.handed_over or discard_token is None or not discard_token(authorization):
                         raise
                     return await self._exchange(attempt, client)
                 except asyncio.CancelledError:
@@ -163,13 +166,6 @@ class Exchange:
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, RuntimeError) as error:
             cause = ConnectionAbortedError("the client was closed meanwhile") if in_flight.closed else error
             raise self._failure(attempt, cause) from cause
-
-    def _may_send_again(self, attempt: _Attempt) -> bool:
-        """Whether the connection was closed before the body was complete, perhaps to reject the token."""
-        discard_token: Callable[[str], bool] | None = getattr(self.auth, "discard_token", None)  # of `TokenAuth`
-        if attempt.body.handed_over or discard_token is None:
-            return False
-        return discard_token(attempt.request.headers.get("Authorization", ""))
 
     async def _exchange(self, attempt: _Attempt, client: httpx.AsyncClient) -> ServiceResponse:
         call = attempt.call

@@ -27,14 +27,6 @@ DEFAULT_LIFETIME: Final = 300.0
 _RESPONSE_LIMIT: Final = 1024 * 1024
 
 
-@attrs.frozen
-class IssuedToken:
-    """A token as the token server issued it, and its lifetime in seconds from the request on."""
-
-    value: Secret
-    lifetime: float
-
-
 @attrs.frozen(kw_only=True)
 class TokenRequest:
     """A request for a token with the `client_credentials` grant (RFC 6749, section 4.4).
@@ -51,8 +43,8 @@ class TokenRequest:
     http_client: httpx.AsyncClient | None
     client_settings: bool
 
-    async def send(self) -> IssuedToken:
-        """Send the request once."""
+    async def send(self) -> tuple[Secret, float]:
+        """Send the request once. Returns the token, and its lifetime in seconds from the request on."""
         context = ErrorContext(client_service=self.client_id, token_server=self.url)
         host = httpx.URL(self.url).host
         try:
@@ -74,7 +66,7 @@ class TokenRequest:
             ) from error
         if 200 <= status_code < 300:
             try:
-                return _issued(json_object(body))
+                return _token_in(json_object(body))
             except ValueError as error:
                 raise unreadable_response(status_code, headers, b"", str(error), context) from None
         # It may quote the secret.
@@ -97,8 +89,8 @@ class TokenRequest:
             return response.status_code, response.headers, await body
 
 
-def _issued(fields: dict[str, Any] | None) -> IssuedToken:
-    """The token of a response, or a `ValueError` that says what is wrong with it."""
+def _token_in(fields: dict[str, Any] | None) -> tuple[Secret, float]:
+    """The token of a response and its lifetime, or a `ValueError` that says what is wrong with it."""
     if fields is None:
         raise ValueError("is not a JSON object")
     token = Secret(fields.pop("access_token", None))
@@ -116,4 +108,4 @@ def _issued(fields: dict[str, Any] | None) -> IssuedToken:
         lifetime = math.nan
     if isinstance(expires_in, bool) or not 0 < lifetime < math.inf:
         raise ValueError("contains an expires_in that is not a positive number")
-    return IssuedToken(token, lifetime)
+    return token, lifetime

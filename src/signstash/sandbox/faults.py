@@ -96,7 +96,7 @@ def _one_of(choices: Iterable[str]) -> Any:
 
 def _text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
-        raise ValueError(f"{attribute.name} is {value!r}. Give a text.")  # noqa: TRY004
+        raise ValueError(f"{attribute.name} is {value!r}. Give a text.")  # noqa: TRY004 - documented
 
 
 def _number(least: float, most: float = float("inf"), *, whole: bool = False) -> Any:
@@ -163,7 +163,7 @@ class Fault:
             ValueError: If a field is unknown, missing, or not valid.
         """
         if not isinstance(fields, Mapping):
-            raise ValueError(f"a fault is {fields!r}. Give an object with a kind.")  # noqa: TRY004
+            raise ValueError(f"a fault is {fields!r}. Give an object with a kind.")  # noqa: TRY004 - as above
         known = attrs.fields_dict(cls)
         for name in fields:
             if name not in known:
@@ -231,7 +231,7 @@ class Faults:
         """Activate faults, after those that are active."""
         with self._lock:
             for fault in faults:
-                self._active.append(_ActiveFault(fault, random.Random(f"{self._seed}/{self._added}")))  # noqa: S311
+                self._active.append(_ActiveFault(fault, random.Random(f"{self._seed}/{self._added}")))  # noqa: S311 - no secret
                 self._added += 1
 
     def remove(self, index: int) -> None:

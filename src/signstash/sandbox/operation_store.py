@@ -180,7 +180,7 @@ class OperationStore:
         with self._lock:
             return dict(
                 self._database.execute(
-                    f"SELECT {by}, count(*) FROM documents WHERE signed GROUP BY {by} ORDER BY min(id)"  # noqa: S608
+                    f"SELECT {by}, count(*) FROM documents WHERE signed GROUP BY {by} ORDER BY min(id)"  # noqa: S608 - a constant
                 ).fetchall()
             )
 
@@ -200,7 +200,7 @@ class OperationStore:
         }
         with self._lock:
             rows = self._database.execute(
-                f"SELECT {', '.join(columns.values())} FROM documents JOIN operations ON operations.id = operation"  # noqa: S608
+                f"SELECT {', '.join(columns.values())} FROM documents JOIN operations ON operations.id = operation"  # noqa: S608 - as above
                 " ORDER BY documents.id DESC LIMIT ?",
                 (limit,),
             ).fetchall()

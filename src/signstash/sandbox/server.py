@@ -79,7 +79,7 @@ class Sandbox(SandboxApplication):
         connections = self._connections
 
         class Protocol(H11Protocol):
-            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # called for TCP only
                 super().connection_made(transport)
                 connections[self.client] = transport
 

@@ -35,7 +35,7 @@ class HTTPCore2Mocker(HTTPCoreMocker):
             return await super()._send_async_request(*arguments, **options)  # type: ignore[no-untyped-call]
 
     @classmethod
-    def from_sync_httpx_response(cls, httpx_response: Any, target: Any, **kwargs: Any) -> Any:  # noqa: ARG003
+    def from_sync_httpx_response(cls, httpx_response: Any, target: Any, **kwargs: Any) -> Any:  # noqa: ARG003 - respx's signature
         """Convert a response."""
         return import_module("httpcore2").Response(
             status=httpx_response.status_code,

@@ -15,7 +15,7 @@ from .report import NotJudgedError
 
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "md5": hashes.MD5(),  # noqa: S303 - judged, and reported as unreliable
-    "sha1": hashes.SHA1(),  # noqa: S303
+    "sha1": hashes.SHA1(),  # noqa: S303 - as above
     "sha224": hashes.SHA224(),
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),

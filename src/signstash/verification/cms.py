@@ -51,8 +51,8 @@ _parse: Any = parser.parse  # its annotation is wrong
 _PSS: Final = "1.2.840.113549.1.1.10"
 
 
-class _SignedData(core.Sequence):  # type: ignore[misc]
-    _fields = [  # noqa: RUF012
+class _SignedData(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
+    _fields = [  # noqa: RUF012 - of asn1crypto
         ("version", core.Integer),
         ("digest_algorithms", cms.DigestAlgorithms),
         ("encap_content_info", core.Any),
@@ -310,7 +310,7 @@ def _algorithm(algorithm: Any, hash_name: str) -> SignatureAlgorithm:
     if oid not in _SIGNATURES:
         raise NotJudgedError(f"the signature algorithm {oid} is not supported")
     kind, own_hash = _SIGNATURES[oid]
-    return SignatureAlgorithm(kind=kind, hash_name="" if kind == "eddsa" else own_hash or hash_name)  # type: ignore[arg-type]
+    return SignatureAlgorithm(kind=kind, hash_name="" if kind == "eddsa" else own_hash or hash_name)  # type: ignore[arg-type]  # one of the literals
 
 
 def _fits(signer: Any, certificate: x509.Certificate, algorithm: SignatureAlgorithm, content: Content) -> bool:

@@ -45,7 +45,7 @@ def signature_algorithm(method: Any) -> SignatureAlgorithm:
         hash_name = _HASHES.get(hash_name, "")
     if not kind or not (hash_name or kind == "eddsa"):
         raise NotJudgedError(f"the signature algorithm {name} is not supported")
-    return SignatureAlgorithm(kind=kind, hash_name=hash_name, raw=True)  # type: ignore[arg-type]
+    return SignatureAlgorithm(kind=kind, hash_name=hash_name, raw=True)  # type: ignore[arg-type]  # one of the literals
 
 
 def _pss_algorithm(method: Any) -> SignatureAlgorithm:

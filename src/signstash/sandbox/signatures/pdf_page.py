@@ -124,4 +124,4 @@ def _inherited(page: Any, name: str) -> Iterator[Any]:
 
 def resolved(dictionary: Any, name: str) -> Any:
     """The value of an entry, or None; `get` of pyHanko does not follow references."""
-    return dictionary[name] if name in dictionary else None  # noqa: SIM401
+    return dictionary[name] if name in dictionary else None  # noqa: SIM401 - `get` does not resolve references

@@ -101,5 +101,5 @@ class Seal:
 def _asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:
     loaded = asn1_x509.Certificate.load(certificate.public_bytes(serialization.Encoding.DER))
     # asn1crypto parses on first use, which several threads must not do at once; this parses all of it.
-    assert loaded.native  # noqa: S101
+    assert loaded.native  # noqa: S101 - this parses it
     return loaded

@@ -43,7 +43,7 @@ class _Signer(XAdESSigner):
         self._transform = transform
         self._holder = holder
 
-    def _unpack(self, data: Any, references: Any) -> Any:  # noqa: ARG002
+    def _unpack(self, data: Any, references: Any) -> Any:  # noqa: ARG002 - signxml's signature
         covered = copy.deepcopy(data)
         if self._transform != SignatureTransform.ENVELOPED:
             etree.strip_elements(covered, ds_tag("Signature"), with_tail=False)
