@@ -98,7 +98,7 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog=program,
-        usage=f"{program} [list|retry|settle|drop] --journal FILE [REFERENCES... | --all]",
+        usage=f"{program} [ACTION] --journal FILE [REFERENCES... | --all]",
         description="List documents that failed or are in doubt, and decide about those in doubt.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
