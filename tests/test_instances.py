@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -16,12 +16,9 @@ STATUS = PATHS["getStatus"].format(operationId=7)
 
 
 @pytest.fixture
-async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    async with new_client(
-        instance_urls=["http://10.0.0.5:8080"],
-        retries=RetryPolicy(attempts=2, first_bound=0.001, longest_bound=0.001, deadline=30),
-    ) as client:
-        yield client
+def client_options() -> dict[str, Any]:
+    retries = RetryPolicy(attempts=2, first_bound=0.001, longest_bound=0.001, deadline=30)
+    return {"instance_urls": ["http://10.0.0.5:8080"], "retries": retries}
 
 
 async def test_calls_to_an_instance_have_the_same_token_and_retries(client: SignStash, service: MockedService) -> None:

@@ -13,7 +13,7 @@ Start with `SignStash` and `Document`. Also here are:
 - `signstash.verification`: verification of signed documents
 - `signstash.command_line`: the command `signstash`
 
-Their guides are Markdown files beside them.
+Their guides are installed with them, as Markdown files.
 
 .. include:: security.md
 """

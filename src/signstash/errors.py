@@ -14,12 +14,12 @@
     │   ├── RateLimitedError                too many requests
     │   └── ServiceError                    the service failed
     ├── DocumentNotSignedError              one document of a processed request was not signed
-    │   └── DocumentCertificateError        ... because of its certificate (also CertificateNotProvisionedError)
-    ├── SignatureInvalidError               a returned document does not match, or its signature is not valid
+    │   └── DocumentCertificateError        ... because of its certificate; also a step 10 error
+    ├── SignatureInvalidError               a returned document is not validly signed
     ├── DocumentNotSavedError               a signed document could not be written to disk
-    ├── ConnectionFailedError               the request did not reach the service; nothing was processed
+    ├── ConnectionFailedError               the service was not reached; nothing was processed
     ├── OutcomeUnknownError                 the request was sent, but its response was lost
-    └── UnexpectedResponseError               a response that cannot be read
+    └── UnexpectedResponseError             a response cannot be read
 
 The service's `errorCode` decides, then its family, then the HTTP status (wiki: integration guide, error table).
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
 from signstash import TokenAuth
+from signstash.retries import use_sleep
 from tests.auth.vendor import Vendor
 from tests.conftest import MockedService
 
 
 @pytest.fixture
-def vendor(service: MockedService) -> Vendor:
-    return Vendor(service)
+def vendor(service: MockedService) -> Iterator[Vendor]:
+    vendor = Vendor(service)
+    with use_sleep(vendor.clock.sleep):
+        yield vendor
 
 
 @pytest.fixture

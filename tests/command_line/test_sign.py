@@ -690,6 +690,28 @@ class TestJournal:
         assert "'x' is not held" in told
         assert "`signstash failed --journal j` lists" in told
 
+    @pytest.mark.parametrize("action", ["retry", "settle", "drop"])
+    def test_an_action_on_all_of_no_documents_says_so(self, folder: Path, run: Run, action: str) -> None:
+        Journal("j").close()
+
+        ended = run("failed", action, "--all", "--journal", "j")
+
+        assert (ended.status, ended.err) == (0, "No document is held for manual review.\n")
+
+    def test_a_dry_run_plans_no_document_that_an_earlier_run_may_have_signed(self, folder: Path, run: Run) -> None:
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+        run(*sign)
+        lines = Path("j").read_bytes().splitlines(keepends=True)
+        first_response = next(number for number, line in enumerate(lines) if b'"received"' in line)
+        Path("j").write_bytes(b"".join(lines[:first_response]))  # as after a kill
+        shutil.rmtree("signed")
+
+        planned = run(*sign, "--dry-run").out
+        planned_anyway = run(*sign, "--dry-run", "--unknown", "send_again").out
+
+        assert planned.count("passed over") == 2
+        assert planned_anyway.count("planned") == 2
+
     def test_a_missing_journal_is_not_created(self, folder: Path, run: Run) -> None:
         assert run("failed", "--journal", "j").status == 2
         assert not Path("j").exists()

@@ -941,9 +941,9 @@ class TestFile:
         with pytest.raises(ConfigurationError, match="another version"):
             Journal(tmp_path / "run.journal")
 
-    def test_a_journal_needs_no_database(self) -> None:
-        program = "import sys; sys.modules['_sqlite3'] = None; from signstash import Journal, SignStash"
-        subprocess.run([sys.executable, "-c", program], check=True)
+    def test_a_journal_needs_no_database(self, tmp_path: Path) -> None:
+        program = "import sys; sys.modules['_sqlite3'] = None; from signstash import Journal; Journal('j').close()"
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
 
     def test_every_copy_of_the_file_is_a_journal(self, tmp_path: Path) -> None:
         """Records are in the one file when the call returns; one that is written while it is copied is left out."""

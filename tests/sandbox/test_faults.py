@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import threading
 import time
@@ -73,6 +74,7 @@ async def test_leaving_the_block_ends_a_delay_quietly(
             return fault_for(*args)
 
         monkeypatch.setattr(sandbox.faults, "for_request", for_request)
+        monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # else caplog sees none of its records
         client = SignStash(**sandbox.credentials)
         call = asyncio.create_task(client.sign(document()))
         await asyncio.to_thread(arrived.wait)

@@ -158,8 +158,10 @@ def _log(*, debug: bool) -> Iterator[None]:
 
 def report_error(error: BaseException, *, debug: bool) -> None:
     """Write an error to standard error, with a traceback if `debug` is set."""
+    from .text import wrapped
+
     with contextlib.suppress(OSError):  # the disk may be full, or the reader gone
         if debug:
             traceback.print_exception(error)
-        sys.stderr.write(f"signstash: {error}\n")
+        sys.stderr.write(f"{wrapped(f'signstash: {error}', indent=0, stream=sys.stderr)}\n")
         sys.stderr.flush()

@@ -68,7 +68,7 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog=program,
-        description="Check settings, both servers, token and definition. Signs nothing unless --sign is given.",
+        description="Check settings, servers, token and definition. Signs nothing without --sign.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

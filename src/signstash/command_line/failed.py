@@ -98,7 +98,7 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog=program,
-        usage=f"{program} [list|retry|settle|drop] --journal FILE [REFERENCES... | --all]",
+        usage=f"{program} [ACTION] --journal FILE [REFERENCES... | --all]",
         description="List documents that failed or are in doubt, and decide about those in doubt.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -131,6 +131,9 @@ def main(arguments: Sequence[str], *, program: str) -> int:
             raise ConfigurationError("No documents are named.", "Give their references, or --all.")
         in_doubt = [entry.reference for entry in journal.entries("held")]
         references = in_doubt if given.all else given.references
+        if not references:
+            lines.note("No document is held for manual review.")
+            return SIGNED
         if unknown := [reference for reference in references if reference not in in_doubt]:
             raise ConfigurationError(
                 f"{unknown[0]!r} is not held in the journal.",

@@ -33,7 +33,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for service, credentials and settings file."""
     group = parser.add_argument_group("settings")
     group.add_argument("--config", type=Path, metavar="FILE",
-        help="TOML file with these settings, timeout, deadline, upload")  # fmt: skip
+        help="TOML file with these settings, and timeout, deadline, upload")  # fmt: skip
     group.add_argument("--base-url", metavar="URL", help="the service's full base URL")
     group.add_argument("--client-id", metavar="ALIAS", help="alias of the client service")
     group.add_argument("--environment", choices=tuple(TOKEN_URLS), metavar="NAME",

@@ -129,12 +129,13 @@ def _show_plan(files: Sequence[PlannedFile], given: argparse.Namespace) -> int:
     if given.journal is not None and os.path.exists(given.journal):  # noqa: PTH110 - Path's raises for too long names
         with Journal(given.journal) as journal:
             states = _states(journal)
+    known = {"signed", "held", "received"} | ({"sent"} if given.unknown == "hold" else set[str]())
     lines, problems = Lines(as_json=given.json), 0
     for file in files:
         status, remark = "planned", ""
         if file.problem is not None:
             status, remark = "failed", f": {file.problem}"
-        elif states.get(real_path(file.target)) in ("signed", "held"):
+        elif states.get(real_path(file.target)) in known:
             status, remark = "passed_over", ": the journal knows it"
         elif os.path.lexists(file.target) and not given.force:
             status, remark = "failed", ": it exists already (--force replaces it)"

@@ -39,7 +39,7 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
         prog=program,
         usage=f"{program} FILES... [options]",
-        description="Verify signed files, and folders with all that is below them.",
+        description="Verify signed files, and folders with everything below them.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -47,8 +47,8 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--originals", type=Path, metavar="DIR", help="folder with what was signed, by the same names")
     parser.add_argument("--root", type=Path, action="append", default=[], metavar="FILE",
                         help="certificate that is trusted, in PEM or DER")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--debug", action="store_true", help="show where errors come from")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 
 
