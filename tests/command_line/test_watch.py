@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -20,6 +21,9 @@ import httpx
 import pytest
 
 from signstash import ConfigurationError, Journal
+from signstash._content.contents import InPath
+from signstash._content.files import make_folder
+from signstash._content.snapshots import snapshot
 from signstash.command_line import watch as command
 from signstash.command_line.inbox import Inbox
 from signstash.command_line.plan import Plan
@@ -440,7 +444,7 @@ class TestOutages:
         assert status == 0
         failing, back = shown.notes[1:]
         assert failing.endswith("Trying again until it succeeds.")
-        assert back == "The service is back."
+        assert back == "Signing goes on."
 
     async def test_a_document_that_is_not_sent_does_not_end_an_outage(
         self, inbox: Path, signstash_mock: MockSignStash
@@ -466,7 +470,7 @@ class TestOutages:
         await watched(script, clock=clock, shown=shown)
 
         assert len(notes) == 2
-        assert shown.notes[2:] == ["The service is back."]
+        assert shown.notes[2:] == ["Signing goes on."]
 
     async def test_a_file_removed_during_an_outage_is_not_a_failure(
         self, inbox: Path, signstash_mock: MockSignStash
@@ -572,6 +576,194 @@ class TestOutages:
         assert status == 3
         assert (written["state"], written["waiting"]) == ("stopped", 1)
         assert written["fault"]
+
+
+@attrs.define
+class Disk:
+    """A disk on which files cannot be written, or a part of them cannot.
+
+    Attributes:
+        is_full: Whether it is full.
+    """
+
+    is_full: bool = False
+
+    def require_room(self, *_: object) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def disk(self, monkeypatch: pytest.MonkeyPatch) -> Disk:
+        disk = Disk()
+        sync = os.fsync
+
+        def sync_if_there_is_room(descriptor: int) -> None:
+            disk.require_room()
+            sync(descriptor)
+
+        monkeypatch.setattr("os.fsync", sync_if_there_is_room)
+        return disk
+
+    @pytest.mark.parametrize("keeps", [True, False])
+    async def test_what_is_signed_is_saved_when_there_is_room_again(
+        self, inbox: Path, signstash_mock: MockSignStash, disk: Disk, monkeypatch: pytest.MonkeyPatch, keeps: bool
+    ) -> None:
+        if keeps:  # the folder for recovery is on another disk
+            monkeypatch.setattr("signstash._signing.saving.write_atomically", self.write_on_another_disk)
+        drop(*(f"{number}.xml" for number in range(70)))
+        states: list[Mapping[str, Any]] = []
+        clock = Clock()
+        shown = Shown(clock)
+
+        async def script(clock: Clock) -> Ticks:
+            disk.is_full = True
+            async for tick in clock.until(lambda: len(shown.notes) == 2):
+                yield tick
+            async for tick in clock.seconds(600):
+                yield tick
+            states.append(json.loads(Path("s.json").read_text()))
+            assert bool(files_in("j.recovered") if Path("j.recovered").exists() else ()) == keeps
+            disk.is_full = False
+            async for tick in clock.until(lambda: len(files_in("done")) == 70):
+                yield tick
+
+        status, _ = await watched(script, "--done", "done", "--status", "s.json", clock=clock, shown=shown)
+
+        assert status == 0
+        sent = [document.name for request in signstash_mock.sign_requests for document in request.documents]
+        assert len(sent) == len(set(sent)) == 70
+        assert files_in("signed") == files_in("done") == set(sent)
+        assert {item.get("status", "signed") for item in shown.results} == {"signed"}
+        full, on = shown.notes[1:]
+        assert re.fullmatch(r"\S+ cannot be written: No space left on device\. .* Trying again until .*", full)
+        assert on == "Signing goes on."
+        assert (states[0]["state"], states[0]["waiting"], states[0]["failed"]) == ("failing", 70, 0)
+        assert not list(Path("signed").glob(".*"))  # nothing takes room of a full disk in vain
+        assert not Path("j.recovered").exists() or not files_in("j.recovered")
+        with Journal("j") as journal:
+            assert len(journal.entries("signed")) == 70
+        again, _ = await watched(lambda clock: clock.seconds(5), "--done", "done")
+        assert again == 0
+
+    @staticmethod
+    def write_on_another_disk(contents: Any, target: Path, *, overwrite: bool) -> Any:
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(b"".join(snapshot(contents).blocks(1000)))
+        return InPath(target)
+
+    async def test_a_document_that_could_not_be_sent_is_no_failure(
+        self, inbox: Path, signstash_mock: MockSignStash, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def require_room(folder: Path) -> None:
+            disk.require_room()
+            make_folder(folder)
+
+        monkeypatch.setattr("signstash._signing.saving.make_folder", require_room)
+        drop("2026/FT_1.xml", "FT_2.xml")
+
+        async def script(clock: Clock) -> Ticks:
+            disk.is_full = True
+            async for tick in clock.seconds(200):
+                yield tick
+            assert not signstash_mock.sign_requests
+            disk.is_full = False
+            async for tick in clock.until(lambda: files_in("signed") == {"2026/FT_1.xml", "FT_2.xml"}):
+                yield tick
+
+        status, shown = await watched(script)
+
+        assert (status, len(shown.notes)) == (0, 3)
+        assert {item.get("status", "signed") for item in shown.results} == {"signed"}
+
+    async def test_another_file_in_its_place_costs_the_others_nothing(
+        self, inbox: Path, signstash_mock: MockSignStash, disk: Disk
+    ) -> None:
+        drop("FT_1.xml", "FT_2.xml")
+        clock = Clock()
+        shown = Shown(clock)
+
+        async def script(clock: Clock) -> Ticks:
+            disk.is_full = True
+            async for tick in clock.until(lambda: len(shown.notes) == 2):
+                yield tick
+            Path("signed/FT_1.xml").write_text("mine")
+            disk.is_full = False
+            async for tick in clock.until(lambda: shown.with_status("signed")):
+                yield tick
+
+        status, _ = await watched(script, clock=clock, shown=shown)
+
+        assert status == 1
+        assert Path("signed/FT_1.xml").read_text() == "mine"
+        assert shown.with_status("signed") == ["inbox/FT_2.xml"]
+        assert "exists already" in Path("signed/FT_1.xml.failed.txt").read_text()
+
+    @pytest.mark.parametrize("method", ["_append", "_entry_at"])
+    async def test_a_journal_that_cannot_be_used(
+        self, inbox: Path, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch, method: str
+    ) -> None:
+        disk, works = Disk(), getattr(Journal, method)
+        clock = Clock()
+        shown = Shown(clock)
+
+        def fails(journal: Journal, *given: object) -> Any:
+            disk.require_room()
+            return works(journal, *given)
+
+        monkeypatch.setattr(Journal, method, fails)
+        drop(*(f"{number}.xml" for number in range(70)))
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.until(lambda: files_in("signed")):
+                yield tick
+            disk.is_full = True
+            drop(*(f"{number}.xml" for number in range(70, 80)))
+            async for tick in clock.until(lambda: method == "_entry_at" or len(shown.notes) > 1):
+                yield tick
+            async for tick in clock.seconds(300):
+                yield tick
+            disk.is_full = False
+            async for tick in clock.until(lambda: len(files_in("signed")) == 80):
+                yield tick
+
+        status, _ = await watched(script, "--done", "done", clock=clock, shown=shown)
+
+        sent = [document.name for request in signstash_mock.sign_requests for document in request.documents]
+        assert status == 0
+        assert len(sent) == len(set(sent)) == 80
+        assert {item.get("status", "signed") for item in shown.results} == {"signed"}
+        assert sum("The journal j cannot be used: No space left" in note for note in shown.notes) <= 1
+
+    async def test_originals_are_moved_when_there_is_room_again(
+        self, inbox: Path, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        disk, move = Disk(is_full=True), shutil.move
+
+        def move_if_there_is_room(original: Path, place: Path) -> Any:
+            disk.require_room()
+            return move(original, place)
+
+        monkeypatch.setattr("shutil.move", move_if_there_is_room)
+        drop("FT_1.xml", "FT_2.xml")
+        clock = Clock()
+        shown = Shown(clock)
+
+        async def script(clock: Clock) -> Ticks:
+            async for tick in clock.until(lambda: len(shown.with_status("signed")) == 2 and len(shown.notes) == 2):
+                yield tick
+            async for tick in clock.seconds(60):
+                yield tick
+            assert files_in("inbox") == {"FT_1.xml", "FT_2.xml"}
+            disk.is_full = False
+            async for tick in clock.until(lambda: files_in("done") == {"FT_1.xml", "FT_2.xml"}):
+                yield tick
+
+        status, _ = await watched(script, "--done", "done", clock=clock, shown=shown)
+
+        assert (status, files_in("inbox"), len(shown.with_status("signed"))) == (0, set(), 2)
+        assert shown.notes[1:] == ["Originals cannot be moved to done: No space left on device."]
 
 
 class TestRestart:

@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 
 from .._content.arguments import require_flags, require_path
+from .._content.contents import InTemporaryFile
 from .._content.files import TemporaryFile, make_folder, sync_folder
 from .._content.names import safe_names
 from .._content.writing import write_atomically, write_unnamed
@@ -139,6 +140,8 @@ class SignedFiles:
     def _kept(self, signed: object) -> SignedDocument | None:
         if self.recovery is None or not isinstance(signed, SignedDocument):
             return None
+        if signed.saved_as is not None:  # an earlier run kept it
+            return signed
         (name,) = safe_names([f"{signed.external_reference}.{signed.name}"])
         for is_temporary in (False, True):
             with contextlib.suppress(OSError, ValueError, InvalidDocumentError):
@@ -215,6 +218,8 @@ class _SignedFile:
         try:
             yield
         except (OSError, ValueError, InvalidDocumentError) as error:
+            if self.file is not None and self.signed._contents != InTemporaryFile(self.file):
+                self.file.remove()  # at once: the error would hold it, and its space on a full disk
             self.digest = self.file = None
             self.error = not_saved(self.target, error, self.signed)
             self.error.__cause__ = error

@@ -1,4 +1,4 @@
-"""The files that `signstash watch` keeps for operators: reasons, status, and originals of signed documents."""
+"""The files that `signstash watch` keeps: reasons, status, originals of signed documents, and what is saved late."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+import attrs
+
+from .._content.contents import InPath
+from .._content.snapshots import digest_of
+from .._content.writing import write_atomically
+from ..journal import Journal
+from ..results import SignedDocument, not_saved
+from .plan import PlannedFile, real_path
 
 _HEADING: Final = "Not signed: "
 
@@ -76,6 +85,36 @@ def move_to(original: Path, place: Path) -> Path:
         free = place.with_name(f"{place.stem} ({number}){place.suffix}")
     shutil.move(original, free)
     return free
+
+
+def save_late(file: PlannedFile, signed: SignedDocument, journal: Journal, *, overwrite: bool) -> None:
+    """Save a signed document that could not be saved when it was signed. Blocks.
+
+    Args:
+        file: The original and its place.
+        signed: The signed document, in memory or in the folder for recovery.
+        journal: Record of the document.
+        overwrite: Whether an existing file is replaced.
+
+    Raises:
+        DocumentNotSavedError: If it cannot be saved yet, or another file has its place.
+        ConfigurationError: If the journal cannot be used.
+    """
+    target, contents, record = real_path(file.target), signed._contents, journal._record  # noqa: SLF001
+    digest = digest_of(contents)
+    entry = journal._find(own_reference=None, digest=file.digest, name=file.name)  # noqa: SLF001
+    if entry is None:
+        raise AssertionError("a document is recorded before it is sent")
+    entry = attrs.evolve(entry, saved_as=str(target), signed_digest=digest, reason=None)
+    record([attrs.evolve(entry, state="received")])  # so that its file is recognised after a crash
+    try:
+        if not (target.is_file() and digest_of(InPath(target)) == digest):
+            write_atomically(contents, target, overwrite=overwrite)
+    except OSError as error:
+        raise not_saved(target, error, signed) from error
+    record([attrs.evolve(entry, state="signed", kept_as=None)])
+    if signed.saved_as is not None:
+        signed.saved_as.unlink(missing_ok=True)
 
 
 def _is_reason(path: Path) -> bool:

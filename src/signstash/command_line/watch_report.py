@@ -110,10 +110,10 @@ class WatchReport:
 
     def failing(self, fault: SignStashError) -> None:
         """Say once that the service fails."""
-        text = without_names(str(fault), ())
-        if text != self._fault:
-            self._fault = text
-            self.display.note(f"{text} Trying again until it succeeds.")
+        problem = without_names(fault.problem, ())
+        if problem != self._fault:
+            self._fault = problem
+            self.display.note(f"{without_names(str(fault), ())} Trying again until it succeeds.")
 
     def update(self, *, waiting: int, fault: SignStashError | None) -> None:
         """Write what is due.
