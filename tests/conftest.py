@@ -19,6 +19,7 @@ import respx
 import trustme
 
 from signstash import Document, SignStash, SignStashError, testing
+from signstash.retries import use_sleep
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response
@@ -218,7 +219,8 @@ def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture
 def service() -> Iterator[MockedService]:
-    with MockedService() as service:
+    """The mocked service, with pauses between attempts as in production, which the mock skips."""
+    with MockedService() as service, use_sleep(None):  # type: ignore[arg-type]
         yield service
 
 

@@ -34,6 +34,7 @@ from tests.conftest import (
     signed_response,
     url_of,
 )
+from tests.fault_server import at_once
 
 POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=1000)
 STATUS = {"id": 7, "status": "EXECUTED"}
@@ -98,7 +99,8 @@ class TestDeadline:
         monkeypatch.setattr(Deadline, "after", begin)
         service.sign_effects(httpx.ConnectError("refused"), httpx.ConnectError("refused"), signed_response)
         async with new_client(deadline=50, retries=POLICY) as client:
-            await client.sign(pdf("FT_31"))
+            with use_sleep(at_once):  # a pause has a deadline, too
+                await client.sign(pdf("FT_31"))
 
         assert begun == [50]
         assert service.sign.call_count == 3

@@ -6,7 +6,7 @@ import base64
 import copy
 import inspect
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from signstash import (
     errors,
 )
 from signstash.models import DocumentResponse
+from signstash.retries import use_sleep
 from tests.conftest import (
     BASE_URL,
     CLIENT_ID,
@@ -51,6 +52,7 @@ from tests.conftest import (
     signed_response,
     token_response,
 )
+from tests.fault_server import at_once
 
 TOKEN = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiJqIiwic2NvcGUiOlsicmVhZCIsIndyaXRlIl19.c2VjcmV0LXNpZ25hdHVyZQ"
 CONTENT = PDF + b"% what nobody but the issuer may see " * 20
@@ -60,9 +62,10 @@ Arrange = Callable[[MockedService], object]
 
 
 @pytest.fixture
-def service(service: MockedService) -> MockedService:
+def service(service: MockedService) -> Iterator[MockedService]:
     service.token.mock(return_value=token_response(TOKEN))
-    return service
+    with use_sleep(at_once):
+        yield service
 
 
 def document_is(**changes: Any) -> Arrange:

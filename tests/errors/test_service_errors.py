@@ -37,6 +37,7 @@ from signstash import (
 )
 from signstash._errors import codes
 from signstash.models import SigningError
+from signstash.retries import use_sleep
 from tests.conftest import (
     CLIENT_ID,
     MockedService,
@@ -46,6 +47,7 @@ from tests.conftest import (
     signed_response,
     url_of,
 )
+from tests.fault_server import at_once
 
 CODES: list[tuple[str, int, type[SignStashError], bool, bool]] = [
     # code, status that comes with it, class, whether the same call may succeed later, whether it may be processed
@@ -475,6 +477,7 @@ class TestRetryAfter:
     async def test_the_token_servers_retry_after_is_kept(self, client: SignStash, service: MockedService) -> None:
         service.token.respond(429, headers={"Retry-After": "7"})
 
-        error = await failure_of(client)
+        with use_sleep(at_once):
+            error = await failure_of(client)
 
         assert (type(error), error.retry_after, error.maybe_processed) == (RateLimitedError, 7.0, False)
