@@ -119,7 +119,11 @@ refusals = st.fixed_dictionaries(
     },
 )
 tokens = st.fixed_dictionaries(
-    {"access_token": st.just("abc.def.ghi"), "token_type": st.just("bearer"), "expires_in": st.integers(-1, 100_000)}
+    {
+        "access_token": st.just("abc.def.ghi") | junk,
+        "token_type": st.just("bearer") | junk,
+        "expires_in": st.integers(-1, 100_000) | junk,
+    }
 )
 
 
