@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 import httpx
 
-from ._errors.mapping import ErrorContext, error_from_response
+from ._errors.mapping import ErrorContext, error_from_response, rejects_token
 from ._errors.redaction import Secret
 from ._transport.bodies import read_error
 from ._transport.http_client import origin
@@ -21,7 +21,6 @@ from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
 from .errors import (
-    AuthenticationError,
     ConfigurationError,
     CredentialsRejectedError,
     ServiceError,
@@ -184,11 +183,7 @@ class TokenAuth(httpx.Auth):
         for attempt in (1, 2):
             request.headers["Authorization"] = token.authorization
             response = yield request
-            if response.status_code < 400:
-                return
-            body = await read_error(response)
-            error = error_from_response(response.status_code, response.headers, body, ErrorContext())
-            if not isinstance(error, AuthenticationError):
+            if response.status_code < 400 or not rejects_token(response.status_code, await read_error(response)):
                 return
             if attempt == 2:
                 token.kept_until = self._clock() + RENEWAL_PAUSE
@@ -201,6 +196,7 @@ class TokenAuth(httpx.Auth):
             if self._token is token:
                 self._token = None
             token = await self._current_token()
+        error = error_from_response(response.status_code, response.headers, await read_error(response), ErrorContext())
         problem = f"The service rejected the access token of {self.client_id}, and a newly issued one as well"
         error.problem = f"{problem}: {error.problem}"
         raise error

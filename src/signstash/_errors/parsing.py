@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import json
 import math
@@ -34,14 +35,11 @@ def json_value(body: bytes, most_values: int = VALUE_LIMIT) -> Any:
     if _has_too_many_values(body, most_values):
         return NOT_JSON
     body = _without_deep_values(body)
-    text: bytes | str = body
-    for _ in range(2):
+    with contextlib.suppress(ValueError, RecursionError):
         try:
-            return json.loads(text, strict=False)
+            return json.loads(body, strict=False)
         except UnicodeDecodeError:
-            text = body.decode("latin-1")
-        except (ValueError, RecursionError):
-            break
+            return json.loads(body.decode("latin-1"), strict=False)
     return NOT_JSON
 
 

@@ -152,8 +152,9 @@ class Exchange:
                 except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
                     # Closed before the body was complete, perhaps to reject the token of a `TokenAuth`.
                     discard_token: Callable[[str], bool] | None = getattr(self.auth, "discard_token", None)
-                    authorization = attempt.request.headers.get("Authorization", "")
-                    if attempt.body.handed_over or discard_token is None or not discard_token(authorization):
+                    if attempt.body.handed_over or discard_token is None:
+                        raise
+                    if not discard_token(attempt.request.headers.get("Authorization", "")):
                         raise
                     return await self._exchange(attempt, client)
         except UnusableResponseError as unusable:
