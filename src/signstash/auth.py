@@ -15,9 +15,10 @@ import httpx
 
 from ._errors.mapping import ErrorContext, error_from_response
 from ._errors.redaction import Secret
-from ._transport.bodies import RequestBody, read_error
+from ._transport.bodies import read_error
 from ._transport.http_client import origin
 from ._transport.httpx2 import HttpClient, as_httpx
+from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
 from .errors import (
     AuthenticationError,

@@ -102,6 +102,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         instance_urls: Iterable[str] = (),
     ) -> None:
         from ._runs.run import OpenRuns
+        from ._runs.single_request import sign_with_one_request
         from ._signing.signer import Signer
         from ._transport.exchange import Exchange
         from ._transport.requests import Requests
@@ -137,6 +138,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             error_classes=dict(error_classes or {}),
         )
         self._signer = Signer(self._exchange, upload, multipart_file_names, verify_signatures)
+        self._sign_with_one_request = sign_with_one_request
         self._retries = retries
         policy = retries or RetryPolicy.none()
         self._requests = Requests(self._exchange, Retries(policy=policy, sleep=self._exchange.clients.pause))
@@ -311,11 +313,10 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             SignStashError: As for `sign`, if the request as a whole failed. A document's own failure is in its outcome.
         """
-        from ._runs.single_request import sign_with_one_request
         from ._signing.request import RequestOptions
 
         options = RequestOptions.of(description, preservation, external_reference)
-        return await sign_with_one_request(
+        return await self._sign_with_one_request(
             self._signer, self._requests, require_iterable(documents), options, save_to=save_to, overwrite=overwrite
         )
 

@@ -17,7 +17,7 @@ import attrs
 from ._content.arguments import require_text
 from ._content.contents import Contents, InMemory
 from ._content.snapshots import Fingerprint, fingerprint
-from ._content.sources import Source, contents_of, load
+from ._content.sources import InAsyncFile, InOpenFile, Source, contents_of
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
@@ -109,7 +109,7 @@ class Document:
             name = _own_name(source)
         try:
             require_text("name", name)
-            if re.search(r"[/\\]", name) or name in (".", ".."):
+            if "/" in name or "\\" in name or name in (".", ".."):
                 raise InvalidDocumentError(
                     f"name {name!r} is not a plain file name.", "Give a file name without folders."
                 )
@@ -161,7 +161,8 @@ class Document:
 
     async def _load(self) -> None:
         """Copy its contents if they are in an open file. Whatever goes wrong is raised when they are read."""
-        await load(self._contents)
+        if isinstance(self._contents, InOpenFile | InAsyncFile):
+            await self._contents.load()
 
     def _read_with(self, function: Callable[[Contents], _Result]) -> _Result:
         """Apply a function to the contents; errors name the document. Blocks: call it in a thread."""

@@ -6,7 +6,7 @@ field that the definition does not describe is in `additional_properties`.
 .. include:: definition.md
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._generated.types import UNSET as UNSET, Unset as Unset
 
@@ -17,7 +17,10 @@ else:
     from ._generated import models as _models
 
     __all__ = [*_models.__all__, "UNSET", "Unset"]
-    __getattr__ = _models.__getattr__
+
+    def __getattr__(name: str) -> Any:
+        value = globals()[name] = getattr(_models, name)
+        return value
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -18,7 +18,14 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from signstash import Document, InvalidDocumentError, Journal, SignStash
+from signstash import (
+    ConnectionFailedError,
+    Document,
+    InvalidDocumentError,
+    Journal,
+    OutcomeUnknownError,
+    SignStash,
+)
 from signstash.models import Base64Document, ContentType, SignDocumentBase64Document, SignRequestBase64Document
 from tests.conftest import (
     BASE_URL,
@@ -184,6 +191,38 @@ class TestBody:
 
         assert bodies[0] == bodies[1]
         assert len(bodies[0]) > len(LONG)
+
+
+class Interrupted(httpx.AsyncBaseTransport):
+    """Loses the connection when it has taken so many pieces of a body."""
+
+    pieces = 1000
+    taken: list[bytes]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not str(request.url).startswith(BASE_URL):
+            return token_response()
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        self.taken = []
+        pieces = aiter(request.stream)
+        while len(self.taken) < self.pieces and (piece := await anext(pieces, None)) is not None:
+            self.taken.append(piece)
+        raise httpx.WriteError("lost", request=request)
+
+
+@pytest.mark.parametrize(("content", "last"), [(b"%PDF-1.7", slice(None)), (LONG, slice(-1, None))])
+async def test_a_document_may_be_signed_once_the_last_piece_was_taken(content: bytes, last: slice) -> None:
+    """A short body is one piece, which costs one write; of a long one, the last byte is a piece of its own."""
+    transport = Interrupted()
+    async with httpx.AsyncClient(transport=transport) as http_client:
+        client = new_client(http_client=http_client)
+        with pytest.raises(OutcomeUnknownError):
+            await client.sign(Document.pdf(content, name="a.pdf"))
+        assert transport.taken[-1] == b"".join(transport.taken)[last]
+
+        transport.pieces = len(transport.taken) - 1
+        with pytest.raises(ConnectionFailedError):
+            await client.sign(Document.pdf(content, name="a.pdf"))
 
 
 def grow(path: Path) -> None:

@@ -45,12 +45,12 @@ _BLOCK: Final = 256 * 1024
 
 def contents_of(source: Any) -> Contents:
     """The contents that a user gives as a `Source`; anything else is an `InvalidDocumentError`."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
     if isinstance(source, str) and (source.lstrip()[:1] == "<" or len(source) > _LONGEST_PATH):
         raise InvalidDocumentError("Its contents are given as a text, which would be a path.", "Give them as bytes.")
     if isinstance(source, str | os.PathLike):
         return InPath(Path(source))
-    if isinstance(source, bytes | bytearray | memoryview):
-        return InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
     if isinstance(source, io.TextIOBase):
         raise InvalidDocumentError("Its file is opened in text mode.", "Open it with mode 'rb'.")
     if not callable(getattr(source, "read", None)):
@@ -58,12 +58,6 @@ def contents_of(source: Any) -> Contents:
             f"Its contents are of type {type(source).__name__}.", "Give a path, bytes, or a file opened with mode 'rb'."
         )
     return InAsyncFile(source) if inspect.iscoroutinefunction(source.read) else InOpenFile(source)
-
-
-async def load(contents: Contents) -> None:
-    """Copy contents that are in an open file. Whatever goes wrong is raised when they are opened."""
-    if isinstance(contents, InOpenFile | InAsyncFile):
-        await contents.load()
 
 
 class InOpenFile:

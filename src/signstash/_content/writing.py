@@ -38,11 +38,11 @@ def write_unnamed(contents: Contents, folder: Path, *, with_digest: bool) -> tup
 
     A temporary file that is in the folder already becomes this file. Returns the SHA-256 too if it is asked for.
     """
-    digest = hashlib.sha256() if with_digest else None
+    digest = hashlib.sha256()
 
     def blocks() -> Iterator[bytes]:
         for block in snapshot(contents).blocks(_BLOCK):
-            if digest is not None:
+            if with_digest:
                 digest.update(block)
             yield block
 
@@ -57,4 +57,4 @@ def write_unnamed(contents: Contents, folder: Path, *, with_digest: bool) -> tup
         except BaseException:
             file.remove()
             raise
-    return file, None if digest is None else digest.hexdigest()
+    return file, digest.hexdigest() if with_digest else None

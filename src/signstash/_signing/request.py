@@ -187,4 +187,6 @@ def _require_different_names(names: Sequence[str]) -> None:
 
 
 def _repeated(texts: Sequence[str]) -> list[str]:
+    if len(set(texts)) == len(texts):
+        return []
     return [text for text, count in Counter(texts).items() if count > 1]

@@ -22,6 +22,9 @@ from ..results import Outcome, SignedBatch, SignedDocument, outcome_of
 
 logger: Final = logging.getLogger("signstash")
 
+for _name in dir(models):  # loaded now: at the first response, it would hold the event loop
+    getattr(models, _name)
+
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What the generated models raise for values of a type that the definition does not know."""
 
@@ -78,13 +81,14 @@ def read_operation(fields: Mapping[str, Any]) -> models.SignOperation:
 
 def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], response: ServiceResponse) -> SignedBatch:
     """Match the documents of a parsed response with those that were sent, by external reference, never by position."""
-    expected = {item.get("signedContent") for item in _documents(fields) if isinstance(item.get("signedContent"), str)}
+    items = _documents(fields)
+    expected = {item.get("signedContent") for item in items if isinstance(item.get("signedContent"), str)}
     if strays := {mark: contents for mark, contents in response.contents.items() if mark not in expected}:
         restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
-    without_content = [_without(item, "signedContent") for item in _documents(fields)]
+    without_content = [_without(item, "signedContent") for item in items]
     operation = read_operation({**fields, "documentList": without_content})
     received: dict[str, list[_Received]] = {}
-    for item, details in zip(_documents(fields), operation.document_list or (), strict=True):
+    for item, details in zip(items, operation.document_list or (), strict=True):
         reference = item.get("externalReference")
         is_reference = isinstance(reference, str | int) and not isinstance(reference, bool)
         received.setdefault(str(reference) if is_reference else "", []).append(_Received(item, details))

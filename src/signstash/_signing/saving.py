@@ -130,12 +130,9 @@ class SignedFiles:
         """The same outcome, with a signed document that was not saved in the folder for recovery."""
         error = outcome.error
         kept = self._kept(error.signed) if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
-        if kept is None:
-            return outcome
-        if isinstance(error, SignatureInvalidError):  # perhaps it is only that its signature cannot be judged
+        if kept and isinstance(error, SignatureInvalidError):  # perhaps it is only that it cannot be judged
             error.signed, error.hint = kept, f"{error.hint} It is kept as {kept.saved_as}."
-            return outcome
-        if isinstance(error, DocumentNotSavedError):
+        elif kept and isinstance(error, DocumentNotSavedError):
             error.signed, error.hint = kept, f"It is signed, and kept as {kept.saved_as}: move it to its place."
         return outcome
 

@@ -1,4 +1,4 @@
-"""Request and response body streams: requests that can be sent again, and responses of bounded length."""
+"""Reads response bodies of bounded length."""
 
 from __future__ import annotations
 
@@ -21,35 +21,6 @@ class UnusableResponseError(Exception):
     def __init__(self, why: str, status_code: int = 200) -> None:
         super().__init__(why)
         self.status_code = status_code
-
-
-class RequestBody(httpx.AsyncByteStream):
-    """A request body that can be sent again, and that knows whether it was handed over completely.
-
-    Attributes:
-        replayable: Tells `TokenAuth` that this body needs no copy for a second attempt.
-        handed_over: Whether the last attempt reached the body's last byte. Until then the server cannot have
-            processed the request, because the body is shorter than its Content-Length.
-    """
-
-    replayable = True
-
-    def __init__(self, source: httpx.AsyncByteStream) -> None:
-        self._source = source
-        self.handed_over: bool = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        self.handed_over = False
-        last = b""
-        async for chunk in self._source:
-            if last:
-                yield last
-            last = chunk
-        # The very last byte goes by itself: whoever takes it may have sent it, whatever fails from then on.
-        if len(last) > 1:
-            yield last[:-1]
-        self.handed_over = True
-        yield last[-1:]
 
 
 class _CutStream(httpx.AsyncByteStream):
@@ -77,8 +48,7 @@ async def read_error(response: httpx.Response) -> bytes:
     """Read an error response, which may be incomplete, and keep it on the response for the next reader."""
     if isinstance(response.stream, httpx.AsyncByteStream) and not response.is_stream_consumed:
         # Decompressed, a short response may become a thousand times as long.
-        limit = ERROR_LIMIT if "content-encoding" not in response.headers else ERROR_LIMIT // 64
-        limit = limit if _grows_little(response) else 0
+        limit = {"identity": ERROR_LIMIT, None: 0}.get(_encoding(response), ERROR_LIMIT // 64)
         response.stream = _CutStream(response.stream, limit)
     try:
         body = await response.aread()
@@ -96,11 +66,11 @@ def without_credentials(response: httpx.Response, body: bytes) -> bytes:
 
 async def response_bytes(response: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:
     """Read a response piece by piece. If it is or may become longer than the limit: `UnusableResponseError`."""
-    if not _grows_little(response):
+    if (encoding := _encoding(response)) is None:
         raise UnusableResponseError("is compressed in a way that was not asked for")
     length, redacted = 0, Redacted()
-    is_identity = response.headers.get("content-encoding", "identity").strip().lower() == "identity"
-    pieces = response.aiter_bytes() if is_identity or response.is_stream_consumed else _inflated(response.aiter_raw())
+    is_plain = encoding == "identity" or response.is_stream_consumed
+    pieces = response.aiter_bytes() if is_plain else _inflated(response.aiter_raw())
     async for redacted.piece in pieces:
         length += len(redacted.piece)
         if length > limit:
@@ -139,6 +109,7 @@ class Redacted:
         self.pieces: list[bytes] = []
 
 
-def _grows_little(response: httpx.Response) -> bool:
-    """Whether one chunk of the response cannot grow by more than a thousand times."""
-    return response.headers.get("content-encoding", "identity").strip().lower() in ("identity", "gzip", "deflate")
+def _encoding(response: httpx.Response) -> str | None:
+    """The encoding of a response, or None if one chunk of it could grow by more than a thousand times."""
+    encoding: str = response.headers.get("content-encoding", "identity").strip().lower()
+    return encoding if encoding in ("identity", "gzip", "deflate") else None

@@ -31,6 +31,9 @@ RESPONSE_LIMIT = 16 * 1024 * 1024
 CONTENT_LIMIT = 1024 * 1024 * 1024
 """Maximum length of a response with stored documents, in bytes; the service's largest request is 500 MB."""
 
+for _name in api.__all__:  # loaded now: in the first call, it would hold the event loop
+    getattr(api, _name)
+
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A method or the name of a header (RFC 9110, section 5.6.2)."""
 _FRAMING: Final = ("content-length", "transfer-encoding")

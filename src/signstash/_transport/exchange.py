@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import attrs
@@ -25,10 +25,10 @@ from ..errors import (
     UnexpectedResponseError,
 )
 from ..retries import Deadline, current_attempt
-from .bodies import RequestBody, UnusableResponseError, read_error, without_credentials
+from .bodies import UnusableResponseError, read_error, without_credentials
 from .endpoints import Call
 from .http_client import HttpClients, opened
-from .request_content import ContentStream
+from .request_content import RequestBody
 from .signed_content import Received
 from .tracing import note
 
@@ -97,9 +97,8 @@ class Exchange:
         """
         with self.clients.call(deadline) as (client, limit):
             attempt = await self._attempt(client, call)
-            length = int(attempt.request.headers.get("Content-Length", "0"))
             note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
-            log = partial(_log, call, length, time.monotonic())
+            log = partial(_log, call, attempt.body.length, time.monotonic())
             try:
                 response = await self._response(attempt, client, limit)
             except BaseException as error:
@@ -128,7 +127,7 @@ class Exchange:
         )
         request = client.build_request(
             call.method,
-            self.base_url + call.path,
+            _url(self.base_url + call.path),
             # The response is mostly base64 of compressed data: compressing it again only costs time.
             headers={**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"},
             content=call.content,
@@ -136,10 +135,9 @@ class Exchange:
             timeout=self.timeout,
             **call.others,
         )
-        stream = ContentStream(await request.aread(), call.inserts)
-        if stream.length:
-            request.headers["Content-Length"] = str(stream.length)
-        body = RequestBody(stream)
+        body = RequestBody(await request.aread(), call.inserts)
+        if body.length:
+            request.headers["Content-Length"] = str(body.length)
         # A request that holds its content beside its stream may be sent without the stream being read.
         request = httpx.Request(
             request.method, request.url, headers=request.headers, stream=body, extensions=request.extensions
@@ -154,8 +152,9 @@ class Exchange:
                 except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
                     # Closed before the body was complete, perhaps to reject the token of a `TokenAuth`.
                     discard_token: Callable[[str], bool] | None = getattr(self.auth, "discard_token", None)
-                    authorization = attempt.request.headers.get("Authorization", "")
-                    if attempt.body.handed_over or discard_token is None or not discard_token(authorization):
+                    if attempt.body.handed_over or discard_token is None:
+                        raise
+                    if not discard_token(attempt.request.headers.get("Authorization", "")):
                         raise
                     return await self._exchange(attempt, client)
         except UnusableResponseError as unusable:
@@ -198,6 +197,9 @@ class Exchange:
             context.sentence(f"A request ({call.operation}) to {host} failed: {describe_network_error(error)}"),
             f"{hint_for(error)}{reasons if rejected else ''} Then repeat it: {done}.",
         )
+
+
+_url: Final = lru_cache(64)(httpx.URL)  # parsing one takes as long as writing a short request
 
 
 def _log(call: Call, length: int, started: float, result: str, operation_id: int | None) -> None:

@@ -10,6 +10,7 @@ import ssl
 import sys
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Final
 
 import attrs
@@ -109,6 +110,9 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
 
 def _read_certificates() -> ssl.SSLContext:
     """The trusted certificates. Reading some hundred blocks: call it in a thread."""
+    with contextlib.suppress(ImportError):  # what httpx loads at its first request, which would hold the event loop
+        import_module("httpcore")
+        import_module("anyio._backends._asyncio")
     try:
         context = httpx.create_ssl_context()
     except OSError as error:  # SSLError is one

@@ -19,6 +19,8 @@ BLOCK: Final = 192 * 1024
 """Bytes of contents that are read at once; a multiple of three, so that each block is base64 of its own."""
 PORTION: Final = 512 * 1024
 """Bytes of a body that are made ready in one visit to a thread."""
+TAKEN_AT_ONCE: Final = 64 * 1024
+"""Bytes that an idle connection takes at once, as a rule."""
 SMALL: Final = 256 * 1024
 """Bytes of contents up to which a request is read before it is sent, and its body made ready without a thread."""
 
@@ -58,10 +60,17 @@ def _base64(blocks: Iterator[bytes]) -> Iterator[bytes]:
         yield encode_base64(rest)
 
 
-class ContentStream(httpx.AsyncByteStream):
-    """A body with contents in the places of their marks. It can be sent again, and its length is known."""
+class RequestBody(httpx.AsyncByteStream):
+    """A body with contents in the places of their marks. It can be sent again, and its length is known.
+
+    Attributes:
+        replayable: Tells `TokenAuth` that this body needs no copy for a second attempt.
+        handed_over: Whether the last attempt reached the body's end. Until then the server cannot have processed the
+            request, because the body is shorter than its Content-Length.
+    """
 
     replayable = True
+    handed_over = False
 
     def __init__(self, frame: bytes, inserts: Sequence[ContentSlot]) -> None:
         self._inserts = inserts
@@ -78,13 +87,18 @@ class ContentStream(httpx.AsyncByteStream):
         self.length: int = sum(map(len, self._pieces)) + sum(insert.length for insert in inserts)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = self.length
+        self.handed_over = not left
+        is_ready = left <= 2 * SMALL and all(insert.reading.in_memory for insert in self._inserts)
         portions = self._portions()
-        if self.length <= 2 * SMALL and all(insert.reading.in_memory for insert in self._inserts):
-            for portion in portions:
-                yield portion
-            return
         try:
-            while portion := await asyncio.to_thread(next, portions, b""):
+            while portion := next(portions, b"") if is_ready else await asyncio.to_thread(next, portions, b""):
+                left -= len(portion)
+                # Whoever takes the last byte may have sent it, whatever fails then: that of a long body goes by itself.
+                if not left and len(portion) > TAKEN_AT_ONCE:
+                    yield portion[:-1]
+                    portion = portion[-1:]
+                self.handed_over = not left
                 yield portion
         finally:
             # Cancelled while its thread reads, it ends with the thread.
