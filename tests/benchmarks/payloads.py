@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -176,8 +176,8 @@ async def with_aiohttp(_: Work) -> AsyncIterator[Sign]:
 PROGRAMS = {"signstash": with_signstash, "httpx": with_httpx, "with care": with_care, "aiohttp": with_aiohttp}
 
 
-async def cpu_times(work: Work, *, rounds: int, requests: int) -> dict[str, float]:
-    """Median milliseconds of CPU time for a request, by program."""
+async def cpu_times(work: Work, *, rounds: int, requests: int) -> dict[str, list[float]]:
+    """Milliseconds of CPU time for a request in each round, by program."""
     taken: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     async with contextlib.AsyncExitStack() as stack:
         programs = {name: await stack.enter_async_context(made(work)) for name, made in PROGRAMS.items()}
@@ -190,18 +190,22 @@ async def cpu_times(work: Work, *, rounds: int, requests: int) -> dict[str, floa
                 for _ in range(requests):
                     await programs[name](work)
                 taken[name].append(1000 * (time.process_time() - started) / requests)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return taken
 
 
 def _compared(name: str, given: Work, rounds: int, requests: int) -> Iterator[str]:
-    times = asyncio.run(cpu_times(given, rounds=rounds, requests=requests))
+    yield from _lines(name, asyncio.run(cpu_times(given, rounds=rounds, requests=requests)))
+
+
+def _lines(name: str, times: Mapping[str, Sequence[float]]) -> Iterator[str]:
     for program, taken in times.items():
-        ratio = times["signstash"] / taken
-        yield f"CPU, {name}: {program:9} {taken:8.2f} ms; signstash needs {ratio:.2f} of it"
+        ratio = statistics.median(ours / theirs for ours, theirs in zip(times["signstash"], taken, strict=True))
+        milliseconds = statistics.median(taken)
+        yield f"CPU, {name}: {program:9} {milliseconds:8.2f} ms; signstash needs {ratio:.2f} of it"
 
 
-def imports(rounds: int) -> Iterator[str]:
-    """CPU time of fresh processes that import the client, or only httpx."""
+def import_times(rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of CPU time of fresh processes that import the client, or only httpx."""
     programs = {"signstash": "from signstash import SignStash, Document", "httpx": "import httpx"}
     taken: dict[str, list[float]] = {name: [] for name in programs}
     with tempfile.TemporaryDirectory() as cache:
@@ -214,9 +218,7 @@ def imports(rounds: int) -> Iterator[str]:
                 if number:
                     cpu = after.children_user + after.children_system - before.children_user - before.children_system
                     taken[name].append(1000 * cpu)
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(*taken.values(), strict=True))
-    for name, times in taken.items():
-        yield f"CPU, import: {name:9} {statistics.median(times):6.0f} ms; signstash needs {ratio:.2f} of httpx"
+    return taken
 
 
 def peak(work: Work, program: str) -> tuple[float, float]:
@@ -257,8 +259,8 @@ def memory(kind: str) -> float:
     return int(Path("/proc/self/status").read_text("ascii").partition(f"{kind}:")[2].split()[0]) / 1024
 
 
-def _serve(ours: Connection) -> None:
-    """Signs whatever it gets; the base URL says how many documents, and how long they are."""
+def serve(ours: Connection) -> None:
+    """Serve a stub that signs whatever it gets; the base URL says how many documents, and how long they are."""
 
     async def serve() -> None:
         server = await asyncio.start_server(_answer, "127.0.0.1", 0, limit=2**20)
@@ -313,8 +315,8 @@ def work(url: str, *, count: int, size: int) -> Iterator[Work]:
 def rows(*, rounds: int, requests: int, large: int, megabytes: int = 20) -> Iterator[str]:
     """Measure, and say so in lines."""
     yield ", ".join(f"{name} {version(name)}" for name in ("httpx", "aiohttp")) + f", Python {sys.version.split()[0]}"
-    yield from imports(rounds)
-    with stub(_serve) as url:
+    yield from _lines("import", import_times(rounds))
+    with stub(serve) as url:
         for count, size, times_more in ((1, 20_000, 50), (50, 200_000, 1)):
             with work(url, count=count, size=size) as given:
                 yield from _compared(f"{count:2} x {size:,} bytes", given, rounds, requests * times_more)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import attrs
 import pytest
 
-from tests.benchmarks import auth, batching, payloads, runs, sandbox, volume
+from tests.benchmarks import auth, batching, payloads, runs, sandbox, table, volume
+from tests.benchmarks.processes import stub
 
 
 def test_auth() -> None:
@@ -31,12 +35,33 @@ def test_payloads() -> None:
     rows = list(payloads.rows(rounds=1, requests=1, large=2, megabytes=3))
 
     assert len(rows) == 1 + 2 + 12 + 3
-    ratios = {row.partition(";")[0]: float(row.partition("needs ")[2].split()[0]) for row in rows[1:-3]}
-    assert len(ratios) == 14
-    assert max(ratios.values()) < 15, "a gross regression"  # of one round, beside other tests
+    assert all("signstash needs" in row for row in rows[1:-3])
     peaks = [float(row.partition("peak")[2].split()[0]) for row in rows[-3:]]
     assert max(peaks[:2]) < 30, "what is signed from disk to disk does not stay in memory"
     assert peaks[2] > 12
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+@pytest.mark.parametrize(
+    ("count", "size", "peer"), [(1, 20_000, "httpx"), (1, 20_000, "with care"), (10, 200_000, "with care")]
+)
+def test_no_gross_regression(count: int, size: int, peer: str) -> None:
+    """In the best of several rounds, so that it holds beside other tests, too."""
+    with stub(payloads.serve) as url, payloads.work(url, count=count, size=size) as given:
+        if peer == "httpx":  # which does not sync what it saves
+            given = attrs.evolve(given, contents=[path.read_bytes() for path in given.paths])
+        times = asyncio.run(payloads.cpu_times(given, rounds=7, requests=10 // count))
+
+    assert min(times["signstash"]) < 2.5 * min(times[peer])
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+def test_table() -> None:
+    limit, _, *rows = table.rows(rounds=1, requests=1, documents=60)
+
+    assert limit.startswith("limit: ")
+    assert [row.count("|") for row in rows] == [5] * 5 + [0] * 4
+    assert all("limit: " in row for row in rows[5:])
 
 
 def test_sandbox() -> None:
@@ -57,6 +82,6 @@ def test_batching() -> None:
 def test_volume() -> None:
     rows = list(volume.rows(documents=60, large=3))
 
-    assert len(rows) == 2 * 3 + 3
-    assert all("documents/s" in row for row in rows[:6])
-    assert all(row.startswith("limit: ") for row in rows[6:])
+    assert len(rows) == 1 + 2 * 4
+    assert sum("documents/s" in row for row in rows) == 2 * 3
+    assert sum("limit: " in row for row in rows) == 3

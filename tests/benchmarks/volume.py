@@ -4,8 +4,7 @@
 
 Each program runs in a process of its own: documents a second, CPU time of the process for each document, and peak
 memory above what is there when one document is signed. A stub in another process gives documents back as they came; it
-shares the machine, so documents a second are a lower bound. Last come the limits of the machine: how fast it encodes
-base64, syncs files, and moves bytes over loopback. Files are removed as soon as they are saved.
+shares the machine, so documents a second are a lower bound. Files are removed as soon as they are saved.
 """
 
 from __future__ import annotations
@@ -15,11 +14,9 @@ import asyncio
 import base64
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -28,7 +25,7 @@ from typing import Any
 import httpx
 
 from signstash import Document, Journal, SignStash
-from signstash._content.base64 import encode_base64
+from tests.benchmarks.limits import Limits
 from tests.benchmarks.payloads import memory
 from tests.benchmarks.processes import stub
 from tests.benchmarks.runs import PATH, serve
@@ -136,67 +133,29 @@ async def alone(program: str, url: str, count: int, size: int) -> None:
     print(seconds, cpu, memory("VmHWM") - before)  # noqa: T201
 
 
+def measured(program: str, url: str, count: int, size: int) -> tuple[float, float, float]:
+    """Seconds, CPU seconds and MiB that a program needs in a process of its own."""
+    arguments = ["--alone", program, url, str(count), str(size)]
+    command = [sys.executable, "-m", "tests.benchmarks.volume", *arguments]
+    seconds, cpu, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), float(cpu), float(peak)
+
+
 def rows(documents: int, large: int) -> Iterator[str]:
     """Measure, and say so in lines."""
+    limits = Limits.measured()
+    yield str(limits)
     with stub(serve, 0.0, 0.0) as url:
         for count, size in ((documents, 2_000), (large, 200_000)):
             for program in PROGRAMS:
                 # A tenth of the documents tells how the loop fares, and is long enough to wait for.
                 many = count if program != "loop" else max(count // 10, 1)
-                command = [
-                    sys.executable,
-                    "-m",
-                    "tests.benchmarks.volume",
-                    "--alone",
-                    program,
-                    url,
-                    str(many),
-                    str(size),
-                ]
-                printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                seconds, cpu, peak = map(float, printed.split())
+                seconds, cpu, peak = measured(program, url, many, size)
                 yield (
                     f"{many:6} x {size:7,} bytes: {program:9} {many / seconds:7.0f} documents/s"
                     f" {1e6 * cpu / many:7.0f} µs CPU a document   peak {peak:6.1f} MiB"
                 )
-    yield from limits()
-
-
-def limits() -> Iterator[str]:
-    """What the machine allows at most."""
-    block = os.urandom(200_000)
-    seconds = _seconds(lambda: encode_base64(block), 100)
-    yield f"limit: base64 encodes {len(block) / seconds / 1e6:.0f} MB/s"
-    with tempfile.TemporaryDirectory() as folder, Path(folder, "file").open("wb", buffering=0) as file:
-
-        def sync() -> None:
-            file.write(b"x" * 2_000)
-            os.fsync(file.fileno())
-
-        yield f"limit: the disk syncs {1 / _seconds(sync, 100):.0f} files/s, one after the other"
-    ours, theirs = socket.socketpair()
-    sent = 200 * len(block)
-
-    def send() -> None:
-        for _ in range(200):
-            theirs.sendall(block)
-
-    sender = threading.Thread(target=send)
-    began, received = time.perf_counter(), 0
-    sender.start()
-    while received < sent:
-        received += len(ours.recv(1 << 20))
-    sender.join()
-    ours.close()
-    theirs.close()
-    yield f"limit: loopback moves {sent / (time.perf_counter() - began) / 1e6:.0f} MB/s"
-
-
-def _seconds(work: Callable[[], object], times: int) -> float:
-    began = time.perf_counter()
-    for _ in range(times):
-        work()
-    return (time.perf_counter() - began) / times
+            yield f"a document of {size:7,} bytes: {limits.of(1, size, syncs=1)}"
 
 
 def main() -> None:
