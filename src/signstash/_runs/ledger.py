@@ -165,7 +165,7 @@ class RunLedger:
     async def sending(self, batch: Sequence[PlannedDocument]) -> None:
         """Record that a request goes out."""
         if self.journal is not None:
-            await asyncio.to_thread(self._record, [self._entry(item, "sent") for item in batch])
+            await asyncio.to_thread(self.journal._record, [self._entry(item, "sent") for item in batch])
             self._seen.difference_update(item.identity for item in batch)
 
     async def not_sent(self, batch: Sequence[PlannedDocument]) -> None:
@@ -229,7 +229,7 @@ class RunLedger:
 
     def _record(self, entries: Sequence[Entry]) -> None:
         if self.journal is not None:
-            self.journal._record(entries)
+            self.journal._record(entries, keep=True)
 
     def _state(self, item: PlannedDocument, outcome: Outcome) -> State:
         error = outcome.error
@@ -245,6 +245,9 @@ class RunLedger:
     ) -> Entry:
         error = None if outcome is None else outcome.error
         signed = None if outcome is None else outcome.signed
+        is_used = isinstance(error, DuplicateReferenceError) or isinstance(
+            getattr(error, "__cause__", None), DuplicateReferenceError
+        )
         kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         return Entry(
             reference=item.reference,
@@ -253,6 +256,7 @@ class RunLedger:
             state=state,
             attempt=item.attempt,
             used_up=item.failed_before or is_certainly_not_signed(error),
+            probably_signed=state == "held" and (item.is_signed or is_used),
             saved_as=None if item.target is None else str(item.target),
             kept_as=None if kept is None or kept.saved_as is None else str(kept.saved_as),
             signed_digest=signed_digest,
