@@ -102,7 +102,6 @@ class SignStash(IntegrationQueries, OtherOperations):
         instance_urls: Iterable[str] = (),
     ) -> None:
         from ._runs.run import OpenRuns
-        from ._runs.single_request import sign_with_one_request
         from ._signing.signer import Signer
         from ._transport.exchange import Exchange
         from ._transport.requests import Requests
@@ -138,7 +137,6 @@ class SignStash(IntegrationQueries, OtherOperations):
             error_classes=dict(error_classes or {}),
         )
         self._signer = Signer(self._exchange, upload, multipart_file_names, verify_signatures)
-        self._sign_with_one_request = sign_with_one_request
         self._retries = retries
         policy = retries or RetryPolicy.none()
         self._requests = Requests(self._exchange, Retries(policy=policy, sleep=self._exchange.clients.pause))
@@ -316,8 +314,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._signing.request import RequestOptions
 
         options = RequestOptions.of(description, preservation, external_reference)
-        return await self._sign_with_one_request(
-            self._signer, self._requests, require_iterable(documents), options, save_to=save_to, overwrite=overwrite
+        return await self._signer.sign(
+            require_iterable(documents), options, self._requests, save_to=save_to, overwrite=overwrite
         )
 
     def sign_all(
@@ -354,16 +352,16 @@ class SignStash(IntegrationQueries, OtherOperations):
         Raises:
             SignStashError: A fault that concerns all documents, while iterating.
         """
-        from ._runs.plan import OneCaller
-        from ._runs.settings import RunSettings
+        from ._runs.plan import Callers
+        from ._runs.run import RunSettings
         from ._signing.request import RequestOptions
 
-        caller = OneCaller(RequestOptions.of(description, preservation))
+        request_options = RequestOptions.of(description, preservation)
         policy = self._retries or RetryPolicy.batch()
         run_settings = RunSettings(
             signer=self._signer, open_runs=self._runs, retry_policy=policy, progress=progress, **options
         )
-        return run_settings.new_run(caller).started(require_iterable(documents))
+        return run_settings.new_run(Callers(lambda _: request_options)).started(require_iterable(documents))
 
     def stop_runs(self) -> None:
         """Send nothing more in runs of `sign_all`, and end their pauses, as on a signal that stops the program.
@@ -392,7 +390,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             An asynchronous context manager, whose `sign` signs documents. Leaving its block waits for those in flight.
         """
         from ._runs.batching import Batching
-        from ._runs.settings import RunSettings
+        from ._runs.run import RunSettings
 
         policy = self._retries or RetryPolicy.none()
         run_settings = RunSettings(signer=self._signer, open_runs=self._runs, retry_policy=policy, **options)

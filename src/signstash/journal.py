@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
-import secrets
-import sys
 import threading
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
@@ -20,9 +16,7 @@ from typing import Any, Final, Literal, Self, get_args
 import attrs
 
 from ._content.arguments import require_path
-from ._content.contents import InMemory
-from ._content.lock import FileLock
-from ._content.writing import write_atomically
+from ._content.records import RecordFile
 from .errors import ConfigurationError
 
 State = Literal["planned", "sent", "received", "signed", "failed", "held", "requeued", "dropped"]
@@ -38,9 +32,6 @@ State = Literal["planned", "sent", "received", "signed", "failed", "held", "requ
 - `dropped`: somebody decided that it is forgotten: the next run treats it as a new document.
 """
 
-_FORMAT: Final = "signstash-journal 1"
-"""What the first line of a journal begins with."""
-
 
 @attrs.frozen(kw_only=True)
 class Entry:
@@ -54,6 +45,8 @@ class Entry:
         attempt: Number of references that it had so far, or 0 if the reference is the caller's own. It gets another one
             after a failure that may have used up its reference.
         used_up: Whether a failed attempt may have used up this reference.
+        probably_signed: Whether it is held although it is probably signed: its reference is used, or its signed bytes
+            are lost.
         saved_as: File of its signed bytes, which may not be written yet.
         kept_as: Where its signed bytes are if they could not be saved there.
         signed_digest: SHA-256 of its signed bytes, by which they are recognised.
@@ -68,6 +61,7 @@ class Entry:
     state: State
     attempt: int = 0
     used_up: bool = False
+    probably_signed: bool = False
     saved_as: str | None = None
     kept_as: str | None = None
     signed_digest: str | None = None
@@ -113,37 +107,8 @@ class Journal:
         self._offsets: dict[bytes, int] = {}
         self._own_references: dict[bytes, bytes] = {}
         self._last_run = 0
-        self._id = ""
-        self._checksum = self._length = 0
-        with (
-            self._explained("Check its folder, permissions and disk space."),
-            contextlib.ExitStack() as opened,
-        ):
-            real = Path(os.path.realpath(self._path))
-            self._lock = self._locked(real.with_name(f"{real.name}.lock"))
-            opened.callback(self._lock.release)
-            if not os.path.lexists(real):
-                # With its first line or not at all: an empty journal is a damaged one.
-                write_atomically(InMemory(_header(secrets.token_hex(8))), real, overwrite=False)
-            if not real.is_file():
-                raise ConfigurationError(
-                    f"{self._path} is not a regular file.", "Give the path of a file for the journal."
-                )
-            if sys.platform != "win32":  # where nobody could read a copy of it
-                # It may have a second name, be moved, or somebody may remove the other lock.
-                opened.callback(self._locked(real, keep=True).release)
-            self._file = opened.enter_context(real.open("r+b", buffering=0))
-            self._reader = opened.enter_context(real.open("rb"))
-            self._load()
-            self._opened = opened.pop_all()
-
-    def _locked(self, path: Path, *, keep: bool = False) -> FileLock:
-        try:
-            return FileLock(path, keep=keep)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"The journal {self._path} is in use.", "Wait until the other process or run ends, or use another one."
-            ) from None
+        with self._explained("Check its folder, permissions and disk space."):
+            self._file = RecordFile(self._path, self._index)
 
     def __enter__(self) -> Self:
         return self
@@ -153,15 +118,14 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
-        with self._mutex if self._lock.is_own else contextlib.nullcontext():
+        with self._mutex if self._file.is_own else contextlib.nullcontext():
             self._closed = True
-            self._opened.close()
+            self._file.close()
 
     @property
     def recovery_folder(self) -> Path:
         """Folder next to the journal, for signed documents that could not be saved in their files."""
-        real = os.path.realpath(self._path)
-        return Path(f"{real}.recovered")
+        return Path(f"{os.path.realpath(self._path)}.recovered")
 
     def entries(self, state: State | None = None) -> list[Entry]:
         """The recorded documents, in the order in which they were first recorded.
@@ -175,7 +139,7 @@ class Journal:
         if state is not None and state not in get_args(State):
             raise ConfigurationError(f"state is {state!r}.", f"Give one of {', '.join(get_args(State))}.")
         with self._used():
-            entries = [self._entry_at(offset) for offset in self._offsets.values()]
+            entries = [Entry(**self._file.read(offset)) for offset in self._offsets.values()]
         return [entry for entry in entries if (entry.state == state if state else entry.state != "dropped")]
 
     @contextlib.contextmanager
@@ -190,8 +154,7 @@ class Journal:
                 raise ConfigurationError(
                     f"The journal {self._path} is used by another run.", "Wait for its end, or use another journal."
                 )
-            self._append([{"run": self._last_run + 1}])
-            self._last_run += 1
+            self._file.append([{"run": self._last_run + 1}])
             self._running = True
         try:
             yield self._last_run
@@ -243,7 +206,7 @@ class Journal:
                 f"{unknown[0]!r} is not held in the journal.", "Give references of `entries('held')`."
             )
         self._record(
-            attrs.evolve(held[reference], state=state, reason=None, **changes)
+            attrs.evolve(held[reference], state=state, probably_signed=False, reason=None, **changes)
             for reference in dict.fromkeys(references)
         )
 
@@ -255,108 +218,39 @@ class Journal:
             if own_reference is None and key not in self._offsets:
                 key = self._own_references.get(contents, key)
             offset = self._offsets.get(key)
-            return None if offset is None else self._entry_at(offset)
+            return None if offset is None else Entry(**self._file.read(offset))
 
     def _distinction(self, digest: str, name: str, attempt: int) -> str:
         """What makes the reference of a document unique, and is the same in every copy of this journal."""
-        return _key(self._id, digest, name, str(attempt)).hex()[:12]
+        return _key(self._file.identity, digest, name, str(attempt)).hex()[:12]
 
-    def _record(self, entries: Iterable[Entry]) -> None:
-        """Write what is known of some documents now, so that it is on disk when this returns."""
-        entries = list(entries)
-        if not entries:
-            return
-        lines = [
+    def _record(self, entries: Iterable[Entry], *, keep: bool = False) -> None:
+        """Write what is known of some documents now, so that it is on disk when this returns.
+
+        If this fails, what is to be kept is recorded when the journal is opened again.
+        """
+        records = [
             {name: value for name, default in _FIELDS.items() if (value := getattr(entry, name)) != default}
             for entry in entries
         ]
-        with self._used():
-            for entry, offset in zip(entries, self._append(lines), strict=True):
-                self._index(entry, offset)
+        if records:
+            with self._used():
+                self._file.append(records, keep=keep)
 
-    def _index(self, entry: Entry, offset: int) -> None:
+    def _index(self, offset: int, record: dict[str, Any]) -> None:
+        if "reference" not in record:
+            self._last_run = record["run"]
+            return
+        entry = Entry(**record)
         contents = _key(entry.digest, entry.name)
         key = contents if entry.attempt else _key(entry.reference)
         self._offsets[key] = offset
         if not entry.attempt:
             self._own_references[contents] = key
 
-    def _append(self, records: Sequence[dict[str, Any]]) -> list[int]:
-        """Write lines; if they cannot be written whole, none of them is."""
-        checksum, offset = self._checksum, self._length
-        lines: list[bytes] = []
-        offsets: list[int] = []
-        for record in records:
-            line, checksum = _line(record, checksum)
-            lines.append(line)
-            offsets.append(offset)
-            offset += len(line)
-        left = memoryview(b"".join(lines))
-        found = os.fstat(self._file.fileno())
-        if found.st_size != self._length or not found.st_nlink:
-            raise ConfigurationError(
-                f"The journal {self._path} was replaced, changed or removed while it was in use.",
-                "Close it, put the copy that is to count in its place, and open it again.",
-            )
-        try:
-            self._file.seek(self._length)
-            while left:
-                left = left[self._file.write(left) :]
-            _sync(self._file.fileno())
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._length)
-            raise
-        self._checksum, self._length = checksum, offset
-        return offsets
-
-    def _entry_at(self, offset: int) -> Entry:
-        self._reader.seek(offset)
-        return Entry(**json.loads(self._reader.readline()[9:]))
-
-    def _load(self) -> None:
-        """Read the file, and check that it is whole.
-
-        What stands after the last end of a line was not recorded completely when the process or the system ended, so
-        nothing relies on it; it is removed.
-        """
-        self._reader.seek(0)
-        header = self._reader.readline()
-        self._id, self._checksum = self._parsed_header(header)
-        self._length = len(header)
-        for number, line in enumerate(self._reader, 2):
-            if not line.endswith(b"\n") and not _is_intact(line[:-1] + b"\n", self._checksum):
-                self._file.truncate(self._length)
-                break
-            if not _is_intact(line, self._checksum):
-                raise ConfigurationError(
-                    f"The journal {self._path} is damaged in line {number}.",
-                    "Restore a copy of it. Under an older copy, the service rejects the references of what it has "
-                    "signed since.",
-                )
-            self._checksum = int(line[:8], 16)
-            record = json.loads(line[9:])
-            if "reference" in record:
-                self._index(Entry(**record), self._length)
-            else:
-                self._last_run = record["run"]
-            self._length += len(line)
-
-    def _parsed_header(self, header: bytes) -> tuple[str, int]:
-        fields = header.decode("ascii", "replace").rstrip("\n").split(" ")
-        if " ".join(fields[:2]) == _FORMAT and len(fields) == 4 and header == _header(fields[2]):
-            return fields[2], zlib.crc32(header)
-        if not header:
-            problem = "is empty, which a journal never is"
-        elif header.startswith(b"signstash-journal"):
-            problem = "is damaged in line 1, or was written by another version"
-        else:
-            problem = "is not a journal"
-        raise ConfigurationError(f"The file {self._path} {problem}.", "Restore a copy of it, or give another path.")
-
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:
-        if not self._lock.is_own:  # nor is its mutex, which a thread of the parent may have held
+        if not self._file.is_own:  # nor is its mutex, which a thread of the parent may have held
             raise ConfigurationError(
                 f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
             )
@@ -376,22 +270,3 @@ class Journal:
 
 def _key(*parts: str) -> bytes:
     return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _header(identity: str) -> bytes:
-    text = f"{_FORMAT} {identity}"
-    return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
-
-
-def _line(record: dict[str, Any], before: int) -> tuple[bytes, int]:
-    """A line, and its checksum, which covers all lines before."""
-    text = json.dumps(record, separators=(",", ":")).encode()
-    checksum = zlib.crc32(text, before)
-    return b"%08x %b\n" % (checksum, text), checksum
-
-
-def _is_intact(line: bytes, before: int) -> bool:
-    return line[:9] == b"%08x " % zlib.crc32(line[9:-1], before) and line.endswith(b"}\n")
-
-
-_sync: Final = getattr(os, "fdatasync", os.fsync)

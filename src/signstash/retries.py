@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
@@ -37,6 +37,20 @@ def use_sleep(sleep: Sleep) -> Iterator[None]:
         yield
     finally:
         _sleep_of_tests = before
+
+
+async def completed(work: Coroutine[Any, Any, Result]) -> Result:
+    """Await what must not stay half done: however often this is cancelled, it is waited for all the same."""
+    task = asyncio.create_task(work)
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is not None:
+        raise cancellation
+    return task.result()
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

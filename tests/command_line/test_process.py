@@ -184,7 +184,7 @@ class TestEnding:
             assert signing.stderr is not None
             assert "Trying again in" in signing.stderr.readline()
             signing.send_signal(signal.SIGINT)
-            out, _ = signing.communicate(timeout=30)
+            out, _ = signing.communicate()
 
         assert signing.returncode == 130
         assert "not sent       2\n" in out

@@ -302,11 +302,11 @@ class TestWhatIsTold:
     ) -> None:
         record = Journal._record
 
-        def full(self: Journal, entries: Any) -> None:
+        def full(self: Journal, entries: Any, **options: bool) -> None:
             entries = list(entries)
             if any(entry.state == "signed" for entry in entries):
                 raise ConfigurationError("The journal cannot be used: disk full.", "Make room.")
-            record(self, entries)
+            record(self, entries, **options)
 
         monkeypatch.setattr(Journal, "_record", full)
 

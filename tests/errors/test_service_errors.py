@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import email.utils
 import os
-import time
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -424,18 +425,6 @@ class TestMaybeProcessed:
 
 
 class TestRetryAfter:
-    @pytest.fixture
-    def elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        if not hasattr(time, "tzset"):
-            pytest.skip("the time zone of a process cannot be set here")
-        before = os.environ.get("TZ")
-        os.environ["TZ"] = "XXX-5"
-        time.tzset()
-        yield
-        os.environ.pop("TZ")
-        os.environ.update({} if before is None else {"TZ": before})
-        time.tzset()
-
     async def wait(self, client: SignStash, service: MockedService, headers: dict[str, str]) -> float | None:
         service.sign.respond(429, headers=headers)
         error = await failure_of(client)
@@ -468,11 +457,17 @@ class TestRetryAfter:
     async def test_a_missing_header_gives_no_retry_after(self, client: SignStash, service: MockedService) -> None:
         assert await self.wait(client, service, {}) is None
 
-    @pytest.mark.usefixtures("elsewhere")
     async def test_retry_after_may_be_a_date(self, client: SignStash, service: MockedService) -> None:
-        later = datetime.now(UTC) + timedelta(minutes=2)
-        for value in (email.utils.format_datetime(later, usegmt=True), later.strftime("%a %b %d %H:%M:%S %Y")):
-            assert await self.wait(client, service, {"Retry-After": value}) == pytest.approx(120, abs=10)
+        later = email.utils.format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+        assert await self.wait(client, service, {"Retry-After": later}) == pytest.approx(3600, abs=1800)
+
+    def test_a_date_without_a_zone_is_in_utc_wherever_the_process_runs(self) -> None:
+        later = (datetime.now(UTC) + timedelta(hours=1)).strftime("%a %b %d %H:%M:%S %Y")
+        program = (
+            "import sys; from signstash._errors.parsing import *; print(retry_after({'retry-after': sys.argv[1]}))"
+        )
+        told = subprocess.check_output([sys.executable, "-c", program, later], env={**os.environ, "TZ": "XXX-5"})
+        assert float(told) == pytest.approx(3600, abs=1800)
 
     async def test_the_token_servers_retry_after_is_kept(self, client: SignStash, service: MockedService) -> None:
         service.token.respond(429, headers={"Retry-After": "7"})

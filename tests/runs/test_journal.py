@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -460,6 +461,9 @@ class TestHeldDocuments:
 
         (entry,) = journal.entries("held")
         assert "the reference is used" in str(entry.reason)
+        assert entry.probably_signed
+        journal.drop(reference)
+        assert not journal.entries("dropped")[0].probably_signed
 
     async def test_a_settled_document_counts_as_signed(
         self, client: SignStash, service: MockedService, journal: Journal
@@ -490,7 +494,8 @@ class TestHeldDocuments:
 
         await collect(client.sign_all(pdfs(1), **durably(journal)))
 
-        assert states(journal) == {"0.pdf": "held"}
+        (entry,) = journal.entries("held")
+        assert entry.probably_signed
 
     @pytest.mark.parametrize("decide", [Journal.requeue, Journal.settle, Journal.drop])
     def test_an_invalid_reference_raises(self, journal: Journal, decide: Any) -> None:
@@ -834,6 +839,113 @@ class TestFiles:
         assert service.sign.call_count == 1
 
 
+class Disk:
+    """The disk of a journal, and of the folder for recovery next to it."""
+
+    def __init__(self, temporary: Path) -> None:
+        self.temporary = temporary
+        self.is_full = False
+
+    def sync(self, descriptor: int) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def disk(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
+        disk = Disk(tmp_path / "temporary")
+        disk.temporary.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(disk.temporary))
+        monkeypatch.setattr("signstash._content.records._sync", disk.sync)
+        (tmp_path / "run.journal.recovered").touch()  # so that it cannot be a folder
+        return disk
+
+    @pytest.mark.parametrize("rescued", [False, True])
+    async def test_what_was_signed_meanwhile_is_known_to_the_next_run(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, disk: Disk, rescued: bool
+    ) -> None:
+        def sign(request: httpx.Request) -> httpx.Response:
+            disk.is_full = True
+            if rescued:  # the signed file cannot get its name, either
+                (tmp_path / "signed" / "0.pdf").touch()
+            return signed_response(request)
+
+        service.sign.mock(side_effect=sign)
+        found: dict[str, Outcome] = {}
+        with pytest.raises((ConfigurationError, DocumentNotSavedError), match="No space left"):
+            await collect(client.sign_all(pdfs(1), **durably(journal)), found)
+        assert found["0.pdf"].ok is not rescued
+        journal.close()
+        disk.is_full = False
+
+        with Journal(tmp_path / "run.journal") as journal:
+            assert states(journal) == {"0.pdf": "received" if rescued else "signed"}
+            found = await collect(client.sign_all(pdfs(1), **durably(journal), overwrite=True))
+            assert states(journal) == {"0.pdf": "signed"}
+        assert found["0.pdf"].signed_before
+        assert (tmp_path / "signed" / "0.pdf").read_bytes() == b"signed:" + PDF + b"\0"
+        assert service.sign.call_count == 1
+        assert [path for path in disk.temporary.iterdir() if path.is_file()] == []
+
+    async def test_what_was_not_processed_is_sent_by_the_next_run(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, disk: Disk
+    ) -> None:
+        def reject(_: httpx.Request) -> httpx.Response:
+            disk.is_full = True
+            return httpx.Response(429)
+
+        service.sign_effects(reject, signed_response)
+        with pytest.raises(ConfigurationError, match="No space left"):
+            await collect(client.sign_all(pdfs(1), **durably(journal)))
+        journal.close()
+        disk.is_full = False
+
+        with Journal(tmp_path / "run.journal") as journal:
+            assert states(journal) == {"0.pdf": "planned"}
+            assert (await collect(client.sign_all(pdfs(1), **durably(journal))))["0.pdf"].ok
+
+    def test_it_is_recorded_as_soon_as_there_is_room(self, journal: Journal, disk: Disk) -> None:
+        disk.is_full = True
+        for number in (1, 2):
+            with pytest.raises(ConfigurationError, match="No space left"):
+                journal._record([entry(number)], keep=True)
+        assert journal.entries() == []
+        disk.is_full = False
+        journal._record([entry(3)])
+
+        assert [item.reference for item in journal.entries()] == ["1", "2", "3"]
+        assert list(disk.temporary.iterdir()) == []
+
+    def test_what_is_kept_belongs_to_the_journal_as_it_was(
+        self, journal: Journal, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def references(journal_bytes: bytes, kept_bytes: bytes) -> list[str]:
+            (tmp_path / "run.journal").write_bytes(journal_bytes)
+            kept.write_bytes(kept_bytes)
+            with Journal(tmp_path / "run.journal") as journal:
+                return [item.reference for item in journal.entries()]
+
+        journal._record([entry(1)])
+        older = (tmp_path / "run.journal").read_bytes()
+        journal._record([entry(2)])
+        disk.is_full = True
+        with pytest.raises(ConfigurationError, match="No space left"):
+            journal._record([entry(3)], keep=True)
+        disk.is_full = False
+        journal.close()
+        (kept,) = disk.temporary.iterdir()
+        assert kept.stat().st_mode & 0o077 == 0, "it names documents"
+        newer, more = (tmp_path / "run.journal").read_bytes(), kept.read_bytes()
+
+        assert references(older, more) == ["1"]
+        assert references(newer, more[:-9]) == ["1", "2"], "half a record is none"
+        assert references(newer, more) == ["1", "2", "3"]
+        monkeypatch.setattr(os, "geteuid", lambda: -1)
+        assert references(newer, more) == ["1", "2"], "another user wrote it"
+
+
 class TestFile:
     def test_one_process_at_a_time_opens_a_journal(self, journal: Journal, tmp_path: Path) -> None:
         assert "is in use" in open_in_another_process(tmp_path / "run.journal")
@@ -997,7 +1109,7 @@ class TestFile:
         with Journal(tmp_path / "run.journal") as journal:
             journal._record([entry(1)])
             with monkeypatch.context() as patched:
-                patched.setattr("signstash.journal._sync", full)
+                patched.setattr("signstash._content.records._sync", full)
                 with pytest.raises(ConfigurationError, match="No space left"):
                     journal._record([entry(2)])
             journal._record([entry(3)])

@@ -21,7 +21,8 @@ from ..options import Preservation
 from ..results import Outcome, SignedDocument
 from ..retries import require_count
 from .concurrency import ConcurrencyLimiter
-from .settings import RunSettings
+from .plan import Callers
+from .run import RunSettings
 
 logger: Final = logging.getLogger(__name__)
 
@@ -157,7 +158,8 @@ class Batching:
         """One run, from the first document until none is under way."""
         fault: BaseException | None = None
         self._is_idle = False
-        run = self._settings.new_run(self, self._limiter)
+        callers = Callers(self._options_for, self._want, self._note_sending, are_waiting=True)
+        run = self._settings.new_run(callers, self._limiter)
         try:
             async for outcome in run.outcomes(self._source()):
                 waiting = self._waiting.pop(id(outcome.document), None)
@@ -201,17 +203,14 @@ class Batching:
             self._changed.clear()
             await self._changed.wait()
 
-    def _options_for(self, document: Document, /) -> RequestOptions:
-        """What is asked for a document; see `Callers`."""
+    def _options_for(self, document: Document) -> RequestOptions:
         waiting = self._waiting.get(id(document))
         return RequestOptions() if waiting is None else waiting.options
 
-    def _want(self, document: Document, /) -> bool:
-        """Whether a caller waits for a document."""
+    def _want(self, document: Document) -> bool:
         waiting = self._waiting.get(id(document))
         return waiting is not None and not waiting.result.done()
 
-    def _sending(self, documents: Sequence[Document], /) -> None:
-        """Take note that documents are sent now."""
+    def _note_sending(self, documents: Sequence[Document]) -> None:
         for document in documents:
             self._waiting[id(document)].is_sent = True

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Final, TypeVar
-
-Result = TypeVar("Result")
+from collections.abc import AsyncIterator
+from typing import Final
 
 QUICK: Final = 0.1
 """Seconds for a document that never count as a sign of overload, however fast the service was before."""
@@ -55,17 +53,3 @@ class ConcurrencyLimiter:
             self._now = min(self._now + 0.5 / self._now, float(self._most))
         # The usual time follows slowly, so that a service that slows down is not taken for a slow one.
         self._usual += 0.1 * (min(seconds, 3 * self._usual) - self._usual)
-
-
-async def completed(work: Coroutine[Any, Any, Result]) -> Result:
-    """Await what must not stay half done: however often this is cancelled, it is waited for all the same."""
-    task = asyncio.create_task(work)
-    cancellation: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancellation = error
-    if cancellation is not None:
-        raise cancellation
-    return task.result()

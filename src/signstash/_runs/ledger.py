@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..journal import Entry, Journal, State
 from ..results import Outcome, SignedDocument, outcome_of
-from .plan import PlannedDocument
+from .plan import BatchResult, PlannedDocument
 
 
 @attrs.define(kw_only=True)
@@ -54,19 +54,12 @@ class RunLedger:
         try:
             if self.journal is not None:
                 return self._planned_by(self.journal, document)
-            return self._to_be_sent(document, document, attempt=0)
+            return self._to_be_sent(document, document, _unknown(document, ""))
         except (InvalidDocumentError, DocumentNotSavedError) as error:
             return outcome_of(document, error)
 
     def _to_be_sent(
-        self,
-        given: Document,
-        document: Document,
-        *,
-        attempt: int,
-        digest: str = "",
-        entry: Entry | None = None,
-        identity: str = "",
+        self, given: Document, document: Document, entry: Entry, *, attempt: int = 0, identity: str = ""
     ) -> PlannedDocument:
         size = document._read_with(snapshot).size
         return PlannedDocument(
@@ -76,11 +69,11 @@ class RunLedger:
             size,
             attempt,
             target=None if self.files is None else self.files.claim(given),
-            digest=digest,
-            failed_before=attempt == 0 and (given._attempts.failed or (entry is not None and entry.used_up)),
-            lost=entry is not None and entry.state in ("sent", "received", "requeued"),
-            is_signed=entry is not None and entry.state == "received",
-            requeued=entry is not None and entry.state == "requeued",
+            digest=entry.digest,
+            failed_before=attempt == 0 and (given._attempts.failed or entry.used_up),
+            lost=entry.state in ("sent", "received", "requeued"),
+            is_signed=entry.state == "received",
+            requeued=entry.state == "requeued",
             identity=identity,
         )
 
@@ -88,51 +81,49 @@ class RunLedger:
         document, fingerprint = given._fingerprinted()
         digest = fingerprint.digest
         entry = journal._find(own_reference=given.external_reference, digest=digest, name=given.name)
+        entry = entry or _unknown(given, digest)
         identity = given.external_reference or f"{digest} {given.name}"
-        is_known = entry is not None and entry.state not in ("planned", "failed", "dropped")
-        is_twin = entry is not None and entry.run == self._run and entry.state != "failed"
-        if identity in self._seen or is_twin:
+        if identity in self._seen or (entry.run == self._run and entry.state != "failed"):
             raise InvalidDocumentError(
                 f"Document {given.name} is in this run twice, by its contents or its external reference.",
                 "Give each document once, or give documents that are alike references of your own.",
                 document=given.name,
             )
-        if entry is not None and is_known:
-            if entry.digest != digest:
-                raise InvalidDocumentError(
-                    f"Document {given.name}: its external reference {entry.reference!r} was used for other contents.",
-                    "Give a document that changed a new reference.",
-                    document=given.name,
-                )
-            known = self._known(journal, given, entry)
-            if known is not None:
-                self._seen.add(identity)
-                return known
-        attempt, reference = self._attempt(journal, given, digest, entry)
-        document = document._replaced(reference)
-        try:
-            item = self._to_be_sent(given, document, attempt=attempt, digest=digest, entry=entry, identity=identity)
-        except DocumentNotSavedError as error:
-            if entry is not None and is_known:
-                what = (
-                    "had it signed" if entry.state == "received" else "sent it, and whether it is signed is not known"
-                )
-                error.problem += f" An earlier run {what} ({reference}): that file may be the signed one."
-                error.hint = "Inspect it; decide with `signstash failed`, or with `requeue`, `settle` or `drop`."
-                journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
-            raise
+        is_known = entry.state not in ("planned", "failed", "dropped")
+        if is_known and entry.digest != digest:
+            raise InvalidDocumentError(
+                f"Document {given.name}: its external reference {entry.reference!r} was used for other contents.",
+                "Give a document that changed a new reference.",
+                document=given.name,
+            )
+        planned: PlannedDocument | Outcome | None = self._known(journal, given, entry)
+        if planned is None:
+            attempt, reference = self._attempt(journal, given, entry)
+            entry = attrs.evolve(entry, digest=digest)
+            document = document._replaced(reference)
+            try:
+                planned = self._to_be_sent(given, document, entry, attempt=attempt, identity=identity)
+            except DocumentNotSavedError as error:
+                if is_known:
+                    lost = "sent it, and whether it is signed is not known"
+                    what = "had it signed" if entry.state == "received" else lost
+                    error.problem += f" An earlier run {what} ({reference}): that file may be the signed one."
+                    error.hint = "Inspect it; decide with `signstash failed`, or with `requeue`, `settle` or `drop`."
+                    journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
+                raise
         self._seen.add(identity)
-        return item
+        return planned
 
-    def _attempt(self, journal: Journal, given: Document, digest: str, entry: Entry | None) -> tuple[int, str]:
+    def _attempt(self, journal: Journal, given: Document, entry: Entry) -> tuple[int, str]:
         """Number and reference of the next attempt; 0 and the caller's own reference if there is one."""
         if given.external_reference is not None:
             return 0, given.external_reference
-        if entry is not None and not (entry.attempt and (entry.used_up or entry.state == "dropped")):
+        if entry.reference and not (entry.attempt and (entry.used_up or entry.state == "dropped")):
             return entry.attempt, entry.reference
-        attempt = 1 if entry is None else entry.attempt + 1
+        attempt = entry.attempt + 1
         stem = given.name.rpartition(".")[0] or given.name
-        return attempt, unique_reference(self.client_service, stem, journal._distinction(digest, given.name, attempt))
+        distinction = journal._distinction(entry.digest, given.name, attempt)
+        return attempt, unique_reference(self.client_service, stem, distinction)
 
     def _known(self, journal: Journal, given: Document, entry: Entry) -> Outcome | None:
         """The outcome of a document that the journal knows, or None if it is to be sent or looked up."""
@@ -143,7 +134,7 @@ class RunLedger:
         if entry.state != "received":
             return None
         for path in filter(None, (entry.saved_as, entry.kept_as)):
-            if _holds(Path(path), entry.signed_digest):
+            if _digest_at(Path(path)) == entry.signed_digest:
                 return self._taken_up(journal, given, entry, Path(path))
         return None
 
@@ -165,36 +156,30 @@ class RunLedger:
     async def sending(self, batch: Sequence[PlannedDocument]) -> None:
         """Record that a request goes out."""
         if self.journal is not None:
-            await asyncio.to_thread(self._record, [self._entry(item, "sent") for item in batch])
+            await asyncio.to_thread(self.journal._record, [self._entry(item, "sent") for item in batch])
             self._seen.difference_update(item.identity for item in batch)
 
     async def not_sent(self, batch: Sequence[PlannedDocument]) -> None:
         """Record that a request surely was not processed."""
         if self.journal is not None:
-            await asyncio.to_thread(self._record, [self._entry(item, "planned") for item in batch])
+            entries = [self._entry(item, "planned") for item in batch]
+            await asyncio.to_thread(self.journal._record, entries, keep=True)
 
     async def done(
-        self,
-        results: Mapping[PlannedDocument, Outcome],
-        *,
-        unresolved: Collection[PlannedDocument],
-        unsent: Sequence[PlannedDocument],
+        self, result: BatchResult, unsent: Sequence[PlannedDocument]
     ) -> tuple[list[Outcome], SignStashError | None]:
-        """Save what is signed, and record what came of a batch.
+        """Save what is signed, and record what came of a batch, and that its unsent documents are not processed.
 
-        Of the results some may be unresolved: their outcome is left for the next run. What is unsent has no result.
         Returns the outcomes, changed where a document could not be saved, and the error that ends the run, if any.
         """
         if self.journal is None and self.files is None:
-            return list(results.values()), None
-        return await asyncio.to_thread(self._done, results, unresolved, unsent)
+            return list(result.outcomes.values()), None
+        return await asyncio.to_thread(self._done, result, unsent)
 
     def _done(
-        self,
-        results: Mapping[PlannedDocument, Outcome],
-        unresolved: Collection[PlannedDocument],
-        unsent: Sequence[PlannedDocument],
+        self, result: BatchResult, unsent: Sequence[PlannedDocument]
     ) -> tuple[list[Outcome], SignStashError | None]:
+        results = result.outcomes
         outcomes, faults = list(results.values()), list[SignStashError]()
         digests: Sequence[str | None] = [None] * len(outcomes)
 
@@ -207,29 +192,28 @@ class RunLedger:
                 for (item, outcome), digest in zip(results.items(), digests, strict=True)
                 if digest is not None
             ]
-            try:
-                self._record(received)
-            except SignStashError as error:  # signed documents are saved all the same
-                faults.append(error)
+            faults.extend(self._recorded(received))
 
         if self.files is not None:
             targets = [item.target or self.files.target(item.given) for item in results]
             outcomes = self.files.save(outcomes, targets, None if self.journal is None else record_received)
             faults += [item.error for item in outcomes if isinstance(item.error, DocumentNotSavedError)]
         entries = [
-            self._entry(item, self._state(item, outcome), outcome, digest or _digest_of_kept(outcome))
+            self._entry(item, self._state(item, outcome), outcome, digest)
             for item, outcome, digest in zip(results, outcomes, digests, strict=True)
-            if item not in unresolved
+            if item not in result.unresolved
         ]
-        try:
-            self._record([*entries, *(self._entry(item, "planned") for item in unsent)])
-        except SignStashError as error:  # what is signed is reported all the same
-            faults.append(error)
+        faults += self._recorded([*entries, *(self._entry(item, "planned") for item in unsent)])
         return outcomes, faults[0] if faults else None
 
-    def _record(self, entries: Sequence[Entry]) -> None:
-        if self.journal is not None:
-            self.journal._record(entries)
+    def _recorded(self, entries: Sequence[Entry]) -> list[SignStashError]:
+        """Record what came of documents; if this fails, they are saved and reported all the same."""
+        try:
+            if self.journal is not None:
+                self.journal._record(entries, keep=True)
+        except SignStashError as error:
+            return [error]
+        return []
 
     def _state(self, item: PlannedDocument, outcome: Outcome) -> State:
         error = outcome.error
@@ -245,7 +229,9 @@ class RunLedger:
     ) -> Entry:
         error = None if outcome is None else outcome.error
         signed = None if outcome is None else outcome.signed
+        is_used = DuplicateReferenceError in (type(error), type(getattr(error, "__cause__", None)))
         kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
+        kept_as = getattr(kept, "saved_as", None)
         return Entry(
             reference=item.reference,
             name=item.given.name,
@@ -253,19 +239,25 @@ class RunLedger:
             state=state,
             attempt=item.attempt,
             used_up=item.failed_before or is_certainly_not_signed(error),
+            probably_signed=state == "held" and (item.is_signed or is_used),
             saved_as=None if item.target is None else str(item.target),
-            kept_as=None if kept is None or kept.saved_as is None else str(kept.saved_as),
-            signed_digest=signed_digest,
+            kept_as=None if kept_as is None else str(kept_as),
+            signed_digest=signed_digest or (None if kept_as is None else _digest_at(kept_as)),
             operation_id=getattr(signed or kept or error, "operation_id", None),
             reason=None if error is None else str(error),
             run=self._run,
         )
 
 
+def _unknown(given: Document, digest: str) -> Entry:
+    """What a journal knows of a document that it does not know."""
+    return Entry(reference="", name=given.name, digest=digest, state="planned")
+
+
 def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNotSavedError:
     """A document that an earlier run had signed, or the error that its file is not there any more, or another one."""
     path = None if entry.saved_as is None else Path(entry.saved_as)
-    if path is None or _holds(path, entry.signed_digest):
+    if path is None or _digest_at(path) == entry.signed_digest:
         return _signed_document(given, entry, path)
     what = "was changed or replaced since" if path.is_file() else "is missing"
     return DocumentNotSavedError(
@@ -286,20 +278,9 @@ def _signed_document(given: Document, entry: Entry, path: Path | None) -> Signed
     )
 
 
-def _digest_of_kept(outcome: Outcome) -> str | None:
-    """SHA-256 of a signed document that could not be saved where it belongs, but in the folder for recovery."""
-    error = outcome.error
-    if not isinstance(error, DocumentNotSavedError) or error.signed is None or error.signed.saved_as is None:
-        return None
+def _digest_at(path: Path) -> str:
+    """SHA-256 of the contents of a file, or nothing if it cannot be read."""
     try:
-        return digest_of(InPath(error.signed.saved_as))
+        return digest_of(InPath(path))
     except InvalidDocumentError:
-        return None
-
-
-def _holds(path: Path, digest: str | None) -> bool:
-    """Whether a file has these contents."""
-    try:
-        return path.is_file() and digest_of(InPath(path)) == digest
-    except (InvalidDocumentError, OSError):
-        return False
+        return ""

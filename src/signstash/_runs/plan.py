@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import attrs
 
@@ -14,35 +13,21 @@ from ..errors import SignStashError
 from ..results import Outcome
 
 
-class Callers(Protocol):
-    """Those who want the documents of a run signed."""
-
-    def _options_for(self, document: Document, /) -> RequestOptions:
-        """What is asked for a document. Documents with different options are in different requests."""
-        ...
-
-    def _want(self, document: Document, /) -> bool:
-        """Whether a document that is about to be sent is still wanted."""
-        ...
-
-    def _sending(self, documents: Sequence[Document], /) -> None:
-        """Take note that documents are sent now."""
-        ...
-
-
 @attrs.frozen
-class OneCaller:
-    """A caller who wants every document, with the same options."""
+class Callers:
+    """Those who want the documents of a run signed.
 
-    options: RequestOptions
+    Attributes:
+        options_for: What is asked for a document. Documents with different options are in different requests.
+        want: Whether a document that is about to be sent is still wanted.
+        sending: Is called when documents are sent.
+        are_waiting: Whether somebody waits for each document, and not for the end of the run.
+    """
 
-    def _options_for(self, _: Document, /) -> RequestOptions:
-        return self.options
-
-    def _want(self, _: Document, /) -> bool:
-        return True
-
-    def _sending(self, _: Sequence[Document], /) -> None: ...
+    options_for: Callable[[Document], RequestOptions]
+    want: Callable[[Document], bool] = lambda _: True
+    sending: Callable[[Sequence[Document]], None] = lambda _: None
+    are_waiting: bool = False
 
 
 @attrs.frozen(eq=False)
@@ -79,19 +64,21 @@ class PlannedDocument:
         return None if self.target is None else self.target.parent
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Batch:
     """Documents that are to be sent with one request, or one that is to be looked up.
 
     Attributes:
+        size: Bytes of the documents, while it is being filled.
         lost: The error by which the response to an earlier request with them was lost, or None.
         look_up: Whether the service is asked what became of the document, before it is sent.
     """
 
-    items: Sequence[PlannedDocument]
+    items: list[PlannedDocument]
     options: RequestOptions
     lost: SignStashError | None = None
     look_up: bool = False
+    size: int = 0
 
 
 @attrs.frozen
@@ -107,36 +94,3 @@ class BatchResult:
     outcomes: Mapping[PlannedDocument, Outcome] = attrs.field(factory=dict[PlannedDocument, Outcome])
     unresolved: Sequence[PlannedDocument] = ()
     next: Sequence[Batch] = ()
-
-
-class OpenBatch:
-    """The batch that documents are added to until it is full; one that is longer than all its bytes is alone in it."""
-
-    def __init__(self, options: RequestOptions, documents: int, content_bytes: int) -> None:
-        self.options = options
-        self._most, self._most_bytes = documents, content_bytes
-        self._items: list[PlannedDocument] = []
-        self.room = content_bytes
-        """Bytes that it still has room for."""
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @property
-    def places(self) -> int:
-        """Documents that it still has room for."""
-        return self._most - len(self._items)
-
-    def add(self, item: PlannedDocument) -> list[Batch]:
-        """Add a document, and return the batches that are full now."""
-        full = [self.take()] if self._items and item.size > self.room else []
-        self._items.append(item)
-        self.room -= item.size
-        if len(self._items) == self._most or self.room <= 0:
-            full.append(self.take())
-        return full
-
-    def take(self) -> Batch:
-        """Close it as it is, and open the next one."""
-        items, self._items, self.room = self._items, [], self._most_bytes
-        return Batch(items, self.options)

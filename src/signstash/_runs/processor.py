@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -34,8 +34,8 @@ from ..errors import (
 )
 from ..options import UnknownOutcomes
 from ..results import Outcome, outcome_of
-from ..retries import Deadline, Retries, RetryPolicy
-from .concurrency import ConcurrencyLimiter, completed
+from ..retries import Deadline, Retries, RetryPolicy, completed
+from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
 from .plan import Batch, BatchResult, Callers, PlannedDocument
 
@@ -60,11 +60,7 @@ LOSE_NO_MORE_AFTER: Final = 5
 
 
 class _NotSentError(Exception):
-    """The run ended before a request was sent."""
-
-
-class _NotWantedError(Exception):
-    """A document of a request was withdrawn before the request was sent."""
+    """The run ended before a request was sent, or a document of it was withdrawn."""
 
 
 @attrs.define(kw_only=True)
@@ -83,7 +79,6 @@ class BatchProcessor:
     unknown_outcomes: UnknownOutcomes
     limiter: ConcurrencyLimiter
     callers: Callers
-    clock: Callable[[], float] = time.monotonic
     fault: BaseException | None = attrs.field(init=False, default=None)
     requests: int = attrs.field(init=False, default=0)
     content_bytes: int = attrs.field(init=False, default=0)
@@ -115,8 +110,7 @@ class BatchProcessor:
         result = await self._result(batch)
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
-        recording = self.ledger.done(result.outcomes, unresolved=result.unresolved, unsent=unsent)
-        outcomes, fault = await completed(recording)
+        outcomes, fault = await completed(self.ledger.done(result, unsent))
         if fault is not None:
             self.end(fault)
         self.content_bytes += sum(item.size for item in result.outcomes)
@@ -139,9 +133,9 @@ class BatchProcessor:
         try:
             outcomes = await self._outcomes(batch)
         except _NotSentError:
-            return self.unresolved(batch)
-        except _NotWantedError:
-            wanted = [item for item in batch.items if self.callers._want(item.given)]
+            if self.has_ended:
+                return self.unresolved(batch)
+            wanted = [item for item in batch.items if self.callers.want(item.given)]
             return BatchResult(next=[attrs.evolve(batch, items=wanted)] if wanted else [])
         except FAULTS_OF_ALL as error:
             self.end(error)
@@ -171,17 +165,15 @@ class BatchProcessor:
         waits = loop.time()
         async with self.limiter.slot():
             deadline.at += loop.time() - waits
-            if self.has_ended:
-                raise _NotSentError
             documents = [item.given for item in batch.items]
-            if batch.lost is None and not all(map(self.callers._want, documents)):
-                raise _NotWantedError
-            self.callers._sending(documents)
+            if self.has_ended or (batch.lost is None and not all(map(self.callers.want, documents))):
+                raise _NotSentError
+            self.callers.sending(documents)
             delivery = Delivery()
-            began = self.clock()
+            began = time.monotonic()
             try:
                 await completed(self.ledger.sending(batch.items))
-                began = self.clock()
+                began = time.monotonic()
                 response = await self.signer.exchange.send(call, deadline, delivery=delivery)
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
@@ -198,7 +190,7 @@ class BatchProcessor:
             finally:
                 self.requests += 1
             self.limiter.record_latency(
-                (self.clock() - began) / sum(1 + item.size / USUAL_SIZE for item in batch.items)
+                (time.monotonic() - began) / sum(1 + item.size / USUAL_SIZE for item in batch.items)
             )
             return response
 

@@ -59,8 +59,19 @@ class DocumentReader:
         await asyncio.wait([self._task])
 
     async def _read(self, source: Iterable[Document] | AsyncIterable[Document]) -> None:
+        may_wait = isinstance(source, AsyncIterable)
+        documents = aiter(source) if isinstance(source, AsyncIterable) else _taking_turns(source)
         try:
-            await (self._read_asynchronous(source) if isinstance(source, AsyncIterable) else self._read_plain(source))
+            async with (
+                contextlib.aclosing(documents) if isinstance(documents, AsyncGenerator) else contextlib.nullcontext()
+            ):
+                while True:
+                    await self._is_wanted()
+                    self.is_waiting = may_wait
+                    self._changed.set()
+                    self._add(await anext(documents))
+        except StopAsyncIteration:
+            pass
         except BaseException as error:
             if self._is_stopped and isinstance(error, asyncio.CancelledError):
                 raise
@@ -70,41 +81,26 @@ class DocumentReader:
             self.is_waiting = False
             self._changed.set()
 
-    async def _read_asynchronous(self, source: AsyncIterable[Document]) -> None:
-        async with contextlib.aclosing(source) if isinstance(source, AsyncGenerator) else contextlib.nullcontext():
-            documents = aiter(source)
-            while True:
-                await self._is_wanted()
-                self.is_waiting = True
-                self._changed.set()
-                try:
-                    document = await anext(documents)
-                except StopAsyncIteration:
-                    return
-                finally:
-                    self.is_waiting = False
-                self._add(document)
-
-    async def _read_plain(self, source: Iterable[Document]) -> None:
-        with contextlib.closing(source) if isinstance(source, Generator) else contextlib.nullcontext():
-            await self._is_wanted()
-            until = time.monotonic() + LONGEST_HOLD
-            for document in source:
-                self._add(document)
-                if time.monotonic() > until:
-                    await asyncio.sleep(0)
-                    until = time.monotonic() + LONGEST_HOLD
-                await self._is_wanted()
-
     async def _is_wanted(self) -> None:
         while self._places <= 0 or self._room <= 0:
             self._wanted.clear()
             await self._wanted.wait()
 
     def _add(self, document: Document) -> None:
+        self.is_waiting = False
         require_document(document)
         self._documents.append(document)
         self._places -= 1
         if document.in_memory:
             self._room -= document._read_with(snapshot).size
         self._changed.set()
+
+
+async def _taking_turns(source: Iterable[Document]) -> AsyncGenerator[Document, None]:
+    with contextlib.closing(source) if isinstance(source, Generator) else contextlib.nullcontext():
+        until = time.monotonic() + LONGEST_HOLD
+        for document in source:
+            yield document
+            if time.monotonic() > until:
+                await asyncio.sleep(0)
+                until = time.monotonic() + LONGEST_HOLD

@@ -9,20 +9,84 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import attrs
 
+from .._content.arguments import require_flags
 from .._errors.unknown import sent_by_an_earlier_run
+from .._signing.request import RequestOptions
+from .._signing.saving import SignedFiles
+from .._signing.signer import Signer
 from ..documents import Document
+from ..errors import ConfigurationError
+from ..journal import Journal
 from ..options import UnknownOutcomes
 from ..results import Outcome, Progress
+from ..retries import RetryPolicy, require_count, require_seconds
+from ..settings import SaveTo
+from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
-from .plan import Batch, Callers, OneCaller, OpenBatch, PlannedDocument
+from .plan import Batch, Callers, PlannedDocument
 from .processor import BatchProcessor
 from .reader import DocumentReader
 
 logger: Final = logging.getLogger("signstash")
+
+
+@attrs.frozen(kw_only=True)
+class RunSettings:
+    """The settings of runs, which are validated when they are made; see `RunOptions`."""
+
+    signer: Signer
+    open_runs: OpenRuns
+    retry_policy: RetryPolicy
+    save_to: SaveTo | None = None
+    overwrite: bool = False
+    journal: Journal | None = None
+    unknown_outcomes: UnknownOutcomes = "hold"
+    batch_documents: int = 50
+    batch_bytes: int = 10_000_000
+    linger: float = 0.0
+    in_flight: int = 2
+    progress: Callable[[Progress], None] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("batch_documents", "batch_bytes", "in_flight"):
+            require_count(name, getattr(self, name))
+        require_seconds("linger", self.linger, or_none=True)
+        if self.unknown_outcomes not in get_args(UnknownOutcomes):
+            choices = ", ".join(get_args(UnknownOutcomes))
+            raise ConfigurationError(f"unknown_outcomes is {self.unknown_outcomes!r}.", f"Give one of {choices}.")
+        if self.progress is not None and not callable(self.progress):
+            raise ConfigurationError(f"progress is {self.progress!r}.", "Give a function that takes a Progress.")
+        if self.journal is not None and not isinstance(self.journal, Journal):
+            raise ConfigurationError(f"journal is {self.journal!r}.", "Give a Journal, such as Journal('run.journal').")
+        if self.journal is not None and self.save_to is None:
+            raise ConfigurationError("A journal was given without save_to.", "Give both: what is signed must be saved.")
+        require_flags(overwrite=self.overwrite)
+        self._files()
+
+    def new_run(self, callers: Callers, limiter: ConcurrencyLimiter | None = None) -> Run:
+        """A new run for those who want documents signed, which ends when the client is closed."""
+        ledger = RunLedger(client_service=self.signer.client_service, journal=self.journal, files=self._files())
+        processor = BatchProcessor(
+            signer=self.signer,
+            ledger=ledger,
+            retry_policy=self.retry_policy,
+            unknown_outcomes=self.unknown_outcomes,
+            limiter=limiter or ConcurrencyLimiter(self.in_flight),
+            callers=callers,
+        )
+        run = Run(settings=self, processor=processor, ledger=ledger, callers=callers)
+        self.open_runs.add(run)
+        return run
+
+    def _files(self) -> SignedFiles | None:
+        if self.save_to is None:
+            return None
+        recovery = None if self.journal is None else self.journal.recovery_folder
+        return SignedFiles(save_to=self.save_to, overwrite=self.overwrite, recovery=recovery)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -33,17 +97,12 @@ class Run:
     for company while the service is idle, and batches grow by themselves while it is busy.
     """
 
+    settings: RunSettings
     processor: BatchProcessor
     ledger: RunLedger
     callers: Callers
-    unknown_outcomes: UnknownOutcomes
-    batch_documents: int
-    batch_bytes: int
-    linger: float
-    progress: Callable[[Progress], None] | None = None
-    clock: Callable[[], float] = time.monotonic
     _changed: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
-    _open: deque[OpenBatch] = attrs.field(init=False, factory=deque[OpenBatch])
+    _open: deque[Batch] = attrs.field(init=False, factory=deque[Batch])
     _due: float | None = attrs.field(init=False, default=None)
     _backlog: deque[Batch] = attrs.field(init=False, factory=deque[Batch])
     _planning: asyncio.Task[list[PlannedDocument | Outcome]] | None = attrs.field(init=False, default=None)
@@ -59,7 +118,7 @@ class Run:
 
     async def outcomes(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
         """The outcome of each document, as soon as it is known."""
-        began = self.clock()
+        began = time.monotonic()
         self._is_iterated = True
         with self.ledger.opened():
             reader = DocumentReader(documents, self._changed)
@@ -71,12 +130,12 @@ class Run:
                     self._changed.clear()
                     known.extend(self._collected(reader))
                     while known:
-                        self._count(known[0], self.clock() - began)
+                        self._count(known[0], time.monotonic() - began)
                         yield known.popleft()
-                for batch in [*self._backlog, *(batch.take() for batch in self._open)]:
+                for batch in [*self._backlog, *self._open]:
                     known.extend(self.processor.unresolved(batch).outcomes.values())
                 while known:
-                    self._count(known[0], self.clock() - began)
+                    self._count(known[0], time.monotonic() - began)
                     yield known.popleft()
                 if self.processor.fault is not None:
                     raise self.processor.fault
@@ -99,17 +158,15 @@ class Run:
             self._start(self._backlog.popleft())
         if self._planning is None and not self._backlog and self._has_room:
             if reader.is_empty:
-                fullest = max(self._open, key=len, default=None)
-                places, room = (
-                    (self.batch_documents, self.batch_bytes) if fullest is None else (fullest.places, fullest.room)
-                )
-                reader.want(documents=places, content_bytes=room)
+                fullest = max(self._open, key=lambda batch: len(batch.items), default=Batch([], RequestOptions()))
+                places = self.settings.batch_documents - len(fullest.items)
+                reader.want(documents=places, content_bytes=self.settings.batch_bytes - fullest.size)
             else:
                 self._planning = asyncio.create_task(self.ledger.plan(reader.take()))
-                self._planning.add_done_callback(self._wake)
+                self._planning.add_done_callback(lambda _: self._changed.set())
         if self._open and self._planning is None and reader.is_empty and self._may_send_open_batch(reader):
             self._due = None
-            self._start(self._open.popleft().take())
+            self._start(self._open.popleft())
         if self.processor.has_ended:
             # A source may wait for ever; when the run has ended, nobody wants its next document.
             return bool(self._requests)
@@ -128,30 +185,34 @@ class Run:
             return False
         loop = asyncio.get_running_loop()
         if self._due is None:  # even without a linger others get one turn, in which they may give more documents
-            self._due = loop.time() + self.linger
+            self._due = loop.time() + self.settings.linger
             loop.call_at(self._due, self._changed.set)
             return False
         return loop.time() >= self._due
 
     def _add(self, item: PlannedDocument) -> None:
-        options = self.callers._options_for(item.given)
+        options = self.callers.options_for(item.given)
         batch = next((batch for batch in self._open if batch.options == options), None)
+        if batch is not None and batch.size + item.size > self.settings.batch_bytes:
+            self._fill(batch)
+            batch = None
         if batch is None:
-            batch = OpenBatch(options, self.batch_documents, self.batch_bytes)
+            batch = Batch([], options)
             self._open.append(batch)
-        if full := batch.add(item):
-            self._due = None
-            self._backlog.extend(full)
-            if not batch:
-                self._open.remove(batch)
+        batch.items.append(item)
+        batch.size += item.size
+        if len(batch.items) == self.settings.batch_documents or batch.size >= self.settings.batch_bytes:
+            self._fill(batch)
+
+    def _fill(self, batch: Batch) -> None:
+        self._due = None
+        self._open.remove(batch)
+        self._backlog.append(batch)
 
     def _start(self, batch: Batch) -> None:
         request = asyncio.create_task(self.processor.process(batch))
-        request.add_done_callback(self._wake)
+        request.add_done_callback(lambda _: self._changed.set())
         self._requests.add(request)
-
-    def _wake(self, _: object) -> None:
-        self._changed.set()
 
     def _collected(self, reader: DocumentReader) -> list[Outcome]:
         """What has become known since the last time."""
@@ -170,8 +231,8 @@ class Run:
                     known.append(item)
                 elif item.lost:
                     lost = sent_by_an_earlier_run(item.reference)
-                    look_up = self.unknown_outcomes == "look_up"
-                    self._backlog.append(Batch([item], self.callers._options_for(item.given), lost, look_up=look_up))
+                    look_up = self.settings.unknown_outcomes == "look_up"
+                    self._backlog.append(Batch([item], self.callers.options_for(item.given), lost, look_up=look_up))
                 else:
                     self._add(item)
         for request in [request for request in self._requests if request.done()]:
@@ -183,18 +244,18 @@ class Run:
 
     def _count(self, outcome: Outcome, seconds: float) -> None:
         before, is_signed = self._progress, outcome.ok
-        self._progress = Progress(
+        self._progress = attrs.evolve(
+            before,
             signed=before.signed + (is_signed and not outcome.signed_before),
             signed_before=before.signed_before + (is_signed and outcome.signed_before),
             failed=before.failed + (not is_signed),
-            total=before.total,
             requests=self.processor.requests,
             content_bytes=self.processor.content_bytes,
             in_flight=len(self._requests),
             seconds=seconds,
         )
-        if self.progress is not None:
-            self.progress(self._progress)
+        if self.settings.progress is not None:
+            self.settings.progress(self._progress)
 
     async def _stop(self, reader: DocumentReader, known: Iterable[Outcome]) -> None:
         """Stop reading. What is in flight is awaited, unless whoever wants the outcomes was cancelled."""
@@ -229,5 +290,5 @@ class OpenRuns(weakref.WeakSet[Run]):
     def end(self, fault: BaseException | None = None) -> None:
         """End all of them; see `Run.end`. Without a fault those go on whose documents have callers that wait."""
         for run in list(self):
-            if fault is not None or isinstance(run.callers, OneCaller):
+            if fault is not None or not run.callers.are_waiting:
                 run.end(fault)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from .._content.arguments import require_flags
 from .._errors.parsing import operation_id_in
 from .._errors.unknown import (
     is_certainly_not_signed,
@@ -21,14 +22,15 @@ from .._errors.unknown import (
 )
 from .._transport.endpoints import Call, detail, operation_id
 from .._transport.exchange import SMALL_BODY, Exchange, ServiceResponse
+from .._transport.requests import Requests
 from .._transport.signed_content import receive_operation
-from .._transport.tracing import note_documents
+from .._transport.tracing import call_span, note_documents
 from ..documents import Document
 from ..errors import ApiError, DuplicateReferenceError, SignStashError
 from ..results import Outcome, SignedBatch
-from ..retries import Deadline
-from ..settings import MultipartFileNames, Upload
-from .request import RequestOptions, signing_call
+from ..retries import Deadline, completed
+from ..settings import MultipartFileNames, SaveTo, Upload
+from .request import RequestOptions, index_by_reference, signing_call
 from .response import read_batch, verified
 from .saving import SignedFiles
 
@@ -48,6 +50,28 @@ class Signer:
     @property
     def client_service(self) -> str:
         return self.exchange.client_service
+
+    async def sign(
+        self,
+        documents: Iterable[Document],
+        options: RequestOptions,
+        requests: Requests,
+        *,
+        save_to: SaveTo | None,
+        overwrite: bool,
+    ) -> SignedBatch:
+        """Sign documents with one request, and save them if it is asked for."""
+        require_flags(overwrite=overwrite)
+        sent = index_by_reference(list(documents), self.client_service)
+        files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
+        deadline = Deadline.after(self.exchange.deadline)
+        with call_span("sign", sent):
+            with self._explaining(sent):
+                call = await self.prepare(sent, options, files=files, deadline=deadline)
+                response = await requests.send(call, deadline)
+            with noted(sent, maybe_processed=True):
+                received = self.read(response, sent, files)
+                return await (received if files is None else completed(received))
 
     async def prepare(
         self,
@@ -88,7 +112,7 @@ class Signer:
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
 
     @contextlib.contextmanager
-    def explaining(self, documents: Mapping[str, Document]) -> Iterator[None]:
+    def _explaining(self, documents: Mapping[str, Document]) -> Iterator[None]:
         """Explain the failure of a request, and take note of what it means for the next one with these documents."""
         try:
             with noted(documents):

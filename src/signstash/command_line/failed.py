@@ -47,9 +47,6 @@ class _Advice:
     next_steps: str
 
 
-_LOST: Final = ("reference is used", "reference was used before", "before its signed bytes were saved")
-"""What the reasons of documents say that are probably signed, and whose signed contents are lost."""
-
 _HINT: Final = re.compile(r" Look it up by its external reference\b.*", re.DOTALL)
 """What the reasons of documents in doubt advise, which the next steps say better."""
 
@@ -81,7 +78,7 @@ _ADVICE: Final[Mapping[State, _Advice]] = {
     "received": _Advice(
         "signed, but not saved where they belong",
         "run the same sign or watch command again, with --force if other files have\n"
-        "their names. It saves them from the folder {journal}.recovered, and sends nothing.",
+        "their names. It saves them from where they are kept, and sends nothing.",
     ),
     "sent": _Advice(
         "in doubt, because they were being sent when a run ended",
@@ -160,18 +157,14 @@ def _list(listed: Mapping[State, Sequence[Entry]], lines: Lines, *, journal: Pat
             for entry in entries:
                 lines.result("", _fields(entry))
         elif entries:
-            lost = [
-                entry for entry in entries if state == "held" and any(text in (entry.reason or "") for text in _LOST)
-            ]
-            for advice, group in ((_ADVICE[state], [e for e in entries if e not in lost]), (_ADVICE_FOR_LOST, lost)):
+            for advice, probably_signed in ((_ADVICE[state], False), (_ADVICE_FOR_LOST, True)):
+                group = [entry for entry in entries if entry.probably_signed is probably_signed]
                 if group:
                     _show_group(group, advice, lines, journal=journal)
 
 
 def _show_group(entries: Sequence[Entry], advice: _Advice, lines: Lines, *, journal: Path) -> None:
-    next_steps = advice.next_steps.format(
-        failed=f"signstash failed --journal {shlex.quote(str(journal))}", journal=printable(journal)
-    )
+    next_steps = advice.next_steps.format(failed=f"signstash failed --journal {shlex.quote(str(journal))}")
     documents = count_of_documents(len(entries))
     lines.result(f"{documents} {advice.heading}:\n{_by_reason(entries)}\nNext: {next_steps}\n", {})
 
@@ -184,7 +177,8 @@ def _by_reason(entries: Sequence[Entry]) -> str:
             _HINT.sub("", of_the_command(entry.reason or "")),
             [entry.reference, entry.name, entry.saved_as or "", entry.kept_as or ""],
         )
-        groups.setdefault(reason, []).append(wrapped(f"  {printable(entry.name)}  {entry.reference}", indent=4))
+        kept = f", kept as {printable(entry.kept_as)}" if entry.kept_as else ""
+        groups.setdefault(reason, []).append(wrapped(f"  {printable(entry.name)}  {entry.reference}{kept}", indent=4))
     return "\n".join(
         "\n".join([*documents, *([wrapped(f"    {printable(reason)}", indent=4)] if reason else [])])
         for reason, documents in groups.items()
@@ -197,6 +191,7 @@ def _fields(entry: Entry) -> Mapping[str, object]:
         "name": entry.name,
         "external_reference": entry.reference,
         "operation_id": entry.operation_id,
+        "probably_signed": entry.probably_signed,
         "kept_as": entry.kept_as,
         "reason": entry.reason,
     }
