@@ -885,7 +885,7 @@ class TestFullDisk:
             found = await collect(client.sign_all(pdfs(1), **durably(journal), overwrite=True))
             assert states(journal) == {"0.pdf": "signed"}
         assert found["0.pdf"].signed_before
-        assert (tmp_path / "signed" / "0.pdf").read_bytes() == b"signed:" + PDF + b"\0"
+        assert (tmp_path / "signed" / "0.pdf").read_bytes() == mock_signed(PDF + b"\0")
         assert service.sign.call_count == 1
         assert [path for path in disk.temporary.iterdir() if path.is_file()] == []
 
