@@ -84,11 +84,6 @@ async def collect(outcomes: AsyncIterator[Outcome], found: dict[str, Outcome] | 
 
 @pytest.mark.usefixtures("real_pauses")
 class TestClosing:
-    @pytest.fixture(autouse=True)
-    def real_pauses(self, service: MockedService, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let attempts pause, which the mock skips."""
-        monkeypatch.setattr("signstash.retries._sleep_of_tests", None)
-
     async def test_closing_the_client_ends_the_pauses_of_its_runs(self, service: MockedService, tmp_path: Path) -> None:
         failed = asyncio.Event()
 
