@@ -59,6 +59,12 @@ def pdfs(count: int, **options: Any) -> list[Document]:
     return [Document.pdf(PDF, name=f"{number}.pdf", **options) for number in range(count)]
 
 
+@pytest.fixture
+def real_pauses(service: MockedService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts take their time, which they do not with a mocked service."""
+    monkeypatch.setattr("signstash.retries._sleep_of_tests", None)
+
+
 def names_sent(request: httpx.Request) -> list[str]:
     return [item["documentRequest"]["name"] for item in json.loads(request.content)["documents"]]
 
@@ -76,12 +82,8 @@ async def collect(outcomes: AsyncIterator[Outcome], found: dict[str, Outcome] | 
     return found
 
 
+@pytest.mark.usefixtures("real_pauses")
 class TestClosing:
-    @pytest.fixture(autouse=True)
-    def real_pauses(self, service: MockedService, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let attempts pause, which the mock skips."""
-        monkeypatch.setattr("signstash.retries._sleep_of_tests", None)
-
     async def test_closing_the_client_ends_the_pauses_of_its_runs(self, service: MockedService, tmp_path: Path) -> None:
         failed = asyncio.Event()
 
@@ -159,6 +161,7 @@ class TestClosing:
         assert service.sign.call_count == 1
 
 
+@pytest.mark.usefixtures("real_pauses")
 class TestStopping:
     async def test_a_stopped_run_sends_nothing_more_and_returns_results_in_flight(
         self, client: SignStash, service: MockedService
