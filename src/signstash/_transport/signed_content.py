@@ -57,12 +57,14 @@ async def receive_whole(response: httpx.Response, limit: int) -> Received:
 
 async def receive_operation(response: httpx.Response, limit: int, folder: Path | None) -> Received:
     """Read an operation of at most `limit` bytes with its signed contents; long ones go to files in a folder."""
-    parser, passing = SignedContentParser(folder), Redacted()
+    parser, passing, begun = SignedContentParser(folder), Redacted(), False
     try:
         async for passing.piece in response_bytes(response, limit):
             for start in range(0, len(passing.piece), SLICE):
+                if begun:
+                    await asyncio.sleep(0)  # others get their turn, however fast the response arrives
                 parser.feed(passing.piece[start : start + SLICE])
-                await asyncio.sleep(0)  # others get their turn, however fast the response arrives
+                begun = True
                 if parser.over_memory_limit:
                     await asyncio.to_thread(parser.make_room)
     except BaseException:
