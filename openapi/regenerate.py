@@ -32,7 +32,7 @@ NOT_COPIED = (".git", ".venv", "build", "dist", "__pycache__", ".pytest_cache", 
 
 TESTS = (
     "tests/test_client.py",
-    "tests/signing/test_odd_fields.py",
+    "tests/signing/test_unexpected_responses.py",
     "tests/openapi/test_generated.py",
     "tests/testing/test_mock.py",
 )

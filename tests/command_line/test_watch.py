@@ -23,6 +23,7 @@ import pytest
 from signstash import ConfigurationError, Journal
 from signstash._content.contents import InPath
 from signstash._content.files import make_folder
+from signstash._content.records import RecordFile
 from signstash._content.snapshots import snapshot
 from signstash.command_line import watch as command
 from signstash.command_line.inbox import Inbox
@@ -700,19 +701,19 @@ class TestFullDisk:
         assert shown.with_status("signed") == ["inbox/FT_2.xml"]
         assert "exists already" in Path("signed/FT_1.xml.failed.txt").read_text()
 
-    @pytest.mark.parametrize("method", ["_append", "_entry_at"])
+    @pytest.mark.parametrize("method", ["_write", "read"])
     async def test_a_journal_that_cannot_be_used(
         self, inbox: Path, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch, method: str
     ) -> None:
-        disk, works = Disk(), getattr(Journal, method)
+        disk, works = Disk(), getattr(RecordFile, method)
         clock = Clock()
         shown = Shown(clock)
 
-        def fails(journal: Journal, *given: object) -> Any:
+        def fails(file: RecordFile, *given: object) -> Any:
             disk.require_room()
-            return works(journal, *given)
+            return works(file, *given)
 
-        monkeypatch.setattr(Journal, method, fails)
+        monkeypatch.setattr(RecordFile, method, fails)
         drop(*(f"{number}.xml" for number in range(70)))
 
         async def script(clock: Clock) -> Ticks:
@@ -720,7 +721,7 @@ class TestFullDisk:
                 yield tick
             disk.is_full = True
             drop(*(f"{number}.xml" for number in range(70, 80)))
-            async for tick in clock.until(lambda: method == "_entry_at" or len(shown.notes) > 1):
+            async for tick in clock.until(lambda: method == "read" or len(shown.notes) > 1):
                 yield tick
             async for tick in clock.seconds(300):
                 yield tick

@@ -119,7 +119,7 @@ WORKING = {
     add_a_parameter: ["added    operation getStatus, parameter verbose in query: string"],
     retype_parameter: ["changed  getStatus.operationId: described as string, sent as int64"],
     retype_answer: [
-        "changed  getStatus response is described as a string, not as an object  [breaks callers]",
+        "changed  getStatus response: described as string, read as JSON",
     ],
     move_to_another_tag: [],
     remove_operation: ["removed  operation signDocumentBatchBinary: POST /api/v0/document/sign/  [breaks callers]"],

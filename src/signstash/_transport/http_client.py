@@ -186,7 +186,7 @@ class HttpClients:
         # What ends each call or pause in flight, and what is done when it has ended and released its connection.
         self._in_flight = dict[asyncio.Timeout, asyncio.Future[None]]()
         self._closing = set[asyncio.Task[None]]()
-        self.is_closed = False
+        self.is_closed: bool = False
 
     @contextlib.contextmanager
     def call(self, deadline: Deadline) -> Iterator[tuple[httpx.AsyncClient, asyncio.Timeout]]:
