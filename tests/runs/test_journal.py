@@ -852,6 +852,37 @@ class Disk:
         os.fsync(descriptor)
 
 
+@attrs.define
+class StuckFile:
+    """A file that takes so many bytes more, and cannot be made shorter."""
+
+    file: Any
+    room: int
+
+    def write(self, data: memoryview) -> int:
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written: int = self.file.write(data[: self.room])
+        self.room -= written
+        return written
+
+    def truncate(self, _: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def leave_on_full_disk(path: Path, disk: Disk) -> None:
+    """Make a journal which says that a document was sent; that it is signed was recorded on a full disk."""
+    with Journal(path) as journal:
+        journal._record([entry(1)])
+        disk.is_full = True
+        with pytest.raises(ConfigurationError, match="No space left"):
+            journal._record([entry(1, "signed")], keep=True)
+    disk.is_full = False
+
+
 class TestFullDisk:
     @pytest.fixture
     def disk(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
@@ -911,11 +942,153 @@ class TestFullDisk:
         for number in (1, 2):
             with pytest.raises(ConfigurationError, match="No space left"):
                 journal._record([entry(number)], keep=True)
-        assert journal.entries() == []
         disk.is_full = False
         journal._record([entry(3)])
 
         assert [item.reference for item in journal.entries()] == ["1", "2", "3"]
+        assert list(disk.temporary.iterdir()) == []
+
+    def test_it_is_known_at_once(self, journal: Journal, tmp_path: Path, disk: Disk) -> None:
+        journal._record([entry(1), entry(2)])
+        disk.is_full = True
+        for number in (1, 2, 3):
+            with pytest.raises(ConfigurationError, match="No space left"):
+                journal._record([entry(number, "held")], keep=True)
+        with pytest.raises(ConfigurationError, match="No space left"):
+            journal.settle("1")
+
+        assert [item.reference for item in journal.entries("held")] == ["1", "2", "3"]
+        disk.is_full = False
+        journal.requeue("2")
+        journal.close()
+        with Journal(tmp_path / "run.journal") as journal:
+            assert states(journal) == {"1.pdf": "held", "2.pdf": "requeued", "3.pdf": "held"}
+
+    def test_a_journal_opens_while_its_disk_is_full(self, tmp_path: Path, disk: Disk) -> None:
+        path = tmp_path / "run.journal"
+        leave_on_full_disk(path, disk)
+        disk.is_full = True
+        for number in (2, 3):
+            with Journal(path) as journal:
+                assert journal.entries()[0].state == "signed"
+                with pytest.raises(ConfigurationError, match="No space left"):
+                    journal._record([entry(number)], keep=True)
+        disk.is_full = False
+
+        with Journal(path) as journal:
+            assert states(journal) == {"1.pdf": "signed", "2.pdf": "sent", "3.pdf": "sent"}
+        assert list(disk.temporary.iterdir()) == []
+
+    def test_a_journal_needs_no_temporary_folder(
+        self, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Python accepts only one in which it can write."""
+
+        def fail() -> str:
+            raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+        monkeypatch.setattr("tempfile.gettempdir", fail)
+        leave_on_full_disk(tmp_path / "run.journal", disk)
+        with Journal(tmp_path / "run.journal") as journal:
+            assert states(journal) == {"1.pdf": "sent"}, "in doubt"
+
+    @pytest.mark.parametrize("first", ["copy", "original"])
+    def test_a_copy_does_not_take_what_is_kept_for_the_original(self, tmp_path: Path, disk: Disk, first: str) -> None:
+        paths = {where: tmp_path / where / "run.journal" for where in ("original", "copy")}
+        for path in paths.values():
+            path.parent.mkdir()
+        leave_on_full_disk(paths["original"], disk)
+        paths["copy"].write_bytes(paths["original"].read_bytes())
+
+        found = {}
+        for where in sorted(paths, key=lambda where: where != first):
+            with Journal(paths[where]) as journal:
+                found[where] = states(journal)["1.pdf"]
+
+        assert found == {"original": "signed", "copy": "sent"}
+
+    def test_it_is_found_where_it_was_kept(self, tmp_path: Path, disk: Disk) -> None:
+        path, other, link = (tmp_path / name for name in ("run.journal", "other", "link"))
+        leave_on_full_disk(path, disk)
+
+        path.rename(other)
+        with Journal(other) as journal:
+            assert states(journal) == {"1.pdf": "sent"}, "in doubt"
+        other.rename(path)
+        link.symlink_to(path)
+        with Journal(link) as journal:
+            assert states(journal) == {"1.pdf": "signed"}
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    @pytest.mark.parametrize("when", ["it is kept again", "it is written", "it is opened"])
+    def test_a_kill_at_any_moment_loses_nothing_that_was_kept(self, tmp_path: Path, disk: Disk, when: str) -> None:
+        path = tmp_path / "run.journal"
+
+        def go_on_until(moment: int) -> None:
+            left = moment
+
+            def kill(event: str, _: object) -> None:
+                nonlocal left
+                if event in ("open", "os.remove", "os.rename", "os.link"):
+                    left -= 1
+                    if left < 0:
+                        os._exit(9)
+
+            journal = Journal(path)
+            journal._record([entry(1)])
+            disk.is_full = True
+            with contextlib.suppress(ConfigurationError):
+                journal._record([entry(1, "signed")], keep=True)
+            disk.is_full = when == "it is kept again"
+            if when == "it is opened":
+                journal.close()
+            sys.addaudithook(kill)
+            if when == "it is opened":
+                journal = Journal(path)
+            with contextlib.suppress(ConfigurationError):
+                journal._record([entry(2)], keep=True)
+            os._exit(0)
+
+        moment, found, status = 0, dict[str, str](), 9
+        while status == 9:
+            path.unlink(missing_ok=True)
+            child = os.fork()
+            if child == 0:
+                go_on_until(moment)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            with Journal(path) as journal:
+                found = states(journal)
+            assert found["1.pdf"] == "signed", f"killed at moment {moment}"
+            moment += 1
+        assert (status, found["2.pdf"]) == (0, "sent")
+        assert moment > 1
+
+    @pytest.mark.parametrize("is_closed", [False, True])
+    @pytest.mark.parametrize("length", [0, 1, 150, 10_000])
+    def test_what_cannot_be_removed_from_the_journal_is_followed(
+        self, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, length: int, is_closed: bool
+    ) -> None:
+        """A disk that cannot be written to the end may not let the file be shortened, either."""
+        with Journal(tmp_path / "run.journal") as journal:
+            journal._record([entry(1)])
+            file = StuckFile(journal._file._file, length)
+            monkeypatch.setattr(journal._file, "_file", file)
+            disk.is_full = True
+            with pytest.raises(ConfigurationError, match="No space left"):
+                journal._record([entry(1, "held"), entry(2)])
+            with pytest.raises(ConfigurationError, match="No space left"):
+                journal._record([entry(2, "signed"), entry(3)], keep=True)
+            expected = {"1.pdf": "held" if length else "sent", "2.pdf": "signed", "3.pdf": "sent"}
+            assert states(journal) == expected
+            disk.is_full = False
+            if not is_closed:
+                file.room = 10_000
+                journal._record([entry(3, "signed")])
+                expected["3.pdf"] = "signed"
+                assert states(journal) == expected
+        with Journal(tmp_path / "run.journal") as journal:
+            assert states(journal) == expected
         assert list(disk.temporary.iterdir()) == []
 
     def test_what_is_kept_belongs_to_the_journal_as_it_was(

@@ -16,12 +16,12 @@ class FileLock:
     belongs to the process that took it: a forked child neither holds nor releases it. The system releases it when the
     process ends. If it is held already, making it raises `BlockingIOError`.
 
-    The file is created if need be, and removed on release unless it is to be kept.
+    The file is created if need be. With `remove`, it is removed on release.
     """
 
-    def __init__(self, path: Path, *, keep: bool = False) -> None:
+    def __init__(self, path: Path, *, remove: bool) -> None:
         self._path = path
-        self._keep = keep
+        self._remove = remove
         self._owner = os.getpid()
         self._descriptor = _acquire(path)
         _held.add(self)
@@ -37,7 +37,7 @@ class FileLock:
         if descriptor < 0:
             return
         if self.is_own:
-            if not self._keep:
+            if self._remove:
                 with contextlib.suppress(OSError):  # on Windows an open file cannot be removed
                     self._path.unlink()
             _unlock(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -10,12 +11,13 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigurationError
 from .contents import InMemory
+from .files import TemporaryFile, sync_folder
 from .lock import FileLock
 from .writing import write_atomically
 
@@ -38,12 +40,11 @@ class RecordFile:
 
     def __init__(self, path: Path, take: Callable[[int, Record], None]) -> None:
         self._path, self._take = path, take
-        self._kept: list[Record] = []
-        self._checksum = self._length = 0
-        real = Path(os.path.realpath(path))
-        self._name = real.name
+        self._kept = b""  # records that follow those of the file, and could not be written to it yet
+        self._checksum = self._length = 0  # of all records, of the file alone
+        self._real = real = Path(os.path.realpath(path))
         with contextlib.ExitStack() as opened:
-            self._lock = self._locked(real.with_name(f"{real.name}.lock"))
+            self._lock = self._locked(real.with_name(f"{real.name}.lock"), remove=True)
             opened.callback(self._lock.release)
             if not os.path.lexists(real):
                 # With its first line or not at all: an empty journal is a damaged one.
@@ -52,15 +53,16 @@ class RecordFile:
                 raise ConfigurationError(f"{path} is not a regular file.", "Give the path of a file for the journal.")
             if sys.platform != "win32":  # where nobody could read a copy of it
                 # It may have a second name, be moved, or somebody may remove the other lock.
-                opened.callback(self._locked(real, keep=True).release)
+                opened.callback(self._locked(real, remove=False).release)
             self._file = opened.enter_context(real.open("r+b", buffering=0))
             self._reader = opened.enter_context(real.open("rb"))
             self._load()
+            self._load_kept()
             self._opened = opened.pop_all()
 
-    def _locked(self, path: Path, *, keep: bool = False) -> FileLock:
+    def _locked(self, path: Path, *, remove: bool) -> FileLock:
         try:
-            return FileLock(path, keep=keep)
+            return FileLock(path, remove=remove)
         except BlockingIOError:
             raise ConfigurationError(
                 f"The journal {self._path} is in use.", "Wait until the other process or run ends, or use another one."
@@ -75,42 +77,51 @@ class RecordFile:
         self._opened.close()
 
     def read(self, offset: int) -> Record:
-        self._reader.seek(offset)
-        return Record(json.loads(self._reader.readline()[9:]))
+        if offset < self._length:
+            self._reader.seek(offset)
+            line = self._reader.readline()
+        else:
+            line = self._kept[offset - self._length :].partition(b"\n")[0]
+        return Record(json.loads(line[9:]))
 
     def append(self, records: Sequence[Record], *, keep: bool = False) -> None:
         """Write records; if they cannot be written whole, none of them is.
 
-        What is to be kept then goes to a file elsewhere, and is written before the next records, or when this file is
-        opened again: its checksums tell that it follows what is here.
+        What is to be kept then counts all the same: it goes to a file elsewhere, and is written with the next records,
+        or when this file is opened again. Its checksums tell that it follows what is here.
         """
-        records = [*self._kept, *records]
-        checksum, offset = self._checksum, self._length
+        checksum = self._checksum
         lines: list[bytes] = []
         for record in records:
             text = json.dumps(record, separators=(",", ":")).encode()
             checksum = zlib.crc32(text, checksum)
             lines.append(b"%08x %b\n" % (checksum, text))
+        data, offset = b"".join(lines), self._length + len(self._kept)
         try:
-            self._write(b"".join(lines))
-        except (OSError, ConfigurationError):
-            if keep:
-                self._kept = records
-                self._keep(b"".join(lines))
+            self._write(self._kept + data)
+        except BaseException:
+            # What cannot be removed from the file is kept, too: what follows has to follow it.
+            if not keep and os.fstat(self._file.fileno()).st_size <= self._length:
+                raise
+            self._kept += data
+            self._write_kept()
+            self._take_all(records, lines, offset)
             raise
         if self._kept:
-            self._kept = []
             with contextlib.suppress(OSError):
                 self._elsewhere.unlink()
-        self._checksum = checksum
+        self._kept, self._length = b"", offset + len(data)
+        self._take_all(records, lines, offset)
+
+    def _take_all(self, records: Sequence[Record], lines: Sequence[bytes], offset: int) -> None:
         for record, line in zip(records, lines, strict=True):
+            self._checksum = int(line[:8], 16)
             self._take(offset, record)
             offset += len(line)
-        self._length = offset
 
     def _write(self, data: bytes) -> None:
         found = os.fstat(self._file.fileno())
-        if found.st_size != self._length or not found.st_nlink:
+        if not self._length <= found.st_size <= self._length + len(self._kept) or not found.st_nlink:
             raise ConfigurationError(
                 f"The journal {self._path} was replaced, changed or removed while it was in use.",
                 "Close it, put the copy that is to count in its place, and open it again.",
@@ -128,17 +139,17 @@ class RecordFile:
 
     @property
     def _elsewhere(self) -> Path:
-        return Path(tempfile.gettempdir(), f"{self._name}.{self._checksum:08x}")
+        # Copies of the file have its identity, but another path.
+        name = hashlib.sha256(os.fsencode(f"{self.identity} {self._real}")).hexdigest()[:32]
+        return Path(tempfile.gettempdir(), f"signstash-{name}.records")
 
-    def _keep(self, data: bytes) -> None:
+    def _write_kept(self) -> None:
         with contextlib.suppress(OSError):  # best effort
-            path = self._elsewhere
-            path.unlink(missing_ok=True)
-            # Nobody else may read it.
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            file = TemporaryFile(None)
+            file.append([self._kept])
+            file.sync()
+            file.rename(self._elsewhere, overwrite=True)
+            sync_folder(self._elsewhere.parent)
 
     def _load(self) -> None:
         """Read the file, and check that it is whole.
@@ -162,21 +173,22 @@ class RecordFile:
             self._checksum = int(line[:8], 16)
             self._take(self._length, json.loads(line[9:]))
             self._length += len(line)
-        self._kept = list(self._kept_elsewhere())
-        if self._kept:
-            self.append([])
 
-    def _kept_elsewhere(self) -> Iterator[Record]:
-        checksum = self._checksum
+    def _load_kept(self) -> None:
+        """Take what was kept elsewhere, and write it if there is room; else it stays there."""
         with contextlib.suppress(OSError):
             found = self._elsewhere.lstat()
             # Others may write in the folder of temporary files.
             if stat.S_ISREG(found.st_mode) and found.st_uid == getattr(os, "geteuid", int)():
-                for line in self._elsewhere.read_bytes().splitlines(keepends=True):
-                    if not _is_intact(line, checksum):
-                        return
-                    checksum = int(line[:8], 16)
-                    yield json.loads(line[9:])
+                lines = self._elsewhere.read_bytes().splitlines(keepends=True)
+                for line in lines:
+                    if _is_intact(line, self._checksum):  # others are in this file already, or follow another copy
+                        self._take_all([json.loads(line[9:])], [line], self._length + len(self._kept))
+                        self._kept += line
+                if self._kept:
+                    self.append([])
+                elif lines and lines[-1].startswith(b"%08x" % self._checksum):
+                    self._elsewhere.unlink()  # all of it is in this file
 
     def _identity_in(self, header: bytes) -> str:
         fields = header.decode("ascii", "replace").rstrip("\n").split(" ")
