@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,6 +63,26 @@ async def client(service: MockedService) -> AsyncIterator[SignStash]:
 def journal(tmp_path: Path) -> Iterator[Journal]:
     with Journal(tmp_path / "run.journal") as journal:
         yield journal
+
+
+@attrs.define
+class Unreadable:
+    """A folder whose files cannot be opened, or None."""
+
+    folder: Path | None = None
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> Unreadable:
+    unreadable, works = Unreadable(), open
+
+    def fail(path: Any, *given: Any, **named: Any) -> Any:
+        if unreadable.folder in (path if isinstance(path, Path) else Path()).parents:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return works(path, *given, **named)
+
+    monkeypatch.setattr("builtins.open", fail)
+    return unreadable
 
 
 def numbered(number: int) -> Document:
@@ -836,6 +857,65 @@ class TestFiles:
         assert (tmp_path / "signed" / "2.pdf").read_bytes() == mock_signed(PDF + b"\2")
         assert set(states(journal).values()) == {"signed"}
         assert list(folder.iterdir()) == []
+        assert service.sign.call_count == 1
+
+    async def test_a_kept_file_that_cannot_be_recognised_is_held(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, unreadable: Unreadable
+    ) -> None:
+        def take_its_folder(request: httpx.Request) -> httpx.Response:
+            (tmp_path / "signed").rmdir()
+            (tmp_path / "signed").touch()
+            return signed_response(request)
+
+        service.sign.mock(side_effect=take_its_folder)
+        unreadable.folder = journal.recovery_folder
+        with pytest.raises(DocumentNotSavedError, match=r"run\.journal\.recovered"):
+            await collect(client.sign_all(pdfs(1), **durably(journal)))
+        unreadable.folder = None
+        (entry,) = journal.entries("held")
+        assert entry.signed_digest is None
+        assert entry.probably_signed
+        assert Path(str(entry.kept_as)).read_bytes() == mock_signed(PDF + b"\0")
+        (tmp_path / "signed").unlink()
+
+        found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
+        assert str(entry.kept_as) in str(found["0.pdf"].error)
+        assert service.sign.call_count == 1
+
+    @pytest.mark.parametrize("digest", [None, ""])
+    @pytest.mark.parametrize("state", ["signed", "received"])
+    async def test_nothing_proves_a_signature_without_a_digest(
+        self, client: SignStash, journal: Journal, tmp_path: Path, state: State, digest: str | None
+    ) -> None:
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
+        (entry,) = journal.entries()
+        gone = str(tmp_path / "gone")
+        journal._record([attrs.evolve(entry, state=state, signed_digest=digest, saved_as=gone, kept_as=gone)])
+
+        found = await collect(client.sign_all(pdfs(1), **durably(journal), overwrite=True))
+
+        assert not found["0.pdf"].ok
+        assert states(journal) == {"0.pdf": "signed" if state == "signed" else "held"}
+
+    @pytest.mark.parametrize("state", ["signed", "received"])
+    async def test_a_signed_file_that_cannot_be_read_is_neither_missing_nor_changed(
+        self, client: SignStash, service: MockedService, journal: Journal, state: State, unreadable: Unreadable
+    ) -> None:
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
+        (entry,) = journal.entries()
+        journal._record([attrs.evolve(entry, state=state)])
+        unreadable.folder = durably(journal)["save_to"]
+        again: dict[str, Any] = {**durably(journal), "overwrite": True, "unknown_outcomes": "send_again"}
+        found = await collect(client.sign_all(pdfs(1), **again))
+
+        assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
+        assert re.search(r"0\.pdf cannot be read: Too many open files", str(found["0.pdf"].error))
+        assert "changed" not in str(found["0.pdf"].error)
+        assert states(journal) == {"0.pdf": state}
+        unreadable.folder = None
+        assert (await collect(client.sign_all(pdfs(1), **again)))["0.pdf"].ok
         assert service.sign.call_count == 1
 
 

@@ -133,9 +133,15 @@ class RunLedger:
             return outcome_of(given, _signed_before(given, entry), signed_before=True)
         if entry.state != "received":
             return None
-        for path in filter(None, (entry.saved_as, entry.kept_as)):
-            if _digest_at(Path(path)) == entry.signed_digest:
-                return self._taken_up(journal, given, entry, Path(path))
+        unread: DocumentNotSavedError | None = None
+        for path in map(Path, filter(None, (entry.saved_as, entry.kept_as))):
+            try:
+                if _is_signed_file(path, entry):
+                    return self._taken_up(journal, given, entry, path)
+            except DocumentNotSavedError as error:
+                unread = error
+        if unread is not None:
+            raise unread
         return None
 
     def _taken_up(self, journal: Journal, given: Document, entry: Entry, path: Path) -> Outcome:
@@ -232,6 +238,11 @@ class RunLedger:
         is_used = DuplicateReferenceError in (type(error), type(getattr(error, "__cause__", None)))
         kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         kept_as = getattr(kept, "saved_as", None)
+        if kept_as is not None:
+            signed_digest = signed_digest or _digest_at(kept_as)
+        if state == "received" and signed_digest is None:  # nothing tells that what is kept is still the signed file
+            state = "held"
+        is_lost = item.is_signed or (isinstance(error, DocumentNotSavedError) and kept is not None)
         return Entry(
             reference=item.reference,
             name=item.given.name,
@@ -239,10 +250,10 @@ class RunLedger:
             state=state,
             attempt=item.attempt,
             used_up=item.failed_before or is_certainly_not_signed(error),
-            probably_signed=state == "held" and (item.is_signed or is_used),
+            probably_signed=state == "held" and (is_lost or is_used),
             saved_as=None if item.target is None else str(item.target),
             kept_as=None if kept_as is None else str(kept_as),
-            signed_digest=signed_digest or (None if kept_as is None else _digest_at(kept_as)),
+            signed_digest=signed_digest,
             operation_id=getattr(signed or kept or error, "operation_id", None),
             reason=None if error is None else str(error),
             run=self._run,
@@ -257,8 +268,11 @@ def _unknown(given: Document, digest: str) -> Entry:
 def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNotSavedError:
     """A document that an earlier run had signed, or the error that its file is not there any more, or another one."""
     path = None if entry.saved_as is None else Path(entry.saved_as)
-    if path is None or _digest_at(path) == entry.signed_digest:
-        return _signed_document(given, entry, path)
+    try:
+        if path is None or _is_signed_file(path, entry):
+            return _signed_document(given, entry, path)
+    except DocumentNotSavedError as error:
+        return error
     what = "was changed or replaced since" if path.is_file() else "is missing"
     return DocumentNotSavedError(
         f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} {what}.",
@@ -278,9 +292,27 @@ def _signed_document(given: Document, entry: Entry, path: Path | None) -> Signed
     )
 
 
-def _digest_at(path: Path) -> str:
-    """SHA-256 of the contents of a file, or nothing if it cannot be read."""
+def _is_signed_file(path: Path, entry: Entry) -> bool:
+    """Whether a file has the signed bytes of a document, by their digest.
+
+    Raises:
+        DocumentNotSavedError: If it cannot be read, so that this is not known.
+    """
+    try:
+        return digest_of(InPath(path)) == entry.signed_digest
+    except InvalidDocumentError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or isinstance(cause, FileNotFoundError | NotADirectoryError):
+            return False
+        raise DocumentNotSavedError(
+            f"Document {entry.name} ({entry.reference}) is signed, but {error.problem}",
+            "Check path and permissions, then run again.",
+        ) from cause
+
+
+def _digest_at(path: Path) -> str | None:
+    """SHA-256 of the contents of a file, or None if it cannot be read, which proves nothing."""
     try:
         return digest_of(InPath(path))
     except InvalidDocumentError:
-        return ""
+        return None
