@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,18 +105,18 @@ class RecordFile:
                 raise
             self._kept += data
             self._write_kept()
-            self._take_all(records, lines, offset)
+            self._take_lines(lines, offset)
             raise
         if self._kept:
             with contextlib.suppress(OSError):
                 self._elsewhere.unlink()
         self._kept, self._length = b"", offset + len(data)
-        self._take_all(records, lines, offset)
+        self._take_lines(lines, offset)
 
-    def _take_all(self, records: Sequence[Record], lines: Sequence[bytes], offset: int) -> None:
-        for record, line in zip(records, lines, strict=True):
+    def _take_lines(self, lines: Iterable[bytes], offset: int) -> None:
+        for line in lines:
             self._checksum = int(line[:8], 16)
-            self._take(offset, record)
+            self._take(offset, json.loads(line[9:]))
             offset += len(line)
 
     def _write(self, data: bytes) -> None:
@@ -170,8 +170,7 @@ class RecordFile:
                     "Restore a copy of it. Under an older copy, the service rejects the references of what it has "
                     "signed since.",
                 )
-            self._checksum = int(line[:8], 16)
-            self._take(self._length, json.loads(line[9:]))
+            self._take_lines([line], self._length)
             self._length += len(line)
 
     def _load_kept(self) -> None:
@@ -183,7 +182,7 @@ class RecordFile:
                 lines = self._elsewhere.read_bytes().splitlines(keepends=True)
                 for line in lines:
                     if _is_intact(line, self._checksum):  # others are in this file already, or follow another copy
-                        self._take_all([json.loads(line[9:])], [line], self._length + len(self._kept))
+                        self._take_lines([line], self._length + len(self._kept))
                         self._kept += line
                 if self._kept:
                     self.append([])

@@ -133,15 +133,9 @@ class RunLedger:
             return outcome_of(given, _signed_before(given, entry), signed_before=True)
         if entry.state != "received":
             return None
-        unread: DocumentNotSavedError | None = None
         for path in map(Path, filter(None, (entry.saved_as, entry.kept_as))):
-            try:
-                if _is_signed_file(path, entry):
-                    return self._taken_up(journal, given, entry, path)
-            except DocumentNotSavedError as error:
-                unread = error
-        if unread is not None:
-            raise unread
+            if _is_signed_file(path, entry):
+                return self._taken_up(journal, given, entry, path)
         return None
 
     def _taken_up(self, journal: Journal, given: Document, entry: Entry, path: Path) -> Outcome:
@@ -238,8 +232,9 @@ class RunLedger:
         is_used = DuplicateReferenceError in (type(error), type(getattr(error, "__cause__", None)))
         kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         kept_as = getattr(kept, "saved_as", None)
-        if kept_as is not None:
-            signed_digest = signed_digest or _digest_at(kept_as)
+        if kept_as is not None and signed_digest is None:
+            with contextlib.suppress(InvalidDocumentError):
+                signed_digest = digest_of(InPath(kept_as))
         if state == "received" and signed_digest is None:  # nothing tells that what is kept is still the signed file
             state = "held"
         is_lost = item.is_signed or (isinstance(error, DocumentNotSavedError) and kept is not None)
@@ -308,11 +303,3 @@ def _is_signed_file(path: Path, entry: Entry) -> bool:
             f"Document {entry.name} ({entry.reference}) is signed, but {error.problem}",
             "Check path and permissions, then run again.",
         ) from cause
-
-
-def _digest_at(path: Path) -> str | None:
-    """SHA-256 of the contents of a file, or None if it cannot be read, which proves nothing."""
-    try:
-        return digest_of(InPath(path))
-    except InvalidDocumentError:
-        return None
