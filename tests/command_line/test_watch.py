@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -24,7 +25,7 @@ from signstash import ConfigurationError, Journal
 from signstash._content.contents import InPath
 from signstash._content.files import make_folder
 from signstash._content.records import RecordFile
-from signstash._content.snapshots import snapshot
+from signstash._content.snapshots import digest_of, snapshot
 from signstash.command_line import watch as command
 from signstash.command_line.inbox import Inbox
 from signstash.command_line.plan import Plan
@@ -677,6 +678,45 @@ class TestFullDisk:
 
         assert (status, len(shown.notes)) == (0, 3)
         assert {item.get("status", "signed") for item in shown.results} == {"signed"}
+
+    @pytest.mark.parametrize("signed_before", [False, True])
+    async def test_a_file_that_changed_after_it_was_named_is_saved_when_there_is_room_again(
+        self,
+        inbox: Path,
+        signstash_mock: MockSignStash,
+        disk: Disk,
+        monkeypatch: pytest.MonkeyPatch,
+        signed_before: bool,
+    ) -> None:
+        drop("FT_1.xml")
+        if signed_before:
+            await watched(lambda clock: clock.until(lambda: files_in("signed")))
+        clock = Clock()
+        shown = Shown(clock)
+
+        def digest_before_the_change(contents: Any) -> str:
+            digest = digest_of(contents)
+            Path("inbox/FT_1.xml").write_text("<changed/>")
+            return digest
+
+        async def script(clock: Clock) -> Ticks:
+            monkeypatch.setattr("signstash.command_line.document_names.digest_of", digest_before_the_change)
+            disk.is_full = True
+            async for tick in clock.until(lambda: len(shown.notes) == 2):
+                yield tick
+            disk.is_full = False
+            async for tick in clock.until(lambda: shown.with_status("signed")):
+                yield tick
+
+        await watched(script, "--force", clock=clock, shown=shown)
+
+        signed = Path("signed/FT_1.xml").read_bytes()
+        assert signed.startswith(b"<changed/>")
+        with Journal("j") as journal:
+            entries = journal.entries()
+        assert [entry.state for entry in entries] == ["signed"] * (1 + signed_before)
+        assert entries[-1].signed_digest == hashlib.sha256(signed).hexdigest()
+        assert len({entry.signed_digest for entry in entries}) == len(entries)
 
     async def test_another_file_in_its_place_costs_the_others_nothing(
         self, inbox: Path, signstash_mock: MockSignStash, disk: Disk
