@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import itertools
@@ -21,7 +22,7 @@ import attrs
 import httpx
 import pytest
 
-from signstash import ConfigurationError, Journal
+from signstash import ConfigurationError, Journal, SignStash
 from signstash._content.contents import InPath
 from signstash._content.files import make_folder
 from signstash._content.records import RecordFile
@@ -567,6 +568,40 @@ class TestOutages:
 
         assert status == 0
         assert len(set(secrets)) == 2
+
+    async def test_all_clients_are_closed_when_it_is_cancelled_while_settings_are_reloaded(
+        self, inbox: Path, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        watching, close = asyncio.current_task(), SignStash.aclose
+        closed: list[SignStash] = []
+
+        async def cancelled_close(client: SignStash) -> None:
+            if watching is not None and not watching.cancelling():
+                watching.cancel()
+            await asyncio.sleep(0)
+            await close(client)
+            closed.append(client)
+
+        monkeypatch.setattr(SignStash, "aclose", cancelled_close)
+        signstash_mock.client_service_inactive()
+        drop("FT_1.xml")
+        clock = Clock()
+        arguments = ["inbox", "-o", "signed", "--journal", "j"]
+        watch = command.new_watch(command.argument_parser("watch").parse_args(arguments), Shown(clock), clock=clock)
+        clients = [watch.client]
+        make = watch.new_client
+        assert make is not None
+
+        def new_client() -> SignStash:
+            clients.append(make())
+            return clients[-1]
+
+        watch.new_client = new_client
+        with Journal("j") as journal, pytest.raises(asyncio.CancelledError):
+            await watch.run(journal, clock.seconds(1000))
+
+        assert len(clients) == 2
+        assert set(closed) == set(clients)
 
     async def test_stopping_ends_an_outage(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop("FT_1.xml")
