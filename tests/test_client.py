@@ -448,6 +448,9 @@ class TestArguments:
             (lambda client: client.request("GET", "/x", headers={"a": "b\n"}), r"headers\['a'\]"),
             (lambda client: client.request("GET", "/x", headers={"a\n": "b"}), r"the name 'a\\n'"),
             (lambda client: client.request("POST", "/x", headers={"Content-Length": "7"}), "the name 'Content-Length'"),
+            (lambda client: client.request("GET", "/" + "x" * 65_520), "cannot be sent: URL too long"),
+            (lambda client: client.request("GET", "/x", params={"a": "b" * 65_537}), "path or params"),
+            (lambda client: client.get_operation_id("x" * 65_537), "cannot be sent: URL too long"),
         ],
     )
     async def test_wrong_arguments_of_calls_raise(

@@ -79,6 +79,7 @@ class TokenAuth(httpx.Auth):
     - In the last tenth of its lifetime (five minutes at most) the token is refreshed in the background before it
       expires; if that fails it is repeated after `RENEWAL_PAUSE` seconds. A token is not used in its last thirty
       seconds, or last twentieth if that is shorter.
+    - While `Retry-After` of the token server lasts, calls without a token fail at once, with the same error.
     - A rejected token (HTTP 401 without a licence code, or code `0.0.10`) is dropped, unless a newer one has already
       replaced it, and the request is sent once more with a new one, byte for byte the same. If that is rejected too,
       `TokenRejectedError` is raised, and no other token is requested for `RENEWAL_PAUSE` seconds.
@@ -99,7 +100,7 @@ class TokenAuth(httpx.Auth):
         client_settings: Whether that client's headers, parameters and cookies are sent with token requests. False if
             it is the client of another service.
         clock: Monotonic clock, in seconds.
-        sleep: Waits for some seconds between attempts.
+        sleep: Waits for some seconds between attempts. By default the event loop does, or nobody under `MockSignStash`.
         jitter: Returns numbers between 0 and 1 that spread renewals and repeated attempts.
 
     Raises:
@@ -116,7 +117,7 @@ class TokenAuth(httpx.Auth):
         http_client: HttpClient | None = None,
         client_settings: bool = True,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
+        sleep: Sleep | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret)
@@ -141,11 +142,11 @@ class TokenAuth(httpx.Auth):
         self._clock = clock
         self._jitter = jitter
         policy = RetryPolicy(attempts=TOKEN_ATTEMPTS, shortest_pause=0.2, first_bound=0.5, longest_bound=1, deadline=30)
-        self._retries = Retries(policy=policy, allowance=math.inf, clock=clock, sleep=sleep, jitter=jitter)
+        self._retries = Retries(policy=policy, allowance=math.inf, clock=clock, own_sleep=sleep, jitter=jitter)
         self._token: _Token | None = None
         self._renewal: asyncio.Task[_Token | SignStashError] | None = None
         self._next_renewal = -math.inf
-        self._rejection: CredentialsRejectedError | None = None
+        self._failure: SignStashError | None = None  # raised instead of asking again before `_next_renewal`
         self._closed = False
 
     def __repr__(self) -> str:
@@ -239,8 +240,8 @@ class TokenAuth(httpx.Auth):
                 if now >= token.early and now >= self._next_renewal:
                     self._renewal_task()
                 return token
-            if self._rejection is not None and now < self._next_renewal:
-                raise self._rejection.copy_for_raise()
+            if self._failure is not None and now < self._next_renewal:
+                raise _with_time_left(self._failure, self._next_renewal - now)
             renewed = await self._renewed()
             if self._clock() < renewed.due:
                 return renewed
@@ -278,11 +279,13 @@ class TokenAuth(httpx.Auth):
         try:
             self._token = await self._retries.run(self._fetch)
         except SignStashError as error:
-            self._rejection = error if isinstance(error, CredentialsRejectedError) else None
-            self._next_renewal = self._clock() + (REJECTION_PAUSE if self._rejection else RENEWAL_PAUSE)
+            pause = REJECTION_PAUSE if isinstance(error, CredentialsRejectedError) else 0.0
+            pause = max(pause, getattr(error, "retry_after", None) or 0.0)
+            self._failure = error if pause else None
+            self._next_renewal = self._clock() + (pause or RENEWAL_PAUSE)
             logger.warning("no new token: %s", error)
             return error
-        self._rejection = None
+        self._failure = None
         return self._token
 
     async def _fetch(self) -> _Token:
@@ -298,3 +301,12 @@ class TokenAuth(httpx.Auth):
         due = sent_at + lifetime - min(30.0, lifetime / 20)
         early = due - min(300.0, lifetime / 10) * (1 - 0.2 * self._jitter())
         return _Token(value, issued=sent_at, early=early, due=due)
+
+
+def _with_time_left(failure: SignStashError, left: float) -> SignStashError:
+    """A copy to raise, which says how much is left of the `Retry-After` that the token server sent."""
+    error = failure.copy_for_raise()
+    if (retry_after := getattr(error, "retry_after", None)) is not None:
+        error.hint = error.hint.replace(f"after {retry_after:.0f} seconds", f"after {left:.0f} seconds")
+        vars(error)["retry_after"] = left
+    return error

@@ -178,6 +178,7 @@ class Retries:
         allowance: Retries that are allowed beyond the share.
         clock: Monotonic clock, in seconds.
         sleep: Waits for some seconds, unless a test does (`use_sleep`).
+        own_sleep: What a caller of this package gave instead, also in tests.
         jitter: Returns numbers between 0 and 1.
     """
 
@@ -186,6 +187,7 @@ class Retries:
     allowance: float = 10.0
     clock: Callable[[], float] = time.monotonic
     sleep: Sleep = asyncio.sleep
+    own_sleep: Sleep | None = None
     jitter: Callable[[], float] = random.random
     _left: float = attrs.field(init=False, default=attrs.Factory(lambda self: self.allowance, takes_self=True))
 
@@ -219,4 +221,4 @@ class Retries:
             finally:
                 current_attempt.reset(before)
             self._left -= 1
-            await (_sleep_of_tests or self.sleep)(pause)
+            await (self.own_sleep or _sleep_of_tests or self.sleep)(pause)

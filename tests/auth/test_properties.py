@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from signstash import (
     ConnectionFailedError,
     CredentialsRejectedError,
+    RateLimitedError,
     ServiceError,
     TokenRejectedError,
     UnexpectedResponseError,
@@ -29,11 +30,12 @@ POSSIBLE = {
     type(None),
     ConnectionFailedError,
     CredentialsRejectedError,
+    RateLimitedError,
     ServiceError,
     TokenRejectedError,
     UnexpectedResponseError,
 }
-FAILURES = st.sampled_from(["401", "503", "html", "broken"])
+FAILURES = st.sampled_from(["401", "429", "503", "html", "broken"])
 
 
 class SteppingClock(Clock):
@@ -109,7 +111,7 @@ class WaitingVendor(Vendor):
         asked_for_token: Token requests that wait.
         asked: Other requests that wait.
         issued: The tokens, in their order.
-        credentials_refused_until: Until when the credentials must not be sent again.
+        not_asked_until: Until when the token server must not be asked again.
     """
 
     clock: SteppingClock
@@ -121,7 +123,7 @@ class WaitingVendor(Vendor):
         self.asked_for_token: list[Asked] = []
         self.asked: list[Asked] = []
         self.issued: dict[str, Issued] = {}
-        self.credentials_refused_until = 0.0
+        self.not_asked_until = 0.0
         self._calls = set[str]()
 
     async def _token(self, request: httpx.Request) -> httpx.Response:
@@ -149,8 +151,8 @@ class WaitingVendor(Vendor):
     def _faults_of_token_request(self) -> Iterator[str]:
         if self.asked_for_token:
             yield "two token requests at once"
-        if self.clock.now < self.credentials_refused_until:
-            yield "refused credentials were sent again"
+        if self.clock.now < self.not_asked_until:
+            yield "the token server was asked too early"
         latest = list(self.issued.values())[-1:]
         if latest and not latest[0].refused and self.clock.now < latest[0].early - 0.001:
             yield "a token was asked for without need"
@@ -215,11 +217,12 @@ class TokenMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.vendor.asked_for_token)
     @rule(how=FAILURES)
     def the_token_server_fails(self, how: str) -> None:
-        if how == "401":
-            self.vendor.credentials_refused_until = self.clock.now + REJECTION_PAUSE
+        pause = {"401": REJECTION_PAUSE, "429": 40.0}.get(how, 0.0)
+        self.vendor.not_asked_until = self.clock.now + pause
         responses: dict[str, Response] = {
             "503": httpx.Response(503),
             "401": httpx.Response(401),
+            "429": httpx.Response(429, headers={"Retry-After": "40"}),
             "html": httpx.Response(200, html="<html>Login</html>"),
             "broken": httpx.ConnectError("no route to host"),
         }

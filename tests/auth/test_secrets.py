@@ -86,6 +86,9 @@ def expect_none_in_log(caplog: pytest.LogCaptureFixture) -> None:
         expect_none_in("a log record", vars(record))
         if record.exc_info and record.exc_info[1]:
             expect_none_in_error(record.exc_info[1])
+        for argument in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(argument, BaseException):
+                expect_none_in_error(argument)
 
 
 @attrs.define
@@ -113,6 +116,11 @@ class Scene:
             expect_none_in(f"repr({type(item).__name__})", repr(item))
             expect_none_in(f"str({type(item).__name__})", str(item))
             expect_none_in(f"vars of {type(item).__name__}", vars(item))
+        for kept in vars(self.auth).values():
+            is_over = isinstance(kept, asyncio.Task) and kept.done() and not kept.cancelled()
+            result = (kept.exception() or kept.result()) if is_over else kept
+            if isinstance(result, BaseException):
+                expect_none_in_error(result)
         expect_none_in_log(self.log)
 
 

@@ -217,8 +217,69 @@ class TestFailingServer:
         vendor.respond_to_token = lambda _: failure()
         await failure_of(client)
         vendor.respond_to_token = vendor.issue
+        vendor.clock.now += 7 if expected is RateLimitedError else 0
 
         assert (await call(client)).status_code == 200
+
+
+@pytest.mark.parametrize("status_code", [429, 503, 401, 404])
+class TestRetryAfter:
+    """No token is requested before the time that the token server names: 200 s from the failure on."""
+
+    def refuse(self, vendor: Vendor, status_code: int) -> None:
+        vendor.respond_to_token = lambda _: httpx.Response(status_code, headers={"Retry-After": "200"})
+
+    async def test_calls_fail_without_a_request(
+        self, client: httpx.AsyncClient, vendor: Vendor, status_code: int
+    ) -> None:
+        self.refuse(vendor, status_code)
+        first = await failure_of(client)
+        vendor.clock.now += 199.9
+        later = [await failure_of(client) for _ in range(3)]
+
+        assert {type(error) for error in later} == {type(first)}
+        assert len(vendor.token_requests) == 1
+        vendor.clock.now += 0.1
+        vendor.respond_to_token = vendor.issue
+        assert (await call(client)).status_code == 200
+
+    async def test_calls_learn_how_long_is_left(
+        self, client: httpx.AsyncClient, vendor: Vendor, status_code: int
+    ) -> None:
+        self.refuse(vendor, status_code)
+        first: Any = await failure_of(client)
+        vendor.clock.now += 150
+        later: Any = await failure_of(client)
+
+        assert (first.retry_after, later.retry_after) == (200, 50)
+        assert later.hint == first.hint.replace("200 seconds", "50 seconds")
+
+    async def test_early_renewals_wait(self, client: httpx.AsyncClient, vendor: Vendor, status_code: int) -> None:
+        vendor.lifetime = 10_000
+        await call(client)
+        vendor.clock.now += 9_700
+        self.refuse(vendor, status_code)
+        for _ in range(20):
+            assert (await call(client)).status_code == 200
+            await settle()
+            vendor.clock.now += 9.9
+
+        assert len(vendor.token_requests) == 2
+        vendor.clock.now += 3
+        await call(client)
+        await settle()
+        assert len(vendor.token_requests) == 3
+
+    async def test_a_rejected_token_is_not_replaced(
+        self, client: httpx.AsyncClient, vendor: Vendor, status_code: int
+    ) -> None:
+        await call(client)
+        vendor.refused.add("token-1")
+        self.refuse(vendor, status_code)
+        failures = {type(await failure_of(client)) for _ in range(3)}
+
+        assert len(failures) == 1
+        assert (len(vendor.token_requests), len(vendor.arrivals)) == (2, 2)
 
 
 class TestReported:
@@ -251,6 +312,18 @@ class TestReported:
 
         assert "after 60 seconds" in error.hint
         assert len(vendor.token_requests) == 1
+
+    async def test_a_sleep_of_the_caller_is_used_also_in_tests(self, vendor: Vendor) -> None:
+        pauses: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+
+        vendor.respond_to_token = lambda _: httpx.Response(503)
+        await failure_of(vendor.client(vendor.auth(sleep=sleep)))
+
+        assert len(pauses) == TOKEN_ATTEMPTS - 1
+        assert vendor.clock.pauses == []  # it is the sleep of the tests
 
     async def test_the_client_raises_the_same_error(self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("signstash.auth.TOKEN_ATTEMPTS", 1)

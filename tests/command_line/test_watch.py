@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -20,11 +22,11 @@ import attrs
 import httpx
 import pytest
 
-from signstash import ConfigurationError, Journal
+from signstash import ConfigurationError, Journal, SignStash
 from signstash._content.contents import InPath
 from signstash._content.files import make_folder
 from signstash._content.records import RecordFile
-from signstash._content.snapshots import snapshot
+from signstash._content.snapshots import digest_of, snapshot
 from signstash.command_line import watch as command
 from signstash.command_line.inbox import Inbox
 from signstash.command_line.plan import Plan
@@ -567,6 +569,40 @@ class TestOutages:
         assert status == 0
         assert len(set(secrets)) == 2
 
+    async def test_all_clients_are_closed_when_it_is_cancelled_while_settings_are_reloaded(
+        self, inbox: Path, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        watching, close = asyncio.current_task(), SignStash.aclose
+        closed: list[SignStash] = []
+
+        async def cancelled_close(client: SignStash) -> None:
+            if watching is not None and not watching.cancelling():
+                watching.cancel()
+            await asyncio.sleep(0)
+            await close(client)
+            closed.append(client)
+
+        monkeypatch.setattr(SignStash, "aclose", cancelled_close)
+        signstash_mock.client_service_inactive()
+        drop("FT_1.xml")
+        clock = Clock()
+        arguments = ["inbox", "-o", "signed", "--journal", "j"]
+        watch = command.new_watch(command.argument_parser("watch").parse_args(arguments), Shown(clock), clock=clock)
+        clients = [watch.client]
+        make = watch.new_client
+        assert make is not None
+
+        def new_client() -> SignStash:
+            clients.append(make())
+            return clients[-1]
+
+        watch.new_client = new_client
+        with Journal("j") as journal, pytest.raises(asyncio.CancelledError):
+            await watch.run(journal, clock.seconds(1000))
+
+        assert len(clients) == 2
+        assert set(closed) == set(clients)
+
     async def test_stopping_ends_an_outage(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop("FT_1.xml")
         signstash_mock.client_service_inactive()
@@ -677,6 +713,45 @@ class TestFullDisk:
 
         assert (status, len(shown.notes)) == (0, 3)
         assert {item.get("status", "signed") for item in shown.results} == {"signed"}
+
+    @pytest.mark.parametrize("signed_before", [False, True])
+    async def test_a_file_that_changed_after_it_was_named_is_saved_when_there_is_room_again(
+        self,
+        inbox: Path,
+        signstash_mock: MockSignStash,
+        disk: Disk,
+        monkeypatch: pytest.MonkeyPatch,
+        signed_before: bool,
+    ) -> None:
+        drop("FT_1.xml")
+        if signed_before:
+            await watched(lambda clock: clock.until(lambda: files_in("signed")))
+        clock = Clock()
+        shown = Shown(clock)
+
+        def digest_before_the_change(contents: Any) -> str:
+            digest = digest_of(contents)
+            Path("inbox/FT_1.xml").write_text("<changed/>")
+            return digest
+
+        async def script(clock: Clock) -> Ticks:
+            monkeypatch.setattr("signstash.command_line.document_names.digest_of", digest_before_the_change)
+            disk.is_full = True
+            async for tick in clock.until(lambda: len(shown.notes) == 2):
+                yield tick
+            disk.is_full = False
+            async for tick in clock.until(lambda: shown.with_status("signed")):
+                yield tick
+
+        await watched(script, "--force", clock=clock, shown=shown)
+
+        signed = Path("signed/FT_1.xml").read_bytes()
+        assert signed.startswith(b"<changed/>")
+        with Journal("j") as journal:
+            entries = journal.entries()
+        assert [entry.state for entry in entries] == ["signed"] * (1 + signed_before)
+        assert entries[-1].signed_digest == hashlib.sha256(signed).hexdigest()
+        assert len({entry.signed_digest for entry in entries}) == len(entries)
 
     async def test_another_file_in_its_place_costs_the_others_nothing(
         self, inbox: Path, signstash_mock: MockSignStash, disk: Disk

@@ -423,6 +423,14 @@ class TestSetup:
 
         assert "HTTPS_PROXY" in str(await self.failure())
 
+    async def test_a_variable_without_a_scheme_names_no_outbound_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("_PROXY", "http://127.0.0.1:9")
+        async with (
+            FaultServer(signs_for_ever) as server,
+            SignStash(server.url, CLIENT_ID, auth=httpx.BasicAuth("a", "b")) as client,
+        ):
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
+
     async def test_an_unwritable_key_log_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys.log")
 

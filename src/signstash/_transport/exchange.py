@@ -125,16 +125,20 @@ class Exchange:
             changes_state=call.changes_state,
             error_classes=self.error_classes,
         )
-        request = client.build_request(
-            call.method,
-            _url(self.base_url + call.path),
-            # The response is mostly base64 of compressed data: compressing it again only costs time.
-            headers={**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"},
-            content=call.content,
-            files=call.files,
-            timeout=self.timeout,
-            **call.others,
-        )
+        try:
+            request = client.build_request(
+                call.method,
+                _url(self.base_url + call.path),
+                # The response is mostly base64 of compressed data: compressing it again only costs time.
+                headers={**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"},
+                content=call.content,
+                files=call.files,
+                timeout=self.timeout,
+                **call.others,
+            )
+        except httpx.InvalidURL as error:
+            problem = f"A request ({call.operation[:100]}) cannot be sent: {error}."
+            raise ConfigurationError(problem, "Shorten its path, reference or params.") from error
         body = RequestBody(await request.aread(), call.inserts)
         if body.length:
             request.headers["Content-Length"] = str(body.length)

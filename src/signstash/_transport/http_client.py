@@ -80,7 +80,7 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self) -> None:
-        self._proxies: Mapping[str, str] = {"": "", **urllib.request.getproxies()}
+        self._proxies: Mapping[str, str] = {**urllib.request.getproxies(), "": ""}  # a variable may be named _PROXY
         self._transports: Mapping[str, httpx.AsyncHTTPTransport] = {}
         self._reading = asyncio.Lock()
 

@@ -15,7 +15,7 @@ from .._errors.mapping import ErrorContext, error_from_token_server, unreadable_
 from .._errors.network import describe_network_error, hint_for
 from .._errors.parsing import json_object
 from .._errors.redaction import Secret
-from ..errors import ConfigurationError, ConnectionFailedError
+from ..errors import ConfigurationError, ConnectionFailedError, SignStashError
 from .bodies import UnusableResponseError, read_error, read_whole
 from .http_client import new_http_client, opened
 
@@ -51,7 +51,7 @@ class TokenRequest:
             async with asyncio.timeout(3 * TOKEN_TIMEOUT):
                 # A token is needed about once a day, and no connection of an own client outlives its event loop.
                 async with nullcontext(self.http_client) if self.http_client else new_http_client() as client:
-                    status_code, headers, body = await self._post(client)
+                    result = await self._post(client, context)
         except UnusableResponseError as unusable:
             raise unreadable_response(unusable.status_code, {}, b"", str(unusable), context) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # TimeoutError is an OSError
@@ -64,17 +64,12 @@ class TokenRequest:
                 f"The HTTP client for token requests cannot be used ({str(error).rstrip('.')}); nothing was sent.",
                 "Give one that is open and was made for this event loop.",
             ) from error
-        if 200 <= status_code < 300:
-            try:
-                return _token_in(json_object(body))
-            except ValueError as error:
-                raise unreadable_response(status_code, headers, b"", str(error), context) from None
-        # It may quote the secret.
-        secret, fields = self.client_secret.reveal(), json_object(body) or {}
-        texts = {name: text.replace(secret, "(hidden)") for name, text in fields.items() if isinstance(text, str)}
-        raise error_from_token_server(status_code, headers, texts, context)
+        # Raised here: the traceback has no local variables with the response, which may hold token and secret.
+        if isinstance(result, SignStashError):
+            raise result
+        return result
 
-    async def _post(self, client: httpx.AsyncClient) -> tuple[int, httpx.Headers, bytes]:
+    async def _post(self, client: httpx.AsyncClient, context: ErrorContext) -> tuple[Secret, float] | SignStashError:
         build = client.build_request if self.client_settings or self.http_client is None else httpx.Request
         request = build(
             "POST",
@@ -85,8 +80,15 @@ class TokenRequest:
         )
         credentials = httpx.BasicAuth(self.client_id.encode(), self.client_secret.reveal().encode())
         async with opened(client, request, credentials) as response:
-            body = read_whole(response, _RESPONSE_LIMIT) if response.is_success else read_error(response)
-            return response.status_code, response.headers, await body
+            status_code, headers = response.status_code, response.headers
+            if response.is_success:
+                try:
+                    return _token_in(json_object(await read_whole(response, _RESPONSE_LIMIT)))
+                except ValueError as error:
+                    return unreadable_response(status_code, headers, b"", str(error), context)
+            fields, secret = json_object(await read_error(response)) or {}, self.client_secret.reveal()
+            texts = {name: text.replace(secret, "(hidden)") for name, text in fields.items() if isinstance(text, str)}
+            return error_from_token_server(status_code, headers, texts, context)
 
 
 def _token_in(fields: dict[str, Any] | None) -> tuple[Secret, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -60,8 +60,9 @@ def named_by_journal(
         digest = digest_of(InPath(file.path))
     except InvalidDocumentError:  # which is reported when it is sent
         return file
+    name, number = file.path.name, 1
     free: str | None = None
-    for name in _numbered(file.path):
+    while True:
         entry = journal._find(own_reference=None, digest=digest, name=name)  # noqa: SLF001 - `entries` would read all
         saved_as = None if entry is None or entry.saved_as is None else Path(entry.saved_as)
         if saved_as == real_path(file.target):
@@ -71,12 +72,5 @@ def named_by_journal(
             free = name
         if free is not None and entry is None and not is_claimed:
             return attrs.evolve(file, name=free, digest=digest)
-    raise AssertionError("numbers do not end")
-
-
-def _numbered(path: Path) -> Iterator[str]:
-    yield path.name
-    number = 2
-    while True:
-        yield f"{path.stem} ({number}){path.suffix}"
         number += 1
+        name = f"{file.path.stem} ({number}){file.path.suffix}"

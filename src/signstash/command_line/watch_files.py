@@ -102,17 +102,17 @@ def save_late(file: PlannedFile, signed: SignedDocument, journal: Journal, *, ov
     """
     target, contents, record = real_path(file.target), signed._contents, journal._record  # noqa: SLF001
     digest = digest_of(contents)
-    entry = journal._find(own_reference=None, digest=file.digest, name=file.name)  # noqa: SLF001
-    if entry is None:
-        raise AssertionError("a document is recorded before it is sent")
-    entry = attrs.evolve(entry, saved_as=str(target), signed_digest=digest, reason=None)
-    record([attrs.evolve(entry, state="received")])  # so that its file is recognised after a crash
+    found = journal._find(own_reference=None, digest=file.digest, name=file.name)  # noqa: SLF001
+    if found is None or found.reference != signed.external_reference:  # the original changed after it was named
+        found = next((entry for entry in journal.entries() if entry.reference == signed.external_reference), None)
+    entries = [] if found is None else [attrs.evolve(found, saved_as=str(target), signed_digest=digest, reason=None)]
+    record(attrs.evolve(entry, state="received") for entry in entries)  # so that its file is recognised after a crash
     try:
         if not (target.is_file() and digest_of(InPath(target)) == digest):
             write_atomically(contents, target, overwrite=overwrite)
     except OSError as error:
         raise not_saved(target, error, signed) from error
-    record([attrs.evolve(entry, state="signed", kept_as=None)])
+    record(attrs.evolve(entry, state="signed", kept_as=None) for entry in entries)
     if signed.saved_as is not None:
         signed.saved_as.unlink(missing_ok=True)
 

@@ -30,6 +30,7 @@ from ..errors import (
 )
 from ..journal import Journal
 from ..results import SignedDocument
+from ..retries import completed
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED
 from .display import Display
 from .document_names import named_by_journal
@@ -330,9 +331,8 @@ class Watch:
             await self._wake.wait()
         if self.new_client is not None and not _is_transient(fault) and not self._stopping:
             with suppress(SignStashError):  # the settings are being changed: the next attempt reads them again
-                client = self.new_client()
-                await self.client.aclose()
-                self.client = client
+                before, self.client = self.client, self.new_client()
+                await completed(before.aclose())
 
 
 def _is_transient(error: SignStashError) -> bool:
