@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
+import httpx
 import pytest
 
 from signstash import (
@@ -23,7 +26,10 @@ from signstash import (
     SignedDocument,
     SignStash,
 )
+from signstash.options import UnknownOutcomes
 from signstash.testing import MockSignStash
+from tests.conftest import signed_response
+from tests.runs.test_runs import Clock
 
 PDF = b"%PDF-1.7\n%%EOF\n"
 
@@ -232,3 +238,92 @@ async def test_an_unusable_deadline_is_named(client: SignStash, deadline: Any) -
     async with client.batching() as batching:
         with pytest.raises(ConfigurationError, match="deadline"):
             await batching.sign(document(1), deadline=deadline)
+
+
+async def test_an_outcome_that_comes_as_its_call_is_cancelled_is_logged(
+    client: SignStash, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with client.batching() as batching:
+        batching._settings = attrs.evolve(batching._settings, progress=lambda _: loop.call_soon(call.cancel))
+        call = asyncio.create_task(batching.sign(document(1)))
+        await asyncio.wait([call])
+
+    assert call.cancelled()
+    assert caplog.text.count("outcome of 1.pdf, which nobody waits for: signed") == 1
+
+
+class TestSentBefore:
+    """Documents that an earlier run sent, and whose response it did not record."""
+
+    @pytest.fixture
+    def journal(self, tmp_path: Path) -> Iterator[Journal]:
+        with Journal(tmp_path / "run.journal") as journal:
+            yield journal
+
+    @pytest.fixture
+    async def reference(
+        self, client: SignStash, signstash_mock: MockSignStash, journal: Journal, tmp_path: Path
+    ) -> str:
+        """The reference under which an earlier run sent `1.pdf` before it was killed."""
+        signstash_mock.connection_lost_after_send()
+        async for _ in client.sign_all([Document.pdf(PDF, name="1.pdf")], journal=journal, save_to=tmp_path / "signed"):
+            pass
+        signstash_mock.clear_scenarios()
+        (entry,) = journal.entries()
+        journal._record([attrs.evolve(entry, state="sent", reason=None)])
+        return entry.reference
+
+    @pytest.mark.parametrize("how", ["deadline", "cancel"])
+    @pytest.mark.parametrize("unknown_outcomes", ["look_up", "send_again"])
+    async def test_a_caller_that_leaves_is_told_that_it_may_be_signed_and_affects_no_other(
+        self,
+        client: SignStash,
+        signstash_mock: MockSignStash,
+        journal: Journal,
+        tmp_path: Path,
+        reference: str,
+        unknown_outcomes: UnknownOutcomes,
+        how: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        clock = Clock(monkeypatch)
+        busy, free = asyncio.Event(), asyncio.Event()
+
+        async def respond_late(request: httpx.Request) -> httpx.Response:
+            busy.set()
+            await free.wait()
+            return signed_response(request)
+
+        signstash_mock.routes.sign.mock(side_effect=respond_late)
+        signstash_mock.routes.operation_id.mock(return_value=httpx.Response(404), side_effect=None)
+        async with client.batching(
+            journal=journal, save_to=tmp_path / "signed", unknown_outcomes=unknown_outcomes, in_flight=1
+        ) as batching:
+            first = asyncio.create_task(batching.sign(document(0)))
+            await busy.wait()
+            leaving = asyncio.create_task(batching.sign(Document.pdf(PDF, name="1.pdf"), deadline=50))
+            last = asyncio.create_task(batching.sign(document(2)))
+            while reference not in [each.sent_as for each in batching._waiting.values()]:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            if how == "cancel":
+                leaving.cancel()
+            else:
+                await clock.pass_by(60)
+            await asyncio.wait([leaving])
+            free.set()
+            signed = await asyncio.gather(first, last)
+
+        assert [each.name for each in signed] == ["0.pdf", "2.pdf"]
+        if how == "cancel":
+            with pytest.raises(asyncio.CancelledError) as cancelled:
+                await leaving
+            (note,) = cancelled.value.__notes__
+            assert "after its request was sent" in note
+            assert reference in note
+        else:
+            assert isinstance(leaving.exception(), OutcomeUnknownError)
+            assert reference in str(leaving.exception())
+        assert {entry.name: entry.state for entry in journal.entries()} == dict.fromkeys(
+            ("0.pdf", "1.pdf", "2.pdf"), "signed"
+        )

@@ -664,6 +664,23 @@ class TestSources:
             await collect(client.sign_all(source(), batch_documents=1))
         assert closed
 
+    @pytest.mark.filterwarnings("ignore:coroutine")  # that nobody awaits
+    @pytest.mark.parametrize("how", ["__aiter__", "async __aiter__", "__iter__", "__len__"])
+    async def test_a_source_that_cannot_be_iterated_is_reported(self, client: SignStash, how: str) -> None:
+        class Broken:
+            def fail(self) -> Iterator[Document]:
+                raise LookupError("database is away")
+
+            async def wait(self) -> AsyncIterator[Document]:
+                raise AssertionError
+
+        method = {"async __aiter__": Broken.wait}.get(how, Broken.fail)
+        names = {how.rpartition(" ")[2], "__iter__"} if how == "__len__" else {how.rpartition(" ")[2]}
+        source = type("Source", (), dict.fromkeys(names, method))()
+
+        with pytest.raises(TypeError if "async" in how else LookupError):
+            await asyncio.wait_for(collect(client.sign_all(source)), 10)
+
     async def test_sources_are_closed_when_the_loop_is_left(self, client: SignStash) -> None:
         closed: list[str] = []
 

@@ -21,7 +21,7 @@ from ..options import Preservation
 from ..results import Outcome, SignedDocument
 from ..retries import require_count
 from .concurrency import ConcurrencyLimiter
-from .plan import Callers
+from .plan import Callers, PlannedDocument
 from .run import RunSettings
 
 logger: Final = logging.getLogger(__name__)
@@ -29,13 +29,13 @@ logger: Final = logging.getLogger(__name__)
 
 @attrs.define(eq=False)
 class _Waiting:
-    """A caller that waits for its document, which a run takes before its request is sent."""
+    """A caller that waits for its document, which a run takes before its request is sent under a reference."""
 
     document: Document
     options: RequestOptions
     result: asyncio.Future[Outcome]
     is_taken: bool = False
-    is_sent: bool = False
+    sent_as: str = ""
 
 
 class Batching:
@@ -128,9 +128,8 @@ class Batching:
             async with asyncio.timeout(seconds), self._places:
                 outcome = await self._outcome(waiting)
         except TimeoutError as error:
-            reference = document.reference(self._settings.signer.client_service)
-            late = response_not_awaited if waiting.is_sent else not_sent_in_time
-            raise late(document.name, reference, seconds) from error
+            late = response_not_awaited if waiting.sent_as else not_sent_in_time
+            raise late(document.name, self._reference(waiting), seconds) from error
         return outcome.unwrap()
 
     async def _outcome(self, waiting: _Waiting) -> Outcome:
@@ -144,11 +143,13 @@ class Batching:
         try:
             return await waiting.result
         except asyncio.CancelledError as error:
-            reference = waiting.document.reference(self._settings.signer.client_service)
-            error.add_note(cancelled(ErrorContext(external_references=(reference,)), maybe_processed=waiting.is_sent))
+            if waiting.result.done() and not waiting.result.cancelled() and waiting.result.exception() is None:
+                _log_unseen(waiting.result.result())  # it came in the same turn of the event loop
+            context = ErrorContext(external_references=(self._reference(waiting),))
+            error.add_note(cancelled(context, maybe_processed=bool(waiting.sent_as)))
             raise
         finally:
-            if not waiting.is_sent:
+            if not waiting.sent_as:
                 self._waiting.pop(id(waiting.document), None)
                 if not self._waiting:
                     self._is_idle = True
@@ -167,8 +168,7 @@ class Batching:
                     self._is_idle = True
                     self._changed.set()
                 if waiting is None or waiting.result.done():
-                    what = "signed" if outcome.ok else str(outcome.error)
-                    logger.warning("outcome of %s, which nobody waits for: %s", outcome.document.name, what)
+                    _log_unseen(outcome)
                 else:
                     waiting.result.set_result(outcome)
         except Exception as error:  # noqa: BLE001 - it is raised by the calls that wait
@@ -211,6 +211,15 @@ class Batching:
         waiting = self._waiting.get(id(document))
         return waiting is not None and not waiting.result.done()
 
-    def _note_sending(self, documents: Sequence[Document]) -> None:
-        for document in documents:
-            self._waiting[id(document)].is_sent = True
+    def _note_sending(self, items: Sequence[PlannedDocument]) -> None:
+        for item in items:
+            if waiting := self._waiting.get(id(item.given)):  # its caller may have left before it was planned
+                waiting.sent_as = item.reference
+
+    def _reference(self, waiting: _Waiting) -> str:
+        return waiting.sent_as or waiting.document.reference(self._settings.signer.client_service)
+
+
+def _log_unseen(outcome: Outcome) -> None:
+    what = "signed" if outcome.ok else str(outcome.error)
+    logger.warning("outcome of %s, which nobody waits for: %s", outcome.document.name, what)

@@ -20,13 +20,13 @@ class Callers:
     Attributes:
         options_for: What is asked for a document. Documents with different options are in different requests.
         want: Whether a document that is about to be sent is still wanted.
-        sending: Is called when documents are sent.
+        sending: Is called when documents are sent, or an earlier run is known to have sent them.
         are_waiting: Whether somebody waits for each document, and not for the end of the run.
     """
 
     options_for: Callable[[Document], RequestOptions]
     want: Callable[[Document], bool] = lambda _: True
-    sending: Callable[[Sequence[Document]], None] = lambda _: None
+    sending: Callable[[Sequence[PlannedDocument]], None] = lambda _: None
     are_waiting: bool = False
 
 

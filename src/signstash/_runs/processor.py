@@ -165,10 +165,10 @@ class BatchProcessor:
         waits = loop.time()
         async with self.limiter.slot():
             deadline.at += loop.time() - waits
-            documents = [item.given for item in batch.items]
-            if self.has_ended or (batch.lost is None and not all(map(self.callers.want, documents))):
+            is_wanted = batch.lost is not None or all(self.callers.want(item.given) for item in batch.items)
+            if self.has_ended or not is_wanted:
                 raise _NotSentError
-            self.callers.sending(documents)
+            self.callers.sending(batch.items)
             delivery = Delivery()
             began = time.monotonic()
             try:

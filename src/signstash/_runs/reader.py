@@ -60,8 +60,8 @@ class DocumentReader:
 
     async def _read(self, source: Iterable[Document] | AsyncIterable[Document]) -> None:
         may_wait = isinstance(source, AsyncIterable)
-        documents = aiter(source) if isinstance(source, AsyncIterable) else _taking_turns(source)
         try:
+            documents = aiter(source) if isinstance(source, AsyncIterable) else _taking_turns(source)
             async with (
                 contextlib.aclosing(documents) if isinstance(documents, AsyncGenerator) else contextlib.nullcontext()
             ):

@@ -230,6 +230,7 @@ class Run:
                 if isinstance(item, Outcome):
                     known.append(item)
                 elif item.lost:
+                    self.callers.sending([item])
                     lost = sent_by_an_earlier_run(item.reference)
                     look_up = self.settings.unknown_outcomes == "look_up"
                     self._backlog.append(Batch([item], self.callers.options_for(item.given), lost, look_up=look_up))
