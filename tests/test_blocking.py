@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -62,6 +64,13 @@ def test_sign_all_is_an_ordinary_iterator(client: BlockingSignStash) -> None:
     outcomes: list[Outcome] = list(client.sign_all(documents, batch_documents=2))
 
     assert {id(outcome.document) for outcome in outcomes} == {id(document) for document in documents}
+
+
+def test_the_text_of_sign_all_is_that_of_an_ordinary_function() -> None:
+    text = inspect.getdoc(BlockingSignStash.sign_all) or ""
+
+    assert "for outcome in client.sign_all" in text
+    assert not re.search(r"async|await|aclos", text)
 
 
 def test_leaving_the_loop_ends_sign_all(client: BlockingSignStash, signstash_mock: MockSignStash) -> None:
@@ -264,4 +273,5 @@ def documents(count=30):
     )
 
     assert (ended.returncode, ended.stdout) == (0, b"")
-    assert b"Traceback" not in ended.stderr and b"Exception ignored" not in ended.stderr
+    assert b"Traceback" not in ended.stderr
+    assert b"Exception ignored" not in ended.stderr

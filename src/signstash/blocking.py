@@ -44,6 +44,22 @@ def _iterating(
         self._running_portal()  # raises before there are results that nobody could iterate
         return self._iterate(method(self.client, *args, **kwargs))
 
+    iterate.__doc__ = """Sign any number of documents, several in one request, with few requests in flight at a time.
+
+            for outcome in client.sign_all(documents, save_to="signed"):
+                ...
+
+        Arguments and errors are those of `SignStash.sign_all`, where they are described. Each document gets exactly one
+        outcome, as soon as it is known. Leaving the loop, or closing the client, sends nothing more; what is in flight
+        is waited for, saved and recorded. An exception of the program in the loop does the same, and is then raised;
+        Ctrl-C while the loop waits for an outcome ends what is in flight at once.
+
+        Returns:
+            An iterator over the outcomes.
+
+        Raises:
+            SignStashError: A fault that concerns all documents, while iterating.
+        """
     return iterate
 
 
@@ -173,8 +189,7 @@ class BlockingSignStash:
             wanted.release()
 
         async def forward() -> None:  # in one task, as the generator expects
-            task = asyncio.current_task()
-            assert task is not None
+            task: Any = asyncio.current_task()
             self._iterations[task] = leave
             try:
                 async with aclosing(results):
