@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,6 +66,13 @@ def test_sign_all_is_an_ordinary_iterator(client: BlockingSignStash) -> None:
     assert {id(outcome.document) for outcome in outcomes} == {id(document) for document in documents}
 
 
+def test_the_text_of_sign_all_is_that_of_an_ordinary_function() -> None:
+    text = inspect.getdoc(BlockingSignStash.sign_all) or ""
+
+    assert "for outcome in client.sign_all" in text
+    assert not re.search(r"async|await|aclos", text)
+
+
 def test_leaving_the_loop_ends_sign_all(client: BlockingSignStash, signstash_mock: MockSignStash) -> None:
     documents = (Document.pdf(INVOICE) for _ in range(100))
 
@@ -105,6 +115,50 @@ def test_leaving_the_block_closes_the_client(signstash_mock: MockSignStash) -> N
         client.sign_all([Document.pdf(INVOICE)])  # without the warning that nobody iterated
 
 
+def test_closing_accounts_for_what_an_open_iterator_has_in_flight(
+    signstash_mock: MockSignStash, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    documents = [Document.pdf(INVOICE, name=f"{number}.pdf") for number in range(20)]
+    with BlockingSignStash(SignStash.from_env()) as client:
+        outcomes = client.sign_all(documents, batch_documents=2, save_to=tmp_path)
+        first = next(outcomes)
+
+    signed = {f"{document.name}" for request in signstash_mock.sign_requests for document in request.documents}
+    reported = {message.split()[2].rstrip(",") for message in caplog.messages if message.startswith("outcome of ")}
+    assert {path.name for path in tmp_path.iterdir()} == signed == reported | {first.document.name}
+    assert len(signed) < len(documents)
+    with pytest.raises(ConfigurationError, match="closed"):
+        next(outcomes)
+
+
+def test_closing_ends_the_loop_of_another_thread_with_an_error(client: BlockingSignStash) -> None:
+    started = threading.Event()
+
+    async def endless() -> AsyncIterator[Document]:
+        yield Document.pdf(INVOICE)
+        started.set()
+        await asyncio.Event().wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        signed = pool.submit(lambda: list(client.sign_all(endless())))
+        started.wait()
+        client.close()
+
+        with pytest.raises(ConfigurationError, match="closed"):
+            signed.result()
+
+
+def test_a_call_in_an_event_loop_is_an_error_instead_of_blocking_it(client: BlockingSignStash) -> None:
+    async def calls() -> None:
+        with pytest.raises(ConfigurationError, match="event loop"):
+            client.sign(Document.pdf(INVOICE))
+        with pytest.raises(ConfigurationError, match="event loop"):
+            client.sign_all([Document.pdf(INVOICE)])
+        assert (await asyncio.to_thread(client.sign, Document.pdf(INVOICE))).content
+
+    asyncio.run(calls())
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_client_used_before_a_fork_says_so_instead_of_hanging(client: BlockingSignStash) -> None:
@@ -145,3 +199,79 @@ client.sign(Document.binary(b"content", name="a.bin"))
     )
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+OPEN_ITERATORS = {
+    "the block is left": """
+with client:
+    outcomes = client.sign_all(documents())
+    for outcome in outcomes:
+        break
+""",
+    "the block is left by an error": """
+def sign():
+    with client:
+        outcomes = client.sign_all(documents())
+        for outcome in outcomes:
+            raise ValueError("of the program")
+try:
+    sign()
+except ValueError as error:
+    held = error
+""",
+    "the client is closed": "outcomes = client.sign_all(documents()); next(outcomes); client.close()",
+    "the program ends": "outcomes = client.sign_all(documents()); next(outcomes)",
+    "the program ends beside a thread": """
+import threading
+first = threading.Event()
+def sign():
+    try:
+        for outcome in client.sign_all(documents(1000)):
+            first.set()
+    except ConfigurationError:
+        pass
+threading.Thread(target=sign, daemon=True).start()
+first.wait()
+""",
+    "the program ends beside a thread that waits": """
+import threading
+first = threading.Event()
+def sign():
+    for outcome in client.sign_all(documents()):
+        first.set()
+        threading.Event().wait()
+threading.Thread(target=sign, daemon=True).start()
+first.wait()
+""",
+    "the source has no end": """
+import asyncio
+async def endless():
+    yield Document.binary(b"content", name="a.bin")
+    await asyncio.Event().wait()
+with client:
+    outcomes = client.sign_all(endless())
+    next(outcomes)
+""",
+}
+
+
+@pytest.mark.parametrize("program", OPEN_ITERATORS.values(), ids=OPEN_ITERATORS)
+def test_an_open_iterator_does_not_keep_the_process(sandbox: Sandbox, program: str) -> None:
+    start = """
+import sys
+from signstash import ConfigurationError, Document, SignStash
+from signstash.blocking import BlockingSignStash
+client = BlockingSignStash(SignStash(**eval(sys.argv[1])))
+def documents(count=30):
+    return [Document.binary(b"content", name=f"{n}.bin") for n in range(count)]
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", start + program, repr(dict(sandbox.credentials))],
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, b"")
+    assert b"Traceback" not in ended.stderr
+    assert b"Exception ignored" not in ended.stderr

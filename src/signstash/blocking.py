@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import wait
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, suppress
 from functools import partial, wraps
 from queue import SimpleQueue
 from types import TracebackType
@@ -41,9 +41,25 @@ def _iterating(
 ) -> Callable[Concatenate[BlockingSignStash, Arguments], Iterator[Result]]:
     @wraps(method)
     def iterate(self: BlockingSignStash, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Iterator[Result]:
-        portal = self._running_portal()  # raises before there are results that nobody could iterate
-        return self._iterate(portal, method(self.client, *args, **kwargs))
+        self._running_portal()  # raises before there are results that nobody could iterate
+        return self._iterate(method(self.client, *args, **kwargs))
 
+    iterate.__doc__ = """Sign any number of documents, several in one request, with few requests in flight at a time.
+
+            for outcome in client.sign_all(documents, save_to="signed"):
+                ...
+
+        Arguments and errors are those of `SignStash.sign_all`, where they are described. Each document gets exactly one
+        outcome, as soon as it is known. Leaving the loop, or closing the client, sends nothing more; what is in flight
+        is waited for, saved and recorded. An exception of the program in the loop does the same, and is then raised;
+        Ctrl-C while the loop waits for an outcome ends what is in flight at once.
+
+        Returns:
+            An iterator over the outcomes.
+
+        Raises:
+            SignStashError: A fault that concerns all documents, while iterating.
+        """
     return iterate
 
 
@@ -75,6 +91,7 @@ class BlockingSignStash:
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None
         self._stack = ExitStack()
+        self._iterations: dict[asyncio.Task[object], Callable[[], None]] = {}
         self._process = os.getpid()
         self._closed = False
 
@@ -87,13 +104,33 @@ class BlockingSignStash:
         self.close()
 
     def close(self) -> None:
-        """Close the client, and end its event loop. May be called more than once."""
+        """Close the client, and end its event loop. May be called more than once.
+
+        Iterators of `sign_all` that are still open end as if their loops were left: nothing more is sent, and what is
+        in flight is waited for, saved and recorded. Press Ctrl-C to stop waiting. At the end of the process calls in
+        flight are ended instead, as by `SignStash.aclose`.
+        """
+        self._close(self._end_iterations)
+
+    def _close(self, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
         with self._lock:
             self._closed = True
-            self._portal = None
+            portal, self._portal = self._portal, None
             if os.getpid() == self._process:  # the thread does not exist in a forked process
+                if portal is not None:
+                    self._stack.callback(portal.call, end)
                 self._stack.close()
-        atexit.unregister(self.close)
+        atexit.unregister(self._close_at_exit)
+
+    def _close_at_exit(self) -> None:
+        self._close(self.client.aclose)  # Python starts no more threads, which saving needs
+
+    async def _end_iterations(self) -> None:
+        self.client.stop_runs()
+        for leave in self._iterations.values():
+            leave()
+        if self._iterations:
+            await asyncio.wait(self._iterations)
 
     def call(
         self,
@@ -112,12 +149,19 @@ class BlockingSignStash:
             What the function returns.
 
         Raises:
-            ConfigurationError: If the client is closed, or was used before the process was forked.
+            ConfigurationError: If the client is closed, was used before the process was forked, or is called in an
+                event loop.
         """
         result: Result = self._running_portal().call(partial(function, *args, **kwargs))
         return result
 
     def _running_portal(self) -> BlockingPortal:
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise ConfigurationError(
+                "BlockingSignStash was called in an event loop, which it would block.",
+                "Await the methods of SignStash there, or call it in a thread with asyncio.to_thread.",
+            )
         with self._lock:
             if self._closed:
                 raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
@@ -125,7 +169,8 @@ class BlockingSignStash:
                 self._process = os.getpid()
                 self._portal = self._stack.enter_context(start_blocking_portal("asyncio", name="signstash"))
                 self._stack.callback(self._portal.call, self.client.aclose)
-                atexit.register(self.close)
+                self._stack.callback(self._portal.call, self._end_iterations)
+                atexit.register(self._close_at_exit)
             elif os.getpid() != self._process:
                 raise ConfigurationError(
                     "The client was used before the process was forked, and its event loop stayed behind.",
@@ -133,19 +178,30 @@ class BlockingSignStash:
                 )
             return self._portal
 
-    def _iterate(self, portal: BlockingPortal, results: AsyncGenerator[Result, None]) -> Iterator[Result]:
+    def _iterate(self, results: AsyncGenerator[Result, None]) -> Iterator[Result]:
         forwarded: SimpleQueue[Result | None] = SimpleQueue()
         wanted = asyncio.Semaphore(0)
-        left = False
+        is_left = False
+
+        def leave() -> None:
+            nonlocal is_left
+            is_left = True
+            wanted.release()
 
         async def forward() -> None:  # in one task, as the generator expects
-            async with aclosing(results):
-                async for result in results:
-                    forwarded.put(result)
-                    await wanted.acquire()
-                    if left:
-                        return
+            task: Any = asyncio.current_task()
+            self._iterations[task] = leave
+            try:
+                async with aclosing(results):
+                    async for result in results:
+                        forwarded.put(result)
+                        await wanted.acquire()
+                        if is_left:
+                            return
+            finally:
+                del self._iterations[task]
 
+        portal = self._running_portal()
         run = portal.start_task_soon(forward)
         run.add_done_callback(lambda _: forwarded.put(None))
         try:
@@ -153,15 +209,18 @@ class BlockingSignStash:
                 yield result
                 self.call(_release, wanted)
             run.result()
+            if is_left:
+                raise ConfigurationError("The client was closed during a run.", "Close it after the run.")
         except GeneratorExit:
-            left = True
-            self.call(_release, wanted)
+            with suppress(RuntimeError):  # the client is closed, and the task has ended
+                portal.start_task_soon(leave)
             raise
         except BaseException:  # Ctrl-C does not wait for the next result
             run.cancel()
             raise
         finally:
-            wait([run])
+            if os.getpid() == self._process:
+                wait([run])
 
     # Final, so that type checkers infer the same types.
     sign: Final = _blocking(SignStash.sign)
