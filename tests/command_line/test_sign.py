@@ -336,6 +336,24 @@ class TestWhatIsTold:
         assert ended.status == 0
         assert ended.err.startswith("Trying again in 0 s: the service accepts no more requests for now")
 
+    @pytest.mark.parametrize("kind", ["unreachable", "too_many_requests"])
+    def test_a_service_that_cannot_be_used_is_a_fault_of_all(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kind: Any
+    ) -> None:
+        Path("invoices/FT_0.pdf").symlink_to("missing.pdf")
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j", "--retries", "none"]
+        with contextlib.ExitStack() as stack:
+            if kind == "unreachable":
+                patched = stack.enter_context(monkeypatch.context())
+                patched.setenv("SIGNSTASH_BASE_URL", "http://127.0.0.1:9/x")
+            else:
+                stack.enter_context(failing(sandbox, Fault(kind, seconds=0)))
+            ended = run(*sign)
+
+        assert (ended.status, "\nsigned         0\nfailed         3\n" in ended.out) == (3, True)
+        assert run(*sign).status == 1  # signed, but for the file that cannot be read
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+
     def test_debug_shows_the_traceback(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("inactive_service")):
             ended = run("sign", "invoices", "-o", "signed", "--debug")
@@ -655,12 +673,22 @@ class TestJournal:
         first_response = next(number for number, line in enumerate(lines) if b'"received"' in line)
         Path("j").write_bytes(b"".join(lines[:first_response]))
 
+        shutil.copy("j", "copy")
+        as_json = run(*sign[:-1], "copy", "--json")
+        assert [item["status"] for item in as_json.objects[:-1]] == ["in_doubt", "in_doubt"]
+        assert "requeue" not in as_json.out + run(*sign[:-1], "copy", "--json").out  # no names of methods
+
         ended = run(*sign)
         listed = run("failed", "--journal", "j").out
 
         assert ended.status == 1
+        assert "\nsigned         0\nin doubt       2\n" in ended.out
+        assert ended.out.count("\nin doubt     2 documents (") + ended.out.startswith("in doubt     2 documents (") == 1
         assert "--force" not in ended.out
+        assert ended.out.count("(") == ended.out.count(")")
+        assert ended.err == "In doubt: `signstash failed --journal j` lists the documents and what to do.\n"
         assert listed.startswith("2 documents in doubt, held for manual review:\n")
+        assert listed.count("(") == listed.count(")")
         assert "exists already: `signstash verify` shows whether it is signed" in listed
         assert run("failed", "settle", "--all", "--journal", "j").status == 0
         assert run(*sign).status == 0
