@@ -145,6 +145,14 @@ class TestFiles:
         assert run("sign", *sorted(map(str, Path("invoices").iterdir())), "--force").status == 0
         assert names_in("invoices") == ["FT_1.pdf", "FT_1.signed.pdf", "FT_2.pdf", "FT_2.signed.pdf"]
 
+    def test_names_after_two_hyphens_may_begin_with_one(self, folder: Path, run: Run) -> None:
+        for name in ("-o.pdf", "--force.pdf"):
+            shutil.copy(INVOICE, name)
+
+        assert run("sign", "-o", "signed", "invoices/FT_1.pdf", "--", "-o.pdf", "--force.pdf").status == 0
+        assert names_in("signed") == ["--force.pdf", "-o.pdf", "FT_1.pdf"]
+        assert run("verify", "--", "-o.pdf").out.startswith("failed  -o.pdf: ")
+
     def test_a_file_named_twice_is_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         ended = run("sign", "invoices/FT_1.pdf", "invoices/../invoices/FT_1.pdf", "invoices/FT_1.pdf", "-o", "signed")
 
@@ -202,6 +210,25 @@ class TestOverwriting:
 
         assert ended.status == 2
         assert "invoices/FT_1.pdf and more/FT_1.pdf would both be saved as signed/FT_1.pdf" in ended.err
+
+    def test_a_file_that_appears_meanwhile_is_not_replaced(
+        self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        rename = TemporaryFile.rename
+
+        def overtaken(self: TemporaryFile, target: Path, *, overwrite: bool) -> None:
+            if target.parent.name == "signed":
+                target.write_text("of another run")
+            rename(self, target, overwrite=overwrite)
+
+        monkeypatch.setattr(TemporaryFile, "rename", overtaken)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        ended = run("sign", "invoices/FT_1.pdf", "-o", "signed")
+
+        assert ended.status == 3
+        assert Path("signed/FT_1.pdf").read_text() == "of another run"
+        assert "overwrite=True" not in ended.out + ended.err
+        assert "--force" in ended.err
 
     def test_existing_files_are_replaced_only_by_force(self, folder: Path, run: Run) -> None:
         Path("signed").mkdir()
@@ -391,6 +418,7 @@ class TestWhatIsTold:
 
         ended = run("sign", "invoices/FT_1.pdf", "-o", "signed")
 
+        assert "overwrite" not in ended.out + ended.err
         (rescued,) = elsewhere.rglob("*.pdf")
         assert ended.status == 3
         assert f"It is signed, and saved as {rescued}." in ended.out
@@ -712,8 +740,10 @@ class TestJournal:
     def test_an_action_needs_references(self, folder: Path, run: Run, action: str) -> None:
         Journal("j").close()
 
-        assert "Give their references, or --all." in run("failed", action, "--journal", "j").err
-        assert run("failed", action, "x", "--all", "--journal", "j").status == 2
+        hint = "Give references of documents, or --all.\n"
+        assert run("failed", action, "--journal", "j").err == f"signstash: No documents are named. {hint}"
+        both = run("failed", action, "x", "--all", "--journal", "j")
+        assert (both.status, both.err) == (2, f"signstash: Both references and --all are given. {hint}")
         told = run("failed", action, "x", "--journal", "j").err
         assert "'x' is not held" in told
         assert "`signstash failed --journal j` lists" in told
