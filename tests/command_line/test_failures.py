@@ -303,6 +303,12 @@ def test_a_run_without_a_terminal_reports_its_progress_each_minute(
     )
 
 
+def test_the_remaining_time_is_not_known_before_something_is_signed() -> None:
+    standing = Standing(documents=10, total_bytes=1000, done=1, content_bytes=10)  # a file that cannot be read
+
+    assert standing.text(130.0) == "1 of 10, 0.0 kB of 1.0 kB, -/s, -:-- left"
+
+
 def test_the_rate_of_the_bar_is_that_of_the_whole_run() -> None:
     now = 0.0
     begun = Standing(documents=1000, total_bytes=1000)

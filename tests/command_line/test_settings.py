@@ -16,6 +16,7 @@ import pytest
 from signstash import ConfigurationError, SignStash
 from signstash.command_line import main
 from signstash.sandbox import Sandbox
+from signstash.settings import ENVIRONMENT_VARIABLES
 from tests.command_line.conftest import COMMAND, Run
 
 
@@ -203,6 +204,11 @@ class TestSecret:
 
         shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
         assert "never-shown-secret" not in "".join(shown.format())
+
+    def test_the_help_names_every_variable(self, run: Run) -> None:
+        told = run("--help").out
+
+        assert [variable for variable in ENVIRONMENT_VARIABLES.values() if variable not in told] == []
 
     def test_the_secret_is_never_an_option(self, run: Run) -> None:
         for command in ("sign", "check"):

@@ -145,6 +145,14 @@ class TestFiles:
         assert run("sign", *sorted(map(str, Path("invoices").iterdir())), "--force").status == 0
         assert names_in("invoices") == ["FT_1.pdf", "FT_1.signed.pdf", "FT_2.pdf", "FT_2.signed.pdf"]
 
+    def test_names_after_two_hyphens_may_begin_with_one(self, folder: Path, run: Run) -> None:
+        for name in ("-o.pdf", "--force.pdf"):
+            shutil.copy(INVOICE, name)
+
+        assert run("sign", "-o", "signed", "invoices/FT_1.pdf", "--", "-o.pdf", "--force.pdf").status == 0
+        assert names_in("signed") == ["--force.pdf", "-o.pdf", "FT_1.pdf"]
+        assert run("verify", "--", "-o.pdf").out.startswith("failed  -o.pdf: ")
+
     def test_a_file_named_twice_is_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         ended = run("sign", "invoices/FT_1.pdf", "invoices/../invoices/FT_1.pdf", "invoices/FT_1.pdf", "-o", "signed")
 
@@ -202,6 +210,25 @@ class TestOverwriting:
 
         assert ended.status == 2
         assert "invoices/FT_1.pdf and more/FT_1.pdf would both be saved as signed/FT_1.pdf" in ended.err
+
+    def test_a_file_that_appears_meanwhile_is_not_replaced(
+        self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        rename = TemporaryFile.rename
+
+        def overtaken(self: TemporaryFile, target: Path, *, overwrite: bool) -> None:
+            if target.parent.name == "signed":
+                target.write_text("of another run")
+            rename(self, target, overwrite=overwrite)
+
+        monkeypatch.setattr(TemporaryFile, "rename", overtaken)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        ended = run("sign", "invoices/FT_1.pdf", "-o", "signed")
+
+        assert ended.status == 3
+        assert Path("signed/FT_1.pdf").read_text() == "of another run"
+        assert "overwrite=True" not in ended.out + ended.err
+        assert "--force" in ended.err
 
     def test_existing_files_are_replaced_only_by_force(self, folder: Path, run: Run) -> None:
         Path("signed").mkdir()
@@ -336,6 +363,24 @@ class TestWhatIsTold:
         assert ended.status == 0
         assert ended.err.startswith("Trying again in 0 s: the service accepts no more requests for now")
 
+    @pytest.mark.parametrize("kind", ["unreachable", "too_many_requests"])
+    def test_a_service_that_cannot_be_used_is_a_fault_of_all(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kind: Any
+    ) -> None:
+        Path("invoices/FT_0.pdf").symlink_to("missing.pdf")
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j", "--retries", "none"]
+        with contextlib.ExitStack() as stack:
+            if kind == "unreachable":
+                patched = stack.enter_context(monkeypatch.context())
+                patched.setenv("SIGNSTASH_BASE_URL", "http://127.0.0.1:9/x")
+            else:
+                stack.enter_context(failing(sandbox, Fault(kind, seconds=0)))
+            ended = run(*sign)
+
+        assert (ended.status, "\nsigned         0\nfailed         3\n" in ended.out) == (3, True)
+        assert run(*sign).status == 1  # signed, but for the file that cannot be read
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+
     def test_debug_shows_the_traceback(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("inactive_service")):
             ended = run("sign", "invoices", "-o", "signed", "--debug")
@@ -373,6 +418,7 @@ class TestWhatIsTold:
 
         ended = run("sign", "invoices/FT_1.pdf", "-o", "signed")
 
+        assert "overwrite" not in ended.out + ended.err
         (rescued,) = elsewhere.rglob("*.pdf")
         assert ended.status == 3
         assert f"It is signed, and saved as {rescued}." in ended.out
@@ -655,12 +701,22 @@ class TestJournal:
         first_response = next(number for number, line in enumerate(lines) if b'"received"' in line)
         Path("j").write_bytes(b"".join(lines[:first_response]))
 
+        shutil.copy("j", "copy")
+        as_json = run(*sign[:-1], "copy", "--json")
+        assert [item["status"] for item in as_json.objects[:-1]] == ["in_doubt", "in_doubt"]
+        assert "requeue" not in as_json.out + run(*sign[:-1], "copy", "--json").out  # no names of methods
+
         ended = run(*sign)
         listed = run("failed", "--journal", "j").out
 
         assert ended.status == 1
+        assert "\nsigned         0\nin doubt       2\n" in ended.out
+        assert ended.out.count("\nin doubt     2 documents (") + ended.out.startswith("in doubt     2 documents (") == 1
         assert "--force" not in ended.out
+        assert ended.out.count("(") == ended.out.count(")")
+        assert ended.err == "In doubt: `signstash failed --journal j` lists the documents and what to do.\n"
         assert listed.startswith("2 documents in doubt, held for manual review:\n")
+        assert listed.count("(") == listed.count(")")
         assert "exists already: `signstash verify` shows whether it is signed" in listed
         assert run("failed", "settle", "--all", "--journal", "j").status == 0
         assert run(*sign).status == 0
@@ -684,8 +740,10 @@ class TestJournal:
     def test_an_action_needs_references(self, folder: Path, run: Run, action: str) -> None:
         Journal("j").close()
 
-        assert "Give their references, or --all." in run("failed", action, "--journal", "j").err
-        assert run("failed", action, "x", "--all", "--journal", "j").status == 2
+        hint = "Give references of documents, or --all.\n"
+        assert run("failed", action, "--journal", "j").err == f"signstash: No documents are named. {hint}"
+        both = run("failed", action, "x", "--all", "--journal", "j")
+        assert (both.status, both.err) == (2, f"signstash: Both references and --all are given. {hint}")
         told = run("failed", action, "x", "--journal", "j").err
         assert "'x' is not held" in told
         assert "`signstash failed --journal j` lists" in told

@@ -139,3 +139,61 @@ def test_unreadable_files_are_reported(signed: Path, run: Run, arguments: list[s
 
     assert ended.status == 2
     assert problem in ended.err
+
+
+def test_unreadable_files_do_not_keep_others_from_being_verified(
+    signed: Path, run: Run, unreadable: Callable[[Path], None]
+) -> None:
+    Path("signed/locked").mkdir()
+    unreadable(Path("signed/locked"))
+    Path("invoices/FT_1.pdf").unlink()
+    Path("empty").mkdir()
+
+    names = ["nope.pdf", "x" * 300, "signed", "empty", "signed/FT_2.pdf"]
+    ended = run("verify", *names, "--originals", "invoices")
+    as_json = run("verify", *names, "--originals", "invoices", "--json")
+
+    assert (ended.status, as_json.status) == (2, 2)
+    assert [line.split(":")[0] for line in ended.out.splitlines()] == ["ok      signed/FT_2.pdf"] * 2
+    for problem in (
+        "nope.pdf cannot be read", "signed/locked cannot be read (Permission denied).", "empty holds no files.",
+        "invoices/FT_1.pdf cannot be read",
+    ):  # fmt: skip
+        assert f"signstash: {problem}" in ended.err
+    assert [(item["status"], item["file"]) for item in as_json.objects] == [
+        ("unreadable", "nope.pdf"), ("unreadable", "x" * 300), ("unreadable", "signed/FT_1.pdf"),
+        ("ok", "signed/FT_2.pdf"), ("ok", "signed/FT_2.pdf"),
+    ]  # fmt: skip
+
+
+def test_an_invalid_file_decides_the_exit_status(signed: Path, run: Run) -> None:
+    assert run("verify", "nope.pdf", "invoices/FT_1.pdf", "signed").status == 1
+
+
+def test_files_signed_next_to_their_originals_are_verified(folder: Path, run: Run) -> None:
+    Path("invoices/2026").mkdir()
+    shutil.copy("invoices/FT_1.pdf", "invoices/2026/FT_3.PDF")
+    run("sign", "invoices")
+
+    ended = run("verify", "invoices", "--originals", "invoices", "--json")
+
+    assert (ended.status, ended.err) == (0, "")
+    assert [item["file"] for item in ended.objects] == [
+        "invoices/FT_1.signed.pdf", "invoices/FT_2.signed.pdf", "invoices/2026/FT_3.signed.PDF",
+    ]  # fmt: skip
+    assert run("verify", "invoices/FT_1.signed.pdf", "--originals", "invoices").status == 0
+    assert run("verify", "invoices/FT_1.pdf").status == 1  # as it was named
+
+    Path("invoices/FT_1.pdf").write_bytes(b"%PDF-1.7 something else")
+    Path("invoices/FT_2.pdf").unlink()
+    ended = run("verify", "invoices", "--originals", "invoices")
+    assert ended.status == 1
+    assert "failed  invoices/FT_1.signed.pdf: it does not begin with what was sent" in ended.out
+    assert "invoices/FT_2.pdf cannot be read" in ended.err
+
+
+def test_an_original_may_have_the_name_of_a_signed_file(folder: Path, run: Run) -> None:
+    Path("invoices/FT_1.pdf").rename("invoices/FT_1.signed.pdf")
+    run("sign", "invoices", "-o", "signed")
+
+    assert run("verify", "signed", "--originals", "invoices").status == 0

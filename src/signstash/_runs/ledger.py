@@ -109,6 +109,7 @@ class RunLedger:
                     what = "had it signed" if entry.state == "received" else lost
                     error.problem += f" An earlier run {what} ({reference}): that file may be the signed one."
                     error.hint = "Inspect it; decide with `signstash failed`, or with `requeue`, `settle` or `drop`."
+                    error.maybe_processed, error.external_references = True, (reference,)
                     journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
                 raise
         self._seen.add(identity)

@@ -58,7 +58,8 @@ examples:
 
 Run a command with --help for its options. Settings come from environment
 variables (SIGNSTASH_BASE_URL, SIGNSTASH_CLIENT_ID, SIGNSTASH_CLIENT_SECRET,
-SIGNSTASH_ENVIRONMENT), a file (--config), and options; the later ones win.
+SIGNSTASH_ENVIRONMENT or SIGNSTASH_TOKEN_URL), a file (--config), and options;
+the later ones win.
 
 exit status: 0 success, 1 some documents failed or are in doubt, 2 wrong usage
   or settings, 3 a fault that concerns all documents, 130 interrupted
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in _COMMANDS:
         _argument_parser().parse_args(given)  # exits
-    name, *options = given
+    name, *options = _with_plain_names(given)
     debug = "--debug" in options
     try:
         with _log(debug=debug):
@@ -95,6 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _with_plain_names(arguments: Sequence[str]) -> list[str]:
+    """Return arguments without `--`, after which names may begin with a hyphen; `parse_intermixed_args` forgets it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    names = (f"./{name}" if name.startswith("-") else name for name in arguments[end + 1 :])
+    return [*arguments[:end], *names]
 
 
 def _status_with_output(status: int, *, debug: bool) -> int:
@@ -158,10 +166,11 @@ def _log(*, debug: bool) -> Iterator[None]:
 
 def report_error(error: BaseException, *, debug: bool) -> None:
     """Write an error to standard error, with a traceback if `debug` is set."""
-    from .text import wrapped
+    from .text import of_the_command, wrapped
 
     with contextlib.suppress(OSError):  # the disk may be full, or the reader gone
         if debug:
             traceback.print_exception(error)
-        sys.stderr.write(f"{wrapped(f'signstash: {error}', indent=0, stream=sys.stderr)}\n")
+        text = of_the_command(f"signstash: {error}")
+        sys.stderr.write(f"{wrapped(text, indent=0, stream=sys.stderr)}\n")
         sys.stderr.flush()

@@ -97,7 +97,8 @@ def without_names(message: str, names: Iterable[str]) -> str:
 
 _OF_ONE_REQUEST: Final = (
     (re.compile(r" ?\[[^\]]*_[0-9a-f]{12}\b[^\]]*\]"), ""),  # a list of references
-    (re.compile(r"[^\s,:]+_[0-9a-f]{12}\b"), "..."),
+    (re.compile(r" ?\([^\s,:()]+_[0-9a-f]{12}\)"), ""),
+    (re.compile(r"[^\s,:()]+_[0-9a-f]{12}\b"), "..."),
     (re.compile(r"[;,]? ?\boperation \d+"), ""),
     (re.compile(r" ?\[client service [^\]]*\]"), ""),
     (re.compile(r"(Documents? )?\.\.\.(, \.\.\.)*( and \d+ more)?: "), ""),

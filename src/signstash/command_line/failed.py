@@ -125,7 +125,8 @@ def main(arguments: Sequence[str], *, program: str) -> int:
             _list(listed, lines, journal=given.journal, as_json=given.json)
             return SOME_FAILED if any(listed.values()) else SIGNED
         if given.all == bool(given.references):
-            raise ConfigurationError("No documents are named.", "Give their references, or --all.")
+            named = "Both references and --all are given." if given.all else "No documents are named."
+            raise ConfigurationError(named, "Give references of documents, or --all.")
         in_doubt = [entry.reference for entry in journal.entries("held")]
         references = in_doubt if given.all else given.references
         if not references:

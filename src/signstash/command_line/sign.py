@@ -22,8 +22,10 @@ from ..documents import Document
 from ..errors import (
     ConfigurationError,
     DocumentNotSavedError,
+    DocumentNotSignedError,
     DuplicateReferenceError,
     InvalidDocumentError,
+    OutcomeUnknownError,
     SignedContent,
     SignStashError,
 )
@@ -177,6 +179,7 @@ class _Signing:
         init=False, default=attrs.Factory(lambda self: sum(file.size for file in self.files), takes_self=True)
     )
     _signed_bytes: int = attrs.field(init=False, default=0)
+    _was_reached: bool | None = attrs.field(init=False, default=None)
     _reported_bytes: int = attrs.field(init=False, default=0)
 
     async def run(self, client: SignStash) -> int:
@@ -220,6 +223,8 @@ class _Signing:
             return FAULT_OF_ALL
         if self._counts["not_sent"] or cancelled:
             return INTERRUPTED
+        if self._was_reached is False:
+            return FAULT_OF_ALL
         return SIGNED if self._counts["signed"] + self._counts["signed_before"] == len(self.files) else SOME_FAILED
 
     async def _sign(
@@ -237,6 +242,8 @@ class _Signing:
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 result = outcome.result
+                if (reached := _shows_service(result, signed_before=outcome.signed_before)) is not None:
+                    self._was_reached = self._was_reached or reached
                 if isinstance(result, DocumentNotSavedError) and result.signed is not None and self.journal is None:
                     result = await _saved_elsewhere(result, result.signed)
                 if retries is not None and isinstance(result, SignedDocument):
@@ -357,6 +364,15 @@ def _status(error: SignStashError) -> str:
         return "not_saved"
     # The command makes references that are unique: one that is used was signed by a run that nobody knows of.
     return "in_doubt" if error.maybe_processed or isinstance(error, DuplicateReferenceError) else "failed"
+
+
+def _shows_service(result: SignedDocument | SignStashError, *, signed_before: bool) -> bool | None:
+    """Whether a result shows that the service can be used, or that it cannot; None if it shows neither."""
+    if signed_before or isinstance(result, InvalidDocumentError | OutcomeUnknownError):
+        return None
+    if isinstance(result, DocumentNotSavedError) and result.signed is None:
+        return None
+    return not getattr(result, "retryable", False) or isinstance(result, DocumentNotSignedError)
 
 
 def names_of(file: PlannedFile, error: SignStashError) -> list[str]:

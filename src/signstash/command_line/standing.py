@@ -35,10 +35,10 @@ class Standing:
         """Return how much is done after some seconds, the rate, and the remaining time.
 
         Rate and remaining time are those of the whole run, as in the summary: batches end in bursts, in which any
-        shorter window shows nonsense.
+        shorter window shows nonsense. They are not known before something is signed.
         """
         rate = f"{self.signed / seconds:.1f}/s" if self.signed and seconds else "-/s"
-        worked = self.done - self.skipped
+        worked = self.done - self.skipped if self.signed else 0  # what cannot be read has a result at once
         left = duration((self.documents - self.done) * seconds / worked if worked else None)
         sizes = f"{size_of(self.content_bytes)} of {size_of(self.total_bytes)}"
         return f"{self.done:,} of {self.documents:,}, {sizes}, {rate}, {left} left"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidDocumentError, SignStashError
 from ..verification import Verdict, Verification, verify_file
-from . import SIGNED, SOME_FAILED
+from . import SIGNED, SOME_FAILED, USAGE, report_error
 from .display import Lines
-from .plan import files_below
+from .plan import beside, files_below
 from .text import printable
 
 INDETERMINATE: Final = 4
@@ -29,8 +30,8 @@ examples:
   signstash verify signed/*.pdf
   signstash verify signed --originals invoices --root multicert-root.pem
 
-exit status: 0 all are valid, 1 some are invalid, 4 none is invalid and some
-  are indeterminate, 2 wrong usage or unreadable files, 130 interrupted
+exit status: 0 all are valid, 1 some are invalid, 2 none is invalid and some
+  cannot be read, or wrong usage, 4 some are indeterminate, 130 interrupted
 """
 
 
@@ -39,12 +40,18 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
         prog=program,
         usage=f"{program} FILES... [options]",
-        description="Verify signed files, and folders with everything below them.",
+        description="Verify signed files, and folders with everything below them, without\n"
+        "originals (X.pdf) whose signed files (X.signed.pdf) are in the same folder.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILES", help=argparse.SUPPRESS)
-    parser.add_argument("--originals", type=Path, metavar="DIR", help="folder with what was signed, by the same names")
+    parser.add_argument(
+        "--originals",
+        type=Path,
+        metavar="DIR",
+        help="folder with what was signed, by the same names or X.pdf for X.signed.pdf",
+    )
     parser.add_argument("--root", type=Path, action="append", default=[], metavar="FILE",
                         help="certificate that is trusted, in PEM or DER")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
@@ -55,31 +62,50 @@ def _argument_parser(program: str) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str], *, program: str) -> int:
     """Verify files, and return the exit status."""
     given = _argument_parser(program).parse_intermixed_args(arguments)
-    lines, verdicts = Lines(as_json=given.json), set()
-    for path, place in _found(given.files):
-        original = None if given.originals is None else given.originals / place
-        found = verify_file(path, original=original, trusted_roots=given.root)
-        _show(path, found, lines)
-        verdicts.add(found.verdict)
+    lines = Lines(as_json=given.json)
+    verdicts: set[Verdict] = set()
+    unreadable: list[SignStashError] = []
+    for path, place in _found(given.files, unreadable):
+        original = None if given.originals is None else _original(path, given.originals / place)
+        try:
+            found = verify_file(path, original=original, trusted_roots=given.root)
+        except InvalidDocumentError as error:
+            unreadable.append(error)
+            if given.json:
+                lines.result("", {"status": "unreadable", "file": str(path), "problems": [str(error)]})
+        else:
+            _show(path, found, lines)
+            verdicts.add(found.verdict)
+    for problem in unreadable:
+        report_error(problem, debug=given.debug)
     if Verdict.INVALID in verdicts:
         return SOME_FAILED
+    if unreadable:
+        return USAGE
     return INDETERMINATE if Verdict.INDETERMINATE in verdicts else SIGNED
 
 
-def _found(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """The files, each with its place below the folder that was named."""
+def _found(paths: Sequence[Path], unreadable: list[SignStashError]) -> Iterator[tuple[Path, Path]]:
+    """The files, each with its place below the folder that was named, without originals beside their signed files."""
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - Path's raises for a name that is too long
             yield path, Path(path.name)
             continue
-        unreadable: list[OSError] = []
-        below = list(files_below(path, unreadable))
-        if unreadable:
-            folders = [f"{printable(str(error.filename))} cannot be read ({error.strerror})" for error in unreadable]
-            raise ConfigurationError(f"{'; '.join(folders)}.", "Check permissions.")
-        if not below:
-            raise ConfigurationError(f"{path} holds no files.", "Name others.")
-        yield from ((file, file.relative_to(path)) for file in below)
+        errors: list[OSError] = []
+        below = dict.fromkeys(files_below(path, errors))
+        for unread in errors:
+            problem = f"{printable(str(unread.filename))} cannot be read ({unread.strerror})."
+            unreadable.append(ConfigurationError(problem, "Check permissions."))
+        if not below and not errors:
+            unreadable.append(ConfigurationError(f"{path} holds no files.", "Name others."))
+        yield from ((file, file.relative_to(path)) for file in below if beside(file) not in below)
+
+
+def _original(signed: Path, namesake: Path) -> Path:
+    """The original of a signed file: its namesake, or `X.pdf` of `X.signed.pdf`, as `sign` names files."""
+    original = namesake.with_name(f"{namesake.stem.removesuffix('.signed')}{namesake.suffix}")
+    is_itself = os.path.realpath(namesake) == os.path.realpath(signed)
+    return original if is_itself or os.path.lexists(original) else namesake
 
 
 def _show(path: Path, found: Verification, lines: Lines) -> None:
