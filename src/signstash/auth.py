@@ -20,12 +20,7 @@ from ._transport.http_client import origin
 from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
-from .errors import (
-    ConfigurationError,
-    CredentialsRejectedError,
-    ServiceError,
-    SignStashError,
-)
+from .errors import ConfigurationError, CredentialsRejectedError, ServiceError, SignStashError
 from .retries import Retries, RetryPolicy, Sleep, current_attempt, running_loop
 from .settings import (
     as_list,
@@ -241,7 +236,11 @@ class TokenAuth(httpx.Auth):
                     self._renewal_task()
                 return token
             if self._failure is not None and now < self._next_renewal:
-                raise _with_time_left(self._failure, self._next_renewal - now)
+                failure, left = self._failure.copy_for_raise(), self._next_renewal - now
+                if (retry_after := getattr(failure, "retry_after", None)) is not None:
+                    failure.hint = failure.hint.replace(f"after {retry_after:.0f} s", f"after {left:.0f} s")
+                    vars(failure)["retry_after"] = left
+                raise failure
             renewed = await self._renewed()
             if self._clock() < renewed.due:
                 return renewed
@@ -301,12 +300,3 @@ class TokenAuth(httpx.Auth):
         due = sent_at + lifetime - min(30.0, lifetime / 20)
         early = due - min(300.0, lifetime / 10) * (1 - 0.2 * self._jitter())
         return _Token(value, issued=sent_at, early=early, due=due)
-
-
-def _with_time_left(failure: SignStashError, left: float) -> SignStashError:
-    """A copy to raise, which says how much is left of the `Retry-After` that the token server sent."""
-    error = failure.copy_for_raise()
-    if (retry_after := getattr(error, "retry_after", None)) is not None:
-        error.hint = error.hint.replace(f"after {retry_after:.0f} seconds", f"after {left:.0f} seconds")
-        vars(error)["retry_after"] = left
-    return error

@@ -224,6 +224,27 @@ class TestCodes:
         assert (service.token.call_count, service.sign.call_count) == (1, 0)
 
 
+class TestLongTexts:
+    @pytest.mark.parametrize(
+        "text", ["a, " * 300_000, "f(x[{1}]), " * 50_000, '<a href="/">\n\t' * 3_000], ids=["prose", "code", "page"]
+    )
+    async def test_the_code_is_read_beside_a_long_text(
+        self, client: SignStash, service: MockedService, text: str
+    ) -> None:
+        service.sign.respond(500, json={"causeMessage": text, "errorCode": "0.0.2", "errorCodeDescription": "short"})
+
+        error = await failure_of(client)
+
+        assert isinstance(error, InvalidRequestError)
+        assert (error.error_code, error.description, error.maybe_processed) == ("0.0.2", "short", False)
+
+    @pytest.mark.parametrize("values", ["[" + "1," * 2_000 + "1]", "[" * 2_000 + "]" * 2_000, '{"a": 1}, ' * 2_000])
+    async def test_many_values_are_not_read(self, client: SignStash, service: MockedService, values: str) -> None:
+        service.sign.respond(500, text=f'{{"errorCode": "0.0.2", "values": [{values.removesuffix(", ")}]}}')
+
+        assert type(await failure_of(client)) is UnexpectedResponseError
+
+
 class TestDocuments:
     @pytest.mark.parametrize(("sign_error", "expected", "retryable"), SIGN_ERRORS)
     async def test_a_sign_error_maps_to_its_exception(

@@ -287,6 +287,17 @@ class TestResponse:
         assert longest < 0.5
         assert time.process_time() - began < 8
 
+    async def test_a_text_that_does_not_end_costs_no_more_than_one_that_does(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        body = '{"id": 1, "note": ' + "[" * 65 + '"' + '\\"' * 60_000
+        service.sign.mock(side_effect=lambda _: httpx.Response(200, text=body))
+        began = time.process_time()
+
+        with pytest.raises(UnexpectedResponseError):
+            await client.sign(pdf(name="a.pdf"))
+        assert time.process_time() - began < 8  # generous: it was 14
+
     async def test_contents_are_limited(self, client: SignStash, service: MockedService) -> None:
         body = b'{"id": 1, "documentList": [{"signedContent": "' + b"QUJD" * 2**22 * 2
         service.sign.mock(side_effect=lambda _: httpx.Response(200, stream=Pieces(cut(body, 2**20))))

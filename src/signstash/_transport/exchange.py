@@ -17,13 +17,7 @@ from .._errors.mapping import ErrorContext, error_from_response, unreadable_resp
 from .._errors.network import describe_network_error, hint_for, is_connection_failure
 from .._errors.parsing import json_value, operation_id_in
 from .._errors.unknown import cancelled, response_lost
-from ..errors import (
-    ConfigurationError,
-    ConnectionFailedError,
-    ErrorClasses,
-    SignStashError,
-    UnexpectedResponseError,
-)
+from ..errors import ConfigurationError, ConnectionFailedError, ErrorClasses, SignStashError, UnexpectedResponseError
 from ..retries import Deadline, current_attempt
 from .bodies import UnusableResponseError, read_error, without_credentials
 from .endpoints import Call

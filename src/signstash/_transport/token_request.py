@@ -80,15 +80,14 @@ class TokenRequest:
         )
         credentials = httpx.BasicAuth(self.client_id.encode(), self.client_secret.reveal().encode())
         async with opened(client, request, credentials) as response:
-            status_code, headers = response.status_code, response.headers
             if response.is_success:
                 try:
                     return _token_in(json_object(await read_whole(response, _RESPONSE_LIMIT)))
                 except ValueError as error:
-                    return unreadable_response(status_code, headers, b"", str(error), context)
+                    return unreadable_response(response.status_code, response.headers, b"", str(error), context)
             fields, secret = json_object(await read_error(response)) or {}, self.client_secret.reveal()
             texts = {name: text.replace(secret, "(hidden)") for name, text in fields.items() if isinstance(text, str)}
-            return error_from_token_server(status_code, headers, texts, context)
+            return error_from_token_server(response.status_code, response.headers, texts, context)
 
 
 def _token_in(fields: dict[str, Any] | None) -> tuple[Secret, float]:
