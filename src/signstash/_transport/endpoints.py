@@ -34,8 +34,8 @@ CONTENT_LIMIT = 1024 * 1024 * 1024
 for _name in api.__all__:  # loaded now: in the first call, it would hold the event loop
     getattr(api, _name)
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A method or the name of a header (RFC 9110, section 5.6.2)."""
+_METHOD_OR_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A method or the name of a header: a `token` of RFC 9110, section 5.6.2."""
 _FRAMING: Final = ("content-length", "transfer-encoding")
 """Headers that depend on the body, so that callers cannot set them."""
 
@@ -106,12 +106,12 @@ def any_operation(*, method: str, url: str, **others: Any) -> Call:
 
 def _require_sendable(method: object, path: object, headers: object, params: object) -> None:
     """Check what a caller puts into the head of a request: httpx leaves some of it to the network."""
-    if not isinstance(method, str) or not _TOKEN.fullmatch(method):
+    if not isinstance(method, str) or not _METHOD_OR_HEADER.fullmatch(method):
         raise ConfigurationError(f"method is {method!r}.", "Give an HTTP method, such as GET.")
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"headers is of type {type(headers).__name__}.", "Give a mapping of names to texts.")
     for name, value in headers.items():
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name) or name.lower() in _FRAMING:
+        if not isinstance(name, str) or not _METHOD_OR_HEADER.fullmatch(name) or name.lower() in _FRAMING:
             raise ConfigurationError(f"headers holds the name {name!r}.", "Give the name of another HTTP header.")
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
             raise ConfigurationError(f"headers[{name!r}] cannot be sent.", "Give a text of printable ASCII characters.")

@@ -20,7 +20,8 @@ BLOCK: Final = 192 * 1024
 PORTION: Final = 512 * 1024
 """Bytes of a body that are made ready in one visit to a thread."""
 TAKEN_AT_ONCE: Final = 64 * 1024
-"""Bytes that an idle connection takes at once, as a rule."""
+"""Bytes that an idle connection takes without a wait, as a rule. Of a last portion that is longer, the last byte is
+sent when the rest has been taken: a failure until then proves that the service cannot have the whole request."""
 SMALL: Final = 256 * 1024
 """Bytes of contents up to which a request is read before it is sent, and its body made ready without a thread."""
 
