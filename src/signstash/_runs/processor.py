@@ -21,7 +21,7 @@ from .._errors.unknown import (
 from .._signing.request import index_by_reference
 from .._signing.signer import Signer
 from .._transport.endpoints import Call
-from .._transport.exchange import Delivery, ServiceResponse
+from .._transport.exchange import ServiceResponse
 from .._transport.tracing import call_span
 from ..errors import (
     AuthenticationError,
@@ -169,17 +169,16 @@ class BatchProcessor:
             if self.has_ended or not is_wanted:
                 raise _NotSentError
             self.callers.sending(batch.items)
-            delivery = Delivery()
             began = time.monotonic()
             try:
                 await completed(self.ledger.sending(batch.items))
                 began = time.monotonic()
-                response = await self.signer.exchange.send(call, deadline, delivery=delivery)
+                response = await self.signer.exchange.send(call, deadline)
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
                     self.limiter.overloaded()
                 failure = error if isinstance(error, SignStashError) else None
-                if delivery.handed_over if failure is None else failure.maybe_processed:
+                if getattr(error, "maybe_processed", False):
                     self.signer.note_doubt({item.reference: item.given for item in batch.items})
                     if failure is None:
                         references = ", ".join(item.reference for item in batch.items)

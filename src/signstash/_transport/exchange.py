@@ -55,13 +55,6 @@ class ServiceResponse:
         return unreadable_response(self.status_code, self.headers, self.body, why, self.context)
 
 
-@attrs.define(eq=False)
-class Delivery:
-    """How far a request came: whether the service may have all of it, so that it may have processed it."""
-
-    handed_over: bool = False
-
-
 @attrs.frozen
 class _Attempt:
     """A call, as it is sent to one service."""
@@ -84,11 +77,8 @@ class Exchange:
     client_service: str
     error_classes: ErrorClasses
 
-    async def send(self, call: Call, deadline: Deadline, *, delivery: Delivery | None = None) -> ServiceResponse:
-        """Send a call, and return the response if it is a success.
-
-        `delivery` records how far the request came if this fails or is cancelled.
-        """
+    async def send(self, call: Call, deadline: Deadline) -> ServiceResponse:
+        """Send a call, and return the response if it is a success. A cancellation gets `maybe_processed`, as errors."""
         with self.clients.call(deadline) as (client, limit):
             attempt = await self._attempt(client, call)
             note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
@@ -96,12 +86,10 @@ class Exchange:
             try:
                 response = await self._response(attempt, client, limit)
             except BaseException as error:
-                handed_over = attempt.body.handed_over
-                if delivery is not None:
-                    delivery.handed_over = handed_over
                 log(type(error).__name__, call.operation_id)
                 if isinstance(error, asyncio.CancelledError):
-                    error.add_note(cancelled(attempt.context, maybe_processed=handed_over and call.changes_state))
+                    maybe_processed = vars(error)["maybe_processed"] = attempt.body.handed_over and call.changes_state
+                    error.add_note(cancelled(attempt.context, maybe_processed=maybe_processed))
                 elif isinstance(error, SignStashError) and not error.external_references:
                     error.external_references = tuple(call.external_references)  # the token's errors have none
                 raise
