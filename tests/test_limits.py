@@ -18,6 +18,7 @@ from signstash import (
     RetryPolicy,
     ServiceError,
     SignStash,
+    TokenAuth,
 )
 from signstash._generated.api.operation_management import get_status
 from signstash.retries import Deadline, use_sleep
@@ -308,6 +309,54 @@ def test_running_under_trio_raises() -> None:
 def test_an_invalid_host_raises(url: str) -> None:
     with pytest.raises(ConfigurationError, match="base_url is not a URL"):
         SignStash(url, CLIENT_ID, CLIENT_SECRET, environment="staging")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"base_url": "http://proxy.test:65536/x"}, "base_url has the port 65536, which is not between 1 and 65535"),
+        ({"base_url": "http://proxy.test:0/x"}, "base_url has the port 0"),
+        ({"token_url": "https://token.test:99999/token"}, "token_url has the port 99999"),
+        ({"instance_urls": ["http://a.test:70000"]}, "instance_urls has the port 70000"),
+        ({"instance_urls": "http://a.test"}, "instance_urls is a text, not a list of URLs"),
+        ({"base_url": f"{BASE_URL}/api/v0/document/sign"}, r"base_url ends in /api/v0/document/sign, .*leave it out"),
+        ({"base_url": f"{BASE_URL}/api/v0/"}, "base_url ends in /api/v0/"),
+        ({"client_id": 4}, "client_id is of type int, not a text"),
+        ({"client_id": b"alias"}, "client_id is of type bytes"),
+        ({"client_id": 4, "auth": TokenAuth(TOKEN_URL, "a", "b", base_urls=BASE_URL)}, "client_id is of type int"),
+        ({"client_secret": 5}, "client_secret is of type int, not a text"),
+        ({"client_secret": b"secret"}, "client_secret is of type bytes"),
+        ({"timeout": 10**400}, "timeout is 10+, not a positive number"),
+        ({"deadline": 10**400}, "deadline is 10+, not a positive number"),
+    ],
+)
+def test_a_wrong_argument_is_named_when_the_client_is_made(arguments: dict[str, Any], problem: str) -> None:
+    right = {"base_url": BASE_URL, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "token_url": TOKEN_URL}
+
+    with pytest.raises(ConfigurationError, match=problem):
+        SignStash(**right | arguments)
+
+
+def test_a_policy_with_more_seconds_than_a_clock_has_raises() -> None:
+    with pytest.raises(ConfigurationError, match="deadline"):
+        RetryPolicy(attempts=2, first_bound=1, longest_bound=1, deadline=10**400)
+
+
+def test_a_wrong_argument_is_not_called_a_variable() -> None:
+    environ = {
+        "SIGNSTASH_BASE_URL": BASE_URL,
+        "SIGNSTASH_CLIENT_ID": CLIENT_ID,
+        "SIGNSTASH_CLIENT_SECRET": CLIENT_SECRET,
+        "SIGNSTASH_TOKEN_URL": TOKEN_URL,
+    }
+
+    with pytest.raises(ConfigurationError) as wrong:
+        SignStash.from_env(environ, deadline=0)
+    assert wrong.value.hint == "Correct these settings."
+
+    with pytest.raises(ConfigurationError, match="SIGNSTASH_BASE_URL") as wrong:
+        SignStash.from_env(environ | {"SIGNSTASH_BASE_URL": "http://proxy.test:0"})
+    assert wrong.value.hint == "Set or correct these variables."
 
 
 def test_arguments_override_the_environment() -> None:

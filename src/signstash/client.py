@@ -106,11 +106,12 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._transport.exchange import Exchange
         from ._transport.requests import Requests
 
-        instance_urls = settings.as_list(instance_urls)
+        instances = settings.as_list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         settings.raise_for_problems(
             settings.service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
-            *(settings.url_problems("instance_urls", url) for url in instance_urls),
+            ["instance_urls is a text, not a list of URLs"] if isinstance(instance_urls, str) else [],
+            *(settings.url_problems("instance_urls", url) for url in instances),
             settings.limit_problems(timeout, deadline, retries),
             settings.option_problems(upload, multipart_file_names, error_classes, verify_signatures),
             settings.client_problems(http_client=http_client, token_http_client=token_http_client),
@@ -123,7 +124,7 @@ class SignStash(IntegrationQueries, OtherOperations):
                 token_url or settings.TOKEN_URLS[str(environment)],
                 str(client_id),
                 client_secret,
-                base_urls=[base_url, *instance_urls],
+                base_urls=[base_url, *instances],
                 http_client=token_http_client or http_client,
                 client_settings=token_http_client is not None,
             )
@@ -140,7 +141,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         self._retries = retries
         policy = retries or RetryPolicy.none()
         self._requests = Requests(self._exchange, Retries(policy=policy, sleep=self._exchange.clients.pause))
-        self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instance_urls))
+        self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instances))
         self._runs = OpenRuns()
         self._is_view = False
 
@@ -160,7 +161,9 @@ class SignStash(IntegrationQueries, OtherOperations):
         try:
             return cls(arguments.pop("base_url") or "", **arguments)
         except ConfigurationError as error:
-            raise ConfigurationError(renamed(error.problem), "Set or correct these variables.") from None
+            problem = renamed(error.problem)
+            hint = error.hint if problem == error.problem else "Set or correct these variables."
+            raise ConfigurationError(problem, hint) from None
 
     def __repr__(self) -> str:
         if not hasattr(self, "_exchange"):  # a traceback shows it while arguments are validated

@@ -108,6 +108,8 @@ class Document:
         if name is None:
             name = _own_name(source)
         try:
+            if name == "" and isinstance(source, str | os.PathLike):
+                raise InvalidDocumentError(f"The path {str(source)!r} names no file.", "Give the path of a file.")
             require_text("name", name)
             if "/" in name or "\\" in name or name in (".", ".."):
                 raise InvalidDocumentError(
@@ -124,7 +126,7 @@ class Document:
             signature = signature_from(options, signature_type, media_type)
             contents = contents_of(source)
         except InvalidDocumentError as error:
-            raise _named(error, name) from None
+            raise _named(error, name, options.get("external_reference")) from None
         return cls(
             name=name, content_type=media_type, signature=signature, external_reference=reference, contents=contents
         )
@@ -169,7 +171,7 @@ class Document:
         try:
             return function(self._contents)
         except InvalidDocumentError as error:
-            raise _named(error, self.name) from error.__cause__
+            raise _named(error, self.name, self.external_reference) from error.__cause__
 
     def _fingerprinted(self) -> tuple[Self, Fingerprint]:
         """The document as it is now, which raises an error if its contents change. Blocks: call it in a thread."""
@@ -217,18 +219,21 @@ def require_iterable(documents: _Documents) -> _Documents:
     return documents
 
 
-def _named(error: InvalidDocumentError, name: object) -> InvalidDocumentError:
-    if error.document is not None or not isinstance(name, str):
+def _named(error: InvalidDocumentError, name: object, reference: object) -> InvalidDocumentError:
+    if error.document is not None or not isinstance(name, str) or not name.strip():
         return error
     shown = name if name.isprintable() else repr(name)
-    return InvalidDocumentError(f"Document {shown}: {error.problem}", error.hint, document=name)
+    references = (reference,) if isinstance(reference, str) else ()
+    return InvalidDocumentError(
+        f"Document {shown}: {error.problem}", error.hint, document=name, external_references=references
+    )
 
 
 def _own_name(source: Source) -> str:
     if isinstance(source, str | os.PathLike):
         return Path(source).name
     name = getattr(source, "name", None) or getattr(source, "filename", None)  # the latter of Starlette's UploadFile
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name:  # a form without a file gives an empty one
         contents_of(source)  # raises a better error if it cannot be a document at all
         raise InvalidDocumentError("The document has no name.", "Give one with name='invoice.pdf'.")
     return Path(name).name

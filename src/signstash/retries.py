@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar
@@ -21,6 +22,9 @@ Result = TypeVar("Result")
 
 Sleep = Callable[[float], Awaitable[None]]
 """Waits for some seconds."""
+
+LONGEST: Final = sys.float_info.max
+"""Maximum number of seconds: a whole number above it does not fit the clock."""
 
 current_attempt: Final = ContextVar("signstash_attempt", default=1)
 """Number of the current attempt, from 1."""
@@ -69,7 +73,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
     """Check that a value is a number of seconds above 0, or 0 if there may be none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
         raise ConfigurationError(f"{name} is {value!r}.", "Give a positive, finite number.")
     if value == 0 and not or_none:
         raise ConfigurationError(f"{name} is {value!r}.", "Give a number above 0.")

@@ -19,7 +19,7 @@ from ._errors.redaction import Secret
 from ._transport.http_client import is_local
 from ._transport.httpx2 import HttpClient
 from .errors import ApiError, ConfigurationError, ErrorClasses
-from .retries import RetryPolicy
+from .retries import LONGEST, RetryPolicy
 
 if TYPE_CHECKING:
     from .documents import Document
@@ -170,6 +170,8 @@ def service_problems(
             problems.append(f"auth is of type {type(auth).__name__}, not an httpx.Auth")
         if client_id is None and not hasattr(auth, "client_id"):
             problems.append("client_id is missing (external references begin with it)")
+        elif not isinstance(client_id, str | None):
+            problems.append(f"client_id is of type {type(client_id).__name__}, not a text")
         return problems
     problems += credential_problems(client_id, client_secret)
     if environment is None and token_url is None:
@@ -213,12 +215,16 @@ def credential_problems(client_id: object, client_secret: Secret) -> list[str]:
     """What is wrong with the credentials, without quoting the secret."""
     problems = []
     secret: object = client_secret.reveal()
-    if not isinstance(client_id, str) or not client_id:
+    if client_id is None or client_id == "":
         problems.append("client_id is missing (the alias of the client service)")
+    elif not isinstance(client_id, str):
+        problems.append(f"client_id is of type {type(client_id).__name__}, not a text")
     elif ":" in client_id or not client_id.isprintable():
         problems.append("client_id contains a colon or a control character, which HTTP Basic cannot carry")
-    if not isinstance(secret, str) or not secret:
+    if secret is None or secret == "":
         problems.append("client_secret is missing (the password defined in the backoffice)")
+    elif not isinstance(secret, str):
+        problems.append(f"client_secret is of type {type(secret).__name__}, not a text")
     elif any(ord(character) < 32 or ord(character) == 127 or 0xD800 <= ord(character) < 0xE000 for character in secret):
         problems.append(
             "client_secret contains a character that cannot be sent, such as the line end of the file it was read from"
@@ -258,6 +264,10 @@ def url_problems(name: str, value: object) -> list[str]:
         return [f"{name} contains a user or password (give client_id and client_secret instead)"]
     if url.query or url.fragment:
         return [f"{name} contains a query or fragment"]
+    if url.port is not None and not 1 <= url.port <= 65535:
+        return [f"{name} has the port {url.port}, which is not between 1 and 65535"]
+    if name == "base_url" and (path := re.search(r"/api/v0(/.*)?$", url.path)):
+        return [f"base_url ends in {path[0]}, which each call adds (leave it out)"]
     return []
 
 
@@ -293,7 +303,7 @@ def limit_problems(timeout: object, deadline: object, retries: object) -> list[s
     problems = [
         f"{name} is {value!r}, not a positive number of seconds"
         for name, value in {**limits, "deadline": deadline}.items()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST
     ]
     if retries is not None and not isinstance(retries, RetryPolicy):
         problems.append(f"retries is {retries!r}, not a RetryPolicy")

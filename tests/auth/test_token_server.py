@@ -418,6 +418,8 @@ UNUSABLE: dict[str, Callable[[], httpx.Response]] = {
     ),
     "forbidden": raw("<html>Forbidden</html>", 403),
     "not found": raw("", 404),
+    "not found, in JSON": raw('{"status": 404, "error": "Not Found"}', 404),
+    "another method, in JSON": raw('{"status": 405, "error": "Method Not Allowed"}', 405),
     "redirect": raw("", 302, location="https://elsewhere.test/oauth/token"),
     "redirect to nowhere": raw("", 302),
 }
@@ -454,6 +456,7 @@ class TestUnusualResponses:
 
         assert type(error) is UnexpectedResponseError
         assert TOKEN_URL in str(error)
+        assert "Check that this is the token server's URL" in error.hint
         assert error.excerpt == ""
         assert len(vendor.token_requests) == 1
         assert vendor.arrivals == []

@@ -178,6 +178,8 @@ class TestSecret:
     @pytest.mark.parametrize(
         ("source", "problem"),
         [
+            (["--secret-file", os.devnull], f"The secret file {os.devnull} is empty. Check"),
+            (["--secret-command", "true"], "The secret command printed no secret. Check"),
             (["--secret-file", "none"], "The secret cannot be read from none: No such file or directory. Check"),
             (["--secret-command", "false"], "The secret command ended with status 1. Run it yourself"),
             (["--secret-command", "no-such-command"], "The secret command cannot be run"),

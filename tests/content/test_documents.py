@@ -298,6 +298,37 @@ class TestSources:
     ) -> None:
         assert re.search(named, str(await refusal(make(give(desk), name="a.pdf"))))
 
+    async def test_an_error_names_the_reference_of_the_document(self, client: SignStash, tmp_path: Path) -> None:
+        documents = [Document.pdf(tmp_path / f"{number}.pdf", external_reference=f"FT_{number}") for number in "12"]
+
+        with pytest.raises(InvalidDocumentError) as failed:
+            await client.sign(documents[0])
+        assert failed.value.external_references == ("FT_1",)
+        with pytest.raises(InvalidDocumentError) as failed:
+            await client.sign_batch(documents)
+        assert failed.value.external_references == ("FT_1", "FT_2")
+        with pytest.raises(InvalidDocumentError) as failed:
+            Document.pdf(tmp_path / "1.pdf", external_reference="FT_1", content_type="pdf")
+        assert failed.value.external_references == ("FT_1",)
+
+    @pytest.mark.parametrize(
+        ("source", "text"),
+        [
+            ("", r"^The path '' names no file\. Give the path"),
+            ("/", r"^The path '/' names no file\. "),
+            (UploadFile(io.BytesIO(), filename=""), r"^The document has no name\. "),
+        ],
+    )
+    def test_a_source_that_is_no_file_raises_at_once(self, source: Any, text: str) -> None:
+        with pytest.raises(InvalidDocumentError, match=text):
+            Document.pdf(source)
+
+    async def test_an_empty_upload_raises(self, refusal: Refusal) -> None:
+        upload = UploadFile(io.BytesIO(), filename="a.pdf")
+
+        assert "a.pdf: its open file gives nothing: it is empty" in (text := str(await refusal(Document.pdf(upload))))
+        assert "Give a file with contents" in text
+
     async def test_a_named_pipe_raises_without_waiting_for_a_writer(self, refusal: Refusal, desk: Desk) -> None:
         path = desk.special(os.mkfifo)
         try:
@@ -415,7 +446,7 @@ class TestAsynchronousFiles:
         file = make(PDF)
         await client.sign(Document.pdf(file, name="a.pdf"))
 
-        with pytest.raises(InvalidDocumentError, match=r"b\.pdf: .* read to its end already\. Open the file again"):
+        with pytest.raises(InvalidDocumentError, match=r"b\.pdf: .* read to its end already\. .* open it again"):
             await client.sign(Document.pdf(file, name="b.pdf"))
         assert service.sign.call_count == 1
 

@@ -151,7 +151,7 @@ def _add_block(spool: Spool, block: object) -> bool:
 def _nothing_left() -> InvalidDocumentError:
     return InvalidDocumentError(
         "its open file gives nothing: it is empty, or was read to its end already.",
-        "Open the file again for each document, or seek to its beginning.",
+        "Give a file with contents; if it has any, open it again for each document, or seek to its beginning.",
     )
 
 

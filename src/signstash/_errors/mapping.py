@@ -104,7 +104,8 @@ def error_from_token_server(
 ) -> SignStashError:
     """The exception for an error response of the token server, whose fields do not quote the secret."""
     code = _text(fields.get("error")) or None
-    other = OTHER_TOKEN_FAILURE if status_code >= 500 else OTHER_TOKEN_REJECTION if code else None
+    is_rejection = code and status_code not in (404, 405)  # servers say these in JSON too: the URL is wrong
+    other = OTHER_TOKEN_FAILURE if status_code >= 500 else OTHER_TOKEN_REJECTION if is_rejection else None
     rule = TOKEN_ERRORS.get(code or "") or TOKEN_ERRORS.get(status_code) or other
     if rule is None:
         return unreadable_response(status_code, headers, b"", "is not a token response", context)

@@ -145,6 +145,7 @@ def _slots(documents: Sequence[Document], encoding: Literal["base64", "binary"])
         raise InvalidDocumentError(
             f"{len(errors)} of {len(documents)} documents cannot be used: {' '.join(map(str, errors[:3]))}",
             "Fix or leave out each one that `__cause__` lists; nothing was sent.",
+            external_references=[reference for error in errors for reference in error.external_references],
         ) from ExceptionGroup("documents that cannot be used", errors)
     return slots
 

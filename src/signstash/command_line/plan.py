@@ -154,14 +154,14 @@ def planned_file(path: Path, target: Path, make: MakeDocument) -> PlannedFile:
     except OSError as error:
         return PlannedFile(path, target, 0, make, _unreadable(path, error.strerror))
     if not stat.S_ISREG(status.st_mode):  # a named pipe would never end
-        return PlannedFile(path, target, 0, make, _unreadable(path, "not a regular file"))
+        return PlannedFile(path, target, 0, make, _unreadable(path, "not a regular file", "Give a regular file."))
     return PlannedFile(path, target, status.st_size, make)
 
 
-def _unreadable(path: Path, reason: str | None) -> InvalidDocumentError:
-    return InvalidDocumentError(
-        f"{printable(path)} cannot be read: {reason}.", "Check that it exists, and its permissions.", document=path.name
-    )
+def _unreadable(
+    path: Path, reason: str | None, hint: str = "Check that it exists, and its permissions."
+) -> InvalidDocumentError:
+    return InvalidDocumentError(f"{printable(path)} cannot be read: {reason}.", hint, document=path.name)
 
 
 def _unreadable_folder(error: OSError) -> PlannedFile:

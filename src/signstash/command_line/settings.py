@@ -153,10 +153,11 @@ def _refuse_wrong(path: Path, settings: Mapping[str, Any]) -> None:
 def _secret(settings: Mapping[str, str]) -> Secret:
     """Read the secret. It is never an option, which other users of the machine could see."""
     if "secret_command" in settings:
-        return Secret(_without_line_end(_printed_by(settings["secret_command"])))
+        return _not_empty(_printed_by(settings["secret_command"]), "The secret command printed no secret")
     if "secret_file" in settings:
         try:
-            return Secret(_without_line_end(_decoded(Path(settings["secret_file"]).read_bytes())))
+            text = _decoded(Path(settings["secret_file"]).read_bytes())
+            return _not_empty(text, f"The secret file {settings['secret_file']} is empty")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 or UTF-16 text"
             raise ConfigurationError(
@@ -187,5 +188,8 @@ def _decoded(content: bytes) -> str:
     return content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
 
 
-def _without_line_end(text: str) -> str:
-    return text.removesuffix("\n").removesuffix("\r")
+def _not_empty(text: str, problem: str) -> Secret:
+    secret = text.removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise ConfigurationError(f"{problem}.", "Check secret_file or secret_command.")
+    return Secret(secret)
