@@ -271,7 +271,7 @@ def _require_possible_form(visible: models.VisibleSignatureInfo) -> None:
     if visible.location_type == models.VisibleSignatureLocationType.COORDINATE and not _COORDINATE.fullmatch(place):
         raise InvalidDocumentError(
             f"The place of the visible signature is {place!r}.",
-            "Coordinates are whole pixels from the lower left corner, on pages from 1: 'page=1,x=70,y=100'.",
+            "Coordinates are whole numbers of pixels from the lower left corner, on pages from 1: 'page=1,x=70,y=100'.",
         )
     if not place.strip():
         raise InvalidDocumentError("The place of the visible signature is empty.", "Name the field or the word.")

@@ -58,11 +58,33 @@ class TestFiles:
         Path("invoices/.hidden.pdf").write_text("hidden")
         Path("invoices/order.xml").write_text("<order/>")
 
+        left_out = (
+            "1 file is neither PDF nor XML and was left out: invoices/note.txt (--binary signs such files too).\n"
+        )
+        assert left_out in run("sign", "invoices", "-o", "signed", "--dry-run").err
         ended = run("sign", "invoices", "-o", "signed")
 
-        assert ended.status == 0, ended
+        assert (ended.status, ended.err) == (0, left_out)
         signed = sorted(str(path.relative_to("signed")) for path in Path("signed").rglob("*.*"))
         assert signed == ["2026/11/FT_9.PDF", "FT_1.pdf", "FT_2.pdf", "order.xml"]
+
+    def test_files_that_are_left_out_are_reported_once(self, folder: Path, run: Run) -> None:
+        Path("invoices/2026").mkdir()
+        for name in ("2026/d.docx", "c.txt", "a.jpg", "b.html"):
+            Path("invoices", name).touch()
+        Path("invoices/secret").write_text("any")  # the command's own, as the journal
+        arguments = ["sign", "invoices", "invoices/../invoices", "--journal", "invoices/j", "--json"]
+
+        for again in ([], ["--dry-run"], ["--secret-file", "invoices/secret", "--dry-run"]):
+            ended = run(*arguments, *again)
+
+        assert ended.err.startswith(
+            "4 files are neither PDF nor XML and were left out: invoices/a.jpg, invoices/b.html, invoices/c.txt, ..."
+        )
+        assert "left out" not in run(*arguments, "--binary", "--dry-run").err
+        assert "left out" not in run("sign", "invoices/FT_1.pdf", "--dry-run").err
+        nothing = run("sign", "invoices/2026")
+        assert (nothing.status, "1 file is neither PDF nor XML" in nothing.err) == (2, True)
 
     def test_a_pattern_is_expanded_if_the_shell_does_not(self, folder: Path, run: Run) -> None:
         assert run("sign", "invoices/*.pdf", "-o", "signed").status == 0

@@ -17,6 +17,9 @@ from signstash import (
     ClientServiceInactiveError,
     ConfigurationError,
     ConnectionFailedError,
+    DocumentCertificateError,
+    DocumentNotSignedError,
+    DuplicateReferenceError,
     InvalidDocumentError,
     OutcomeUnknownError,
     SignStash,
@@ -60,7 +63,8 @@ def test_the_application_signs_with_one_client_and_closes_it(
             origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
             async with httpx.AsyncClient(base_url=origin, verify=False, timeout=None) as http_client:
                 puts = (
-                    http_client.put(f"/invoices/{loop}-{number}", content=INVOICE.read_bytes()) for number in range(3)
+                    http_client.put(f"/invoices/FT {loop}/{number}", content=INVOICE.read_bytes())
+                    for number in range(3)
                 )
                 responses = await asyncio.gather(*puts)
             server.should_exit = True
@@ -81,6 +85,10 @@ def test_the_application_signs_with_one_client_and_closes_it(
     ("error", "status"),
     [
         (InvalidDocumentError("It is empty.", "Check it."), 422),
+        (DocumentNotSignedError("It is damaged.", "Check it.", document="a", external_reference="b"), 422),
+        (DocumentNotSignedError("It failed.", "Later.", document="a", external_reference="b", retryable=True), 503),
+        (DocumentCertificateError("It has expired.", "Renew it.", document="a", external_reference="b"), 502),
+        (DuplicateReferenceError("It was used before.", "Look it up.", status_code=409), 409),
         (OutcomeUnknownError("Its response was lost.", "Look it up."), 409),
         (ConnectionFailedError("No connection.", "Try again."), 503),
         (ClientServiceInactiveError("It is inactive.", "Activate it.", status_code=409), 502),

@@ -103,7 +103,7 @@ ERROR_CODES: Mapping[str, ErrorRule] = {
     "2.2.1": ErrorRule(
         InvalidRequestError,
         "The elements of the visible signature do not fit",
-        "Change the visible signature, for example make its area larger than its picture.",
+        "Check that the document has its page, and that its area fits on the page and is larger than its picture.",
     ),
 }
 """The published codes (wiki: error table). Other codes fall back to their family, then to the HTTP status."""

@@ -71,11 +71,13 @@ class Plan:
             beside its original, as `<name>.signed.pdf`.
         binary: Whether files that are neither PDF nor XML are signed too.
         own_files: Files that belong to the command itself, such as its journal. They are never documents.
+        left_out: What `files` has found in folders that is neither PDF nor XML.
     """
 
     output: Path | None
     binary: bool
     own_files: Sequence[Path] = ()
+    left_out: list[Path] = attrs.field(init=False, factory=list[Path])
 
     def files(self, names: Sequence[str]) -> list[PlannedFile]:
         """Find the files and their targets.
@@ -107,6 +109,8 @@ class Plan:
                     continue
                 target = beside(path) if self.output is None else self.output / place
                 files.setdefault(number or path, planned_file(path, target, make))
+        found_again = {_number(path) or path: path for path in reversed(self.left_out)}
+        self.left_out[:] = [path for number, path in reversed(found_again.items()) if number not in own]
         signed_before = {number for file in files.values() if (number := _number(beside(file.path))) is not None}
         files = {number: file for number, file in files.items() if number not in signed_before}
         wrong += _misplaced(files)
@@ -117,9 +121,20 @@ class Plan:
             more = f"; and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
             raise ConfigurationError(
                 f"Nothing was signed: {'; '.join(wrong[:_LISTED])}{more}.",
-                "Name other files, or another folder with -o.",
+                " ".join(["Name other files, or another folder with -o.", *self.remarks]),
             )
         return planned
+
+    @property
+    def remarks(self) -> list[str]:
+        """What to say about files that are left out."""
+        if not self.left_out:
+            return []
+        names = ", ".join(map(printable, self.left_out[:3])) + (", ..." if len(self.left_out) > 3 else "")
+        count, are, were = len(self.left_out), "files are", "were"
+        if count == 1:
+            are, were = "file is", "was"
+        return [f"{count:,} {are} neither PDF nor XML and {were} left out: {names} (--binary signs such files too)."]
 
     def kind(self, path: Path) -> MakeDocument | None:
         """Return what makes a document of a file, or None if it is not to be signed."""
@@ -145,6 +160,8 @@ class Plan:
             is_ours = self.output is None and Path(path.stem).suffix == ".signed"
             if self.kind(path) is not None and not is_ours:
                 yield path, path.relative_to(folder)
+            elif not is_ours and not _is_journal(path) and not _is_journal(path.parent):
+                self.left_out.append(path)
 
 
 def planned_file(path: Path, target: Path, make: MakeDocument) -> PlannedFile:

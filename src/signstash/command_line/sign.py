@@ -103,7 +103,8 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     """Sign files, and return the exit status."""
     given = _argument_parser(program).parse_intermixed_args(arguments)
     own_files = [*parts_of_journal(given.journal), *own_files_of(given)]
-    files = Plan(output=given.output, binary=given.binary, own_files=own_files).files(given.files)
+    plan = Plan(output=given.output, binary=given.binary, own_files=own_files)
+    files = plan.files(given.files)
     options = signature_options(given)
     for make in {file.make for file in files}:  # options that cannot work fail before anything is sent
         try:
@@ -111,13 +112,13 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         except InvalidDocumentError as error:
             raise ConfigurationError(error.problem.removeprefix("Document any: "), error.hint) from error
     if given.dry_run:
-        return _show_plan(files, given)
+        return _show_plan(files, plan.remarks, given)
     client = settings_from(given).client(retries=getattr(RetryPolicy, given.retries)())
     files = with_unwritable_folders(files)
     with nullcontext() if given.journal is None else Journal(given.journal) as journal:
         if journal is not None:
             files = with_different_names(files, journal)
-        return asyncio.run(_Signing(files, given, options, journal).run(client))
+        return asyncio.run(_Signing(files, plan.remarks, given, options, journal).run(client))
 
 
 def own_files_of(given: argparse.Namespace) -> list[Path]:
@@ -126,7 +127,7 @@ def own_files_of(given: argparse.Namespace) -> list[Path]:
     return [Path(name) for name in names if name is not None]
 
 
-def _show_plan(files: Sequence[PlannedFile], given: argparse.Namespace) -> int:
+def _show_plan(files: Sequence[PlannedFile], remarks: Sequence[str], given: argparse.Namespace) -> int:
     states: Mapping[Path, State] = {}
     if given.journal is not None and os.path.exists(given.journal):  # noqa: PTH110 - Path's raises for too long names
         with Journal(given.journal) as journal:
@@ -145,6 +146,8 @@ def _show_plan(files: Sequence[PlannedFile], given: argparse.Namespace) -> int:
         fields = {"status": status, "file": str(file.path), "saved_as": str(file.target), "bytes": file.size}
         paths = f"{printable(file.path)} ({size_of(file.size)}) -> {printable(file.target)}"
         lines.result(f"{status_column(status)}{paths}{remark}", fields)
+    for remark in remarks:
+        lines.note(remark)
     lines.note(f"{count_of_documents(len(files))}, {size_of(sum(file.size for file in files))}. Nothing was sent.")
     return SOME_FAILED if problems else SIGNED
 
@@ -161,12 +164,14 @@ class _Signing:
 
     Attributes:
         files: The files to sign.
+        remarks: What to say about files that are not signed.
         given: The command's options.
         options: The arguments of each kind of document.
         journal: Record of the run, or None.
     """
 
     files: Sequence[PlannedFile]
+    remarks: Sequence[str]
     given: argparse.Namespace
     options: Mapping[MakeDocument, Mapping[str, Any]]
     journal: Journal | None
@@ -356,6 +361,7 @@ class _Signing:
             first = "" if fault is None else "a fault that concerns all documents ended the run. Fix it, then "
             existing = "" if journal else "; files that exist are not signed again"
             yield f"Not sent: {first}run the same command again to continue{existing}."
+        yield from self.remarks
 
 
 def _status(error: SignStashError) -> str:
