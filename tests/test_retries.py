@@ -18,7 +18,7 @@ from signstash import (
     SignStashError,
 )
 from signstash._runs.concurrency import ConcurrencyLimiter
-from signstash.retries import Retries
+from signstash.retries import Deadline, Retries
 from tests.auth.vendor import Clock
 
 REFUSED = ConnectionFailedError("p.", "c.")
@@ -45,6 +45,21 @@ class Call:
 def retries(clock: Clock, policy: RetryPolicy | None = None, **options: Any) -> Retries:
     policy = policy or RetryPolicy(attempts=4, first_bound=1, longest_bound=3, deadline=100)
     return Retries(policy=policy, clock=clock, sleep=clock.sleep, jitter=lambda: 1.0, **options)
+
+
+async def test_waiting_for_other_requests_does_not_count_towards_the_deadline_of_the_policy() -> None:
+    clock, deadline = Clock(), Deadline.after(1000)
+    policy = RetryPolicy(attempts=3, first_bound=1, longest_bound=1, deadline=20)
+    errors = [REFUSED, REFUSED]
+
+    async def call() -> str:
+        clock.now += 30
+        deadline.at += 30  # it waited for its slot
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert await retries(clock, policy).run(call, deadline) == "done"
 
 
 class TestPolicy:

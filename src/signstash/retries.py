@@ -205,7 +205,7 @@ class Retries:
         Raises:
             SignStashError: The last attempt's error.
         """
-        started = self.clock()
+        started, planned_end = self.clock(), 0.0 if deadline is None else deadline.at
         self._left = min(self._left + self.share, self.allowance)
         attempt = 0
         while True:
@@ -215,14 +215,22 @@ class Retries:
                 return await call()
             except SignStashError as error:
                 pause = self.policy.pause(attempt, error, self.jitter())
-                in_time = self.clock() - started + pause <= self.policy.deadline
+                waited = 0.0 if deadline is None else deadline.at - planned_end  # for other requests: does not count
+                in_time = self.clock() - started - waited + pause <= self.policy.deadline
                 in_time = in_time and (deadline is None or deadline.allows(pause))
                 transient = error.retryable and not error.maybe_processed
                 if not transient or attempt >= self.policy.attempts or not in_time or self._left < 1:
                     raise
                 fields = {"attempt": attempt, "pause": pause, "external_references": error.external_references}
                 logger.info("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error, extra=fields)
+                self._left -= 1
+                try:
+                    await (self.own_sleep or _sleep_of_tests or self.sleep)(pause)
+                except ConfigurationError as closed:
+                    closed.problem = (
+                        f"The client was closed before another attempt. The last one failed: {error.problem}"
+                    )
+                    closed.external_references = error.external_references
+                    raise closed from error
             finally:
                 current_attempt.reset(before)
-            self._left -= 1
-            await (self.own_sleep or _sleep_of_tests or self.sleep)(pause)
