@@ -22,6 +22,7 @@ from signstash import (
     InvalidDocumentError,
     Journal,
     OutcomeUnknownError,
+    Progress,
     RateLimitedError,
     SignedDocument,
     SignStash,
@@ -243,9 +244,11 @@ async def test_an_unusable_deadline_is_named(client: SignStash, deadline: Any) -
 async def test_an_outcome_that_comes_as_its_call_is_cancelled_is_logged(
     client: SignStash, caplog: pytest.LogCaptureFixture
 ) -> None:
-    loop = asyncio.get_running_loop()
+    def cancel(_: Progress) -> None:
+        asyncio.get_running_loop().call_soon(call.cancel)
+
     async with client.batching() as batching:
-        batching._settings = attrs.evolve(batching._settings, progress=lambda _: loop.call_soon(call.cancel))
+        batching._settings = attrs.evolve(batching._settings, progress=cancel)
         call = asyncio.create_task(batching.sign(document(1)))
         await asyncio.wait([call])
 

@@ -185,6 +185,8 @@ class Batching:
             self._waiting.pop(id(waiting.document))
             if not waiting.result.done():
                 error = fault.copy_for_raise() if isinstance(fault, SignStashError) else fault
+                if isinstance(error, SignStashError):
+                    error.external_references = (self._reference(waiting),)
                 waiting.result.set_exception(error or asyncio.CancelledError())
         self._arrived = deque(waiting for waiting in self._arrived if not waiting.result.done())
         if self._arrived:
