@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -739,6 +740,28 @@ class TestSources:
         await outcomes.aclose()
 
         assert states(journal) == {"0.pdf": "signed", "1.pdf": "signed"}
+
+    async def test_a_cancelled_run_leaves_its_journal_when_nothing_is_written_any_more(
+        self, client: SignStash, journal: Journal, tmp_path: Path
+    ) -> None:
+        is_planned, may_go_on = threading.Event(), threading.Event()
+
+        def save_to(_: Document) -> Path:
+            is_planned.set()
+            may_go_on.wait(10)
+            return tmp_path / "0.pdf"
+
+        run = asyncio.create_task(collect(client.sign_all(pdfs(1), journal=journal, save_to=save_to)))
+        await asyncio.to_thread(is_planned.wait, 10)
+        run.cancel()
+        await asyncio.wait([run], timeout=0.01)
+        with pytest.raises(ConfigurationError, match="another run"):
+            await collect(client.sign_all(pdfs(1), **durably(journal)))
+        may_go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+        assert (await collect(client.sign_all(pdfs(1), **durably(journal))))["0.pdf"].ok
 
     async def test_progress_counts_documents_and_their_total(
         self, client: SignStash, service: MockedService, journal: Journal

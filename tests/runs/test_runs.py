@@ -136,8 +136,12 @@ class TestClosing:
             for _ in range(20):  # until it pauses
                 await asyncio.sleep(0)
             await client.aclose()
-            with pytest.raises(ConfigurationError, match="closed"):
+            with pytest.raises(ConfigurationError, match="closed") as closed:
                 await asyncio.wait_for(call, 10)
+            if how != "batching":
+                assert isinstance(closed.value.__cause__, RateLimitedError)
+                assert closed.value.__cause__.problem in closed.value.problem
+                assert closed.value.external_references == closed.value.__cause__.external_references
             with pytest.raises(ConfigurationError, match="closed"):
                 await batching.sign(Document.pdf(PDF, name="2.pdf"))
             await batching.aclose()
@@ -158,6 +162,7 @@ class TestClosing:
             await batching.aclose()
 
         assert [type(result) for result in results] == [ConfigurationError] * 5
+        assert len({getattr(result, "external_references", ()) for result in results} - {()}) == 5
         assert service.sign.call_count == 1
 
 
@@ -443,6 +448,48 @@ class TestFlow:
         with pytest.raises(asyncio.CancelledError):
             await run
         assert cancelled == ["0.pdf"]
+
+    @pytest.mark.parametrize("cancellations", [1, 2, 3])
+    async def test_a_cancelled_run_waits_for_a_slow_source_and_no_request(
+        self, client: SignStash, service: MockedService, cancellations: int
+    ) -> None:
+        is_sent, is_cancelled, may_close = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        closed: list[str] = []
+
+        async def never(_: httpx.Request) -> httpx.Response:
+            is_sent.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_cancelled.set()
+            raise AssertionError
+
+        async def source() -> AsyncIterator[Document]:
+            try:
+                yield pdfs(1)[0]
+                await asyncio.Event().wait()
+            finally:
+                try:
+                    await may_close.wait()
+                finally:
+                    closed.append("source")
+
+        service.sign.mock(side_effect=never)
+        run = asyncio.create_task(collect(client.sign_all(source())))
+        await is_sent.wait()
+        others = asyncio.all_tasks() - {run, asyncio.current_task()}
+        for _ in range(cancellations):
+            run.cancel()
+            for _ in range(5):
+                await asyncio.sleep(0)
+        await asyncio.wait_for(is_cancelled.wait(), 10)
+        assert closed == (["source"] if cancellations > 1 else [])
+        may_close.set()
+
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert closed == ["source"]
+        assert all(task.done() for task in others)
 
     async def test_overload_halves_the_number_of_requests_in_flight(
         self, client: SignStash, service: MockedService

@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..journal import Entry, Journal, State
 from ..results import Outcome, SignedDocument, outcome_of
+from ..retries import completed
 from .plan import BatchResult, PlannedDocument
 
 
@@ -48,7 +49,9 @@ class RunLedger:
             await document._load()
         if self.journal is None and self.files is None and all(document.in_memory for document in documents):
             return list(map(self._planned, documents))
-        return await asyncio.to_thread(lambda: list(map(self._planned, documents)))
+        planned = asyncio.to_thread(lambda: list(map(self._planned, documents)))
+        # A thread that goes on when the run is over must not write into the journal of another one.
+        return await (planned if self.journal is None else completed(planned))
 
     def _planned(self, document: Document) -> PlannedDocument | Outcome:
         try:

@@ -52,11 +52,11 @@ class DocumentReader:
         taken, self._documents = self._documents, []
         return taken
 
-    async def stop(self) -> None:
-        """Read nothing more, and close the source."""
+    def stop(self) -> asyncio.Task[None]:
+        """Read nothing more, and close the source: the task that ends when this is done."""
         self._is_stopped = True
         self._task.cancel()
-        await asyncio.wait([self._task])
+        return self._task
 
     async def _read(self, source: Iterable[Document] | AsyncIterable[Document]) -> None:
         may_wait = isinstance(source, AsyncIterable)

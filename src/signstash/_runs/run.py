@@ -9,7 +9,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import attrs
 
@@ -238,7 +238,11 @@ class Run:
                     self._add(item)
         for request in [request for request in self._requests if request.done()]:
             self._requests.discard(request)
-            outcomes, following = request.result()
+            try:
+                outcomes, following = request.result()
+            except Exception as error:  # noqa: BLE001 - from code of the user's own: it is raised as that of `save_to`
+                self.processor.end(error)
+                continue
             known += outcomes
             self._backlog.extendleft(reversed(following))
         return known
@@ -261,24 +265,27 @@ class Run:
     async def _stop(self, reader: DocumentReader, known: Iterable[Outcome]) -> None:
         """Stop reading. What is in flight is awaited, unless whoever wants the outcomes was cancelled."""
         self.processor.end()
+        others: list[asyncio.Task[Any]] = [reader.stop()]
         if self._planning is not None:
             self._planning.cancel()
-        await reader.stop()
+            others.append(self._planning)
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             self._cancel_requests()
-        try:
-            while not all(request.done() for request in self._requests):
-                await asyncio.wait(self._requests)
-        except asyncio.CancelledError:
-            self._cancel_requests()
-            await asyncio.wait(self._requests)
-            raise
-        results = await asyncio.gather(*self._requests, return_exceptions=True)
-        unseen = [*known, *(item for result in results if isinstance(result, tuple) for item in result[0])]
-        for outcome in unseen:
+        cancellation: asyncio.CancelledError | None = None
+        while pending := [each for each in (*others, *self._requests) if not each.done()]:
+            try:
+                await asyncio.wait(pending)
+            except asyncio.CancelledError as error:
+                cancellation = error
+                for each in pending:  # also once more the source, if it takes long to close
+                    each.cancel()
+        done = [each.result()[0] for each in self._requests if not each.cancelled() and each.exception() is None]
+        for outcome in [*known, *(outcome for outcomes in done for outcome in outcomes)]:
             what = "signed" if outcome.ok else str(outcome.error)
             logger.warning("outcome of %s, which nobody asked for any more: %s", outcome.document.name, what)
+        if cancellation is not None:
+            raise cancellation
 
     def _cancel_requests(self) -> None:
         for request in self._requests:
