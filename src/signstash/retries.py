@@ -227,9 +227,7 @@ class Retries:
                 try:
                     await (self.own_sleep or _sleep_of_tests or self.sleep)(pause)
                 except ConfigurationError as closed:
-                    closed.problem = (
-                        f"The client was closed before another attempt. The last one failed: {error.problem}"
-                    )
+                    closed.problem = f"The client was closed before another attempt: {error.problem}"
                     closed.external_references = error.external_references
                     raise closed from error
             finally:

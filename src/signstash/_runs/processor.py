@@ -155,6 +155,7 @@ class BatchProcessor:
         with call_span("sign", documents):
             call = await self.signer.prepare(documents, batch.options, items[0].folder, deadline=deadline)
             response = await self._retries.run(lambda: self._transmit(batch, call, deadline), deadline)
+            self.signer.note_doubt({item.reference: item.given for item in items})  # until it is read
             signed = await self.signer.read(response, documents)
         for item, outcome in zip(items, signed.outcomes, strict=True):
             item.given._note_attempt(item.reference, failed=is_certainly_not_signed(outcome.error))

@@ -271,7 +271,8 @@ class Run:
             others.append(self._planning)
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            self._cancel_requests()
+            for request in self._requests:
+                request.cancel()
         cancellation: asyncio.CancelledError | None = None
         while pending := [each for each in (*others, *self._requests) if not each.done()]:
             try:
@@ -286,10 +287,6 @@ class Run:
             logger.warning("outcome of %s, which nobody asked for any more: %s", outcome.document.name, what)
         if cancellation is not None:
             raise cancellation
-
-    def _cancel_requests(self) -> None:
-        for request in self._requests:
-            request.cancel()
 
 
 class OpenRuns(weakref.WeakSet[Run]):

@@ -103,6 +103,7 @@ class Signer:
         self, response: ServiceResponse, documents: Mapping[str, Document], files: SignedFiles | None = None
     ) -> SignedBatch:
         """Read the response to a request, and save what is signed in the files that are claimed."""
+        self.note_doubt(documents)  # until it is read
         batch = await self._batch(response, documents)
         for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
             document._note_attempt(reference, failed=is_certainly_not_signed(outcome.error))
@@ -119,7 +120,7 @@ class Signer:
                 yield
         except DuplicateReferenceError as error:
             raise self._explained(error, documents) from error.__cause__
-        except (SignStashError, asyncio.CancelledError) as error:
+        except BaseException as error:
             if not isinstance(error, SignStashError) or error.maybe_processed:
                 self.note_doubt(documents)
             raise
