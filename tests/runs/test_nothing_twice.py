@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from signstash import (
+    ConfigurationError,
     Document,
     DocumentNotSignedError,
     DuplicateReferenceError,
@@ -21,13 +22,15 @@ from signstash import (
     OutcomeUnknownError,
     RetryPolicy,
     SignStash,
+    SignStashError,
 )
+from signstash._signing.signer import Signer
 from signstash.options import UnknownOutcomes
-from tests.conftest import PDF, MockedService, mock_signed, signed_response
+from tests.conftest import BASE_URL, CLIENT_ID, PDF, MockedService, mock_signed, new_client, signed_response
 from tests.runs.test_runs import collect
 
-Effect = Literal["sign", "fail", "lose"]
-"""What becomes of a request: it is signed, or not, or it is signed and its response is lost."""
+Effect = Literal["sign", "fail", "lose", "garble"]
+"""What becomes of a request: it is signed, or not, or it is signed and its response is lost, or cannot be read."""
 
 
 class KeptBooks:
@@ -64,6 +67,8 @@ class KeptBooks:
         self.signed[sent["name"]] = self.signed.get(sent["name"], 0) + 1
         if effect == "lose":
             raise httpx.ReadTimeout("lost", request=request)
+        if effect == "garble":
+            return httpx.Response(200, text="<html>Gateway</html>")
         return signed_response(request)
 
     def _find(self, request: httpx.Request) -> httpx.Response:
@@ -160,6 +165,46 @@ class TestAfterAFailure:
         assert books.signed == {"a.pdf": 1}
         assert "the earlier attempt that failed" not in str(raised.value)
 
+    @pytest.mark.parametrize("how", ["sign", "sign_all"])
+    @pytest.mark.parametrize("is_cancelled", [False, True])
+    async def test_a_reference_whose_response_was_not_read_is_not_explained_by_the_failure(
+        self, client: SignStash, books: KeptBooks, monkeypatch: pytest.MonkeyPatch, how: str, is_cancelled: bool
+    ) -> None:
+        books.effects, books.reuses = ["fail", "sign" if is_cancelled else "garble"], True
+        document = invoice("FT_1")
+        is_read = asyncio.Event()
+
+        async def sign() -> None:
+            if how == "sign":
+                await client.sign(document)
+            else:
+                async for outcome in client.sign_all([document]):
+                    outcome.unwrap()
+
+        async def read(*_: object) -> None:
+            is_read.set()
+            await asyncio.Event().wait()
+
+        with pytest.raises(DocumentNotSignedError):
+            await sign()
+        if is_cancelled:
+            with monkeypatch.context() as patched:
+                patched.setattr(Signer, "_batch", read)
+                call = asyncio.create_task(sign())
+                await is_read.wait()
+                call.cancel()
+                await asyncio.wait([call])
+        else:
+            with pytest.raises(SignStashError) as unread:
+                await sign()
+            assert unread.value.maybe_processed
+
+        with pytest.raises(DuplicateReferenceError) as raised:
+            await sign()
+
+        assert books.signed == {"a.pdf": 1}
+        assert "the earlier attempt that failed" not in str(raised.value)
+
     async def test_a_reference_used_by_another_document_is_not_explained_by_the_failure(
         self, client: SignStash, books: KeptBooks
     ) -> None:
@@ -202,3 +247,43 @@ class TestCancelledAfterTheResponse:
 
         assert (tmp_path / "a.pdf").read_bytes() == mock_signed(PDF)
         assert "was cancelled after its request was sent" in raised.value.__notes__[0]
+
+
+class TestCodeOfTheUser:
+    """An authentication or an HTTP client of the user's own may raise anything."""
+
+    class BrokenAuth(httpx.Auth):
+        def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+            raise LookupError("secret-of-the-vault")
+            yield request
+
+    async def test_nothing_was_sent_if_the_authentication_raised(self, service: MockedService, tmp_path: Path) -> None:
+        with Journal(tmp_path / "j") as journal:
+            async with SignStash(BASE_URL, CLIENT_ID, auth=self.BrokenAuth()) as client:
+                with pytest.raises(ConfigurationError, match="raised LookupError") as failed:
+                    await client.sign(invoice("FT_1"))
+                with pytest.raises(ConfigurationError, match="raised LookupError"):
+                    await collect(client.sign_all([invoice()], journal=journal, save_to=tmp_path / "signed"))
+            assert {entry.state for entry in journal.entries()} == {"planned"}
+
+        assert failed.value.external_references == ("FT_1",)
+        assert isinstance(failed.value.__cause__, LookupError)
+        assert "vault" not in str(failed.value)
+        assert not service.sign.called
+
+    async def test_a_document_may_be_signed_if_the_client_raised_later(
+        self, service: MockedService, tmp_path: Path
+    ) -> None:
+        async def audit(response: httpx.Response) -> None:
+            if str(response.request.url).startswith(BASE_URL):
+                raise LookupError("no audit trail")
+
+        async with httpx.AsyncClient(event_hooks={"response": [audit]}) as http_client:
+            client = new_client(http_client=http_client)
+            with pytest.raises(OutcomeUnknownError, match="raised LookupError"):
+                await client.sign(invoice())
+            with Journal(tmp_path / "j") as journal:
+                found = await collect(client.sign_all([invoice()], journal=journal, save_to=tmp_path / "signed"))
+                assert {entry.state for entry in journal.entries()} == {"held"}
+
+        assert isinstance(found["a.pdf"].error, OutcomeUnknownError)

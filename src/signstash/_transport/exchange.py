@@ -145,7 +145,9 @@ class Exchange:
                     return await self._exchange(attempt, client)
         except UnusableResponseError as unusable:
             raise unreadable_response(unusable.status_code, {}, b"", str(unusable), attempt.context) from None
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, RuntimeError) as error:
+        except (SignStashError, AssertionError):  # one of a mock
+            raise
+        except Exception as error:  # noqa: BLE001 - an authentication or a client of the user's own may raise anything
             was_closed = self.clients.is_closed and limit.expired()
             cause = ConnectionAbortedError("the client was closed meanwhile") if was_closed else error
             raise self._failure(attempt, cause) from cause
@@ -168,9 +170,15 @@ class Exchange:
     def _failure(self, attempt: _Attempt, error: BaseException) -> SignStashError:
         call, context, host = attempt.call, attempt.context, httpx.URL(self.base_url).host
         handed_over = attempt.body.handed_over and not is_connection_failure(error, attempt.request)
+        is_known = isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError | UnicodeError | RuntimeError)
+        raised = f"the authentication or the HTTP client raised {type(error).__name__}"  # its text may hold a secret
+        reason = describe_network_error(error) if is_known else raised
         if handed_over and call.changes_state:
             problem = f"A request ({call.operation}) was sent to {host}, but its response was lost"
-            return response_lost(f"{problem}: {describe_network_error(error)}", context)
+            return response_lost(f"{problem}: {reason}", context)
+        if not is_known:
+            problem = f"A request ({call.operation}) was not completed: {reason}"
+            return ConfigurationError(context.sentence(problem), "Correct what its cause shows.")
         if isinstance(error, RuntimeError):
             return ConfigurationError(
                 context.sentence(f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was sent"),
@@ -180,7 +188,7 @@ class Exchange:
         reasons = " The service may have closed the connection to reject the request (HTTP 401, 413 or 429)."
         done = "nothing was processed" if call.changes_state else "nothing was changed"
         return ConnectionFailedError(
-            context.sentence(f"A request ({call.operation}) to {host} failed: {describe_network_error(error)}"),
+            context.sentence(f"A request ({call.operation}) to {host} failed: {reason}"),
             f"{hint_for(error)}{reasons if rejected else ''} Then repeat it: {done}.",
         )
 
