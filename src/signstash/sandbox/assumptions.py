@@ -13,8 +13,8 @@ _ASSUMPTIONS: Final = (
     "An invalid token is rejected with 409 and 0.0.10; a revoked one, by a fault, with 401.",
     "Files of a multipart request are matched by name, then by external reference, then by order.",
     "A pixel of a visible signature is a point, 1/72 inch. Coordinates count from the lower left corner of the page as "
-    "it is displayed: the part within the CropBox, or else the MediaBox, wherever that begins, and turned by the page's "
-    "/Rotate. The signature stands upright there.",
+    "it is displayed: the part within the CropBox, or else the MediaBox, wherever that begins, and turned by the "
+    "page's /Rotate. The signature stands upright there.",
     "A signature at a placeholder starts at the lower left corner of the word. Without an area it measures 155 x 50.",
     "A visible signature that is not within its page, or a picture larger than its area, is 2.2.1 with HTTP status "
     "500. In a request with other documents, only the document outside its page is not signed.",
