@@ -171,14 +171,14 @@ class Exchange:
         call, context, host = attempt.call, attempt.context, httpx.URL(self.base_url).host
         handed_over = attempt.body.handed_over and not is_connection_failure(error, attempt.request)
         is_known = isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError | UnicodeError | RuntimeError)
-        raised = f"the authentication or the HTTP client raised {type(error).__name__}"  # its text may hold a secret
-        reason = describe_network_error(error) if is_known else raised
+        # The text of another one may hold a secret.
+        reason = describe_network_error(error) if is_known else f"its auth or client raised {type(error).__name__}"
         if handed_over and call.changes_state:
             problem = f"A request ({call.operation}) was sent to {host}, but its response was lost"
             return response_lost(f"{problem}: {reason}", context)
         if not is_known:
-            problem = f"A request ({call.operation}) was not completed: {reason}"
-            return ConfigurationError(context.sentence(problem), "Correct what its cause shows.")
+            problem = context.sentence(f"A request ({call.operation}) was not sent: {reason}")
+            return ConfigurationError(problem, "Correct what its cause shows.")
         if isinstance(error, RuntimeError):
             return ConfigurationError(
                 context.sentence(f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was sent"),
