@@ -359,6 +359,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.run import RunSettings
         from ._signing.request import RequestOptions
 
+        settings.require_known_options("sign_all", options, RunOptions)
         request_options = RequestOptions.of(description, preservation)
         policy = self._retries or RetryPolicy.batch()
         run_settings = RunSettings(
@@ -395,6 +396,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.batching import Batching
         from ._runs.run import RunSettings
 
+        settings.require_known_options("batching", options, RunOptions)
         policy = self._retries or RetryPolicy.none()
         run_settings = RunSettings(signer=self._signer, open_runs=self._runs, retry_policy=policy, **options)
         return Batching(run_settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)

@@ -119,6 +119,12 @@ class RunOptions(TypedDict, total=False):
     in_flight: int
 
 
+def require_known_options(function: str, options: Mapping[str, object], known: type) -> None:
+    """Check the names of keyword arguments that a `TypedDict` describes."""
+    if unknown := options.keys() - known.__annotations__.keys():
+        raise TypeError(f"{function}() got an unexpected keyword argument {', '.join(map(repr, sorted(unknown)))}")
+
+
 def environment_arguments(
     environ: Mapping[str, str], options: ClientOptions
 ) -> tuple[dict[str, Any], Callable[[str], str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -30,6 +31,12 @@ def require_flags(**flags: object) -> None:
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise ConfigurationError(f"{name} is {value!r}.", "Give True or False.")
+
+
+def is_asynchronous(function: object) -> bool:
+    """Whether calling it gives a coroutine, which nobody would await."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - of an object that can be called
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def require_path(name: str, value: object) -> Path:

@@ -13,7 +13,7 @@ from typing import Any, Final, get_args
 
 import attrs
 
-from .._content.arguments import require_flags
+from .._content.arguments import is_asynchronous, require_flags
 from .._errors.unknown import sent_by_an_earlier_run
 from .._signing.request import RequestOptions
 from .._signing.saving import SignedFiles
@@ -58,8 +58,10 @@ class RunSettings:
         if self.unknown_outcomes not in get_args(UnknownOutcomes):
             choices = ", ".join(get_args(UnknownOutcomes))
             raise ConfigurationError(f"unknown_outcomes is {self.unknown_outcomes!r}.", f"Give one of {choices}.")
-        if self.progress is not None and not callable(self.progress):
-            raise ConfigurationError(f"progress is {self.progress!r}.", "Give a function that takes a Progress.")
+        if self.progress is not None and (not callable(self.progress) or is_asynchronous(self.progress)):
+            raise ConfigurationError(
+                f"progress is {self.progress!r}.", "Give an ordinary function that takes a Progress, without async."
+            )
         if self.journal is not None and not isinstance(self.journal, Journal):
             raise ConfigurationError(f"journal is {self.journal!r}.", "Give a Journal, such as Journal('run.journal').")
         if self.journal is not None and self.save_to is None:
