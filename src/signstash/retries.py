@@ -23,9 +23,6 @@ Result = TypeVar("Result")
 Sleep = Callable[[float], Awaitable[None]]
 """Waits for some seconds."""
 
-LONGEST: Final = sys.float_info.max
-"""Maximum number of seconds: a whole number above it does not fit the clock."""
-
 current_attempt: Final = ContextVar("signstash_attempt", default=1)
 """Number of the current attempt, from 1."""
 
@@ -73,7 +70,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
     """Check that a value is a number of seconds above 0, or 0 if there may be none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise ConfigurationError(f"{name} is {value!r}.", "Give a positive, finite number.")
     if value == 0 and not or_none:
         raise ConfigurationError(f"{name} is {value!r}.", "Give a number above 0.")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -33,10 +32,10 @@ def require_flags(**flags: object) -> None:
             raise ConfigurationError(f"{name} is {value!r}.", "Give True or False.")
 
 
-def is_asynchronous(function: object) -> bool:
-    """Whether calling it gives a coroutine, which nobody would await."""
-    call = getattr(function, "__call__", None)  # noqa: B004 - of an object that can be called
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+def require_known_options(function: str, options: Mapping[str, object], known: type) -> None:
+    """Check the names of keyword arguments that a `TypedDict` describes."""
+    if unknown := options.keys() - known.__annotations__.keys():
+        raise TypeError(f"{function} got an unexpected option {', '.join(sorted(unknown))}")
 
 
 def require_path(name: str, value: object) -> Path:

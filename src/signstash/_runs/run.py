@@ -9,11 +9,12 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from inspect import iscoroutinefunction
 from typing import Any, Final, get_args
 
 import attrs
 
-from .._content.arguments import is_asynchronous, require_flags
+from .._content.arguments import require_flags
 from .._errors.unknown import sent_by_an_earlier_run
 from .._signing.request import RequestOptions
 from .._signing.saving import SignedFiles
@@ -58,7 +59,8 @@ class RunSettings:
         if self.unknown_outcomes not in get_args(UnknownOutcomes):
             choices = ", ".join(get_args(UnknownOutcomes))
             raise ConfigurationError(f"unknown_outcomes is {self.unknown_outcomes!r}.", f"Give one of {choices}.")
-        if self.progress is not None and (not callable(self.progress) or is_asynchronous(self.progress)):
+        calls = (self.progress, getattr(self.progress, "__call__", None))  # noqa: B004 - of an object, too
+        if self.progress is not None and (not callable(self.progress) or any(map(iscoroutinefunction, calls))):
             raise ConfigurationError(
                 f"progress is {self.progress!r}.", "Give an ordinary function that takes a Progress, without async."
             )
