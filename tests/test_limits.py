@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
@@ -14,6 +15,7 @@ from signstash import (
     ConnectionFailedError,
     Document,
     OutcomeUnknownError,
+    Progress,
     RateLimitedError,
     RetryPolicy,
     ServiceError,
@@ -340,6 +342,31 @@ def test_a_wrong_argument_is_named_when_the_client_is_made(arguments: dict[str, 
 def test_a_policy_with_more_seconds_than_a_clock_has_raises() -> None:
     with pytest.raises(ConfigurationError, match="deadline"):
         RetryPolicy(attempts=2, first_bound=1, longest_bound=1, deadline=10**400)
+
+
+def test_a_policy_needs_a_number_of_attempts_only() -> None:
+    policy = RetryPolicy(attempts=5)
+
+    assert policy == attrs.evolve(RetryPolicy.interactive(), attempts=5)
+    assert (policy.first_bound, policy.longest_bound, policy.deadline) == (0.5, 2, 5)
+
+
+@pytest.mark.parametrize("function", ["sign_all", "batching"])
+def test_an_unknown_option_of_a_run_is_named_with_the_method(function: str) -> None:
+    arguments: list[Any] = [[]] if function == "sign_all" else []
+
+    with pytest.raises(TypeError, match=rf"^{function} got an unexpected option jurnal"):
+        getattr(new_client(), function)(*arguments, jurnal=3)
+
+
+class AsynchronousCall:
+    async def __call__(self, progress: Progress) -> None: ...
+
+
+@pytest.mark.parametrize("progress", [AsynchronousCall(), AsynchronousCall().__call__])
+def test_an_asynchronous_progress_function_raises(progress: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"progress is .*ordinary function"):
+        new_client().sign_all([], progress=progress)
 
 
 def test_a_wrong_argument_is_not_called_a_variable() -> None:

@@ -74,3 +74,9 @@ async def unwrapped(client: SignStash, documents: list[Document]) -> list[bytes]
         contents.append(outcome.signed.content)
         assert_type(outcome.unwrap(), SignedDocument)
     return contents
+
+
+def hint(outcome: Outcome) -> str:
+    if outcome.ok is False:
+        return outcome.error.hint
+    return outcome.signed.name

@@ -54,6 +54,11 @@ def _iterating(
         is waited for, saved and recorded. An exception of the program in the loop does the same, and is then raised;
         Ctrl-C while the loop waits for an outcome ends what is in flight at once.
 
+        Args:
+            documents: What to sign, in any iterable.
+            **options: `save_to`, `overwrite`, `journal`, `unknown_outcomes`, `batch_documents`, `batch_bytes`, `linger`
+                and `in_flight`, which `RunOptions` describes, and `description`, `preservation` and `progress`.
+
         Returns:
             An iterator over the outcomes.
 

@@ -14,6 +14,7 @@ import attrs
 import httpx
 
 from . import settings
+from ._content.arguments import require_known_options
 from ._errors.redaction import Secret
 from ._transport.http_client import HttpClients, origin
 from ._transport.httpx2 import HttpClient, as_httpx
@@ -110,8 +111,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
         settings.raise_for_problems(
             settings.service_problems(base_url, client_id, client_secret, environment, token_url, auth=auth),
-            ["instance_urls is a text, not a list of URLs"] if isinstance(instance_urls, str) else [],
-            *(settings.url_problems("instance_urls", url) for url in instances),
+            settings.instance_problems(instance_urls, instances),
             settings.limit_problems(timeout, deadline, retries),
             settings.option_problems(upload, multipart_file_names, error_classes, verify_signatures),
             settings.client_problems(http_client=http_client, token_http_client=token_http_client),
@@ -161,9 +161,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         try:
             return cls(arguments.pop("base_url") or "", **arguments)
         except ConfigurationError as error:
-            problem = renamed(error.problem)
-            hint = error.hint if problem == error.problem else "Set or correct these variables."
-            raise ConfigurationError(problem, hint) from None
+            raise renamed(error) from None
 
     def __repr__(self) -> str:
         if not hasattr(self, "_exchange"):  # a traceback shows it while arguments are validated
@@ -359,6 +357,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.run import RunSettings
         from ._signing.request import RequestOptions
 
+        require_known_options("sign_all", options, RunOptions)
         request_options = RequestOptions.of(description, preservation)
         policy = self._retries or RetryPolicy.batch()
         run_settings = RunSettings(
@@ -395,6 +394,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.batching import Batching
         from ._runs.run import RunSettings
 
+        require_known_options("batching", options, RunOptions)
         policy = self._retries or RetryPolicy.none()
         run_settings = RunSettings(signer=self._signer, open_runs=self._runs, retry_policy=policy, **options)
         return Batching(run_settings, deadline=self._exchange.deadline, max_waiting=max_waiting, when_full=when_full)

@@ -14,7 +14,7 @@ from typing import Self, TypeVar, Unpack
 
 import attrs
 
-from ._content.arguments import require_text
+from ._content.arguments import require_known_options, require_text
 from ._content.contents import Contents, InMemory
 from ._content.snapshots import Fingerprint, fingerprint
 from ._content.sources import InAsyncFile, InOpenFile, Source, contents_of
@@ -101,9 +101,7 @@ class Document:
     def _from(
         cls, source: Source, content_type: ContentType, signature_type: SignatureType, options: SignatureOptions
     ) -> Self:
-        unknown = options.keys() - SignatureOptions.__annotations__.keys()
-        if unknown:
-            raise TypeError(f"Document got an unexpected option {', '.join(sorted(unknown))}")
+        require_known_options("Document", options, SignatureOptions)
         name = options.get("name")
         if name is None:
             name = _own_name(source)

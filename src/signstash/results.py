@@ -200,7 +200,10 @@ class FailedOutcome:
 
 
 Outcome: TypeAlias = SignedOutcome | FailedOutcome
-"""The outcome of one document: after `if outcome.signed is None`, type checkers know that there is an `error`."""
+"""The outcome of one document: after `if outcome.signed is None`, type checkers know that there is an `error`.
+
+They know it after `if outcome.ok is False`, too. From `if not outcome.ok` pyright draws no conclusion.
+"""
 
 
 def outcome_of(document: Document, result: SignedDocument | SignStashError, *, signed_before: bool = False) -> Outcome:

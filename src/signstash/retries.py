@@ -23,9 +23,6 @@ Result = TypeVar("Result")
 Sleep = Callable[[float], Awaitable[None]]
 """Waits for some seconds."""
 
-LONGEST: Final = sys.float_info.max
-"""Maximum number of seconds: a whole number above it does not fit the clock."""
-
 current_attempt: Final = ContextVar("signstash_attempt", default=1)
 """Number of the current attempt, from 1."""
 
@@ -73,7 +70,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
     """Check that a value is a number of seconds above 0, or 0 if there may be none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise ConfigurationError(f"{name} is {value!r}.", "Give a positive, finite number.")
     if value == 0 and not or_none:
         raise ConfigurationError(f"{name} is {value!r}.", "Give a number above 0.")
@@ -126,29 +123,29 @@ class RetryPolicy:
     Attributes:
         attempts: How often it is attempted in all.
         shortest_pause: Minimum seconds between two attempts, if the service does not say how long to wait.
-        first_bound: Maximum seconds before the second attempt; the bound doubles with each further attempt.
-        longest_bound: Maximum of the bound, in seconds.
-        deadline: Seconds in which the last attempt must begin. If `Retry-After` is longer, or longer than the call's
-            own deadline allows, the error is raised at once.
+        first_bound: Maximum seconds before the second attempt, by default 0.5; it doubles with each further attempt.
+        longest_bound: Maximum of the bound, in seconds. By default 2.
+        deadline: Seconds in which the last attempt must begin, by default 5. If `Retry-After` is longer, or longer than
+            the call's own deadline allows, the error is raised at once.
     """
 
     attempts: int = attrs.field(validator=lambda _, attribute, value: require_count(attribute.name, value))
     shortest_pause: float = attrs.field(
         default=0.0, validator=lambda _, attribute, value: require_seconds(attribute.name, value, or_none=True)
     )
-    first_bound: float = attrs.field(validator=_positive)
-    longest_bound: float = attrs.field(validator=_positive)
-    deadline: float = attrs.field(validator=_positive)
+    first_bound: float = attrs.field(default=0.5, validator=_positive)
+    longest_bound: float = attrs.field(default=2.0, validator=_positive)
+    deadline: float = attrs.field(default=5.0, validator=_positive)
 
     @classmethod
     def none(cls) -> Self:
         """One attempt."""
-        return cls(attempts=1, first_bound=1, longest_bound=1, deadline=1)
+        return cls(attempts=1)
 
     @classmethod
     def interactive(cls) -> Self:
         """For a person who waits: three attempts within five seconds."""
-        return cls(attempts=3, first_bound=0.5, longest_bound=2, deadline=5)
+        return cls(attempts=3)
 
     @classmethod
     def batch(cls) -> Self:

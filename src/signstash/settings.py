@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
@@ -19,7 +20,7 @@ from ._errors.redaction import Secret
 from ._transport.http_client import is_local
 from ._transport.httpx2 import HttpClient
 from .errors import ApiError, ConfigurationError, ErrorClasses
-from .retries import LONGEST, RetryPolicy
+from .retries import RetryPolicy
 
 if TYPE_CHECKING:
     from .documents import Document
@@ -121,10 +122,10 @@ class RunOptions(TypedDict, total=False):
 
 def environment_arguments(
     environ: Mapping[str, str], options: ClientOptions
-) -> tuple[dict[str, Any], Callable[[str], str]]:
+) -> tuple[dict[str, Any], Callable[[ConfigurationError], ConfigurationError]]:
     """The arguments of `SignStash` from environment variables and code, which wins.
 
-    Returns them, and a function that puts the names of variables into a text in place of those of arguments.
+    Returns them, and a function that puts the names of variables into an error in place of those of arguments.
     """
     if not isinstance(environ, Mapping):
         raise ConfigurationError(f"environ is of type {type(environ).__name__}.", "Give a mapping, or leave it out.")
@@ -136,7 +137,13 @@ def environment_arguments(
     if "client_secret" in found:
         found["client_secret"] = Secret(found["client_secret"] or "")
     names = re.compile(rf"\b({'|'.join(found) or '(?!)'})\b")
-    return {**found, **options}, lambda text: names.sub(lambda match: ENVIRONMENT_VARIABLES[match[0]], text)
+
+    def renamed(error: ConfigurationError) -> ConfigurationError:
+        problem = names.sub(lambda match: ENVIRONMENT_VARIABLES[match[0]], error.problem)
+        hint = error.hint if problem == error.problem else "Set or correct these variables."
+        return ConfigurationError(problem, hint)
+
+    return {**found, **options}, renamed
 
 
 class Credentials(TypedDict):
@@ -245,6 +252,12 @@ def as_list(urls: object) -> list[Any]:
     return list(urls) if isinstance(urls, Iterable) and not isinstance(urls, str | bytes) else [urls]
 
 
+def instance_problems(given: object, urls: Iterable[object]) -> list[str]:
+    """What is wrong with the URLs of instances, as given and as a list."""
+    problems = ["instance_urls is a text, not a list of URLs"] if isinstance(given, str) else []
+    return problems + [problem for url in urls for problem in url_problems("instance_urls", url)]
+
+
 def url_problems(name: str, value: object) -> list[str]:
     """What is wrong with a URL. A user and password in it are not quoted."""
     if value is None or value == "":
@@ -303,7 +316,7 @@ def limit_problems(timeout: object, deadline: object, retries: object) -> list[s
     problems = [
         f"{name} is {value!r}, not a positive number of seconds"
         for name, value in {**limits, "deadline": deadline}.items()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max
     ]
     if retries is not None and not isinstance(retries, RetryPolicy):
         problems.append(f"retries is {retries!r}, not a RetryPolicy")

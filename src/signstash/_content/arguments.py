@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -30,6 +30,12 @@ def require_flags(**flags: object) -> None:
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise ConfigurationError(f"{name} is {value!r}.", "Give True or False.")
+
+
+def require_known_options(function: str, options: Mapping[str, object], known: type) -> None:
+    """Check the names of keyword arguments that a `TypedDict` describes."""
+    if unknown := options.keys() - known.__annotations__.keys():
+        raise TypeError(f"{function} got an unexpected option {', '.join(sorted(unknown))}")
 
 
 def require_path(name: str, value: object) -> Path:

@@ -9,6 +9,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from inspect import iscoroutinefunction
 from typing import Any, Final, get_args
 
 import attrs
@@ -58,8 +59,11 @@ class RunSettings:
         if self.unknown_outcomes not in get_args(UnknownOutcomes):
             choices = ", ".join(get_args(UnknownOutcomes))
             raise ConfigurationError(f"unknown_outcomes is {self.unknown_outcomes!r}.", f"Give one of {choices}.")
-        if self.progress is not None and not callable(self.progress):
-            raise ConfigurationError(f"progress is {self.progress!r}.", "Give a function that takes a Progress.")
+        calls = (self.progress, getattr(self.progress, "__call__", None))  # noqa: B004 - of an object, too
+        if self.progress is not None and (not callable(self.progress) or any(map(iscoroutinefunction, calls))):
+            raise ConfigurationError(
+                f"progress is {self.progress!r}.", "Give an ordinary function that takes a Progress, without async."
+            )
         if self.journal is not None and not isinstance(self.journal, Journal):
             raise ConfigurationError(f"journal is {self.journal!r}.", "Give a Journal, such as Journal('run.journal').")
         if self.journal is not None and self.save_to is None:
