@@ -301,6 +301,8 @@ def test_running_under_trio_raises() -> None:
         with pytest.raises(ConfigurationError, match="asyncio"):
             await client.sign(pdf("FT_31"))
         with pytest.raises(ConfigurationError, match="asyncio"):
+            await anext(client.sign_all([pdf("FT_31")]))
+        with pytest.raises(ConfigurationError, match="asyncio"):
             async with client:
                 pass
 

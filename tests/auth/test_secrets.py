@@ -329,7 +329,7 @@ async def test_an_unforeseen_exception_leaks_nothing(scene: Scene, part: str) ->
         raise LookupError("unforeseen")
 
     setattr(scene.vendor, part, breaks)
-    with pytest.raises(LookupError) as failed:
+    with pytest.raises(SignStashError, match="LookupError") as failed:
         await scene.sign()
 
     expect_none_in_error(failed.value)

@@ -290,6 +290,26 @@ class TestDeadline:
         assert len(asked) == 2
 
 
+async def test_a_cancelled_run_notes_what_is_in_doubt(client: SignStash, service: MockedService) -> None:
+    arrived = asyncio.Event()
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    service.sign.mock(side_effect=never)
+    run = asyncio.create_task(collect(client.sign_all(pdfs(3))))
+    await arrived.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError) as failed:
+        await run
+
+    (note,) = failed.value.__notes__
+    assert "its request was sent" in note
+    assert all(f"_{number}_pdf_" in note or f"{number}.pdf" in note or f"_{number}_" in note for number in range(3))
+
+
 class TestPlanning:
     async def test_a_save_to_without_more_names_loses_no_document(
         self, client: SignStash, service: MockedService, tmp_path: Path

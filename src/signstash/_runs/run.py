@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 import warnings
 import weakref
@@ -24,7 +25,7 @@ from ..errors import ConfigurationError
 from ..journal import Journal
 from ..options import UnknownOutcomes
 from ..results import Outcome, Progress
-from ..retries import RetryPolicy, require_count, require_seconds
+from ..retries import RetryPolicy, require_count, require_seconds, running_loop
 from ..settings import SaveTo
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
@@ -124,6 +125,7 @@ class Run:
         """The outcome of each document, as soon as it is known."""
         began = time.monotonic()
         self._is_iterated = True
+        running_loop()  # raises under trio
         with self.ledger.opened():
             reader = DocumentReader(documents, self._changed)
             self._progress = Progress(total=reader.total)
@@ -289,6 +291,14 @@ class Run:
         for outcome in [*known, *(outcome for outcomes in done for outcome in outcomes)]:
             what = "signed" if outcome.ok else str(outcome.error)
             logger.warning("outcome of %s, which nobody asked for any more: %s", outcome.document.name, what)
+        ending = cancellation or sys.exception()
+        for each in self._requests:
+            if each.cancelled() and isinstance(ending, asyncio.CancelledError):
+                try:
+                    each.result()
+                except asyncio.CancelledError as error:
+                    for note in getattr(error, "__notes__", ()):
+                        ending.add_note(note)
         if cancellation is not None:
             raise cancellation
 
