@@ -21,7 +21,9 @@ except ImportError:
 else:
 
     def encode_base64(block: bytes) -> bytes:
-        return pybase64.b64encode(block)
+        encoded: bytes = pybase64.b64encode(block)
+        return encoded
 
     def decode_base64(text: bytes | memoryview) -> bytes:
-        return pybase64.b64decode(text, validate=True)
+        decoded: bytes = pybase64.b64decode(text, validate=True)
+        return decoded
