@@ -33,7 +33,7 @@ import copyreg
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import attrs
 
@@ -47,35 +47,28 @@ class SignedContent(Protocol):
     @property
     def name(self) -> str:
         """File name, as it was sent."""
-        ...
 
     @property
     def external_reference(self) -> str:
         """The document's external reference."""
-        ...
 
     @property
     def operation_id(self) -> int | None:
         """ID of the operation that signed it."""
-        ...
 
     @property
     def saved_as(self) -> Path | None:
         """Where it was saved, or None."""
-        ...
 
     @property
     def content(self) -> bytes:
         """The signed bytes."""
-        ...
 
     async def read(self) -> bytes:
         """The signed bytes, read in a thread."""
-        ...
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the signed bytes to a file."""
-        ...
 
 
 def _as_tuple(texts: Sequence[str]) -> tuple[str, ...]:
@@ -110,7 +103,7 @@ class SignStashError(Exception):
         cause = None if self.__cause__ is None else _portable(self.__cause__)
         return copyreg.__newobj__, (type(self), *self.args), {**vars(self), "__cause__": cause}  # type: ignore[attr-defined]  # missing in typeshed
 
-    def copy_for_raise(self) -> SignStashError:
+    def copy_for_raise(self) -> Self:
         """A copy to raise elsewhere, so that callers who share a failure do not share its traceback."""
         other = copy.copy(self)
         other.__cause__ = self.__cause__

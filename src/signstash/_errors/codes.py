@@ -50,6 +50,10 @@ def _failure(meaning: str) -> ErrorRule:
     return ErrorRule(ServiceError, meaning, hint, retryable=True, maybe_processed=True)
 
 
+def _invalid(meaning: str, hint: str) -> ErrorRule:
+    return ErrorRule(InvalidRequestError, meaning, hint)
+
+
 def _inactive(meaning: str, task: str) -> ErrorRule:
     hint = f"An operator of the issuer must {task} in the Sign'Stash backoffice; repeating does not help."
     return ErrorRule(ClientServiceInactiveError, meaning, hint)
@@ -71,15 +75,11 @@ def _not_signed(meaning: str) -> ErrorRule:
 
 ERROR_CODES: Mapping[str, ErrorRule] = {
     "0.0.1": _failure("The service failed unexpectedly"),
-    "0.0.2": ErrorRule(
-        InvalidRequestError,
-        "A mandatory field is missing or the request is malformed",
-        "Add or correct the named field.",
-    ),
+    "0.0.2": _invalid("A mandatory field is missing or the request is malformed", "Add or correct the named field."),
     "0.0.3": ErrorRule(ServiceError, "The client service is not set up at the vendor", _SUPPORT),
-    "0.0.4": ErrorRule(InvalidRequestError, "A field is larger than allowed", "Make the named field smaller."),
+    "0.0.4": _invalid("A field is larger than allowed", "Make the named field smaller."),
     "0.0.5": _failure("An e-mail could not be sent"),
-    "0.0.6": ErrorRule(InvalidRequestError, "A field failed validation", "Correct the named field."),
+    "0.0.6": _invalid("A field failed validation", "Correct the named field."),
     "0.0.7": ErrorRule(
         DuplicateReferenceError,
         "The external reference was used before",
@@ -91,17 +91,14 @@ ERROR_CODES: Mapping[str, ErrorRule] = {
     "1.1.1": _inactive("The client service or its issuer account is inactive", "activate it"),
     "1.1.2": ErrorRule(ApiError, "The licence already has a client service", _SUPPORT),
     "1.1.3": _inactive("The state of the client service does not allow the operation", "activate the client service"),
-    "1.1.4": ErrorRule(
-        InvalidRequestError, "The secret of the client service is too weak", "Choose a stronger secret."
-    ),
+    "1.1.4": _invalid("The secret of the client service is too weak", "Choose a stronger secret."),
     "1.2.0": ErrorRule(
         ClientServiceInactiveError,
         "The issuer is inactive",
         "An operator of the issuer or the vendor's support must activate the issuer; repeating does not help.",
     ),
     "1.3.0": ErrorRule(ClientServiceInactiveError, "The partner is inactive", _SUPPORT),
-    "2.2.1": ErrorRule(
-        InvalidRequestError,
+    "2.2.1": _invalid(
         "The elements of the visible signature do not fit",
         "Check that the document has its page, and that its area fits on the page and is larger than its picture.",
     ),
@@ -117,10 +114,8 @@ ERROR_FAMILIES: Mapping[str, ErrorRule] = {
     ),
 }
 
-_INVALID = ErrorRule(InvalidRequestError, "The service rejected the request", "Correct what the service names.")
-
 STATUSES: Mapping[int, ErrorRule] = {
-    400: _INVALID,
+    **dict.fromkeys((400, 422), _invalid("The service rejected the request", "Correct what the service names.")),
     401: ErrorRule(TokenRejectedError, "The service rejected the access token", _ENVIRONMENT),
     403: ErrorRule(ApiError, "The service forbids the request", "Check what the client service is allowed to do."),
     404: ErrorRule(
@@ -128,9 +123,8 @@ STATUSES: Mapping[int, ErrorRule] = {
         "There is nothing at this URL",
         "Check `base_url`, which includes the service's base path; only the Integration Service answers queries.",
     ),
-    413: ErrorRule(InvalidRequestError, "The request is too large", "Send fewer or smaller documents in a request."),
-    415: ErrorRule(InvalidRequestError, "The service does not accept this way of uploading", "Use upload='base64'."),
-    422: _INVALID,
+    413: _invalid("The request is too large", "Send fewer or smaller documents in a request."),
+    415: _invalid("The service does not accept this way of uploading", "Use upload='base64'."),
     429: ErrorRule(
         RateLimitedError,
         "The service accepts no more requests for now",

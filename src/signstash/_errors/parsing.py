@@ -32,14 +32,14 @@ _TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{},]', re.DOTALL)
 
 def json_value(body: bytes, most_values: int = VALUE_LIMIT) -> Any:
     """The body as JSON: in Unicode, or in Latin-1 as some gateways write it."""
-    if _has_too_many_values(body, most_values):
+    limited = _limited(body, most_values)
+    if limited is None:
         return NOT_JSON
-    body = _without_deep_values(body)
     with contextlib.suppress(ValueError, RecursionError):
         try:
-            return json.loads(body, strict=False)
+            return json.loads(limited, strict=False)
         except UnicodeDecodeError:
-            return json.loads(body.decode("latin-1"), strict=False)
+            return json.loads(limited.decode("latin-1"), strict=False)
     return NOT_JSON
 
 
@@ -50,36 +50,30 @@ def operation_id_in(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
-def _has_too_many_values(body: bytes, most: int) -> bool:
-    if body.count(b"\\") > 16 * most:  # an escape in a string costs less than a value
-        return True
-    if sum(map(body.count, (b",", b"{", b"["))) <= most:
-        return False
-    values = 0  # without commas and brackets in texts
-    for tokens, match in enumerate(_TOKENS.finditer(body)):
-        values += body[match.start()] in b",{["
-        if values > most or tokens > 4 * most:
-            return True
-    return False
-
-
-def _without_deep_values(body: bytes) -> bytes:
-    if body.count(b"{") + body.count(b"[") <= DEPTH_LIMIT:
+def _limited(body: bytes, most_values: int) -> bytes | None:
+    """The body without what is nested too deeply, or None if it has too many values."""
+    brackets = body.count(b"{") + body.count(b"[")
+    if body.count(b"\\") > 16 * most_values:  # an escape in a string costs less than a value
+        return None
+    if brackets <= DEPTH_LIMIT and brackets + body.count(b",") <= most_values:
         return body
     kept: list[bytes] = []
-    depth = position = start = 0
-    for match in _TOKENS.finditer(body):
-        bracket = body[match.start()]
-        if bracket in b"{[":
+    values = depth = position = start = 0
+    for tokens, match in enumerate(_TOKENS.finditer(body)):
+        token = body[match.start()]
+        values += token in b",{["  # without those in texts
+        if values > most_values or tokens > 4 * most_values:
+            return None
+        if token in b"{[":
             depth += 1
             if depth == DEPTH_LIMIT + 1:
                 start = match.start()
-        elif bracket in b"}]":
+        elif token in b"}]":
             if depth == DEPTH_LIMIT + 1:
                 kept += [body[position:start], b"null"]
                 position = match.end()
             depth -= 1
-    return b"".join([*kept, body[position:]]) if kept else body
+    return b"".join([*kept, body[position:]])
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import (
@@ -30,15 +29,13 @@ def is_certainly_not_signed(error: SignStashError | None) -> bool:
 
 
 def reading_took_too_long(deadline: float, references: Sequence[str]) -> ConnectionFailedError:
-    """The documents were not read within the call's deadline, in seconds: nothing was sent."""
-    problem = f"Reading took longer than the deadline of {deadline:g} s"
-    hint = "Nothing was sent: give a longer `deadline`, or read from a faster disk."
     context = ErrorContext(external_references=references)
-    return ConnectionFailedError(context.sentence(problem), hint, external_references=references)
+    problem = context.sentence(f"Reading took longer than the deadline of {deadline:g} s")
+    hint = "Nothing was sent: give a longer `deadline`, or read from a faster disk."
+    return ConnectionFailedError(problem, hint, external_references=references)
 
 
 def not_sent_in_time(name: str, reference: str, seconds: float) -> ConnectionFailedError:
-    """The document waited for its turn until the deadline of the call, in seconds: nothing was sent."""
     return ConnectionFailedError(
         f"Document {name} ({reference}) was not sent within {seconds:g} s, because others were in flight.",
         "Sign it again later, or give a longer `deadline`.",
@@ -77,26 +74,13 @@ def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
     return f"signstash: {text}{f' External references: {references}.' if references else ''}"
 
 
-def missing_in_response(document: str, context: ErrorContext) -> OutcomeUnknownError:
-    """The response does not mention the document, which is given by name and reference."""
-    return _unknown(
-        context.external_references,
-        f"{document} is missing from the service's response{context.origin}.",
-        "Look it up by its external reference before you send it again.",
-    )
-
-
-def not_signed_yet(document: str, context: ErrorContext) -> OutcomeUnknownError:
-    """The service received the document, given by name and reference, and has not signed it yet."""
-    return _unknown(
-        context.external_references,
-        f"{document} was received, but is not signed yet{context.origin}.",
-        "Look it up by its external reference later, before you send it again.",
-    )
+def left_open(problem: str, context: ErrorContext) -> OutcomeUnknownError:
+    """A response does not say whether a document is signed; the problem names it, without its full stop."""
+    hint = "Look it up by its external reference before you send it again."
+    return _unknown(context.external_references, f"{problem}{context.origin}.", hint)
 
 
 def sent_by_an_earlier_run(reference: str) -> OutcomeUnknownError:
-    """A journal knows that the document was sent, and no more."""
     return _unknown(
         (reference,),
         "An earlier run sent it and ended before its response was recorded.",
@@ -116,7 +100,6 @@ def held_for_review(name: str, reference: str, cause: SignStashError) -> Outcome
 
 
 def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknownError:
-    """A journal holds the document for review since an earlier run, for the reason that it records."""
     return _unknown(
         (reference,),
         f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}",
@@ -125,7 +108,6 @@ def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknown
 
 
 def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
-    """The response was lost, and sent again the document was rejected because its reference is used."""
     return _unknown(
         (reference,),
         f"Document {name} ({reference}) was sent and its response was lost; sent again, the service says that the "
@@ -137,7 +119,6 @@ def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeU
 
 
 def signed_but_lost(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
-    """A response said that the document is signed, and the run ended before its signed bytes were saved."""
     return _unknown(
         (reference,),
         f"Document {name} ({reference}) is signed, but an earlier run ended before its signed bytes were saved.",
@@ -150,14 +131,13 @@ def _unknown(
     references: Sequence[str], problem: str, hint: str, cause: SignStashError | None = None
 ) -> OutcomeUnknownError:
     error = OutcomeUnknownError(problem, hint, external_references=tuple(references))
-    if cause is not None:
-        error.__cause__ = cause
+    error.__cause__ = cause
     return error
 
 
 def reference_used_by_failure(name: str, reference: str, error: DuplicateReferenceError) -> DuplicateReferenceError:
     """The reference is the caller's own, and an earlier attempt under it failed."""
-    changed = copy.copy(error)
+    changed = error.copy_for_raise()
     changed.problem = (
         f"Document {name}: its external reference {reference!r} was used before, probably by the earlier attempt that "
         "failed."

@@ -13,7 +13,7 @@ from .._content.base64 import decode_base64
 from .._content.contents import Contents, InMemory
 from .._errors.mapping import ErrorContext, error_from_document
 from .._errors.parsing import operation_id_in
-from .._errors.unknown import missing_in_response, not_signed_yet
+from .._errors.unknown import left_open
 from .._transport.exchange import ServiceResponse
 from .._transport.signed_content import restore_base64
 from ..documents import Document
@@ -163,14 +163,14 @@ def _result(
     (reference,) = context.external_references
     which = f"Document {name} ({reference})"
     if not received:
-        return missing_in_response(which, context)
+        return left_open(f"{which} is missing from the service's response", context)
     if len(received) > 1:
         return _unusable(f"{which} is in it {len(received)} times", response, context)
     # From the response itself: a value of an unexpected type must not count as missing.
     fields = received[0].fields
     sign_error, sign_status = fields.get("signError") or None, fields.get("signStatus") or None
     if sign_status == models.SigningStatus.RECEIVED and sign_error is None:
-        return not_signed_yet(which, context)
+        return left_open(f"{which} was received, but is not signed yet", context)
     if sign_status != models.SigningStatus.SIGNED or sign_error is not None:
         return error_from_document(
             None if sign_error is None else str(sign_error),
