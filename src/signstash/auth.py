@@ -13,14 +13,14 @@ from typing import Final
 import attrs
 import httpx
 
-from ._errors.mapping import ErrorContext, error_from_response, rejects_token
+from ._errors.mapping import ErrorContext, error_from_response
 from ._errors.redaction import Secret
 from ._transport.bodies import read_error
 from ._transport.http_client import origin
 from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
-from .errors import ConfigurationError, CredentialsRejectedError, ServiceError, SignStashError
+from .errors import AuthenticationError, ConfigurationError, CredentialsRejectedError, ServiceError, SignStashError
 from .retries import Retries, RetryPolicy, Sleep, current_attempt, running_loop
 from .settings import (
     as_list,
@@ -173,18 +173,24 @@ class TokenAuth(httpx.Auth):
                 f"A request to {request.url.host} would carry the access token to a host that it is not meant for.",
                 "Name the host in `base_urls`, or send the request with another client.",
             )
-        if not getattr(request.stream, "replayable", False):
+        if not isinstance(request.stream, RequestBody):  # which can be sent again
             await request.aread()  # without it httpx would send the body of a pipe again as an empty file
-        token = await self._current_token()
-        for attempt in (1, 2):
+        token = first = await self._current_token()
+        while True:
             request.headers["Authorization"] = token.authorization
             response = yield request
-            if response.status_code < 400 or not rejects_token(response.status_code, await read_error(response)):
+            if response.status_code < 400:
                 return
-            if attempt == 2:
+            body = await read_error(response)
+            error = error_from_response(response.status_code, response.headers, body, ErrorContext())
+            if not isinstance(error, AuthenticationError):
+                return
+            if token is not first:
                 token.kept_until = self._clock() + RENEWAL_PAUSE
             if self._clock() < token.kept_until:
-                break
+                problem = f"The service rejected the access token of {self.client_id}, and a newly issued one as well"
+                error.problem = f"{problem}: {error.problem}"
+                raise error
             if isinstance(request.stream, RequestBody):
                 request.stream.handed_over = False  # rejected, so not processed
             logger.debug("token rejected by %s with HTTP %d; replacing it", request.url.host, response.status_code)
@@ -192,10 +198,6 @@ class TokenAuth(httpx.Auth):
             if self._token is token:
                 self._token = None
             token = await self._current_token()
-        error = error_from_response(response.status_code, response.headers, await read_error(response), ErrorContext())
-        problem = f"The service rejected the access token of {self.client_id}, and a newly issued one as well"
-        error.problem = f"{problem}: {error.problem}"
-        raise error
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Raise: a synchronous client would have to block while the token is fetched.
@@ -227,41 +229,24 @@ class TokenAuth(httpx.Auth):
 
     async def _current_token(self) -> _Token:
         running_loop()
-        for _ in range(2):
-            if self._closed:
-                raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
-            token, now = self._token, self._clock()
-            if token is not None and now < token.due:
-                if now >= token.early and now >= self._next_renewal:
-                    self._renewal_task()
-                return token
-            if self._failure is not None and now < self._next_renewal:
-                failure, left = self._failure.copy_for_raise(), self._next_renewal - now
-                if (retry_after := getattr(failure, "retry_after", None)) is not None:
-                    failure.hint = failure.hint.replace(f"after {retry_after:.0f} s", f"after {left:.0f} s")
-                    vars(failure)["retry_after"] = left
-                raise failure
-            renewed = await self._renewed()
-            if self._clock() < renewed.due:
-                return renewed
-        raise ServiceError(
-            "The token server's tokens expire before they can be used.",
-            "Ask the vendor's support for a longer lifetime, and check that this machine is not overloaded.",
-            status_code=200,
-            retryable=True,
-        )
-
-    async def _renewed(self) -> _Token:
-        """The token of the running renewal, or its failure."""
+        if self._closed:
+            raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
+        token, now = self._token, self._clock()
+        if token is not None and now < token.due:
+            if now >= max(token.early, self._next_renewal):
+                self._renewal_task()
+            return token
+        if self._failure is not None and now < self._next_renewal:
+            failure, left = self._failure.copy_for_raise(), self._next_renewal - now
+            if (retry_after := getattr(failure, "retry_after", None)) is not None:
+                failure.hint = failure.hint.replace(f"after {retry_after:.0f} s", f"after {left:.0f} s")
+                vars(failure)["retry_after"] = left
+            raise failure
         renewal = self._renewal_task()
-        try:
-            # Shielded, so that a caller who is cancelled leaves the renewal to the others.
-            renewed = await asyncio.shield(renewal)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if renewal.cancelled() and not (task is not None and task.cancelling()):
-                raise ConfigurationError("The client was closed while it fetched a token.", "Make a new one.") from None
-            raise
+        await asyncio.wait([renewal])  # a caller who is cancelled leaves the renewal to the others
+        if renewal.cancelled():
+            raise ConfigurationError("The client was closed while it fetched a token.", "Make a new one.")
+        renewed = renewal.result()
         if isinstance(renewed, SignStashError):
             raise renewed.copy_for_raise()
         return renewed
@@ -291,12 +276,19 @@ class TokenAuth(httpx.Auth):
         sent_at, outcome = self._clock(), "issued"
         try:
             value, lifetime = await self._request.send()
+            due = sent_at + lifetime - min(30.0, lifetime / 20)
+            if self._clock() >= due:
+                raise ServiceError(
+                    "The token server's tokens expire before they can be used.",
+                    "Ask the vendor's support for a longer lifetime, and check that this machine is not overloaded.",
+                    status_code=200,
+                    retryable=True,
+                )
         except SignStashError as error:
             outcome = type(error).__name__
             raise
         finally:
             milliseconds = 1000 * (self._clock() - sent_at)
             logger.info("token: %s, %.0f ms, attempt %d", outcome, milliseconds, current_attempt.get())
-        due = sent_at + lifetime - min(30.0, lifetime / 20)
         early = due - min(300.0, lifetime / 10) * (1 - 0.2 * self._jitter())
         return _Token(value, issued=sent_at, early=early, due=due)

@@ -277,6 +277,7 @@ class TestLifetime:
             vendor.clock.now += vendor.lifetime
             return vendor.issue(number)
 
+        vendor.lifetime = 5
         vendor.respond_to_token = late
         error = await failure_of(client)
 
@@ -284,7 +285,20 @@ class TestLifetime:
         assert error.retryable
         assert "expire before they can be used" in str(error)
         assert vendor.arrivals == []
-        assert len(vendor.token_requests) == 2
+        assert len(vendor.token_requests) == TOKEN_ATTEMPTS
+
+    async def test_a_token_that_expires_on_arrival_is_requested_again(
+        self, client: httpx.AsyncClient, vendor: Vendor
+    ) -> None:
+        def late_once(number: int) -> httpx.Response:
+            vendor.clock.now += vendor.lifetime if number == 1 else 0
+            return vendor.issue(number)
+
+        vendor.lifetime = 5
+        vendor.respond_to_token = late_once
+        await call(client)
+
+        assert [arrival.token for arrival in vendor.arrivals] == ["token-2"]
 
     def test_the_default_clock_is_monotonic(self) -> None:
         assert inspect.signature(TokenAuth).parameters["clock"].default is time.monotonic

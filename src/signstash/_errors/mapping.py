@@ -93,12 +93,6 @@ def error_from_response(
     return _error(rule, code, fields, context, body=body[:BODY_LIMIT], **_response_details(status_code, headers))
 
 
-def rejects_token(status_code: int, body: bytes) -> bool:
-    """Whether a response rejects the token: 401 without another code, or `0.0.10` (integration guide, step 6)."""
-    code = _text((json_object(body) or {}).get("errorCode")) or None
-    return issubclass(_rule_for(code, status_code, {}).raises, AuthenticationError)
-
-
 def error_from_token_server(
     status_code: int, headers: Mapping[str, str], fields: Mapping[str, str], context: ErrorContext
 ) -> SignStashError:

@@ -65,12 +65,10 @@ class RequestBody(httpx.AsyncByteStream):
     """A body with contents in the places of their marks. It can be sent again, and its length is known.
 
     Attributes:
-        replayable: Tells `TokenAuth` that this body needs no copy for a second attempt.
         handed_over: Whether the last attempt reached the body's end. Until then the server cannot have processed the
             request, because the body is shorter than its Content-Length.
     """
 
-    replayable = True
     handed_over = False
 
     def __init__(self, frame: bytes, inserts: Sequence[ContentSlot]) -> None:
