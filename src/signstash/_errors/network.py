@@ -1,4 +1,4 @@
-"""Describes network errors and what to check after one."""
+"""Maps network errors to exceptions, which say what to check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from types import TracebackType
 
 import httpx
 
+from ..errors import ConfigurationError, ConnectionFailedError, SignStashError
+from .mapping import ErrorContext
 from .redaction import printable
+
+
+def error_from_network(error: BaseException, request: str, hint: str, context: ErrorContext) -> SignStashError:
+    """The exception for a request that was not processed. The request is named as the beginning of a sentence."""
+    if isinstance(error, RuntimeError):  # of a client that is closed, or has connections of another event loop
+        problem = f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was sent"
+        return ConfigurationError(context.sentence(problem), "Give one that is open and was made for this event loop.")
+    problem = context.sentence(f"{request} failed: {describe_network_error(error)}")
+    return ConnectionFailedError(problem, f"{hint_for(error)} {hint}")
 
 
 def describe_network_error(error: BaseException) -> str:

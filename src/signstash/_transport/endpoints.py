@@ -21,7 +21,7 @@ from .. import models
 from .._content.arguments import text_problem
 from .._errors.parsing import operation_id_in
 from .._generated import api
-from .._generated.types import File, RequestFiles
+from .._generated.types import File
 from ..errors import ConfigurationError, InvalidDocumentError
 from .request_content import ContentSlot
 from .signed_content import Received, receive_operation, receive_whole
@@ -49,10 +49,8 @@ class Call:
 
     Attributes:
         path: Path below the service's base URL, ready to be sent.
-        content: Body to be sent as it is, or None.
-        files: Body to be sent as multipart, or None.
+        arguments: Headers, body and query parameters, as httpx takes them.
         inserts: Contents that take the places of their marks in the body, in order.
-        others: Other arguments for httpx: query parameters, or a body of another kind.
         receive: Reads a success, which may have `response_limit` bytes.
         changes_state: Whether sending it twice by mistake does harm.
     """
@@ -60,11 +58,8 @@ class Call:
     operation: str
     method: str
     path: str
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
-    content: bytes | None = attrs.field(default=None, repr=False)
-    files: RequestFiles | None = attrs.field(default=None, repr=False)
+    arguments: Mapping[str, Any] = attrs.field(repr=False)
     inserts: Sequence[ContentSlot] = attrs.field(default=(), repr=False)
-    others: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     receive: Receive = attrs.field(default=receive_whole, repr=False)
     response_limit: int = RESPONSE_LIMIT
     changes_state: bool = False
@@ -74,15 +69,17 @@ class Call:
 
 def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
     """A call from the arguments for httpx that a generated endpoint function makes."""
-    others = dict(kwargs)
-    method, path = others.pop("method").upper(), others.pop("url")
-    headers, content, files = others.pop("headers", {}), _json(others.pop("json", None)), others.pop("files", None)
-    return Call(operation, method, path, headers=headers, content=content, files=files, others=others, **details)
+    arguments = dict(kwargs)
+    method, path, body = arguments.pop("method").upper(), arguments.pop("url"), arguments.pop("json", None)
+    if body is not None:
+        arguments["content"] = _json(body)
+    # The response is mostly base64 of compressed data: compressing it again only costs time.
+    expected = {"Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"}
+    arguments["headers"] = {**arguments.get("headers", {}), **expected}
+    return Call(operation, method, path, arguments, **details)
 
 
-def _json(value: object) -> bytes | None:
-    if value is None:
-        return None
+def _json(value: object) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError):

@@ -14,10 +14,10 @@ import httpx
 
 from .._content.contents import Contents
 from .._errors.mapping import ErrorContext, error_from_response, unreadable_response
-from .._errors.network import describe_network_error, hint_for, is_connection_failure
+from .._errors.network import describe_network_error, error_from_network, is_connection_failure
 from .._errors.parsing import json_value, operation_id_in
 from .._errors.unknown import cancelled, response_lost
-from ..errors import ConfigurationError, ConnectionFailedError, ErrorClasses, SignStashError, UnexpectedResponseError
+from ..errors import ConfigurationError, ErrorClasses, SignStashError, UnexpectedResponseError
 from ..retries import Deadline, current_attempt
 from .bodies import UnusableResponseError, read_error, without_credentials
 from .endpoints import Call
@@ -108,16 +108,8 @@ class Exchange:
             error_classes=self.error_classes,
         )
         try:
-            request = client.build_request(
-                call.method,
-                _url(self.base_url + call.path),
-                # The response is mostly base64 of compressed data: compressing it again only costs time.
-                headers={**call.headers, "Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"},
-                content=call.content,
-                files=call.files,
-                timeout=self.timeout,
-                **call.others,
-            )
+            url = _url(self.base_url + call.path)
+            request = client.build_request(call.method, url, timeout=self.timeout, **call.arguments)
         except httpx.InvalidURL as error:
             problem = f"A request ({call.operation[:100]}) cannot be sent: {error}."
             raise ConfigurationError(problem, "Shorten its path, reference or params.") from error
@@ -179,18 +171,11 @@ class Exchange:
         if not is_known:
             problem = context.sentence(f"A request ({call.operation}) was not sent: {reason}")
             return ConfigurationError(problem, "Correct what its cause shows.")
-        if isinstance(error, RuntimeError):
-            return ConfigurationError(
-                context.sentence(f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was sent"),
-                "Give one that is open and was made for this event loop.",
-            )
         rejected = isinstance(error, httpx.WriteError | httpx.ReadError | httpx.RemoteProtocolError) and not handed_over
-        reasons = " The service may have closed the connection to reject the request (HTTP 401, 413 or 429)."
-        done = "nothing was processed" if call.changes_state else "nothing was changed"
-        return ConnectionFailedError(
-            context.sentence(f"A request ({call.operation}) to {host} failed: {reason}"),
-            f"{hint_for(error)}{reasons if rejected else ''} Then repeat it: {done}.",
-        )
+        reasons = "The service may have closed the connection to reject the request (HTTP 401, 413 or 429). "
+        done = "processed" if call.changes_state else "changed"
+        hint = f"{reasons if rejected else ''}Then repeat it: nothing was {done}."
+        return error_from_network(error, f"A request ({call.operation}) to {host}", hint, context)
 
 
 _url: Final = lru_cache(64)(httpx.URL)  # parsing one takes as long as writing a short request

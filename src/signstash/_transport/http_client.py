@@ -177,7 +177,7 @@ class ConnectionPool:
 class HttpClients:
     """The HTTP client of a `SignStash`: the user's own, or one for the running event loop.
 
-    Its own client is replaced before cancelled calls have used up its connections.
+    Its own client is replaced before cancelled calls have used up its connections. If `is_closed`, it accepts no calls.
     """
 
     def __init__(self, given: httpx.AsyncClient | None) -> None:
@@ -248,20 +248,16 @@ class HttpClients:
             await pool.client.aclose()
 
     def raise_if_closed(self) -> None:
-        """Raise `ConfigurationError` after `close`."""
+        """Raise `ConfigurationError` if it is closed."""
         if self.is_closed:
             raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
-
-    def close(self) -> None:
-        """Accept no more calls."""
-        self.is_closed = True
 
     async def aclose(self) -> None:
         """End the calls in flight, wait until they have released their connections, and close those.
 
         A pool that is closed does not know of a connection that is still being opened: nobody would close it.
         """
-        self.close()
+        self.is_closed = True
         loop = running_loop()
         while here := {limit: left for limit, left in self._in_flight.items() if left.get_loop() is loop}:
             for limit in here:
@@ -274,15 +270,6 @@ class HttpClients:
         # Connections of a loop that is closed went with it.
         if pool is not None and pool.loop is loop:
             await self._close(pool)
-
-
-def is_local(host: str) -> bool:
-    """Whether a host is this machine or in a private network, as far as its name or address tells."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".test"))
-    return address.is_loopback or address.is_private
 
 
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -12,10 +12,10 @@ import attrs
 import httpx
 
 from .._errors.mapping import ErrorContext, error_from_token_server, unreadable_response
-from .._errors.network import describe_network_error, hint_for
+from .._errors.network import error_from_network
 from .._errors.parsing import json_object
 from .._errors.redaction import Secret
-from ..errors import ConfigurationError, ConnectionFailedError, SignStashError
+from ..errors import SignStashError
 from .bodies import UnusableResponseError, read_error, read_whole
 from .http_client import new_http_client, opened
 
@@ -46,7 +46,6 @@ class TokenRequest:
     async def send(self) -> tuple[Secret, float]:
         """Send the request once. Returns the token, and its lifetime in seconds from the request on."""
         context = ErrorContext(client_service=self.client_id, token_server=self.url)
-        host = httpx.URL(self.url).host
         try:
             async with asyncio.timeout(3 * TOKEN_TIMEOUT):
                 # A token is needed about once a day, and no connection of an own client outlives its event loop.
@@ -54,16 +53,9 @@ class TokenRequest:
                     result = await self._post(client, context)
         except UnusableResponseError as unusable:
             raise unreadable_response(unusable.status_code, {}, b"", str(unusable), context) from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # TimeoutError is an OSError
-            raise ConnectionFailedError(
-                f"The token request to {host} for {self.client_id} failed: {describe_network_error(error)}.",
-                f"{hint_for(error)} Nothing was sent to the signing service.",
-            ) from error
-        except RuntimeError as error:  # of a client that is closed, or has connections of another event loop
-            raise ConfigurationError(
-                f"The HTTP client for token requests cannot be used ({str(error).rstrip('.')}); nothing was sent.",
-                "Give one that is open and was made for this event loop.",
-            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, RuntimeError) as error:
+            hint = "Nothing was sent to the signing service."
+            raise error_from_network(error, "The token request", hint, context) from error
         # Raised here: the traceback has no local variables with the response, which may hold token and secret.
         if isinstance(result, SignStashError):
             raise result
