@@ -184,7 +184,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         """
         if self._is_view:
             return
-        self._exchange.clients.close()
+        self._exchange.clients.is_closed = True
         self._runs.end(ConfigurationError("The client was closed during a run.", "Close it after the run."))
         if self._own_auth is not None:
             await self._own_auth.aclose()

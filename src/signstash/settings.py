@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import ipaddress
 import logging
 import os
 import re
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 import httpx
 
 from ._errors.redaction import Secret
-from ._transport.http_client import is_local
 from ._transport.httpx2 import HttpClient
 from .errors import ApiError, ConfigurationError, ErrorClasses
 from .retries import RetryPolicy
@@ -282,6 +282,15 @@ def url_problems(name: str, value: object) -> list[str]:
     if name == "base_url" and (path := re.search(r"/api/v0(/.*)?$", url.path)):
         return [f"base_url ends in {path[0]}, which each call adds (leave it out)"]
     return []
+
+
+def is_local(host: str) -> bool:
+    """Whether a host is this machine or in a private network, as far as its name or address tells."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".test"))
+    return address.is_loopback or address.is_private
 
 
 _warned_of: Final = set[str]()
