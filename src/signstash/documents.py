@@ -16,7 +16,7 @@ import attrs
 
 from ._content.arguments import require_known_options, require_text
 from ._content.contents import Contents, InMemory
-from ._content.snapshots import Fingerprint, fingerprint
+from ._content.snapshots import digested
 from ._content.sources import InAsyncFile, InOpenFile, Source, contents_of
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
@@ -171,10 +171,10 @@ class Document:
         except InvalidDocumentError as error:
             raise _named(error, self.name, self.external_reference) from error.__cause__
 
-    def _fingerprinted(self) -> tuple[Self, Fingerprint]:
-        """The document as it is now, which raises an error if its contents change. Blocks: call it in a thread."""
-        found = self._read_with(fingerprint)
-        return self._replaced(self.external_reference, found.contents), found
+    def _digested(self) -> tuple[Self, str]:
+        """The document, which raises an error if its contents change, and their SHA-256. Blocks."""
+        contents, digest = self._read_with(digested)
+        return self._replaced(self.external_reference, contents), digest
 
     def _replaced(self, external_reference: str | None, contents: Contents | None = None) -> Self:
         """The document with another reference, and with other contents if they are given."""

@@ -81,8 +81,7 @@ class RunLedger:
         )
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
-        document, fingerprint = given._fingerprinted()
-        digest = fingerprint.digest
+        document, digest = given._digested()
         entry = journal._find(own_reference=given.external_reference, digest=digest, name=given.name)
         entry = entry or _unknown(given, digest)
         identity = given.external_reference or f"{digest} {given.name}"
