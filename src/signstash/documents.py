@@ -66,7 +66,7 @@ class Document:
     signature: SignatureInfo
     external_reference: str | None
     _contents: Contents = attrs.field(alias="contents", repr=False)
-    _attempts: _Attempts = attrs.field(init=False, repr=False, factory=lambda: _Attempts())
+    _attempts: _Attempts = attrs.field(alias="_attempts", repr=False, factory=lambda: _Attempts())
 
     @classmethod
     def pdf(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
@@ -174,17 +174,7 @@ class Document:
     def _digested(self) -> tuple[Self, str]:
         """The document, which raises an error if its contents change, and their SHA-256. Blocks."""
         contents, digest = self._read_with(digested)
-        return self._replaced(self.external_reference, contents), digest
-
-    def _replaced(self, external_reference: str | None, contents: Contents | None = None) -> Self:
-        """The document with another reference, and with other contents if they are given."""
-        return type(self)(
-            name=self.name,
-            content_type=self.content_type,
-            signature=self.signature,
-            external_reference=external_reference,
-            contents=self._contents if contents is None else contents,
-        )
+        return attrs.evolve(self, contents=contents), digest
 
 
 def unique_reference(client_service: str, name: str, distinction: str) -> str:
@@ -199,13 +189,14 @@ def require_reference(name: str, reference: object) -> None:
         raise InvalidDocumentError(f"{name} is {reference!r}.", "Give a name without blanks at its ends.")
 
 
-def require_document(document: object) -> None:
-    """Check that a value is a `Document`, and not a path."""
+def require_document(document: object) -> Document:
+    """Check that a value is a `Document`, and not a path, and return it."""
     if not isinstance(document, Document):
         raise InvalidDocumentError(
             f"A document is of type {type(document).__name__}.",
             "Make it with Document.pdf, Document.xml or Document.binary.",
         )
+    return document
 
 
 def require_iterable(documents: _Documents) -> _Documents:

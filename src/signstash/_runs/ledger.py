@@ -57,18 +57,26 @@ class RunLedger:
         try:
             if self.journal is not None:
                 return self._planned_by(self.journal, document)
-            return self._to_be_sent(document, document, _unknown(document, ""))
+            reference = document.reference(self.client_service)
+            return self._to_be_sent(document, document, reference, _unknown(document, ""))
         except (InvalidDocumentError, DocumentNotSavedError) as error:
             return outcome_of(document, error)
 
     def _to_be_sent(
-        self, given: Document, document: Document, entry: Entry, *, attempt: int = 0, identity: str = ""
+        self,
+        given: Document,
+        document: Document,
+        reference: str,
+        entry: Entry,
+        *,
+        attempt: int = 0,
+        identity: str = "",
     ) -> PlannedDocument:
         size = document._read_with(snapshot).size
         return PlannedDocument(
             given,
             document,
-            document.reference(self.client_service),
+            reference,
             size,
             attempt,
             target=None if self.files is None else self.files.claim(given),
@@ -102,9 +110,8 @@ class RunLedger:
         if planned is None:
             attempt, reference = self._attempt(journal, given, entry)
             entry = attrs.evolve(entry, digest=digest)
-            document = document._replaced(reference)
             try:
-                planned = self._to_be_sent(given, document, entry, attempt=attempt, identity=identity)
+                planned = self._to_be_sent(given, document, reference, entry, attempt=attempt, identity=identity)
             except DocumentNotSavedError as error:
                 if is_known:
                     lost = "sent it, and whether it is signed is not known"

@@ -36,7 +36,8 @@ class PlannedDocument:
 
     Attributes:
         given: The document as the caller gave it.
-        document: The same, with the reference under which it is sent.
+        document: The same, whose contents may not change any more.
+        reference: The reference under which it is sent.
         attempt: Number of the reference that the SDK made for it, from 1, or 0 if the reference is the caller's own.
         digest: SHA-256 of its contents, or empty without a journal.
         failed_before: Whether an earlier attempt failed that may have used up its reference, which is the caller's own.

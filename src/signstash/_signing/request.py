@@ -16,7 +16,7 @@ from .._content.arguments import require_text
 from .._content.snapshots import prepare
 from .._transport.endpoints import Call, sign_base64, sign_multipart
 from .._transport.request_content import SMALL, ContentSlot
-from ..documents import Document, require_document, require_reference, unique_reference
+from ..documents import Document, require_reference, unique_reference
 from ..errors import InvalidDocumentError
 from ..models import (
     UNSET,
@@ -70,19 +70,16 @@ class RequestOptions:
         }
 
 
-def index_by_reference(documents: Sequence[Document], client_service: str) -> dict[str, Document]:
+def index_by_reference(documents: Sequence[tuple[str, Document]]) -> dict[str, Document]:
     """The documents of one request by their external references, in their order."""
     if not documents:
         raise InvalidDocumentError("There is no document to sign.", "Give at least one.")
-    for document in documents:
-        require_document(document)
-    references = [document.reference(client_service) for document in documents]
-    if twice := _repeated(references):
+    if twice := _repeated([reference for reference, _ in documents]):
         raise InvalidDocumentError(
             f"Several documents have the external reference {twice[0]!r}.",
             "Give each its own, and each Document object once: responses are matched by it.",
         )
-    return dict(zip(references, documents, strict=True))
+    return dict(documents)
 
 
 async def signing_call(
