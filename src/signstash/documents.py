@@ -140,7 +140,7 @@ class Document:
         """
         if self.external_reference is not None:
             return self.external_reference
-        return unique_reference(client_service, self.name.rpartition(".")[0] or self.name, self._attempts.distinction)
+        return unique_reference(client_service, self.name, self._attempts.distinction)
 
     def _note_attempt(self, reference: str, *, failed: bool) -> None:
         """Take note of an attempt under a reference that may have used it up.
@@ -179,7 +179,8 @@ class Document:
 
 def unique_reference(client_service: str, name: str, distinction: str) -> str:
     """A unique, readable external reference, with the prefix that the vendor advises (wiki: integration guide)."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", f"{client_service}_{name[:40]}_{distinction}")
+    stem = name.rpartition(".")[0] or name
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", f"{client_service}_{stem[:40]}_{distinction}")
 
 
 def require_reference(name: str, reference: object) -> None:

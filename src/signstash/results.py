@@ -124,15 +124,19 @@ class SignedDocument:
         return self._saved(file.target) if file.error is None else not_saved(file.target, file.error, self)
 
 
-def not_saved(target: str | Path, error: Exception, signed: SignedDocument | None = None) -> DocumentNotSavedError:
-    """The error for a file that could not be written."""
+def not_saved(
+    target: str | Path, error: Exception, signed: SignedDocument | None = None, *, unsent: Document | None = None
+) -> DocumentNotSavedError:
+    """The error for the file of a signed document, or of one that was therefore not sent."""
+    so = "" if unsent is None else f", so {unsent.name} was not sent"
     if isinstance(error, InvalidDocumentError):
         problem, hint = error.problem, error.hint
     elif isinstance(error, FileExistsError):
-        problem, hint = f"{target} exists already.", "Choose another place, or replace files with overwrite=True."
+        problem, hint = f"{target} exists already{so}.", "Choose another place, or replace files with overwrite=True."
     else:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        problem, hint = f"{target} cannot be written: {reason}.", "Check folder, permissions and space, then try again."
+        problem = f"{target} cannot be written{so}: {reason}."
+        hint = "Check folder, permissions and space, then try again."
     failure = DocumentNotSavedError(problem, hint, signed=signed)
     failure.__cause__ = error
     return failure
@@ -155,11 +159,6 @@ class SignedOutcome:
     signed_before: bool = False
     ok: Literal[True] = attrs.field(default=True, init=False, repr=False)
     error: None = attrs.field(default=None, init=False, repr=False)
-
-    @property
-    def result(self) -> SignedDocument:
-        """The signed document."""
-        return self.signed
 
     @property
     def saved_as(self) -> Path | None:
@@ -190,11 +189,6 @@ class FailedOutcome:
     ok: Literal[False] = attrs.field(default=False, init=False, repr=False)
     signed: None = attrs.field(default=None, init=False, repr=False)
     saved_as: None = attrs.field(default=None, init=False, repr=False)
-
-    @property
-    def result(self) -> SignStashError:
-        """The error."""
-        return self.error
 
     def unwrap(self) -> NoReturn:
         """Raise the error.

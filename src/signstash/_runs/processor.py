@@ -120,7 +120,7 @@ class BatchProcessor:
     async def _result(self, batch: Batch) -> BatchResult:
         if self.has_ended:
             return self.unresolved(batch)
-        if batch.lost is not None and self.unknown_outcomes == "hold" and not batch.items[0].requeued:
+        if batch.lost is not None and self.unknown_outcomes == "hold" and batch.items[0].entry.state != "requeued":
             return BatchResult({item: _held(item, batch.lost) for item in batch.items})
         return await (self._looked_up(batch, batch.items[0]) if batch.look_up else self._sent(batch))
 
@@ -158,7 +158,9 @@ class BatchProcessor:
                 call = await self.signer.prepare(documents, batch.options, items[0].folder, deadline=deadline)
                 response = await self._retries.run(lambda: self._transmit(batch, call, deadline), deadline)
             signed = await self.signer.read(response, documents)
-        return [outcome_of(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
+        return [
+            attrs.evolve(outcome, document=item.given) for item, outcome in zip(items, signed.outcomes, strict=True)
+        ]
 
     async def _transmit(self, batch: Batch, call: Call, deadline: Deadline) -> ServiceResponse:
         loop = asyncio.get_running_loop()

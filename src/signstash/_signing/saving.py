@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from .._content.names import safe_names
 from .._content.writing import FileWrite, write_atomically, write_files
 from ..documents import Document
 from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignatureInvalidError
-from ..results import Outcome, SignedDocument, outcome_of
+from ..results import Outcome, SignedDocument, not_saved, outcome_of
 from ..settings import SaveTo
 
 
@@ -68,35 +67,16 @@ class SignedFiles:
                     f"Another document is saved as {target}, so {document.name} was not sent.",
                     "Give the documents different names, or let `save_to` be a function that tells their files apart.",
                 )
-            self._require_free(target, document)
+            require_replaceable(target, overwrite=self.overwrite)
             folder = str(target.parent)
             if folder not in self._made:
                 make_folder(target.parent)
                 self._made.add(folder)
         except (OSError, ValueError) as error:
-            where, reason = f"The file for {document.name}", str(error)
-            if isinstance(error, OSError):
-                where, reason = error.filename or where, error.strerror or reason
-            raise DocumentNotSavedError(
-                f"{where} cannot be written, so {document.name} was not sent: {reason}.", "Check path and permissions."
-            ) from error
+            where = getattr(error, "filename", None) or f"The file for {document.name}"
+            raise not_saved(where, error, unsent=document) from error
         self._claimed[target] = None
         return target
-
-    def _require_free(self, target: Path, document: Document) -> None:
-        try:
-            mode = os.lstat(target).st_mode
-        except FileNotFoundError:
-            return
-        if stat.S_ISDIR(mode):
-            problem, hint = f"{target} is a folder", "Give it the name of a file."
-        elif not self.overwrite:
-            problem, hint = f"{target} exists already", "Choose another folder, or replace files with overwrite=True."
-        elif not stat.S_ISREG(mode):
-            problem, hint = f"{target} is not a regular file", "Give it another name: only regular files are replaced."
-        else:
-            return
-        raise DocumentNotSavedError(f"{problem}, so {document.name} was not sent.", hint)
 
     def save(
         self,

@@ -90,18 +90,31 @@ class Signer:
     ) -> Call:
         """Read documents, and make the request that signs them. It may be sent more than once.
 
-        The arguments are those of `signing_call`. Reading beyond the deadline raises a `ConnectionFailedError`.
+        Args:
+            documents: The documents by their external references, in order.
+            options: What is asked for all of them.
+            folder: Where long signed contents are kept in files until they are saved, or None for the system's folder
+                of temporary files.
+            files: Where the signed documents will be saved: each claims its file before anything else. The folder of
+                the first is then used instead of `folder`.
+            deadline: Reading beyond it raises a `ConnectionFailedError`.
         """
+        make = partial(
+            signing_call,
+            documents,
+            options.fields(documents, self.client_service),
+            upload=self.upload,
+            multipart_file_names=self.multipart_file_names,
+            folder=folder,
+            files=files,
+        )
         try:
             async with asyncio.timeout_at(deadline.at):
-                return await signing_call(
-                    documents,
-                    options.fields(documents, self.client_service),
-                    upload=self.upload,
-                    multipart_file_names=self.multipart_file_names,
-                    folder=folder,
-                    files=files,
-                )
+                for document in documents.values():
+                    await document._load()
+                if files is None and len(documents) == 1 and all(item.in_memory for item in documents.values()):
+                    return make()
+                return await asyncio.to_thread(make)
         except TimeoutError as error:
             raise reading_took_too_long(self.exchange.deadline, tuple(documents)) from error
 
