@@ -40,11 +40,12 @@ def signed_document(**changes: Any) -> SignedDocument:
 class TestValues:
     """Documents and results are immutable, print no contents, and can be pickled."""
 
+    FAILURE = DocumentNotSignedError("p.", "c.", document="a", external_reference="r")
     VALUES = (
         Document.pdf(b"%PDF-never shown", name="a.pdf", reason="r"),
         signed_document(content=b"never shown"),
         outcome_of(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document(content=b"never shown")),
-        outcome_of(pdf(name="a"), DocumentNotSignedError("p.", "c.", document="a", external_reference="r")),
+        outcome_of(pdf(name="a"), FAILURE),
         SignedBatch(
             operation=models.SignOperation(id=7),
             outcomes=(outcome_of(Document.pdf(b"%PDF-never shown", name="a.pdf"), signed_document()),),
@@ -90,8 +91,8 @@ class TestValues:
         assert isinstance(signed, Outcome)
         assert isinstance(failed, Outcome)
 
-        assert (signed.ok, signed.signed, signed.error) == (True, signed.result, None)
-        assert (failed.ok, failed.signed, failed.error) == (False, None, failed.result)
+        assert (signed.ok, signed.signed, signed.error) == (True, signed.unwrap(), None)
+        assert (failed.ok, failed.signed, failed.error) == (False, None, self.FAILURE)
 
 
 class TestSave:
@@ -211,7 +212,7 @@ class TestSave:
 
         with pytest.raises(DocumentNotSavedError, match="not a regular file"):
             await signed_document().save(tmp_path / "a.pdf", overwrite=True)
-        with pytest.raises(DocumentNotSavedError, match=r"not a regular file.*a\.pdf was not sent"):
+        with pytest.raises(DocumentNotSavedError, match=r"a\.pdf was not sent: It is not a regular file"):
             await client.sign(pdf(name="a.pdf"), save_to=tmp_path, overwrite=True)
 
         assert os.lstat(tmp_path / "a.pdf").st_ino == before.st_ino

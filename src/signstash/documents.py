@@ -16,7 +16,7 @@ import attrs
 
 from ._content.arguments import require_known_options, require_text
 from ._content.contents import Contents, InMemory
-from ._content.snapshots import Fingerprint, fingerprint
+from ._content.snapshots import digested
 from ._content.sources import InAsyncFile, InOpenFile, Source, contents_of
 from .errors import InvalidDocumentError
 from .models import ContentType, SignatureInfo, SignatureType
@@ -66,7 +66,7 @@ class Document:
     signature: SignatureInfo
     external_reference: str | None
     _contents: Contents = attrs.field(alias="contents", repr=False)
-    _attempts: _Attempts = attrs.field(init=False, repr=False, factory=lambda: _Attempts())
+    _attempts: _Attempts = attrs.field(alias="_attempts", repr=False, factory=lambda: _Attempts())
 
     @classmethod
     def pdf(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
@@ -140,7 +140,7 @@ class Document:
         """
         if self.external_reference is not None:
             return self.external_reference
-        return unique_reference(client_service, self.name.rpartition(".")[0] or self.name, self._attempts.distinction)
+        return unique_reference(client_service, self.name, self._attempts.distinction)
 
     def _note_attempt(self, reference: str, *, failed: bool) -> None:
         """Take note of an attempt under a reference that may have used it up.
@@ -171,25 +171,16 @@ class Document:
         except InvalidDocumentError as error:
             raise _named(error, self.name, self.external_reference) from error.__cause__
 
-    def _fingerprinted(self) -> tuple[Self, Fingerprint]:
-        """The document as it is now, which raises an error if its contents change. Blocks: call it in a thread."""
-        found = self._read_with(fingerprint)
-        return self._replaced(self.external_reference, found.contents), found
-
-    def _replaced(self, external_reference: str | None, contents: Contents | None = None) -> Self:
-        """The document with another reference, and with other contents if they are given."""
-        return type(self)(
-            name=self.name,
-            content_type=self.content_type,
-            signature=self.signature,
-            external_reference=external_reference,
-            contents=self._contents if contents is None else contents,
-        )
+    def _digested(self) -> tuple[Self, str]:
+        """The document, which raises an error if its contents change, and their SHA-256. Blocks."""
+        contents, digest = self._read_with(digested)
+        return attrs.evolve(self, contents=contents), digest
 
 
 def unique_reference(client_service: str, name: str, distinction: str) -> str:
     """A unique, readable external reference, with the prefix that the vendor advises (wiki: integration guide)."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", f"{client_service}_{name[:40]}_{distinction}")
+    stem = name.rpartition(".")[0] or name
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", f"{client_service}_{stem[:40]}_{distinction}")
 
 
 def require_reference(name: str, reference: object) -> None:
@@ -199,13 +190,14 @@ def require_reference(name: str, reference: object) -> None:
         raise InvalidDocumentError(f"{name} is {reference!r}.", "Give a name without blanks at its ends.")
 
 
-def require_document(document: object) -> None:
-    """Check that a value is a `Document`, and not a path."""
+def require_document(document: object) -> Document:
+    """Check that a value is a `Document`, and not a path, and return it."""
     if not isinstance(document, Document):
         raise InvalidDocumentError(
             f"A document is of type {type(document).__name__}.",
             "Make it with Document.pdf, Document.xml or Document.binary.",
         )
+    return document
 
 
 def require_iterable(documents: _Documents) -> _Documents:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._content.arguments import Several, require_flags, require_path
-from ._content.files import make_folder, require_replaceable
-from ._content.names import safe_names
-from .errors import DocumentNotSavedError, InvalidDocumentError
+from ._content.files import make_folder
+from .errors import InvalidDocumentError
 from .options import require_addresses
 
 if TYPE_CHECKING:
@@ -143,20 +142,14 @@ def _save_documents(
     response: ServiceResponse, fields: Mapping[str, Any], folder: Path, *, overwrite: bool
 ) -> list[Path]:
     from ._signing.response import read_signed_documents
-    from ._signing.saving import save_documents
+    from ._signing.saving import save_in_folder
 
     try:
         documents = read_signed_documents(fields, response.contents)
     except ValueError as error:
         raise response.unreadable(str(error)) from None
-    targets = [folder / name for name in safe_names(f"{item.external_reference}.{item.name}" for item in documents)]
     with _saving(folder):
-        for target in targets:
-            require_replaceable(target, overwrite=overwrite)
-    for result in save_documents(list(zip(documents, targets, strict=True)), overwrite=overwrite):
-        if isinstance(result, DocumentNotSavedError):
-            raise result
-    return targets
+        return save_in_folder(documents, folder, overwrite=overwrite)
 
 
 @contextlib.contextmanager

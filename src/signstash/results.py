@@ -13,7 +13,7 @@ import attrs
 from ._content.arguments import require_flags, require_path
 from ._content.contents import Contents, InMemory, InPath
 from ._content.snapshots import read
-from ._content.writing import write_atomically
+from ._content.writing import FileWrite, write_atomically
 from .documents import Document, require_document
 from .errors import DocumentNotSavedError, InvalidDocumentError, SignStashError
 
@@ -119,17 +119,27 @@ class SignedDocument:
     def _saved(self, path: Path) -> Self:
         return attrs.evolve(self, content=InPath(path), saved_as=path)
 
+    def _written(self, file: FileWrite) -> Self | DocumentNotSavedError:
+        """The document in the file that its contents were written to, or the error that says why they were not."""
+        return self._saved(file.target) if file.error is None else not_saved(file.target, file.error, self)
 
-def not_saved(target: str | Path, error: Exception, signed: SignedDocument | None = None) -> DocumentNotSavedError:
-    """The error for a file that could not be written."""
+
+def not_saved(
+    target: str | Path, error: Exception, signed: SignedDocument | None = None, *, unsent: Document | None = None
+) -> DocumentNotSavedError:
+    """The error for the file of a signed document, or of one that was therefore not sent."""
+    so = "" if unsent is None else f", so {unsent.name} was not sent"
     if isinstance(error, InvalidDocumentError):
-        return DocumentNotSavedError(error.problem, error.hint, signed=signed)
-    if isinstance(error, FileExistsError):
-        problem, hint = f"{target} exists already.", "Choose another place, or replace files with overwrite=True."
+        problem, hint = error.problem, error.hint
+    elif isinstance(error, FileExistsError):
+        problem, hint = f"{target} exists already{so}.", "Choose another place, or replace files with overwrite=True."
     else:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        problem, hint = f"{target} cannot be written: {reason}.", "Check folder, permissions and space, then try again."
-    return DocumentNotSavedError(problem, hint, signed=signed)
+        problem = f"{target} cannot be written{so}: {reason}."
+        hint = "Check folder, permissions and space, then try again."
+    failure = DocumentNotSavedError(problem, hint, signed=signed)
+    failure.__cause__ = error
+    return failure
 
 
 @attrs.frozen
@@ -149,11 +159,6 @@ class SignedOutcome:
     signed_before: bool = False
     ok: Literal[True] = attrs.field(default=True, init=False, repr=False)
     error: None = attrs.field(default=None, init=False, repr=False)
-
-    @property
-    def result(self) -> SignedDocument:
-        """The signed document."""
-        return self.signed
 
     @property
     def saved_as(self) -> Path | None:
@@ -184,11 +189,6 @@ class FailedOutcome:
     ok: Literal[False] = attrs.field(default=False, init=False, repr=False)
     signed: None = attrs.field(default=None, init=False, repr=False)
     saved_as: None = attrs.field(default=None, init=False, repr=False)
-
-    @property
-    def result(self) -> SignStashError:
-        """The error."""
-        return self.error
 
     def unwrap(self) -> NoReturn:
         """Raise the error.

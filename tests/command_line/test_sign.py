@@ -15,6 +15,7 @@ import pytest
 
 from signstash import ConfigurationError, Journal
 from signstash._content.files import TemporaryFile
+from signstash._content.writing import FileWrite
 from signstash.sandbox import Fault, Sandbox
 from signstash.testing import MockSignStash
 from tests.command_line.conftest import Run
@@ -526,13 +527,17 @@ class TestJournal:
     def test_unsaved_documents_are_listed_and_saved_by_the_next_run(
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(*_: object, **__: object) -> None:
-            raise OSError(28, "No space left on device")
+        write = FileWrite.write
+
+        def write_elsewhere(file: FileWrite, *, with_digest: bool) -> None:
+            if file.target.parent.name == "signed":
+                raise OSError(28, "No space left on device")
+            write(file, with_digest=with_digest)
 
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
         before = sandbox.signatures.total()
         with monkeypatch.context() as patched:
-            patched.setattr("signstash._signing.saving.write_unnamed", full)
+            patched.setattr(FileWrite, "write", write_elsewhere)
             assert run(*sign).status != 0
 
         listed = run("failed", "--journal", "j")

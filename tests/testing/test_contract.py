@@ -44,7 +44,7 @@ def described(result: Any) -> Any:
             return type(result), {name: getattr(result, name, None) for name in ERROR_FACTS}
         case SignedBatch(operation=operation, outcomes=outcomes):
             return described(operation), [described(outcome) for outcome in outcomes]
-        case SignedOutcome(document=document, result=became) | FailedOutcome(document=document, result=became):
+        case SignedOutcome(document=document, signed=became) | FailedOutcome(document=document, error=became):
             return document.name, described(became)
         case SignedDocument(details=details, content=content):
             original = INVOICE.read_bytes()

@@ -571,7 +571,7 @@ class TestSaveTo:
     async def test_a_folder_is_never_replaced(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
         (tmp_path / "a.pdf").mkdir()
 
-        with pytest.raises(DocumentNotSavedError, match=r"is a folder, so a\.pdf was not sent"):
+        with pytest.raises(DocumentNotSavedError, match=r"a\.pdf was not sent: It is a folder"):
             await client.sign_batch([pdf(name="a.pdf")], save_to=tmp_path, overwrite=True)
 
         assert service.sign.call_count == 0

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -19,29 +19,11 @@ SPOOL_LIMIT: Final = 1024 * 1024
 """Bytes of one content that are kept in memory; a longer one goes to a temporary file."""
 
 
-@attrs.frozen
-class OpenContent:
-    """Contents that are being read.
-
-    Attributes:
-        fingerprint: Gives their length in bytes, and whatever else shows that they have changed.
-        errors: Turns errors of reading into an `InvalidDocumentError`.
-    """
-
-    file: BinaryIO
-    fingerprint: Callable[[], tuple[int, ...]]
-    errors: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-
-    def read(self, size: int = -1) -> bytes:
-        with self.errors():
-            return self.file.read(size)
-
-
 class Contents(Protocol):
     """Contents that can be read as often as is needed. Reading blocks: do it in a thread."""
 
-    def opened(self) -> contextlib.AbstractContextManager[OpenContent]:
-        """Open the contents, to be read from their beginning, or raise an `InvalidDocumentError`."""
+    def opened(self) -> contextlib.AbstractContextManager[BinaryIO]:
+        """Open the contents, to be read from their beginning. Errors of reading become an `InvalidDocumentError`."""
         ...
 
 
@@ -50,8 +32,8 @@ class InMemory:
     content: bytes = attrs.field(repr=False)
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[OpenContent]:
-        yield OpenContent(io.BytesIO(self.content), lambda: (len(self.content),))
+    def opened(self) -> Iterator[BinaryIO]:
+        yield io.BytesIO(self.content)
 
 
 @attrs.frozen
@@ -61,21 +43,15 @@ class InPath:
     path: Path
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[OpenContent]:
-        with self._errors():
+    def opened(self) -> Iterator[BinaryIO]:
+        try:
             # Opening a named pipe would wait for a writer without end.
             if not stat.S_ISREG(os.stat(self.path).st_mode):  # noqa: PTH116 - a third of the time of Path.stat
                 raise InvalidDocumentError(
                     f"{self.path} is not a regular file.", "Give a file, or its contents as bytes."
                 )
-            file = open(self.path, "rb")  # noqa: PTH123, SIM115 - closed below
-        with file:
-            yield OpenContent(file, lambda: _fingerprint(file), self._errors)
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
+            with open(self.path, "rb") as file:  # noqa: PTH123 - as above
+                yield file
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise InvalidDocumentError(
@@ -83,7 +59,12 @@ class InPath:
             ) from error
 
 
-def _fingerprint(file: BinaryIO) -> tuple[int, ...]:
+def fingerprint_of(file: BinaryIO) -> tuple[int, ...]:
+    """The length of opened contents in bytes, and whatever else shows that they have changed."""
+    if isinstance(file, io.BytesIO):
+        position, length = file.tell(), file.seek(0, os.SEEK_END)
+        file.seek(position)
+        return (length,)
     found = os.fstat(file.fileno())
     return found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev
 
@@ -93,7 +74,7 @@ class InTemporaryFile:
     file: TemporaryFile
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[OpenContent]:
+    def opened(self) -> Iterator[BinaryIO]:
         with InPath(self.file.path).opened() as opened:
             yield opened
 

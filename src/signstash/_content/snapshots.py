@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
 import attrs
 
 from ..errors import InvalidDocumentError
 from ..models import ContentType
-from .contents import SPOOL_LIMIT, Contents, InMemory, OpenContent
+from .contents import SPOOL_LIMIT, Contents, InMemory, fingerprint_of
 
 _HEADER: Final = 1024
 """Bytes at the start of a file in which PDF readers look for `%PDF-`."""
@@ -21,7 +21,7 @@ _KEPT: Final = 64 * 1024
 
 @attrs.frozen
 class ContentSnapshot:
-    """Contents that must be the same whenever they are read.
+    """Contents that must be the same whenever they are read: else reading raises an error.
 
     Attributes:
         fingerprint: How they were found; first their length in bytes.
@@ -38,6 +38,13 @@ class ContentSnapshot:
     def in_memory(self) -> bool:
         return isinstance(self.contents, InMemory)
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        with self.contents.opened() as file:
+            if fingerprint_of(file) != self.fingerprint:
+                raise InvalidDocumentError("it changed since the run looked at it.", "Start again with what it is now.")
+            yield file
+
     def blocks(self, length: int) -> Iterator[bytes]:
         """The contents in blocks. Each may block: take it in a thread."""
         if isinstance(self.contents, InMemory):
@@ -45,11 +52,11 @@ class ContentSnapshot:
             yield from (content[start : start + length] for start in range(0, self.size, length))
             return
         left = self.size
-        with self.contents.opened() as opened:
-            while left and opened.fingerprint() == self.fingerprint and (block := opened.read(min(length, left))):
+        with self.contents.opened() as file:
+            while left and fingerprint_of(file) == self.fingerprint and (block := file.read(min(length, left))):
                 left -= len(block)
                 yield block
-            if not left and opened.fingerprint() == self.fingerprint:
+            if not left and fingerprint_of(file) == self.fingerprint:
                 return
         raise InvalidDocumentError(
             "it changed while it was being sent, so the request was not completed.",
@@ -57,67 +64,37 @@ class ContentSnapshot:
         )
 
 
-@attrs.frozen
-class Unmodified:
-    """Contents that raise an error when they are opened after they have changed."""
-
-    _snapshot: ContentSnapshot
-
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[OpenContent]:
-        with self._snapshot.contents.opened() as opened:
-            if opened.fingerprint() != self._snapshot.fingerprint:
-                raise InvalidDocumentError("it changed since the run looked at it.", "Start again with what it is now.")
-            yield opened
-
-
-@attrs.frozen
-class Fingerprint:
-    """What identifies contents.
-
-    Attributes:
-        contents: The same contents, which raise an error when they have changed.
-        digest: Their SHA-256, in hexadecimal digits.
-    """
-
-    contents: Contents
-    digest: str
-
-
-def fingerprint(contents: Contents) -> Fingerprint:
-    """Read contents once, for their digest. Blocks."""
-    if isinstance(contents, InMemory):
-        return Fingerprint(contents, hashlib.sha256(contents.content).hexdigest())
-    with contents.opened() as opened:
-        found = opened.fingerprint()
-        start = opened.read(_KEPT)
-        digest = hashlib.sha256(start)
-        while block := opened.read(SPOOL_LIMIT):
-            digest.update(block)
-        is_whole = len(start) == found[0] == opened.fingerprint()[0]
-    kept = InMemory(start) if is_whole else Unmodified(ContentSnapshot(contents, found))
-    return Fingerprint(kept, digest.hexdigest())
-
-
 def snapshot(contents: Contents) -> ContentSnapshot:
     """Contents as they are now. Blocks."""
     if isinstance(contents, InMemory):
         return ContentSnapshot(contents, (len(contents.content),))
-    with contents.opened() as opened:
-        return ContentSnapshot(contents, opened.fingerprint())
+    with contents.opened() as file:
+        return ContentSnapshot(contents, fingerprint_of(file))
+
+
+def digested(contents: Contents) -> tuple[Contents, str]:
+    """Contents as they are now, and their SHA-256 in hexadecimal digits. Blocks."""
+    if isinstance(contents, InMemory):
+        return contents, hashlib.sha256(contents.content).hexdigest()
+    with contents.opened() as file:
+        found = fingerprint_of(file)
+        start = file.read(_KEPT)
+        digest = hashlib.sha256(start)
+        while block := file.read(SPOOL_LIMIT):
+            digest.update(block)
+        is_whole = len(start) == found[0] == fingerprint_of(file)[0]
+    return InMemory(start) if is_whole else ContentSnapshot(contents, found), digest.hexdigest()
 
 
 def digest_of(contents: Contents) -> str:
     """SHA-256 of contents, in hexadecimal digits. Blocks."""
-    return fingerprint(contents).digest
+    return digested(contents)[1]
 
 
 def read(contents: Contents) -> bytes:
     """The contents as bytes. Blocks."""
-    if isinstance(contents, InMemory):
-        return contents.content
-    with contents.opened() as opened:
-        return opened.read()
+    with contents.opened() as file:
+        return file.read()
 
 
 def prepare(contents: Contents, content_type: str, *, keep: int) -> ContentSnapshot:
@@ -125,9 +102,9 @@ def prepare(contents: Contents, content_type: str, *, keep: int) -> ContentSnaps
     if isinstance(contents, InMemory):
         prepared, start = snapshot(contents), contents.content[:_HEADER]
     else:
-        with contents.opened() as opened:
-            found = opened.fingerprint()
-            start = opened.read(keep + 1 if found[0] <= keep else _HEADER)
+        with contents.opened() as file:
+            found = fingerprint_of(file)
+            start = file.read(keep + 1 if found[0] <= keep else _HEADER)
         is_whole = len(start) == found[0] <= keep
         prepared = ContentSnapshot(InMemory(start), (len(start),)) if is_whole else ContentSnapshot(contents, found)
     _require_type(start[:_HEADER], content_type)

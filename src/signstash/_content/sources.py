@@ -11,10 +11,10 @@ import threading
 import weakref
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
 from ..errors import InvalidDocumentError
-from .contents import SPOOL_LIMIT, Contents, InMemory, InPath, OpenContent, Spool
+from .contents import SPOOL_LIMIT, Contents, InMemory, InPath, Spool
 
 
 class Readable(Protocol):
@@ -83,7 +83,7 @@ class InOpenFile:
                     stopped.set()
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[OpenContent]:
+    def opened(self) -> Iterator[BinaryIO]:
         with self._read(threading.Event()).opened() as opened:
             yield opened
 
@@ -131,7 +131,7 @@ class InAsyncFile:
                 self._error = error
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[OpenContent]:
+    def opened(self) -> Iterator[BinaryIO]:
         if self._copy is None:
             raise self._error or InvalidDocumentError(
                 "its file is asynchronous, and cannot be read here.", "Await its `read`, and give the bytes."

@@ -1,60 +1,102 @@
-"""Writes contents to files."""
+"""Writes contents to files, each of which has all of them or does not exist, also after a power failure."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from .contents import Contents, InPath, InTemporaryFile
+import attrs
+
+from ..errors import InvalidDocumentError
+from .contents import Contents, InTemporaryFile
 from .files import TemporaryFile, make_folder, require_replaceable, sync_folder
 from .snapshots import snapshot
 
 _BLOCK: Final = 1024 * 1024
 
 
-def write_atomically(contents: Contents, target: Path, *, overwrite: bool) -> InPath:
-    """Write contents to a file that has all of them or does not exist, also after a power failure. Blocks.
+@attrs.define
+class FileWrite:
+    """Contents and the file that they become. A file that gets no name disappears with this object.
 
-    The file's folder is made. Returns the contents in the file.
+    Attributes:
+        digest: SHA-256 of the contents in hexadecimal digits, if it is asked for and they could be written.
+        error: Why there is no file, or None.
     """
+
+    contents: Contents
+    target: Path
+    digest: str | None = attrs.field(init=False, default=None)
+    error: Exception | None = attrs.field(init=False, default=None)
+    file: TemporaryFile | None = attrs.field(init=False, default=None)
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[TemporaryFile | None]:
+        """The file, unless it failed. What goes wrong for it is kept, so that the others are written."""
+        try:
+            yield self.file
+        except (OSError, ValueError, InvalidDocumentError) as error:
+            if self.file is not None and self.contents != InTemporaryFile(self.file):
+                self.file.remove()  # at once: the error would hold it, and its space on a full disk
+            self.digest = self.file = None
+            self.error = error
+
+    def write(self, *, with_digest: bool) -> None:
+        """Write the contents to a file without its name. If they are in a temporary file of its folder, it is that."""
+        digest = hashlib.sha256()
+
+        def blocks() -> Iterator[bytes]:
+            for block in snapshot(self.contents).blocks(_BLOCK):
+                if with_digest:
+                    digest.update(block)
+                yield block
+
+        if isinstance(self.contents, InTemporaryFile) and self.contents.file.folder == self.target.parent:
+            self.file = self.contents.file
+            if with_digest:
+                deque(blocks(), maxlen=0)
+        else:
+            self.file = TemporaryFile(self.target.parent)
+            self.file.append(blocks())
+        self.file.start_writeback()
+        self.digest = digest.hexdigest() if with_digest else None
+
+
+def write_files(files: Sequence[FileWrite], *, overwrite: bool, record: Callable[[], None] | None = None) -> None:
+    """Write files to folders that exist, with as few waits for the disk as possible. Blocks.
+
+    Args:
+        files: What is written. Errors are kept in it.
+        overwrite: Whether existing files are replaced.
+        record: Is called when all contents and their digests are known and on disk, before any file gets its name. If
+            it raises, no file gets its name.
+    """
+    for file in files:
+        with file.errors():
+            file.write(with_digest=record is not None)
+    for file in files:
+        with file.errors() as written:
+            if written is not None:
+                written.sync()
+    if record is not None:
+        record()
+    for file in files:
+        with file.errors() as written:
+            if written is not None:
+                written.rename(file.target, overwrite=overwrite)
+    for folder in {file.target.parent for file in files if file.error is None}:
+        sync_folder(folder)
+
+
+def write_atomically(contents: Contents, target: Path, *, overwrite: bool) -> None:
+    """Write one file, whose folder is made, or raise the error. Blocks."""
     make_folder(target.parent)
     require_replaceable(target, overwrite=overwrite)
-    file = TemporaryFile(target.parent)
-    try:
-        file.append(snapshot(contents).blocks(_BLOCK))
-        file.sync()
-        file.rename(target, overwrite=overwrite)
-    finally:
-        file.remove()
-    sync_folder(target.parent)
-    return InPath(target)
-
-
-def write_unnamed(contents: Contents, folder: Path, *, with_digest: bool) -> tuple[TemporaryFile, str | None]:
-    """Write contents to a file that is still to be synced and to get its name. Blocks.
-
-    A temporary file that is in the folder already becomes this file. Returns the SHA-256 too if it is asked for.
-    """
-    digest = hashlib.sha256()
-
-    def blocks() -> Iterator[bytes]:
-        for block in snapshot(contents).blocks(_BLOCK):
-            if with_digest:
-                digest.update(block)
-            yield block
-
-    if isinstance(contents, InTemporaryFile) and contents.file.folder == folder:
-        file = contents.file
-        if with_digest:
-            deque(blocks(), maxlen=0)
-    else:
-        file = TemporaryFile(folder)
-        try:
-            file.append(blocks())
-        except BaseException:
-            file.remove()
-            raise
-    return file, digest.hexdigest() if with_digest else None
+    file = FileWrite(contents, target)
+    write_files([file], overwrite=overwrite)
+    if file.error is not None:
+        raise file.error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Self
@@ -18,7 +17,7 @@ from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError,
 from ..models import PreservationInfo
 from ..options import Preservation
 from ..results import Outcome, SignedDocument
-from ..retries import require_count
+from ..retries import require_count, require_seconds
 from .concurrency import ConcurrencyLimiter
 from .plan import Callers, PlannedDocument
 from .run import RunSettings, log_unseen
@@ -105,7 +104,7 @@ class Batching:
             SignStashError: As for `SignStash.sign`.
         """
         require_document(document)
-        options = RequestOptions.of(description, preservation)
+        options = RequestOptions(description=description, preservation=preservation)
         if id(document) in self._waiting:
             raise InvalidDocumentError(
                 f"Document {document.name} is being signed already.", "Make a Document for each call."
@@ -118,8 +117,7 @@ class Batching:
                 retryable=True,
             )
         seconds = self._deadline if deadline is None else deadline
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-            raise ConfigurationError(f"deadline is {deadline!r}.", "Give a positive number of seconds.")
+        require_seconds("deadline", seconds)
         waiting = _Waiting(document, options, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(seconds), self._places:

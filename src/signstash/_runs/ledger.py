@@ -57,35 +57,26 @@ class RunLedger:
         try:
             if self.journal is not None:
                 return self._planned_by(self.journal, document)
-            return self._to_be_sent(document, document, _unknown(document, ""))
+            entry = _unknown(document, reference=document.reference(self.client_service))
+            return self._to_be_sent(document, document, entry)
         except (InvalidDocumentError, DocumentNotSavedError) as error:
             return outcome_of(document, error)
 
-    def _to_be_sent(
-        self, given: Document, document: Document, entry: Entry, *, attempt: int = 0, identity: str = ""
-    ) -> PlannedDocument:
-        size = document._read_with(snapshot).size
+    def _to_be_sent(self, given: Document, document: Document, entry: Entry) -> PlannedDocument:
         return PlannedDocument(
             given,
             document,
-            document.reference(self.client_service),
-            size,
-            attempt,
-            target=None if self.files is None else self.files.claim(given),
-            digest=entry.digest,
-            failed_before=attempt == 0 and (given._attempts.failed or entry.used_up),
-            lost=entry.state in ("sent", "received", "requeued"),
-            is_signed=entry.state == "received",
-            requeued=entry.state == "requeued",
-            identity=identity,
+            entry,
+            document._read_with(snapshot).size,
+            None if self.files is None else self.files.claim(given),
+            given._attempts.failed or (entry.used_up and not entry.attempt),
         )
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
-        document, fingerprint = given._fingerprinted()
-        digest = fingerprint.digest
+        document, digest = given._digested()
         entry = journal._find(own_reference=given.external_reference, digest=digest, name=given.name)
         entry = entry or _unknown(given, digest)
-        identity = given.external_reference or f"{digest} {given.name}"
+        identity = _identity(given, digest)
         if identity in self._seen or (entry.run == self._run and entry.state != "failed"):
             raise InvalidDocumentError(
                 f"Document {given.name} is in this run twice, by its contents or its external reference.",
@@ -102,10 +93,9 @@ class RunLedger:
         planned: PlannedDocument | Outcome | None = self._known(journal, given, entry)
         if planned is None:
             attempt, reference = self._attempt(journal, given, entry)
-            entry = attrs.evolve(entry, digest=digest)
-            document = document._replaced(reference)
+            entry = attrs.evolve(entry, reference=reference, attempt=attempt, digest=digest)
             try:
-                planned = self._to_be_sent(given, document, entry, attempt=attempt, identity=identity)
+                planned = self._to_be_sent(given, document, entry)
             except DocumentNotSavedError as error:
                 if is_known:
                     lost = "sent it, and whether it is signed is not known"
@@ -125,9 +115,8 @@ class RunLedger:
         if entry.reference and not (entry.attempt and (entry.used_up or entry.state == "dropped")):
             return entry.attempt, entry.reference
         attempt = entry.attempt + 1
-        stem = given.name.rpartition(".")[0] or given.name
         distinction = journal._distinction(entry.digest, given.name, attempt)
-        return attempt, unique_reference(self.client_service, stem, distinction)
+        return attempt, unique_reference(self.client_service, given.name, distinction)
 
     def _known(self, journal: Journal, given: Document, entry: Entry) -> Outcome | None:
         """The outcome of a document that the journal knows, or None if it is to be sent or looked up."""
@@ -152,7 +141,7 @@ class RunLedger:
             if saved.signed is None:
                 return saved
             path.unlink(missing_ok=True)
-            outcome = outcome_of(given, saved.result, signed_before=True)
+            outcome = attrs.evolve(saved, signed_before=True)
             entry = attrs.evolve(entry, saved_as=str(target))
         journal._record([attrs.evolve(entry, state="signed", kept_as=None, reason=None)])
         return outcome
@@ -161,7 +150,7 @@ class RunLedger:
         """Record that a request goes out."""
         if self.journal is not None:
             await asyncio.to_thread(self.journal._record, [self._entry(item, "sent") for item in batch])
-            self._seen.difference_update(item.identity for item in batch)
+            self._seen.difference_update(_identity(item.given, item.entry.digest) for item in batch)
 
     async def not_sent(self, batch: Sequence[PlannedDocument]) -> None:
         """Record that a request surely was not processed."""
@@ -245,9 +234,9 @@ class RunLedger:
         return Entry(
             reference=item.reference,
             name=item.given.name,
-            digest=item.digest,
+            digest=item.entry.digest,
             state=state,
-            attempt=item.attempt,
+            attempt=item.entry.attempt,
             used_up=item.failed_before or is_certainly_not_signed(error),
             probably_signed=state == "held" and (is_lost or is_used),
             saved_as=None if item.target is None else str(item.target),
@@ -259,9 +248,14 @@ class RunLedger:
         )
 
 
-def _unknown(given: Document, digest: str) -> Entry:
-    """What a journal knows of a document that it does not know."""
-    return Entry(reference="", name=given.name, digest=digest, state="planned")
+def _unknown(given: Document, digest: str = "", reference: str = "") -> Entry:
+    """The record of a document that no journal knows."""
+    return Entry(reference=reference, name=given.name, digest=digest, state="planned")
+
+
+def _identity(given: Document, digest: str) -> str:
+    """What a document is recognised by in the same run."""
+    return given.external_reference or f"{digest} {given.name}"
 
 
 def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNotSavedError:

@@ -10,6 +10,7 @@ import attrs
 from .._signing.request import RequestOptions
 from ..documents import Document
 from ..errors import SignStashError
+from ..journal import Entry
 from ..results import Outcome
 
 
@@ -36,28 +37,28 @@ class PlannedDocument:
 
     Attributes:
         given: The document as the caller gave it.
-        document: The same, with the reference under which it is sent.
-        attempt: Number of the reference that the SDK made for it, from 1, or 0 if the reference is the caller's own.
-        digest: SHA-256 of its contents, or empty without a journal.
+        document: The same, whose contents may not change any more.
+        entry: Its record: the reference under which it is sent, and the state in which an earlier run left it.
+        size: Bytes of its contents.
+        target: The file for the signed document, or None.
         failed_before: Whether an earlier attempt failed that may have used up its reference, which is the caller's own.
-        lost: Whether an earlier run sent it and recorded no response.
-        is_signed: Whether a response to an earlier run said that it is signed, and its signed bytes are lost.
-        requeued: Whether somebody decided that it is sent again.
-        identity: What it is recognised by in the same run.
     """
 
     given: Document
     document: Document
-    reference: str
+    entry: Entry
     size: int
-    attempt: int = 0
-    target: Path | None = None
-    digest: str = ""
-    failed_before: bool = False
-    lost: bool = False
-    is_signed: bool = False
-    requeued: bool = False
-    identity: str = ""
+    target: Path | None
+    failed_before: bool
+
+    @property
+    def reference(self) -> str:
+        return self.entry.reference
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a response to an earlier run said that it is signed, and its signed bytes are lost."""
+        return self.entry.state == "received"
 
     @property
     def folder(self) -> Path | None:

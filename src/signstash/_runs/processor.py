@@ -13,7 +13,6 @@ import attrs
 
 from .._errors.unknown import (
     held_for_review,
-    is_certainly_not_signed,
     reference_used,
     reference_used_by_failure,
     signed_but_lost,
@@ -61,6 +60,8 @@ LOSE_NO_MORE_AFTER: Final = 5
 
 class _NotSentError(Exception):
     """The run ended before a request was sent, or a document of it was withdrawn."""
+
+    maybe_processed = False
 
 
 @attrs.define(kw_only=True)
@@ -119,7 +120,7 @@ class BatchProcessor:
     async def _result(self, batch: Batch) -> BatchResult:
         if self.has_ended:
             return self.unresolved(batch)
-        if batch.lost is not None and self.unknown_outcomes == "hold" and not batch.items[0].requeued:
+        if batch.lost is not None and self.unknown_outcomes == "hold" and batch.items[0].entry.state != "requeued":
             return BatchResult({item: _held(item, batch.lost) for item in batch.items})
         return await (self._looked_up(batch, batch.items[0]) if batch.look_up else self._sent(batch))
 
@@ -150,16 +151,16 @@ class BatchProcessor:
 
     async def _outcomes(self, batch: Batch) -> Sequence[Outcome]:
         items = batch.items
-        documents = index_by_reference([item.document for item in items], self.signer.client_service)
+        documents = index_by_reference([(item.reference, item.document) for item in items])
         deadline = Deadline.after(self.signer.exchange.deadline)
         with call_span("sign", documents):
-            call = await self.signer.prepare(documents, batch.options, items[0].folder, deadline=deadline)
-            response = await self._retries.run(lambda: self._transmit(batch, call, deadline), deadline)
-            self.signer.note_doubt({item.reference: item.given for item in items})  # until it is read
+            with self.signer.noting_doubt(documents):
+                call = await self.signer.prepare(documents, batch.options, items[0].folder, deadline=deadline)
+                response = await self._retries.run(lambda: self._transmit(batch, call, deadline), deadline)
             signed = await self.signer.read(response, documents)
-        for item, outcome in zip(items, signed.outcomes, strict=True):
-            item.given._note_attempt(item.reference, failed=is_certainly_not_signed(outcome.error))
-        return [outcome_of(item.given, outcome.result) for item, outcome in zip(items, signed.outcomes, strict=True)]
+        return [
+            attrs.evolve(outcome, document=item.given) for item, outcome in zip(items, signed.outcomes, strict=True)
+        ]
 
     async def _transmit(self, batch: Batch, call: Call, deadline: Deadline) -> ServiceResponse:
         loop = asyncio.get_running_loop()
@@ -180,7 +181,6 @@ class BatchProcessor:
                     self.limiter.overloaded()
                 failure = error if isinstance(error, SignStashError) else None
                 if getattr(error, "maybe_processed", False):
-                    self.signer.note_doubt({item.reference: item.given for item in batch.items})
                     if failure is None:
                         references = ", ".join(item.reference for item in batch.items)
                         logger.warning("cancelled after a request was sent; it may have signed %s", references)

@@ -235,7 +235,7 @@ class Run:
             for item in planned:
                 if isinstance(item, Outcome):
                     known.append(item)
-                elif item.lost:
+                elif item.entry.state in ("sent", "received", "requeued"):
                     self.callers.sending([item])
                     lost = sent_by_an_earlier_run(item.reference)
                     look_up = self.settings.unknown_outcomes == "look_up"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import attrs
 
@@ -16,7 +15,7 @@ from .._content.arguments import require_text
 from .._content.snapshots import prepare
 from .._transport.endpoints import Call, sign_base64, sign_multipart
 from .._transport.request_content import SMALL, ContentSlot
-from ..documents import Document, require_document, require_reference, unique_reference
+from ..documents import Document, require_reference, unique_reference
 from ..errors import InvalidDocumentError
 from ..models import (
     UNSET,
@@ -29,34 +28,22 @@ from ..models import (
     SignRequestBase64Document,
     SignRequestDocument,
 )
-from ..options import Preservation, preservation_from
+from ..options import preservation_from
 from ..settings import MultipartFileNames, Upload
 from .saving import SignedFiles
 
 
+def _optional(require: Callable[[str, object], None]) -> Any:
+    return attrs.validators.optional(lambda _, attribute, value: require(attribute.name, value))
+
+
 @attrs.frozen(kw_only=True)
 class RequestOptions:
-    """What is asked for all documents of a request: the arguments of `SignStash.sign`, validated."""
+    """What is asked for all documents of a request: the arguments of `SignStash.sign`."""
 
-    external_reference: str | None = None
-    description: str | None = None
-    preservation: PreservationInfo | None = None
-
-    @classmethod
-    def of(
-        cls,
-        description: str | None,
-        preservation: Preservation | PreservationInfo | None,
-        external_reference: str | None = None,
-    ) -> Self:
-        """Validate what a caller asks for."""
-        if description is not None:
-            require_text("description", description)
-        if external_reference is not None:
-            require_reference("external_reference", external_reference)
-        return cls(
-            external_reference=external_reference, description=description, preservation=preservation_from(preservation)
-        )
+    description: str | None = attrs.field(default=None, validator=_optional(require_text))
+    preservation: PreservationInfo | None = attrs.field(default=None, converter=preservation_from)
+    external_reference: str | None = attrs.field(default=None, validator=_optional(require_reference))
 
     def fields(self, documents: Mapping[str, Document], client_service: str) -> dict[str, Any]:
         """What the request says besides its documents."""
@@ -70,61 +57,38 @@ class RequestOptions:
         }
 
 
-def index_by_reference(documents: Sequence[Document], client_service: str) -> dict[str, Document]:
+def index_by_reference(documents: Sequence[tuple[str, Document]]) -> dict[str, Document]:
     """The documents of one request by their external references, in their order."""
     if not documents:
         raise InvalidDocumentError("There is no document to sign.", "Give at least one.")
-    for document in documents:
-        require_document(document)
-    references = [document.reference(client_service) for document in documents]
-    if twice := _repeated(references):
+    if twice := _repeated([reference for reference, _ in documents]):
         raise InvalidDocumentError(
             f"Several documents have the external reference {twice[0]!r}.",
             "Give each its own, and each Document object once: responses are matched by it.",
         )
-    return dict(zip(references, documents, strict=True))
+    return dict(documents)
 
 
-async def signing_call(
+def signing_call(
     documents: Mapping[str, Document],
     fields: Mapping[str, Any],
     *,
     upload: Upload,
     multipart_file_names: MultipartFileNames,
-    folder: Path | None = None,
-    files: SignedFiles | None = None,
+    folder: Path | None,
+    files: SignedFiles | None,
 ) -> Call:
-    """Check the documents and make the call that sends them.
-
-    Args:
-        documents: The documents by their external references, in order.
-        fields: What the request says besides its documents.
-        upload: How contents are sent.
-        multipart_file_names: What multipart files are called.
-        folder: Where long signed contents are kept in files until they are saved, or None for the system's folder of
-            temporary files.
-        files: Where the signed documents will be saved: each claims its file before anything else. The folder of the
-            first is then used instead of `folder`.
-    """
+    """Check documents, and make the call that signs them; see `Signer.prepare`. Blocks."""
     if upload == "multipart" and multipart_file_names == "name":
         _require_different_names([document.name for document in documents.values()])
-
-    for document in documents.values():
-        await document._load()
-
-    def make(folder: Path | None = folder) -> Call:
-        if files is not None:
-            claimed = [files.claim(document) for document in documents.values()]
-            folder = claimed[0].parent
-        slots = _slots(list(documents.values()), "base64" if upload == "base64" else "binary")
-        if upload == "base64":
-            return sign_base64(_base64_request(documents, fields, slots), slots, folder=folder)
-        names = [d.name if multipart_file_names == "name" else r for r, d in documents.items()]
-        return sign_multipart(_multipart_request(documents, fields), names, slots, folder=folder)
-
-    if files is None and len(documents) == 1 and all(document.in_memory for document in documents.values()):
-        return make()
-    return await asyncio.to_thread(make)
+    if files is not None:
+        claimed = [files.claim(document) for document in documents.values()]
+        folder = claimed[0].parent
+    slots = _slots(list(documents.values()), "base64" if upload == "base64" else "binary")
+    if upload == "base64":
+        return sign_base64(_base64_request(documents, fields, slots), slots, folder=folder)
+    names = [d.name if multipart_file_names == "name" else r for r, d in documents.items()]
+    return sign_multipart(_multipart_request(documents, fields), names, slots, folder=folder)
 
 
 def _slots(documents: Sequence[Document], encoding: Literal["base64", "binary"]) -> list[ContentSlot]:

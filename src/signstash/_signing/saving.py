@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
 
 from .._content.arguments import require_flags, require_path
-from .._content.contents import InTemporaryFile
-from .._content.files import TemporaryFile, make_folder, sync_folder
+from .._content.files import make_folder, require_replaceable
 from .._content.names import safe_names
-from .._content.writing import write_atomically, write_unnamed
+from .._content.writing import FileWrite, write_atomically, write_files
 from ..documents import Document
 from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignatureInvalidError
 from ..results import Outcome, SignedDocument, not_saved, outcome_of
@@ -69,35 +67,16 @@ class SignedFiles:
                     f"Another document is saved as {target}, so {document.name} was not sent.",
                     "Give the documents different names, or let `save_to` be a function that tells their files apart.",
                 )
-            self._require_free(target, document)
+            require_replaceable(target, overwrite=self.overwrite)
             folder = str(target.parent)
             if folder not in self._made:
                 make_folder(target.parent)
                 self._made.add(folder)
         except (OSError, ValueError) as error:
-            where, reason = f"The file for {document.name}", str(error)
-            if isinstance(error, OSError):
-                where, reason = error.filename or where, error.strerror or reason
-            raise DocumentNotSavedError(
-                f"{where} cannot be written, so {document.name} was not sent: {reason}.", "Check path and permissions."
-            ) from error
+            where = getattr(error, "filename", None) or f"The file for {document.name}"
+            raise not_saved(where, error, unsent=document) from error
         self._claimed[target] = None
         return target
-
-    def _require_free(self, target: Path, document: Document) -> None:
-        try:
-            mode = os.lstat(target).st_mode
-        except FileNotFoundError:
-            return
-        if stat.S_ISDIR(mode):
-            problem, hint = f"{target} is a folder", "Give it the name of a file."
-        elif not self.overwrite:
-            problem, hint = f"{target} exists already", "Choose another folder, or replace files with overwrite=True."
-        elif not stat.S_ISREG(mode):
-            problem, hint = f"{target} is not a regular file", "Give it another name: only regular files are replaced."
-        else:
-            return
-        raise DocumentNotSavedError(f"{problem}, so {document.name} was not sent.", hint)
 
     def save(
         self,
@@ -117,18 +96,24 @@ class SignedFiles:
         Returns:
             The outcomes; a document that cannot be saved has a `DocumentNotSavedError`, which holds it.
         """
-        found = [(outcome.signed, target) for outcome, target in zip(outcomes, targets, strict=True)]
-        saved = iter(save_documents(found, overwrite=self.overwrite, record=record))
+        files = [
+            None if outcome.signed is None else FileWrite(outcome.signed._contents, target)
+            for outcome, target in zip(outcomes, targets, strict=True)
+        ]
+        write_files(
+            [file for file in files if file is not None],
+            overwrite=self.overwrite,
+            record=record and (lambda: record([None if file is None else file.digest for file in files])),
+        )
         if not self.overwrite:  # from now on the files themselves claim their names
             for target in targets:
                 self._claimed.pop(target, None)
-        return [
-            self._recovered(outcome if result is None else outcome_of(outcome.document, result))
-            for outcome, result in zip(outcomes, saved, strict=True)
-        ]
+        return [self._saved(outcome, file) for outcome, file in zip(outcomes, files, strict=True)]
 
-    def _recovered(self, outcome: Outcome) -> Outcome:
-        """The same outcome, with a signed document that was not saved in the folder for recovery."""
+    def _saved(self, outcome: Outcome, file: FileWrite | None) -> Outcome:
+        """What came of saving; a signed document that was not saved is kept in the folder for recovery."""
+        if file is not None and outcome.signed is not None:
+            outcome = outcome_of(outcome.document, outcome.signed._written(file))
         error = outcome.error
         kept = self._kept(error.signed) if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         if kept and isinstance(error, SignatureInvalidError):  # perhaps it is only that it cannot be judged
@@ -146,7 +131,8 @@ class SignedFiles:
         for is_temporary in (False, True):
             with contextlib.suppress(OSError, ValueError, InvalidDocumentError):
                 folder = self._temporary_folder(self.recovery.name) if is_temporary else self.recovery
-                return signed._saved(write_atomically(signed._contents, folder / name, overwrite=False).path)
+                write_atomically(signed._contents, folder / name, overwrite=False)
+                return signed._saved(folder / name)
         return None
 
     def _temporary_folder(self, name: str) -> Path:
@@ -165,64 +151,14 @@ def _require_folder(folder: str, document: Document) -> None:
         )
 
 
-def save_documents(
-    documents: Sequence[tuple[SignedDocument | None, Path]],
-    *,
-    overwrite: bool,
-    record: Callable[[Sequence[str | None]], None] | None = None,
-) -> list[SignedDocument | DocumentNotSavedError | None]:
-    """Save signed documents in folders that exist, with as few waits for the disk as possible. Blocks.
-
-    Returns each with its contents in the file, or the error that says why it is not; None where there is none.
-    """
-    files = [_SignedFile(signed, target) for signed, target in documents if signed is not None]
+def save_in_folder(documents: Sequence[SignedDocument], folder: Path, *, overwrite: bool) -> list[Path]:
+    """Save the documents of an operation, which somebody else has named. If a name is not free, none is saved."""
+    names = safe_names(f"{document.external_reference}.{document.name}" for document in documents)
+    files = [FileWrite(document._contents, folder / name) for document, name in zip(documents, names, strict=True)]
     for file in files:
-        with file.errors():
-            file.file, file.digest = write_unnamed(
-                file.signed._contents, file.target.parent, with_digest=record is not None
-            )
-    if len(files) > 1:
-        for file in files:
-            if file.file is not None:
-                file.file.start_writeback()
-    for file in files:
-        with file.errors():
-            if file.file is not None:
-                file.file.sync()
-    if record is not None:
-        digests = iter(files)
-        record([None if signed is None else next(digests).digest for signed, _ in documents])
-    for file in files:
-        with file.errors():
-            if file.file is not None:
-                file.file.rename(file.target, overwrite=overwrite)
-    for folder in {file.target.parent for file in files if file.error is None}:
-        sync_folder(folder)
-    saved = iter(files)
-    return [None if signed is None else next(saved).result() for signed, _ in documents]
-
-
-@attrs.define
-class _SignedFile:
-    """A signed document and the file that it becomes. A file that gets no name disappears with this object."""
-
-    signed: SignedDocument
-    target: Path
-    file: TemporaryFile | None = None
-    digest: str | None = None
-    error: DocumentNotSavedError | None = None
-
-    @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
-        """Keep what goes wrong for this document, so that the others are saved."""
-        try:
-            yield
-        except (OSError, ValueError, InvalidDocumentError) as error:
-            if self.file is not None and self.signed._contents != InTemporaryFile(self.file):
-                self.file.remove()  # at once: the error would hold it, and its space on a full disk
-            self.digest = self.file = None
-            self.error = not_saved(self.target, error, self.signed)
-            self.error.__cause__ = error
-
-    def result(self) -> SignedDocument | DocumentNotSavedError:
-        return self.error or self.signed._saved(self.target)
+        require_replaceable(file.target, overwrite=overwrite)
+    write_files(files, overwrite=overwrite)
+    for document, file in zip(documents, files, strict=True):
+        if isinstance(saved := document._written(file), DocumentNotSavedError):
+            raise saved
+    return [file.target for file in files]

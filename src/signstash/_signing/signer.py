@@ -25,8 +25,8 @@ from .._transport.exchange import SMALL_BODY, Exchange, ServiceResponse
 from .._transport.requests import Requests
 from .._transport.signed_content import receive_operation
 from .._transport.tracing import call_span, note_documents
-from ..documents import Document
-from ..errors import ApiError, DuplicateReferenceError, SignStashError
+from ..documents import Document, require_document
+from ..errors import ApiError, DuplicateReferenceError
 from ..results import Outcome, SignedBatch
 from ..retries import Deadline, completed
 from ..settings import MultipartFileNames, SaveTo, Upload
@@ -62,13 +62,19 @@ class Signer:
     ) -> SignedBatch:
         """Sign documents with one request, and save them if it is asked for."""
         require_flags(overwrite=overwrite)
-        sent = index_by_reference(list(documents), self.client_service)
+        given = [require_document(document) for document in documents]
+        sent = index_by_reference([(document.reference(self.client_service), document) for document in given])
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
         deadline = Deadline.after(self.exchange.deadline)
         with call_span("sign", sent):
-            with self._explaining(sent):
-                call = await self.prepare(sent, options, files=files, deadline=deadline)
-                response = await requests.send(call, deadline)
+            try:
+                with self.noting_doubt(sent):
+                    call = await self.prepare(sent, options, files=files, deadline=deadline)
+                    response = await requests.send(call, deadline)
+            except DuplicateReferenceError as error:
+                if len(given) > 1 or not given[0]._attempts.failed:  # of several documents it may be another one
+                    raise
+                raise reference_used_by_failure(given[0].name, next(iter(sent)), error) from error.__cause__
             with noted(sent, maybe_processed=True):
                 received = self.read(response, sent, files)
                 return await (received if files is None else completed(received))
@@ -84,18 +90,31 @@ class Signer:
     ) -> Call:
         """Read documents, and make the request that signs them. It may be sent more than once.
 
-        The arguments are those of `signing_call`. Reading beyond the deadline raises a `ConnectionFailedError`.
+        Args:
+            documents: The documents by their external references, in order.
+            options: What is asked for all of them.
+            folder: Where long signed contents are kept in files until they are saved, or None for the system's folder
+                of temporary files.
+            files: Where the signed documents will be saved: each claims its file before anything else. The folder of
+                the first is then used instead of `folder`.
+            deadline: Reading beyond it raises a `ConnectionFailedError`.
         """
+        make = partial(
+            signing_call,
+            documents,
+            options.fields(documents, self.client_service),
+            upload=self.upload,
+            multipart_file_names=self.multipart_file_names,
+            folder=folder,
+            files=files,
+        )
         try:
             async with asyncio.timeout_at(deadline.at):
-                return await signing_call(
-                    documents,
-                    options.fields(documents, self.client_service),
-                    upload=self.upload,
-                    multipart_file_names=self.multipart_file_names,
-                    folder=folder,
-                    files=files,
-                )
+                for document in documents.values():
+                    await document._load()
+                if files is None and len(documents) == 1 and all(item.in_memory for item in documents.values()):
+                    return make()
+                return await asyncio.to_thread(make)
         except TimeoutError as error:
             raise reading_took_too_long(self.exchange.deadline, tuple(documents)) from error
 
@@ -103,7 +122,7 @@ class Signer:
         self, response: ServiceResponse, documents: Mapping[str, Document], files: SignedFiles | None = None
     ) -> SignedBatch:
         """Read the response to a request, and save what is signed in the files that are claimed."""
-        self.note_doubt(documents)  # until it is read
+        _note_doubt(documents)  # until it is read
         batch = await self._batch(response, documents)
         for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
             document._note_attempt(reference, failed=is_certainly_not_signed(outcome.error))
@@ -113,29 +132,15 @@ class Signer:
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
 
     @contextlib.contextmanager
-    def _explaining(self, documents: Mapping[str, Document]) -> Iterator[None]:
-        """Explain the failure of a request, and take note of what it means for the next one with these documents."""
+    def noting_doubt(self, documents: Mapping[str, Document]) -> Iterator[None]:
+        """Take note of a request that fails although it may have signed documents, and name them on a cancellation."""
         try:
             with noted(documents):
                 yield
-        except DuplicateReferenceError as error:
-            raise self._explained(error, documents) from error.__cause__
         except BaseException as error:
-            if not isinstance(error, SignStashError) or error.maybe_processed:
-                self.note_doubt(documents)
+            if getattr(error, "maybe_processed", True):
+                _note_doubt(documents)
             raise
-
-    def note_doubt(self, documents: Mapping[str, Document]) -> None:
-        """Take note that a request may have signed documents, so that what comes later is not put down to a failure."""
-        for reference, document in documents.items():
-            document._note_attempt(reference, failed=False)
-
-    def _explained(self, error: DuplicateReferenceError, documents: Mapping[str, Document]) -> DuplicateReferenceError:
-        """The same error, or a better one if the last attempt under the caller's own reference failed."""
-        (reference, document), *others = documents.items()
-        if others or not document._attempts.failed:  # of several documents it may be another one
-            return error
-        return reference_used_by_failure(document.name, reference, error)
 
     async def look_up(
         self, reference: str, document: Document, folder: Path | None, deadline: Deadline
@@ -161,6 +166,12 @@ class Signer:
         if not self.verify_signatures:
             return batch
         return attrs.evolve(batch, outcomes=await asyncio.to_thread(lambda: tuple(map(verified, batch.outcomes))))
+
+
+def _note_doubt(documents: Mapping[str, Document]) -> None:
+    """Take note that documents may be signed, so that what comes later is not put down to a failure."""
+    for reference, document in documents.items():
+        document._note_attempt(reference, failed=False)
 
 
 async def operation_id_from(response: ServiceResponse) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -21,10 +21,6 @@ class HttpClient(Protocol):
         """Whether it is closed."""
         ...
 
-    def build_request(self, method: str, url: str) -> object:
-        """A request with the client's own settings."""
-        ...
-
     async def aclose(self) -> None:
         """Close it. The SDK leaves this to the user."""
 
@@ -32,7 +28,7 @@ class HttpClient(Protocol):
 def as_httpx(client: HttpClient | None) -> httpx.AsyncClient | None:
     """A client of httpx that sends requests through a client of either library."""
     httpx2 = sys.modules.get("httpx2")  # a client of it exists only where it is imported
-    if httpx2 is None or isinstance(client, httpx.AsyncClient) or not isinstance(client, httpx2.AsyncClient):
+    if httpx2 is None or not isinstance(client, httpx2.AsyncClient):
         return cast("httpx.AsyncClient | None", client)
     return _Client(client, httpx2)
 
@@ -44,22 +40,13 @@ class _Client(httpx.AsyncClient):
         super().__init__(transport=_Transport(client, httpx2), trust_env=False)
         self._client = client
 
-    @property
-    def is_closed(self) -> bool:
-        closed: bool = self._client.is_closed
-        return closed
-
     def build_request(self, method: str, url: httpx.URL | str, **arguments: Any) -> httpx.Request:
         timeout = arguments.pop("timeout", None)
         if isinstance(timeout, httpx.Timeout):
             arguments["extensions"] = {"timeout": timeout.as_dict(), **(arguments.get("extensions") or {})}
         built = self._client.build_request(method, str(url), **arguments)
         return httpx.Request(
-            built.method,
-            str(built.url),
-            headers=built.headers.raw,
-            stream=_Body(built.stream),
-            extensions=built.extensions,
+            built.method, str(built.url), headers=built.headers.raw, content=built.read(), extensions=built.extensions
         )
 
 
@@ -87,21 +74,7 @@ class _Transport(httpx.AsyncBaseTransport):
         if response.is_stream_consumed:  # a hook has read it
             headers.pop("content-encoding", None)
             return httpx.Response(response.status_code, headers=headers, stream=httpx.ByteStream(response.content))
-        return httpx.Response(
-            response.status_code,
-            headers=headers,
-            stream=_ResponseBody(response, self._httpx2),
-        )
-
-
-class _Body(httpx.AsyncByteStream):
-    """A request body that httpx2 made."""
-
-    def __init__(self, stream: AsyncIterable[bytes]) -> None:
-        self._stream = stream
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._stream)
+        return httpx.Response(response.status_code, headers=headers, stream=_ResponseBody(response, self._httpx2))
 
 
 class _ResponseBody(httpx.AsyncByteStream):
@@ -125,9 +98,7 @@ class _ResponseBody(httpx.AsyncByteStream):
 
 def _body_for(httpx2: ModuleType, stream: httpx.AsyncByteStream) -> object:
     """The same body, of the class that httpx2 requires."""
-    body = type("Body", (httpx2.AsyncByteStream,), {"__aiter__": lambda _: aiter(stream)})
-    made: object = body()
-    return made
+    return type("Body", (httpx2.AsyncByteStream,), {"__aiter__": lambda _: aiter(stream)})()
 
 
 @contextlib.contextmanager

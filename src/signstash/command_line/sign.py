@@ -246,7 +246,7 @@ class _Signing:
         )
         async with aclosing(outcomes):
             async for outcome in outcomes:
-                result = outcome.result
+                result = outcome.error if outcome.signed is None else outcome.signed
                 if (reached := _shows_service(result, signed_before=outcome.signed_before)) is not None:
                     self._was_reached = self._was_reached or reached
                 if isinstance(result, DocumentNotSavedError) and result.signed is not None and self.journal is None:

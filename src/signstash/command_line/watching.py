@@ -184,7 +184,8 @@ class Watch:
                     else:
                         if isinstance(error, _OF_ALL):
                             failed.append(file)
-                        await self._account(file, outcome.result, signed_before=outcome.signed_before)
+                        result = outcome.error if outcome.signed is None else outcome.signed
+                        await self._account(file, result, signed_before=outcome.signed_before)
         except SignStashError as error:
             self._outage = error
         if self._outage is not None:  # they failed for a reason that concerns all documents

@@ -12,9 +12,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Final
+from typing import BinaryIO, Final
 
-from .._content.contents import Contents, OpenContent
+from .._content.contents import Contents, fingerprint_of
 from .._content.sources import Source, contents_of
 from ..errors import ConfigurationError, InvalidDocumentError
 from ..models import SignatureType
@@ -67,9 +67,9 @@ def verify_contents(signed: Contents, original: Contents | None, trusted_roots: 
     """
     roots = certificates(trusted_roots)
     findings = Findings()
-    with signed.opened() as opened, _without_logs():
+    with signed.opened() as file, _without_logs():
         try:
-            _judge(opened, original, roots, findings)
+            _judge(file, original, roots, findings)
         except NotJudgedError as error:
             findings.indeterminate(str(error))
         except InvalidDocumentError:
@@ -87,9 +87,9 @@ _DER: Final = re.compile(rb"\x30(?:\x80|[\x00-\x7f]|\x81.|\x82..|\x83...|\x84...
 _XML: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*<|\xff\xfe(?:[\s]\0)*<\0|\xfe\xff(?:\0\s)*\0<|<\0|\0<")
 
 
-def _judge(opened: OpenContent, original: Contents | None, roots: list[x509.Certificate], findings: Findings) -> None:
+def _judge(file: BinaryIO, original: Contents | None, roots: list[x509.Certificate], findings: Findings) -> None:
     """Judge a file by its kind, which its structure tells: `%PDF-` within a CMS message does not make it a PDF."""
-    file, size = opened.file, opened.fingerprint()[0]
+    size = fingerprint_of(file)[0]
     start = file.read(_START)
     file.seek(0)
     if _DER.match(start) or start.startswith(b"-----BEGIN "):
