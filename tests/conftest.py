@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from importlib import import_module
@@ -222,6 +223,14 @@ def service() -> Iterator[MockedService]:
     """The mocked service, with pauses between attempts as in production, which the mock skips."""
     with MockedService() as service, use_sleep(None):  # type: ignore[arg-type]
         yield service
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, not even by chance: it is taken."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 @pytest.fixture

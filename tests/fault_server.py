@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import pytest
 
 from signstash import SignStash
 from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library, signed_response, token_response
@@ -21,6 +22,20 @@ LARGE = PDF + bytes(8 * 1024 * 1024)
 """More than the buffers on the way hold, so that the server has not got it whole while it does not read."""
 
 Script = Callable[["Connection"], Awaitable[None]]
+
+
+class Clock:
+    """Lets the time of the event loop pass at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._loop, self._ahead = asyncio.get_running_loop(), 0.0
+        time = self._loop.time
+        monkeypatch.setattr(self._loop, "time", lambda: time() + self._ahead)
+
+    async def pass_by(self, seconds: float) -> None:
+        self._ahead += seconds
+        for _ in range(3):  # what is due now happens
+            await asyncio.sleep(0)
 
 
 class Connection:
@@ -91,6 +106,10 @@ class Connection:
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
+    async def let_pass(self, seconds: float) -> None:
+        """Let time pass, for all that waits in this event loop."""
+        await self.server.clock.pass_by(seconds)
+
     async def stay(self) -> None:
         """Do nothing, without reading on, until the test is over."""
         self.server.reached.set()
@@ -108,6 +127,7 @@ class FaultServer:
     """A server on 127.0.0.1, an asynchronous context manager.
 
     Attributes:
+        clock: The clock of its event loop.
         reached: Set when a script calls `stay`.
         bodies: Bodies of the requests that were read whole.
         connections: How many connections were accepted.
@@ -124,6 +144,7 @@ class FaultServer:
         self._scripts = scripts
         self._tls = tls
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._patched = pytest.MonkeyPatch()
         self._socket = socket.socket()
         # Small, so that a large request is still on its way while the server does not read.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -136,6 +157,7 @@ class FaultServer:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/signstash"
 
     async def __aenter__(self) -> Self:
+        self.clock = Clock(self._patched)
         self._server = await asyncio.start_server(self._accept, sock=self._socket, ssl=self._tls, limit=4096)
         return self
 
@@ -147,6 +169,7 @@ class FaultServer:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
+        self._patched.undo()
         # A connection that the client ends is not a failure of the script.
         failures = [
             item for item in results if isinstance(item, Exception) and not isinstance(item, OSError | EOFError)

@@ -17,7 +17,7 @@ STATUS = PATHS["getStatus"].format(operationId=7)
 
 @pytest.fixture
 def client_options() -> dict[str, Any]:
-    retries = RetryPolicy(attempts=2, first_bound=0.001, longest_bound=0.001, deadline=30)
+    retries = RetryPolicy(attempts=2, first_bound=0.001, longest_bound=0.001, deadline=1000)
     return {"instance_urls": ["http://10.0.0.5:8080"], "retries": retries}
 
 

@@ -155,11 +155,9 @@ async def failure_of(client: httpx.AsyncClient) -> SignStashError:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let other tasks run until a condition holds."""
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never came to that")
+    async with asyncio.timeout(100):
+        while not condition():  # noqa: ASYNC110 - any condition
+            await asyncio.sleep(0)
 
 
 async def settle(turns: int = 50) -> None:

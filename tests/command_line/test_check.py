@@ -8,9 +8,9 @@ import email.utils
 import json
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -93,10 +93,10 @@ class TestAgainstASandbox:
         assert ended.status == 3
         assert f"Use {right} as base URL." in text(ended, "definition")
 
-    def test_an_unreachable_service_is_reported(self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash/einvoice-integration-ws")
+    def test_an_unreachable_service_is_reported(
+        self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, closed_port: int
+    ) -> None:
+        monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{closed_port}/signstash/einvoice-integration-ws")
 
         ended = run("check", "--json")
 
@@ -205,9 +205,11 @@ class TestAgainstAMock:
 
     @pytest.mark.parametrize(("ahead", "direction"), [(40, "ahead of"), (-40, "behind"), (20, None)])
     def test_a_wrong_clock_is_reported(
-        self, router: respx.MockRouter, run: Run, ahead: int, direction: str | None
+        self, router: respx.MockRouter, run: Run, monkeypatch: pytest.MonkeyPatch, ahead: int, direction: str | None
     ) -> None:
-        served = email.utils.format_datetime(dt.datetime.fromtimestamp(time.time() - ahead, dt.UTC), usegmt=True)
+        now = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+        monkeypatch.setattr("signstash.command_line.check.time", SimpleNamespace(time=now.timestamp))
+        served = email.utils.format_datetime(now - dt.timedelta(seconds=ahead), usegmt=True)
         router.get("https://token.example/").respond(404, headers={"Date": served})
 
         ended = run("check", "--json")

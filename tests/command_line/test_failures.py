@@ -6,7 +6,6 @@ import codecs
 import os
 import re
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -190,12 +189,12 @@ class TestSummaryOfCauses:
             Path(f"many/{number:03}.xml").write_text(f"<invoice number='{number}'/>")
         return Path("many")
 
-    def test_a_stopped_service_is_one_line(self, many: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_stopped_service_is_one_line(
+        self, many: Path, run: Run, monkeypatch: pytest.MonkeyPatch, closed_port: int
+    ) -> None:
         for number in range(200, 400):
             (many / f"{number}.xml").write_text(f"<invoice number='{number}'/>")
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-        monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash")
+        monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{closed_port}/signstash")
 
         ended = run("sign", "many", "-o", "signed", "--retries", "none")
 
@@ -263,7 +262,7 @@ class TestSummaryOfCauses:
 
     def test_repeated_attempts_are_reported_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("too_many_requests", times=2, seconds=0)):
-            ended = run("sign", "invoices", "-o", "signed", "--retries", "interactive")
+            ended = run("sign", "invoices", "-o", "signed")
 
         assert (ended.status, ended.err.count("\n")) == (0, 1)
 
@@ -271,7 +270,7 @@ class TestSummaryOfCauses:
         self, many: Path, run: Run, sandbox: Sandbox
     ) -> None:
         with failing(sandbox, Fault("too_many_requests", times=2, seconds=0)):
-            ended = run("sign", "many", "-o", "signed", "--retries", "interactive")
+            ended = run("sign", "many", "-o", "signed")
 
         assert ended.status == 0
         assert ended.err == "Trying again in 0 s: the service accepts no more requests for now (HTTP 429).\n"

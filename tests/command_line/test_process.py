@@ -9,13 +9,18 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 
 from signstash import Journal
 from signstash.sandbox import Fault, Sandbox
+from signstash.sandbox.signatures import SignatureMaker
 from tests.command_line.conftest import COMMAND, Run
 from tests.command_line.test_sign import failing, names_in
 
@@ -100,7 +105,7 @@ class TestTerminal:
     def test_lost_output_loses_no_document(self, folder: Path, sandbox: Sandbox, output: str) -> None:
         with failing(sandbox, Fault("too_many_requests", times=1, seconds=0)):
             ended = subprocess.run(
-                ["sh", "-c", f"exec {COMMAND} sign invoices -o signed --retries interactive {output}"],
+                ["sh", "-c", f"exec {COMMAND} sign invoices -o signed {output}"],
                 capture_output=True, check=False,
             )  # fmt: skip
 
@@ -145,6 +150,14 @@ def on_a_terminal(*arguments: str, stderr: int | None = None) -> tuple[str, int]
     return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown.decode()), process.returncode
 
 
+@attrs.frozen
+class Gate:
+    """Where something waits until it is opened."""
+
+    reached: threading.Event = attrs.field(factory=threading.Event)
+    opened: threading.Event = attrs.field(factory=threading.Event)
+
+
 class TestEnding:
     @pytest.fixture
     def many(self, folder: Path) -> Path:
@@ -154,32 +167,48 @@ class TestEnding:
             Path(f"many/{number:03}.xml").write_text(f"<invoice number='{number}'/>")
         return Path("many")
 
+    @pytest.fixture
+    def gate(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+        """Where the sandbox waits before it signs more than the first fifty files, which are one request."""
+        gate, sign = Gate(), SignatureMaker.sign
+
+        def wait(maker: SignatureMaker, content: bytes, *options: Any) -> bytes:
+            if int(content.split(b"'")[1]) >= 50:
+                gate.reached.set()
+                gate.opened.wait()
+            return sign(maker, content, *options)
+
+        monkeypatch.setattr(SignatureMaker, "sign", wait)
+        yield gate
+        gate.opened.set()
+
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_an_interrupted_run_finishes_requests_in_flight(
-        self, many: Path, process: Start, sandbox: Sandbox, number: signal.Signals
+        self, many: Path, process: Start, sandbox: Sandbox, gate: Gate, number: signal.Signals
     ) -> None:
         with process("sign", "many", "-o", "signed") as signing:
             assert signing.stdout is not None
             assert signing.stderr is not None
             signing.stdout.readline()
+            gate.reached.wait()
             signing.send_signal(number)
-            out, err = signing.stdout.read(), signing.stderr.read()
+            err = signing.stderr.readline()
+            gate.opened.set()
+            out, err = signing.stdout.read(), err + signing.stderr.read()
 
         assert signing.returncode == 130
         told = 1 + out.count("signed       many/")
-        assert told == len(names_in("signed")) < 500
+        assert 50 < told == len(names_in("signed")) < 500
         assert f"not sent       {500 - told}\n" in out
         assert "Finishing what is in flight." in err
         assert "Not sent: run the same command again to continue" in err
         assert "Traceback" not in err
 
     def test_an_interrupt_ends_the_pauses_of_an_outage(
-        self, process: Start, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, process: Start, run: Run, monkeypatch: pytest.MonkeyPatch, closed_port: int
     ) -> None:
         """No request is in flight, so the command does not wait."""
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-        monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{port}/signstash")
+        monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{closed_port}/signstash")
         with process("sign", "invoices", "-o", "signed", "--journal", "j") as signing:
             assert signing.stderr is not None
             assert "Trying again in" in signing.stderr.readline()
@@ -223,6 +252,8 @@ class TestEnding:
 
         ended = run(*sign)
 
+        while sandbox.signatures.total() - before < 500:  # of what was in flight at the kill
+            time.sleep(0.01)
         in_doubt = 500 - len([name for name in names_in("signed") if not name.startswith(".")])
         assert ended.status == (1 if in_doubt else 0)
         assert "signed before" in ended.out

@@ -381,21 +381,21 @@ class TestWhatIsTold:
 
     def test_a_pause_is_reported_with_its_reason(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("too_many_requests", times=1, seconds=0)):
-            ended = run("sign", "invoices", "-o", "signed", "--retries", "interactive")
+            ended = run("sign", "invoices", "-o", "signed")
 
         assert ended.status == 0
         assert ended.err.startswith("Trying again in 0 s: the service accepts no more requests for now")
 
     @pytest.mark.parametrize("kind", ["unreachable", "too_many_requests"])
     def test_a_service_that_cannot_be_used_is_a_fault_of_all(
-        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kind: Any
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kind: Any, closed_port: int
     ) -> None:
         Path("invoices/FT_0.pdf").symlink_to("missing.pdf")
         sign = ["sign", "invoices", "-o", "signed", "--journal", "j", "--retries", "none"]
         with contextlib.ExitStack() as stack:
             if kind == "unreachable":
                 patched = stack.enter_context(monkeypatch.context())
-                patched.setenv("SIGNSTASH_BASE_URL", "http://127.0.0.1:9/x")
+                patched.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{closed_port}/x")
             else:
                 stack.enter_context(failing(sandbox, Fault(kind, seconds=0)))
             ended = run(*sign)
@@ -465,9 +465,10 @@ class TestSignature:
         assert b"<place><ds:Signature" in Path("signed/order.xml").read_bytes()
 
     def test_each_option_has_its_effect(self, folder: Path, run: Run, signstash_mock: MockSignStash) -> None:
-        visible = ["--visible", "page=2,x=60,y=50,width=200,height=40", "--visible-text", "Here"]
+        options = ["--visible", "page=2,x=60,y=50,width=200,height=40", "--visible-text", "Here"]
+        options += ["--timestamp", "--description", "November", "--retries", "interactive"]
 
-        assert run("sign", "invoices", "-o", "signed", "--timestamp", "--description", "November", *visible).status == 0
+        assert run("sign", "invoices", "-o", "signed", *options).status == 0
 
         (request,) = signstash_mock.sign_requests
         assert request.description == "November"

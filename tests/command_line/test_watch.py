@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,18 @@ class Clock:
             yield set()
 
 
+class AtOnce(ThreadPoolExecutor):
+    """Does at once what blocks, so that the clock does not run ahead of a thread that waits for its turn."""
+
+    def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(function(*given, **named))
+        except Exception as error:  # noqa: BLE001 - it is raised by whoever waits
+            done.set_exception(error)
+        return done
+
+
 @attrs.define
 class Shown:
     """The output of the command."""
@@ -97,6 +110,7 @@ async def watched(
     script: Callable[[Clock], Ticks], *options: str, clock: Clock | None = None, shown: Shown | None = None
 ) -> tuple[int, Shown]:
     """Run the command while a script changes the inbox; when the script ends, the command is stopped."""
+    asyncio.get_running_loop().set_default_executor(AtOnce())
     clock = clock or Clock()
     shown = shown or Shown(clock)
     arguments = ["inbox", "-o", "signed", "--journal", "j", "--json", *options]
@@ -326,8 +340,9 @@ class TestCompleteness:
         ]
 
     def test_a_later_version_is_signed_again(self, clock: Clock, looked: Callable[..., list[str]]) -> None:
-        for content in ("<a/>", "<b/>", "<longer/>"):
+        for modified, content in enumerate(("<a/>", "<b/>", "<longer/>")):
             drop("FT.xml", content=content)
+            os.utime("inbox/FT.xml", (modified, modified))  # that of the system may be the same
             looked("FT.xml")
             clock.now += 3
             assert looked() == ["FT.xml"]
@@ -1080,7 +1095,8 @@ class TestProcess:
             monkeypatch.setenv("PYTHONPATH", str(folder))
         watch = watching("--rescan", "0.2")
         self.wait_for(watch, "invoices/FT_1.pdf", "invoices/FT_2.pdf")
-        shutil.copy(INVOICE, "invoices/FT_3.pdf")
+        shutil.copy(INVOICE, "invoices/.FT_3.pdf")
+        Path("invoices/.FT_3.pdf").rename("invoices/FT_3.pdf")  # it is complete as soon as it is there
         self.wait_for(watch, "invoices/FT_3.pdf")
 
         watch.send_signal(signal.SIGTERM)

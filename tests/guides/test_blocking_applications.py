@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import unittest.mock
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ import signstash
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 from signstash.testing import MockSignStash
-from tests.conftest import INVOICE, require
-from tests.guides.test_task_queue import started
+from tests.conftest import INVOICE
+from tests.guides.test_task_queue import redis, started
 
 pytestmark = pytest.mark.sandbox
 
@@ -49,35 +48,22 @@ for _ in range(2):  # as tasks that run twice
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def environment(sandbox: Sandbox) -> dict[str, str]:
     return {ENVIRONMENT_VARIABLES[name]: str(value) for name, value in sandbox.credentials.items()}
-
-
-def wait_until_it_listens(port: int) -> None:
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-        else:
-            return
 
 
 @pytest.mark.parametrize("option", ["--threads=4", "--preload"])
 def test_django_signs_in_two_worker_processes_of_gunicorn(sandbox: Sandbox, tmp_path: Path, option: str) -> None:
     (tmp_path / "views.py").write_text(DJANGO)
     (tmp_path / "site_wsgi.py").write_text(SITE)
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "--workers=2", option, f"--bind=127.0.0.1:{port}"]
 
-    with started([*command, "site_wsgi:application"], tmp_path, **environment(sandbox)):
-        wait_until_it_listens(port)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as http_client:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        origin, descriptor = f"http://127.0.0.1:{listening.getsockname()[1]}", listening.fileno()
+        command = [sys.executable, "-m", "gunicorn", "--workers=2", option, f"--bind=fd://{descriptor}"]
+        with (
+            started([*command, "site_wsgi:application"], tmp_path, [descriptor], **environment(sandbox)),
+            httpx.Client(base_url=origin, timeout=None) as http_client,
+        ):
             responses = [
                 http_client.put(
                     f"/invoices/{option}{number}/26", content=INVOICE.read_bytes(), headers={"Connection": "close"}
@@ -113,13 +99,10 @@ def test_celery_signs_in_two_worker_processes(sandbox: Sandbox, tmp_path: Path) 
     for number in range(6):
         shutil.copy(INVOICE, tmp_path / f"{number}.pdf")
         paths.append(f"{number}.pdf")
-    port = free_port()
-    settings = {**environment(sandbox), "BROKER_URL": f"redis://127.0.0.1:{port}/0"}
-    redis = [require("redis-server"), "--port", str(port), "--save", "", "--appendonly", "no"]
+    settings = environment(sandbox)
     worker = [sys.executable, "-m", "celery", "--app=tasks", "worker", "--concurrency=2", "--loglevel=ERROR"]
 
-    with started(redis, tmp_path), started(worker, tmp_path, **settings):
-        wait_until_it_listens(port)
+    with redis(tmp_path) as settings["BROKER_URL"], started(worker, tmp_path, **settings):
         ended = subprocess.run(
             [sys.executable, "-c", SENDER, str(paths).replace("'", '"')],
             cwd=tmp_path,

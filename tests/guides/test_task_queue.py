@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -50,8 +50,10 @@ TASKS = 24
 
 
 @contextlib.contextmanager
-def started(arguments: list[str], folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A process in its own group, which is killed with its children."""
+def started(
+    arguments: list[str], folder: Path, descriptors: Sequence[int] = (), **environment: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A process in its own group, which inherits descriptors and is killed with its children."""
     process = subprocess.Popen(
         arguments,
         cwd=folder,
@@ -60,6 +62,7 @@ def started(arguments: list[str], folder: Path, **environment: str) -> Iterator[
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        pass_fds=descriptors,
     )
     with process:
         try:
@@ -73,6 +76,22 @@ def kill(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    """The URL of a server without data."""
+    program, ready = require("redis-server"), False
+    while not ready:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = str(taken.getsockname()[1])
+        # Another process may take the port before the server does, which then ends.
+        with started([program, "--port", port, "--bind", "127.0.0.1", "--save", ""], folder) as server:
+            assert server.stdout is not None
+            ready = any("Ready to accept connections" in line for line in server.stdout)
+            if ready:
+                yield f"redis://127.0.0.1:{port}/0"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "worker.py").write_text(WORKER)
@@ -81,7 +100,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_invoice_is_signed_once(sandbox: Sandbox, folder: Path) -> None:
-    redis = require("redis-server")
     month = secrets.token_hex(4)
     names = [f"FT_{month}_{number}.pdf" for number in range(TASKS)]
     for name in names:
@@ -89,12 +107,8 @@ def test_every_invoice_is_signed_once(sandbox: Sandbox, folder: Path) -> None:
     worker = [sys.executable, "-m", "saq", "worker.settings"]
 
     with contextlib.ExitStack() as stack:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        stack.enter_context(started([redis, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], folder))
-        wait_until(lambda: listens(port))
         settings = {
-            "QUEUE_URL": f"redis://127.0.0.1:{port}",
+            "QUEUE_URL": stack.enter_context(redis(folder)),
             "SIGNED_FOLDER": "signed",
             "SIGNSTASH_BASE_URL": sandbox.base_url,
             "SIGNSTASH_TOKEN_URL": sandbox.token_url,
@@ -107,7 +121,8 @@ def test_every_invoice_is_signed_once(sandbox: Sandbox, folder: Path) -> None:
         assert sender.stdout is not None
         assert sender.stdout.readline() == "sent\n"
         first = stack.enter_context(started(worker, folder, **settings))
-        wait_until(lambda: any(sandbox.signatures[name] for name in names))
+        while not any(sandbox.signatures[name] for name in names):
+            time.sleep(0.005)
         kill(first)
         for _ in range(2):
             stack.enter_context(started(worker, folder, **settings))
@@ -119,16 +134,3 @@ def test_every_invoice_is_signed_once(sandbox: Sandbox, folder: Path) -> None:
         assert (folder / "signed" / name).read_bytes().startswith(INVOICE.read_bytes())
     for name in set(names) - saved:
         assert any(name.removesuffix(".pdf") in text and "reference" in text for text in reported), reported
-
-
-def listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
-        return False
-    return True
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        time.sleep(0.005)

@@ -30,7 +30,7 @@ from signstash import (
 from signstash.options import UnknownOutcomes
 from signstash.testing import MockSignStash
 from tests.conftest import signed_response
-from tests.runs.test_runs import Clock
+from tests.fault_server import Clock
 
 PDF = b"%PDF-1.7\n%%EOF\n"
 

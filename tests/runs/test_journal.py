@@ -55,7 +55,7 @@ from tests.runs.test_runs import collect, names_sent, requests
 
 @pytest.fixture
 async def client(service: MockedService) -> AsyncIterator[SignStash]:
-    at_once = RetryPolicy(attempts=2, first_bound=0.001, longest_bound=0.001, deadline=5)
+    at_once = RetryPolicy(attempts=2, first_bound=0.001, longest_bound=0.001, deadline=1000)
     async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=at_once) as client:
         yield client
 
@@ -748,11 +748,11 @@ class TestSources:
 
         def save_to(_: Document) -> Path:
             is_planned.set()
-            may_go_on.wait(10)
+            may_go_on.wait(100)
             return tmp_path / "0.pdf"
 
         run = asyncio.create_task(collect(client.sign_all(pdfs(1), journal=journal, save_to=save_to)))
-        await asyncio.to_thread(is_planned.wait, 10)
+        await asyncio.to_thread(is_planned.wait, 100)
         run.cancel()
         await asyncio.wait([run], timeout=0.01)
         with pytest.raises(ConfigurationError, match="another run"):
@@ -1278,7 +1278,7 @@ class TestFile:
         with journal._mutex:  # as a thread that records something
             child = os.fork()
             if child == 0:
-                signal.alarm(5)
+                signal.alarm(100)
                 with contextlib.suppress(ConfigurationError):
                     journal.entries()
                 journal.close()

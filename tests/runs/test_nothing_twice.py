@@ -229,7 +229,7 @@ class TestCancelledAfterTheResponse:
         loop.set_default_executor(ThreadPoolExecutor(1))
 
         async def answer(request: httpx.Request) -> httpx.Response:
-            loop.run_in_executor(None, threads_are_free.wait, 10)
+            loop.run_in_executor(None, threads_are_free.wait, 100)
             answered.set()
             return signed_response(request)
 

@@ -45,8 +45,9 @@ from tests.conftest import (
     signed_response,
     url_of,
 )
+from tests.fault_server import Clock
 
-AT_ONCE = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
+AT_ONCE = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=1000)
 GATEWAY_TIMEOUT = httpx.ReadTimeout("slow")
 
 
@@ -106,7 +107,7 @@ class TestClosing:
                 await failed.wait()
                 await client.aclose()
                 with pytest.raises(ConfigurationError, match="closed"):
-                    await asyncio.wait_for(run, 10)
+                    await asyncio.wait_for(run, 100)
                 assert service.sign.call_count == 1
                 assert {entry.state for entry in journal.entries()} <= {"planned"}
 
@@ -116,11 +117,11 @@ class TestClosing:
 
         def fail(_: httpx.Request) -> httpx.Response:
             failed.set()
-            return httpx.Response(429, headers={"Retry-After": "50"})
+            return httpx.Response(429, headers={"Retry-After": "250"})
 
         service.sign.mock(side_effect=fail)
         service.router.get(url_of("getStatus", operationId=7)).mock(side_effect=fail)
-        retries = RetryPolicy(attempts=3, first_bound=50, longest_bound=50, deadline=200)
+        retries = RetryPolicy(attempts=3, first_bound=250, longest_bound=250, deadline=1000)
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=retries) as client:
             batching = client.batching()
             document = Document.pdf(PDF, name="1.pdf")
@@ -137,7 +138,7 @@ class TestClosing:
                 await asyncio.sleep(0)
             await client.aclose()
             with pytest.raises(ConfigurationError, match="closed") as closed:
-                await asyncio.wait_for(call, 10)
+                await asyncio.wait_for(call, 100)
             if how != "batching":
                 assert isinstance(closed.value.__cause__, RateLimitedError)
                 assert closed.value.__cause__.problem in closed.value.problem
@@ -150,15 +151,15 @@ class TestClosing:
     async def test_closing_the_client_leaves_no_call_of_a_batching_without_a_result(
         self, service: MockedService
     ) -> None:
-        service.sign.respond(429, headers={"Retry-After": "50"})
-        retries = RetryPolicy(attempts=3, first_bound=50, longest_bound=50, deadline=200)
+        service.sign.respond(429, headers={"Retry-After": "250"})
+        retries = RetryPolicy(attempts=3, first_bound=250, longest_bound=250, deadline=1000)
         async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, retries=retries) as client:
             batching = client.batching(batch_documents=1, in_flight=1)
             calls = [asyncio.create_task(batching.sign(document)) for document in pdfs(5)]
             while not service.sign.call_count:  # noqa: ASYNC110 - the mock has no event for it
                 await asyncio.sleep(0)
             await client.aclose()
-            results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+            results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 100)
             await batching.aclose()
 
         assert [type(result) for result in results] == [ConfigurationError] * 5
@@ -192,7 +193,7 @@ class TestStopping:
                     await asyncio.sleep(0)
                 client.stop_runs()
 
-                assert await asyncio.wait_for(run, 10) == {}
+                assert await asyncio.wait_for(run, 100) == {}
                 assert {entry.state for entry in journal.entries()} == {"planned"}
 
     async def test_stopping_runs_does_not_stop_a_batching(self, client: SignStash, service: MockedService) -> None:
@@ -203,20 +204,6 @@ class TestStopping:
         service.sign_effects(reject, signed_response)
         async with client.batching() as batching:
             assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).content == mock_signed(PDF)
-
-
-class Clock:
-    """Lets the time of the event loop pass at once."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._loop, self._ahead = asyncio.get_running_loop(), 0.0
-        time = self._loop.time
-        monkeypatch.setattr(self._loop, "time", lambda: time() + self._ahead)
-
-    async def pass_by(self, seconds: float) -> None:
-        self._ahead += seconds
-        for _ in range(3):  # what is due now happens
-            await asyncio.sleep(0)
 
 
 class TestDeadline:
@@ -505,7 +492,7 @@ class TestFlow:
             run.cancel()
             for _ in range(5):
                 await asyncio.sleep(0)
-        await asyncio.wait_for(is_cancelled.wait(), 10)
+        await asyncio.wait_for(is_cancelled.wait(), 100)
         assert closed == (["source"] if cancellations > 1 else [])
         may_close.set()
 
@@ -749,7 +736,7 @@ class TestSources:
         source = type("Source", (), dict.fromkeys(names, method))()
 
         with pytest.raises(TypeError if "async" in how else LookupError):
-            await asyncio.wait_for(collect(client.sign_all(source)), 10)
+            await asyncio.wait_for(collect(client.sign_all(source)), 100)
 
     async def test_sources_are_closed_when_the_loop_is_left(self, client: SignStash) -> None:
         closed: list[str] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -269,14 +268,13 @@ async def test_failing_calls_to_a_proxy_agree(scenario: str, signstash_sandbox: 
 async def test_timeouts_agree(signstash_sandbox: Sandbox) -> None:
     mocked = await on_mock(sign, base_url=PROXY, prepare=lambda mock: mock.timeout())
 
-    slow = Fault("latency", seconds=0.5, times=1)
+    slow = Fault("latency", seconds=3600)
     credentials = signstash_sandbox.credentials
-    assert mocked == await on_sandbox(sign, signstash_sandbox, credentials, slow, timeout=0.2)
+    assert mocked == await on_sandbox(sign, signstash_sandbox, credentials, slow, timeout=httpx.Timeout(60, read=0.2))
 
 
-async def test_refused_connections_agree(signstash_sandbox: Sandbox) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        credentials = signstash_sandbox.credentials | {"base_url": f"http://127.0.0.1:{server.getsockname()[1]}/x"}
+async def test_refused_connections_agree(signstash_sandbox: Sandbox, closed_port: int) -> None:
+    credentials = signstash_sandbox.credentials | {"base_url": f"http://127.0.0.1:{closed_port}/x"}
 
     mocked = await on_mock(sign, base_url=PROXY, prepare=lambda mock: mock.connection_refused())
 

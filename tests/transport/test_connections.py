@@ -51,11 +51,9 @@ def expect_nothing_processed(error: Any, *words: str) -> None:
 
 
 class TestNoConnection:
-    async def test_a_closed_port_raises(self) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))  # but nobody listens
-            async with client_of(f"http://127.0.0.1:{taken.getsockname()[1]}") as client:
-                error = await failure_of(client)
+    async def test_a_closed_port_raises(self, closed_port: int) -> None:
+        async with client_of(f"http://127.0.0.1:{closed_port}") as client:
+            error = await failure_of(client)
 
         expect_nothing_processed(error, "127.0.0.1", "FT_31", "no connection could be made")
         assert "All connection attempts failed" not in str(error)  # that says nothing; the system's own error does
@@ -137,7 +135,7 @@ async def test_a_connection_is_released_after_any_response(status: int) -> None:
         await connection.respond(b"x" * 2_000_000, "Content-Encoding: br", status=status)
 
     http_client = http_library.AsyncClient(limits=http_library.Limits(max_connections=1), verify=False, trust_env=False)
-    timeout = httpx.Timeout(5.0, pool=0.5)
+    timeout = httpx.Timeout(60.0)
     async with (
         FaultServer(answers_unusably, signs_for_ever) as server,
         client_of(server.url, http_client=http_client, timeout=timeout) as client,
@@ -345,7 +343,7 @@ class TestCancellation:
             return stream
 
         async with FaultServer(answers_for_ever) as server, client_of(server.url) as given:
-            options: Any = {"auth": given._exchange.auth, "timeout": httpx.Timeout(5.0, pool=0.5)}
+            options: Any = {"auth": given._exchange.auth, "timeout": httpx.Timeout(60.0)}
             async with SignStash(server.url, CLIENT_ID, **options) as client:
                 with monkeypatch.context() as patched:
                     patched.setattr(anyio, "connect_tcp", cancelled_meanwhile)

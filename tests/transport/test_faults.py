@@ -40,7 +40,7 @@ from tests.conftest import (
     signed_response,
     token_response,
 )
-from tests.fault_server import LARGE, Connection, FaultServer, Script, client_of, little_memory
+from tests.fault_server import LARGE, Clock, Connection, FaultServer, Script, client_of, little_memory
 
 
 async def failure_at(script: Script, content: bytes = PDF, **options: Any) -> Any:
@@ -78,6 +78,7 @@ async def closes_in_the_body(connection: Connection) -> None:
 async def stops_reading(connection: Connection) -> None:
     await connection.head()
     await connection.body(300_000)
+    await connection.let_pass(55)
     await connection.stay()
 
 
@@ -90,7 +91,7 @@ async def stops_reading(connection: Connection) -> None:
         (resets_in_the_body, {}),
         (closes_in_the_body, {}),
         (stops_reading, {"timeout": httpx.Timeout(5.0, write=0.05)}),
-        (stops_reading, {"deadline": 0.2}),
+        (stops_reading, {"deadline": 50}),
     ],
 )
 async def test_an_incompletely_sent_request_was_not_processed(
@@ -139,11 +140,13 @@ async def test_a_last_piece_in_transit_may_have_arrived(lost: Exception, upload:
     assert error.maybe_processed is True
 
 
-async def test_a_completely_received_request_may_be_processed_on_a_slow_event_loop() -> None:
+async def test_a_completely_received_request_may_be_processed_on_a_slow_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # While the loop is blocked the operating system sends the rest; then loop and deadline wake up together.
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    begun = threading.Event()
+    clock, begun = Clock(monkeypatch), threading.Event()
     received: list[bool] = []
 
     def read_all() -> None:
@@ -161,11 +164,11 @@ async def test_a_completely_received_request_may_be_processed_on_a_slow_event_lo
         await asyncio.to_thread(begun.wait)
         while not received:
             time.sleep(0.12)  # noqa: ASYNC251 - that is the point
-            await asyncio.sleep(0)
+            await clock.pass_by(55)
 
     server = threading.Thread(target=read_all)
     server.start()
-    async with client_of(f"http://127.0.0.1:{listener.getsockname()[1]}", deadline=0.1) as client:
+    async with client_of(f"http://127.0.0.1:{listener.getsockname()[1]}", deadline=50) as client:
         holding = asyncio.create_task(hold_the_loop_up())
         error = await failure_of(client, pdf("FT_31", content=LARGE[: 3 * 1024 * 1024]))
         await holding
@@ -202,6 +205,7 @@ async def closes_without_an_answer(connection: Connection) -> None:
 
 async def never_answers(connection: Connection) -> None:
     await connection.request()
+    await connection.let_pass(55)
     await connection.stay()
 
 
@@ -210,7 +214,7 @@ async def trickles_its_head(connection: Connection) -> None:
     await connection.send(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     while True:
         await connection.send(b"x")
-        await asyncio.sleep(0.005)
+        await connection.let_pass(10)
 
 
 async def trickles_its_body(connection: Connection) -> None:
@@ -218,7 +222,7 @@ async def trickles_its_body(connection: Connection) -> None:
     await connection.respond(b"{", length=1_000_000)
     while True:
         await connection.send(b" ")
-        await asyncio.sleep(0.005)
+        await connection.let_pass(10)
 
 
 async def answers_half(connection: Connection) -> None:
@@ -260,9 +264,9 @@ LOST_ANSWERS = [
     (resets_after_the_body, {}),
     (closes_without_an_answer, {}),
     (never_answers, {"timeout": httpx.Timeout(5.0, read=0.05)}),
-    (never_answers, {"deadline": 0.5}),
-    (trickles_its_head, {"timeout": httpx.Timeout(5.0, read=1.0), "deadline": 0.5}),
-    (trickles_its_body, {"timeout": httpx.Timeout(5.0, read=1.0), "deadline": 0.5}),
+    (never_answers, {"deadline": 50}),
+    (trickles_its_head, {"timeout": 1000, "deadline": 50}),
+    (trickles_its_body, {"timeout": 1000, "deadline": 50}),
     (answers_half, {}),
     (answers_half_and_resets, {}),
     (cuts_off_its_chunks, {}),
@@ -440,12 +444,13 @@ class TestOtherTransports:
         async def responds_once(connection: Connection) -> None:
             await connection.sign()
             await connection.request()
+            await connection.let_pass(65)
             await connection.stay()
 
         http_client = httpx_aiohttp.HttpxAiohttpClient()
         async with (
             FaultServer(responds_once) as server,
-            client_of(server.url, http_client=http_client, timeout=httpx.Timeout(5.0, read=0.3)) as client,
+            client_of(server.url, http_client=http_client) as client,
         ):
             assert (await client.sign(pdf(name="a.pdf"))).content == mock_signed(PDF)
             error = await failure_of(client)

@@ -31,7 +31,7 @@ from tests.conftest import (
     url_of,
 )
 
-POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=5)
+POLICY = RetryPolicy(attempts=3, first_bound=0.001, longest_bound=0.001, deadline=1000)
 
 
 class Spans:
