@@ -274,17 +274,3 @@ class HttpClients:
         # Connections of a loop that is closed went with it.
         if pool is not None and pool.loop is loop:
             await self._close(pool)
-
-
-def is_local(host: str) -> bool:
-    """Whether a host is this machine or in a private network, as far as its name or address tells."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".test"))
-    return address.is_loopback or address.is_private
-
-
-def origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Scheme, host and port of a URL."""
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)

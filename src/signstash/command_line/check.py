@@ -18,14 +18,14 @@ import httpx
 
 from .._errors.network import describe_network_error, hint_for
 from .._transport.bodies import UnusableResponseError, read_whole
-from .._transport.http_client import is_local, new_http_client
+from .._transport.http_client import new_http_client
 from ..api import sign_document_batch_base_64
 from ..auth import TokenAuth
 from ..client import SignStash
 from ..documents import Document
 from ..errors import InvalidRequestError, ServiceError, SignStashError
 from ..models import SignRequestBase64Document
-from ..settings import TOKEN_URLS
+from ..settings import TOKEN_URLS, is_local
 from . import FAULT_OF_ALL, SIGNED
 from .definition.known import compare_with_known
 from .definition.normalisation import title_of
