@@ -16,16 +16,17 @@ import httpx
 from ._errors.mapping import ErrorContext, error_from_response
 from ._errors.redaction import Secret
 from ._transport.bodies import read_error
-from ._transport.http_client import origin
-from ._transport.httpx2 import HttpClient, as_httpx
+from ._transport.httpx2 import as_httpx
 from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
 from .errors import AuthenticationError, ConfigurationError, CredentialsRejectedError, ServiceError, SignStashError
 from .retries import Retries, RetryPolicy, Sleep, current_attempt, running_loop
 from .settings import (
+    HttpClient,
     as_list,
     client_problems,
     credential_problems,
+    origin,
     raise_for_problems,
     token_url_problems,
     url_problems,

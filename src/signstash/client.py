@@ -16,28 +16,17 @@ import httpx
 from . import settings
 from ._content.arguments import require_known_options
 from ._errors.redaction import Secret
-from ._transport.http_client import HttpClients, origin
-from ._transport.httpx2 import HttpClient, as_httpx
 from ._transport.other_operations import OtherOperations
-from .auth import TokenAuth
 from .documents import Document, require_iterable
 from .errors import ConfigurationError, ErrorClasses
 from .integration import IntegrationQueries
 from .retries import Retries, RetryPolicy, running_loop
-from .settings import (
-    DEFAULT_DEADLINE,
-    DEFAULT_TIMEOUT,
-    ClientOptions,
-    Environment,
-    MultipartFileNames,
-    RunOptions,
-    SaveTo,
-    Upload,
-)
+from .settings import ClientOptions, Environment, HttpClient, MultipartFileNames, RunOptions, SaveTo, Upload
 
 if TYPE_CHECKING:  # at run time a call imports what it needs
     from ._runs.batching import Batching
     from ._transport.exchange import Exchange
+    from .auth import TokenAuth
     from .models import PreservationInfo
     from .options import Preservation
     from .results import Outcome, Progress, SignedBatch, SignedDocument
@@ -91,8 +80,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         environment: Environment | None = None,
         token_url: str | None = None,
         auth: httpx.Auth | None = None,
-        timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
-        deadline: float = DEFAULT_DEADLINE,
+        timeout: float | httpx.Timeout = settings.DEFAULT_TIMEOUT,
+        deadline: float = settings.DEFAULT_DEADLINE,
         upload: Upload = "base64",
         multipart_file_names: MultipartFileNames = "name",
         http_client: HttpClient | None = None,
@@ -105,7 +94,10 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._runs.run import OpenRuns
         from ._signing.signer import Signer
         from ._transport.exchange import Exchange
+        from ._transport.http_client import HttpClients
+        from ._transport.httpx2 import as_httpx
         from ._transport.requests import Requests
+        from .auth import TokenAuth
 
         instances = settings.as_list(instance_urls)
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret or "")
@@ -141,7 +133,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         self._retries = retries
         policy = retries or RetryPolicy.none()
         self._requests = Requests(self._exchange, Retries(policy=policy, sleep=self._exchange.clients.pause))
-        self._origins = frozenset(origin(httpx.URL(url)) for url in (base_url, *instances))
+        self._origins = frozenset(settings.origin(httpx.URL(url)) for url in (base_url, *instances))
         self._runs = OpenRuns()
         self._is_view = False
 
@@ -232,7 +224,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         """
         settings.raise_for_problems(settings.url_problems("base_url", base_url))
         url = httpx.URL(base_url)
-        if origin(url) not in self._origins:
+        if settings.origin(url) not in self._origins:
             problem = f"{url.scheme}://{url.netloc.decode()} is not one of this client's addresses."
             raise ConfigurationError(problem, "Name it in `instance_urls` if it may see the token and the documents.")
         return self._view(attrs.evolve(self._exchange, base_url=base_url.rstrip("/")))

@@ -47,10 +47,12 @@ class SignedContent(Protocol):
     @property
     def name(self) -> str:
         """File name, as it was sent."""
+        ...
 
     @property
     def external_reference(self) -> str:
         """The document's external reference."""
+        ...
 
     @property
     def operation_id(self) -> int | None:
@@ -63,9 +65,11 @@ class SignedContent(Protocol):
     @property
     def content(self) -> bytes:
         """The signed bytes."""
+        ...
 
     async def read(self) -> bytes:
         """The signed bytes, read in a thread."""
+        ...
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the signed bytes to a file."""

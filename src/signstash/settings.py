@@ -13,12 +13,11 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, get_args
 
 import httpx
 
 from ._errors.redaction import Secret
-from ._transport.httpx2 import HttpClient
 from .errors import ApiError, ConfigurationError, ErrorClasses
 from .retries import RetryPolicy
 
@@ -66,6 +65,18 @@ ENVIRONMENT_VARIABLES: Final[Mapping[str, str]] = {
     "token_url": "SIGNSTASH_TOKEN_URL",
 }
 """The variables from which `SignStash.from_env` takes arguments of `SignStash`."""
+
+
+class HttpClient(Protocol):
+    """An `httpx.AsyncClient` or an `httpx2.AsyncClient`."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is closed."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close it. The SDK leaves this to the user."""
 
 
 class ClientOptions(TypedDict, total=False):
@@ -247,6 +258,20 @@ def token_url_problems(token_url: object) -> list[str]:
     return problems
 
 
+def is_local(host: str) -> bool:
+    """Whether a host is this machine or in a private network, as far as its name or address tells."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".test"))
+    return address.is_loopback or address.is_private
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Scheme, host and port of a URL."""
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
 def as_list(urls: object) -> list[Any]:
     """URLs as a list. A value of another type is left to `url_problems`."""
     return list(urls) if isinstance(urls, Iterable) and not isinstance(urls, str | bytes) else [urls]
@@ -282,15 +307,6 @@ def url_problems(name: str, value: object) -> list[str]:
     if name == "base_url" and (path := re.search(r"/api/v0(/.*)?$", url.path)):
         return [f"base_url ends in {path[0]}, which each call adds (leave it out)"]
     return []
-
-
-def is_local(host: str) -> bool:
-    """Whether a host is this machine or in a private network, as far as its name or address tells."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".test"))
-    return address.is_loopback or address.is_private
 
 
 _warned_of: Final = set[str]()

@@ -51,7 +51,7 @@ TASKS = 24
 
 @contextlib.contextmanager
 def started(
-    arguments: list[str], folder: Path, descriptors: Sequence[int] = (), **environment: str
+    arguments: list[str], folder: Path, descriptors: Sequence[int] = (), /, **environment: str
 ) -> Iterator[subprocess.Popen[str]]:
     """A process in its own group, which inherits descriptors and is killed with its children."""
     process = subprocess.Popen(

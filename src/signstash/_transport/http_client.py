@@ -270,8 +270,3 @@ class HttpClients:
         # Connections of a loop that is closed went with it.
         if pool is not None and pool.loop is loop:
             await self._close(pool)
-
-
-def origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Scheme, host and port of a URL."""
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)

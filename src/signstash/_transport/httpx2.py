@@ -6,26 +6,14 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import httpx
 
 from .bodies import Redacted
 
 
-class HttpClient(Protocol):
-    """An `httpx.AsyncClient` or an `httpx2.AsyncClient`."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it is closed."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close it. The SDK leaves this to the user."""
-
-
-def as_httpx(client: HttpClient | None) -> httpx.AsyncClient | None:
+def as_httpx(client: object) -> httpx.AsyncClient | None:
     """A client of httpx that sends requests through a client of either library."""
     httpx2 = sys.modules.get("httpx2")  # a client of it exists only where it is imported
     if httpx2 is None or not isinstance(client, httpx2.AsyncClient):
