@@ -49,13 +49,15 @@ FAULTS: Final = {
 
 DOCUMENTS: Final = 100
 """Documents of a run."""
+LEAST: Final = 4
+"""Runs of the shortest test, however slow the machine is: fewer say too little."""
 IN_FLIGHT: Final = 4
 """Requests that a run may have in flight."""
 KEPT: Final = 2 * IN_FLIGHT
 """Connections that two clients keep between runs."""
 LONG: Final = bytes(1_200_000)
 """What each twenty-fifth document holds: long enough to be kept in a file on its way."""
-RETRIES: Final = RetryPolicy(attempts=5, first_bound=0.01, longest_bound=0.05, deadline=30)
+RETRIES: Final = RetryPolicy(attempts=5, first_bound=0.01, longest_bound=0.05, deadline=1000)
 
 CANCELLED: Final = 0.2
 """Share of runs that are cancelled at a random moment, and begun again."""
@@ -117,11 +119,11 @@ def sample() -> Sample:
     )
 
 
-async def settled(before: Sample) -> Sample:
-    """A sample when the threads of cancelled runs have closed their files, or after five seconds."""
-    for _ in range(100):
+async def settled(before: Sample, kept: int = 0) -> Sample:
+    """A sample when tasks and threads of cancelled runs have ended and closed their files, or after a minute."""
+    for _ in range(1200):
         taken = sample()
-        if taken.descriptors <= before.descriptors + KEPT:
+        if taken.descriptors <= before.descriptors + kept and taken.tasks <= before.tasks:
             break
         await asyncio.sleep(0.05)
     return taken
@@ -176,11 +178,11 @@ async def soak(seconds: float, more_memory: float = MORE_MEMORY) -> Figures:
             await client.sign(Document.binary(LONG, name="warm-up.bin"))
         before, started = sample(), time.monotonic()
         async with clients(settings) as both:
-            while time.monotonic() - started < seconds:
+            while time.monotonic() - started < seconds or runs < LEAST:
                 ended_early += await run(both[runs % 2], books, Path(folder, str(runs)))
                 runs += 1
-                samples.append(await settled(before))
-        after = sample()
+                samples.append(await settled(before, KEPT))
+        after = await settled(before)
         signed, faults = await told_by_sandbox(settings["SIGNSTASH_BASE_URL"])
     figures = Figures(
         seconds=time.monotonic() - started,

@@ -32,18 +32,19 @@ class Browser:
         self._commands, self._events = commands, events
         self._received = b""
         self._number = 0
-        self._loaded = 0
+        self._loaded = ""  # the document that was loaded last
         self._session = ""
         target = self._send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "DOM"):
             self._send(f"{domain}.enable")
+        self._send("Page.setLifecycleEventsEnabled", enabled=True)
 
     def open(self, url: str) -> None:
         """Open a page and wait until it is loaded."""
-        loaded = self._loaded
-        self._send("Page.navigate", url=url)
-        self._wait_for_load(loaded)
+        document = self._send("Page.navigate", url=url)["loaderId"]
+        while self._loaded != document:
+            self._receive()
 
     def drop(self, file: Path, selector: str) -> None:
         """Drop a file on an element, and wait for the page that follows."""
@@ -99,13 +100,13 @@ class Browser:
         first, _, self._received = self._received.partition(b"\0")
         message: dict[str, Any] = json.loads(first)
         method = message.get("method")
-        if method == "Page.loadEventFired":
-            self._loaded += 1
+        if method == "Page.lifecycleEvent" and message["params"]["name"] == "load":
+            self._loaded = message["params"]["loaderId"]
         elif method in ("Log.entryAdded", "Runtime.exceptionThrown"):
             self.complaints.append(json.dumps(message["params"]))
         return message
 
-    def _wait_for_load(self, before: int) -> None:
+    def _wait_for_load(self, before: str) -> None:
         while self._loaded == before:
             self._receive()
 
