@@ -62,7 +62,11 @@ DEBIAN_PACKAGES = {
 """The programs that tests run, and the packages that `.ci/run` installs them from."""
 
 OUTBOUND_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-COLOURS = ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "PYTHON_COLORS", "CLICOLOR_FORCE")
+TERMINAL = (
+    *("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "PYTHON_COLORS", "CLICOLOR_FORCE"),
+    *("TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"),
+)
+"""Variables that tell programs how to write for people."""
 
 ChangeDocument = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
@@ -211,7 +215,7 @@ def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     certificates = tmp_path_factory.mktemp("certificates") / "trusted.pem"
     trustme.CA().cert_pem.write_to_path(str(certificates))
     with pytest.MonkeyPatch.context() as environment:
-        for name in (*ENVIRONMENT_VARIABLES.values(), "SSL_CERT_DIR", *OUTBOUND_PROXIES, *COLOURS):
+        for name in (*ENVIRONMENT_VARIABLES.values(), "SSL_CERT_DIR", *OUTBOUND_PROXIES, *TERMINAL):
             environment.delenv(name, raising=False)
             environment.delenv(name.lower(), raising=False)
         environment.setenv("SSL_CERT_FILE", str(certificates))
