@@ -1,26 +1,5 @@
 """The exceptions that this package raises.
 
-    SignStashError
-    ├── ConfigurationError                  the SDK was set up or called wrongly; nothing was sent
-    ├── InvalidDocumentError                a document is invalid; nothing was sent
-    ├── AuthenticationError
-    │   ├── CredentialsRejectedError        step 1: client ID or secret rejected
-    │   └── TokenRejectedError              step 6: a new token was rejected as well
-    ├── ApiError                            the service rejected the request
-    │   ├── ClientServiceInactiveError      step 9: client service, issuer or partner not active
-    │   ├── CertificateNotProvisionedError  step 10: no usable certificate
-    │   ├── InvalidRequestError             the request itself is invalid
-    │   ├── DuplicateReferenceError         an external reference was used before
-    │   ├── RateLimitedError                too many requests
-    │   └── ServiceError                    the service failed
-    ├── DocumentNotSignedError              one document of a processed request was not signed
-    │   └── DocumentCertificateError        ... because of its certificate; also a step 10 error
-    ├── SignatureInvalidError               a returned document is not validly signed
-    ├── DocumentNotSavedError               a signed document could not be written to disk
-    ├── ConnectionFailedError               the service was not reached; nothing was processed
-    ├── OutcomeUnknownError                 the request was sent, but its response was lost
-    └── UnexpectedResponseError             a response cannot be read
-
 The service's `errorCode` decides, then its family, then the HTTP status (wiki: integration guide, error table).
 
 .. include:: errors.md
@@ -33,7 +12,7 @@ import copyreg
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 import attrs
 
@@ -57,10 +36,12 @@ class SignedContent(Protocol):
     @property
     def operation_id(self) -> int | None:
         """ID of the operation that signed it."""
+        ...
 
     @property
     def saved_as(self) -> Path | None:
         """Where it was saved, or None."""
+        ...
 
     @property
     def content(self) -> bytes:
@@ -73,6 +54,7 @@ class SignedContent(Protocol):
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the signed bytes to a file."""
+        ...
 
 
 def _as_tuple(texts: Sequence[str]) -> tuple[str, ...]:
@@ -107,7 +89,7 @@ class SignStashError(Exception):
         cause = None if self.__cause__ is None else _portable(self.__cause__)
         return copyreg.__newobj__, (type(self), *self.args), {**vars(self), "__cause__": cause}  # type: ignore[attr-defined]  # missing in typeshed
 
-    def copy_for_raise(self) -> Self:
+    def copy_for_raise(self) -> SignStashError:
         """A copy to raise elsewhere, so that callers who share a failure do not share its traceback."""
         other = copy.copy(self)
         other.__cause__ = self.__cause__

@@ -129,10 +129,8 @@ class Exchange:
                     return await self._exchange(attempt, client)
                 except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
                     # Closed before the body was complete, perhaps to reject the token of a `TokenAuth`.
-                    discard_token: Callable[[str], bool] | None = getattr(self.auth, "discard_token", None)
-                    if attempt.body.handed_over or discard_token is None:
-                        raise
-                    if not discard_token(attempt.request.headers.get("Authorization", "")):
+                    discard_token: Callable[[str], bool] = getattr(self.auth, "discard_token", lambda _: False)
+                    if attempt.body.handed_over or not discard_token(attempt.request.headers.get("Authorization", "")):
                         raise
                     return await self._exchange(attempt, client)
         except UnusableResponseError as unusable:
