@@ -155,10 +155,10 @@ class TokenAuth(httpx.Auth):
             UnexpectedResponseError: If the token server's response is not a usable token.
         """
         if settings.origin(request.url) not in self._origins:
-            raise ConfigurationError(
-                f"A request to {request.url.host} would carry the access token to a host that it is not meant for.",
-                "Name the host in `base_urls`, or send the request with another client.",
+            problem = (
+                f"A request to {request.url.host} would carry the access token to a host that is not meant for it."
             )
+            raise ConfigurationError(problem, "Name the host in `base_urls`, or send the request with another client.")
         if not isinstance(request.stream, RequestBody):  # which can be sent again
             await request.aread()  # without it httpx would send the body of a pipe again as an empty file
         token = first = await self._current_token()
@@ -187,10 +187,8 @@ class TokenAuth(httpx.Auth):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Raise `ConfigurationError`: a synchronous client would have to block while the token is fetched."""
-        raise ConfigurationError(
-            f"TokenAuth was used with a synchronous httpx.Client, for a request to {request.url.host}.",
-            "Use it with httpx.AsyncClient, and await the calls.",
-        )
+        problem = f"TokenAuth was used with a synchronous httpx.Client, for a request to {request.url.host}."
+        raise ConfigurationError(problem, "Use it with httpx.AsyncClient, and await the calls.")
 
     def discard_token(self, authorization: str) -> bool:
         """Drop a token that may have been rejected by a connection that was closed before the request was complete.

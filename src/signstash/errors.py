@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import copyreg
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -57,10 +57,6 @@ class SignedContent(Protocol):
         ...
 
 
-def _as_tuple(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(texts)
-
-
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class SignStashError(Exception):
     """Root of all exceptions of this package.
@@ -78,7 +74,7 @@ class SignStashError(Exception):
 
     problem: str
     hint: str
-    external_references: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_as_tuple)
+    external_references: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=tuple[str, ...])
     retryable: bool = attrs.field(default=False, kw_only=True)
     maybe_processed: bool = attrs.field(default=False, kw_only=True)
 
@@ -230,7 +226,7 @@ class SignatureInvalidError(SignStashError):
     """
 
     signed: SignedContent = attrs.field(kw_only=True)
-    problems: tuple[str, ...] = attrs.field(kw_only=True, converter=_as_tuple)
+    problems: tuple[str, ...] = attrs.field(kw_only=True, converter=tuple[str, ...])
     verdict: Literal["invalid", "indeterminate"] = attrs.field(default="invalid", kw_only=True)
     maybe_processed: bool = attrs.field(default=True, kw_only=True)
 
