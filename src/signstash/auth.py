@@ -155,9 +155,7 @@ class TokenAuth(httpx.Auth):
             UnexpectedResponseError: If the token server's response is not a usable token.
         """
         if settings.origin(request.url) not in self._origins:
-            problem = (
-                f"A request to {request.url.host} would carry the access token to a host that is not meant for it."
-            )
+            problem = f"A request to {request.url.host} would carry the access token to a host that may not see it."
             raise ConfigurationError(problem, "Name the host in `base_urls`, or send the request with another client.")
         if not isinstance(request.stream, RequestBody):  # which can be sent again
             await request.aread()  # without it httpx would send the body of a pipe again as an empty file
