@@ -22,6 +22,7 @@ from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
 from .errors import AuthenticationError, ConfigurationError, CredentialsRejectedError, ServiceError, SignStashError
 from .retries import Retries, RetryPolicy, Sleep, current_attempt, running_loop
+from .settings import HttpClient
 
 logger: Final = logging.getLogger("signstash")
 
@@ -95,7 +96,7 @@ class TokenAuth(httpx.Auth):
         client_secret: str | Secret,
         *,
         base_urls: str | Iterable[str],
-        http_client: settings.HttpClient | None = None,
+        http_client: HttpClient | None = None,
         client_settings: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep | None = None,

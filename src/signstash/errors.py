@@ -12,7 +12,7 @@ import copyreg
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import attrs
 
@@ -85,7 +85,7 @@ class SignStashError(Exception):
         cause = None if self.__cause__ is None else _portable(self.__cause__)
         return copyreg.__newobj__, (type(self), *self.args), {**vars(self), "__cause__": cause}  # type: ignore[attr-defined]  # missing in typeshed
 
-    def copy_for_raise(self) -> SignStashError:
+    def copy_for_raise(self) -> Self:
         """A copy to raise elsewhere, so that callers who share a failure do not share its traceback."""
         other = copy.copy(self)
         other.__cause__ = self.__cause__

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import (
@@ -126,7 +125,7 @@ def _unknown(
 def reference_used_by_failure(name: str, reference: str, error: DuplicateReferenceError) -> DuplicateReferenceError:
     """The reference is the caller's own, and an earlier attempt under it failed."""
     used = f"its external reference {reference!r} was used before"
-    changed = copy.copy(error)
+    changed = error.copy_for_raise()
     changed.problem = f"Document {name}: {used}, probably by the earlier attempt that failed."
     changed.hint = "If nothing else has used it, give the document another external_reference, and sign it again."
     changed.__cause__ = error
