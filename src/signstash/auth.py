@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 import httpx
 
+from . import settings
 from ._errors.mapping import ErrorContext, error_from_response
 from ._errors.redaction import Secret
 from ._transport.bodies import read_error
@@ -21,17 +22,7 @@ from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
 from .errors import AuthenticationError, ConfigurationError, CredentialsRejectedError, ServiceError, SignStashError
 from .retries import Retries, RetryPolicy, Sleep, current_attempt, running_loop
-from .settings import (
-    HttpClient,
-    as_list,
-    client_problems,
-    credential_problems,
-    origin,
-    raise_for_problems,
-    token_url_problems,
-    url_problems,
-    warn_of_plain_http,
-)
+from .settings import HttpClient
 
 logger: Final = logging.getLogger("signstash")
 
@@ -45,22 +36,17 @@ RENEWAL_PAUSE: Final = 5.0
 
 @attrs.define(eq=False)
 class _Token:
-    """An access token and its times, in seconds of the auth object's clock.
+    """An access token, as the header that carries it, and its times, in seconds of the auth object's clock.
 
     Before `early` it is used; between `early` and `due` it is used while a renewal runs in the background; from `due`
     on it is not used. Before `kept_until` it is not replaced if it is rejected.
     """
 
-    value: Secret
+    authorization: Secret
     issued: float
     early: float
     due: float
     kept_until: float = -math.inf
-
-    @property
-    def authorization(self) -> str:
-        """The `Authorization` header with this token."""
-        return f"Bearer {self.value.reveal()}"
 
 
 class TokenAuth(httpx.Auth):
@@ -117,15 +103,15 @@ class TokenAuth(httpx.Auth):
         jitter: Callable[[], float] = random.random,
     ) -> None:
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret)
-        base_urls = as_list(base_urls)
-        raise_for_problems(
-            token_url_problems(token_url),
-            credential_problems(client_id, client_secret),
+        base_urls = settings.as_list(base_urls)
+        settings.raise_for_problems(
+            settings.token_url_problems(token_url),
+            settings.credential_problems(client_id, client_secret),
             [] if base_urls else ["base_urls is missing"],
-            *(url_problems("base_urls", url) for url in base_urls),
-            client_problems(http_client=http_client),
+            *(settings.url_problems("base_urls", url) for url in base_urls),
+            settings.client_problems(http_client=http_client),
         )
-        warn_of_plain_http(base_urls)
+        settings.warn_of_plain_http(base_urls)
         self.client_id = client_id
         self._request = TokenRequest(
             url=token_url,
@@ -134,7 +120,7 @@ class TokenAuth(httpx.Auth):
             http_client=as_httpx(http_client),
             client_settings=client_settings,
         )
-        self._origins = frozenset(origin(httpx.URL(url)) for url in base_urls)
+        self._origins = frozenset(settings.origin(httpx.URL(url)) for url in base_urls)
         self._clock = clock
         self._jitter = jitter
         policy = RetryPolicy(attempts=TOKEN_ATTEMPTS, shortest_pause=0.2, first_bound=0.5, longest_bound=1, deadline=30)
@@ -152,7 +138,7 @@ class TokenAuth(httpx.Auth):
         """Stop refreshing, and raise `ConfigurationError` on further use. May be called more than once."""
         self._closed = True
         self._token = None
-        renewal, self._renewal = self._renewal, None
+        renewal = self._renewal
         if renewal is not None and renewal.get_loop() is asyncio.get_running_loop():
             renewal.cancel()
             await asyncio.wait([renewal])
@@ -169,16 +155,14 @@ class TokenAuth(httpx.Auth):
             RateLimitedError: If the token server accepts no more requests for now.
             UnexpectedResponseError: If the token server's response is not a usable token.
         """
-        if origin(request.url) not in self._origins:
-            raise ConfigurationError(
-                f"A request to {request.url.host} would carry the access token to a host that it is not meant for.",
-                "Name the host in `base_urls`, or send the request with another client.",
-            )
+        if settings.origin(request.url) not in self._origins:
+            problem = f"A request to {request.url.host} would carry the access token to a host that may not see it."
+            raise ConfigurationError(problem, "Name the host in `base_urls`, or send the request with another client.")
         if not isinstance(request.stream, RequestBody):  # which can be sent again
             await request.aread()  # without it httpx would send the body of a pipe again as an empty file
         token = first = await self._current_token()
         while True:
-            request.headers["Authorization"] = token.authorization
+            request.headers["Authorization"] = token.authorization.reveal()
             response = yield request
             if response.status_code < 400:
                 return
@@ -201,15 +185,9 @@ class TokenAuth(httpx.Auth):
             token = await self._current_token()
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Raise: a synchronous client would have to block while the token is fetched.
-
-        Raises:
-            ConfigurationError: Always, so that no request is sent without its token.
-        """
-        raise ConfigurationError(
-            f"TokenAuth was used with a synchronous httpx.Client, for a request to {request.url.host}.",
-            "Use it with httpx.AsyncClient, and await the calls.",
-        )
+        """Raise `ConfigurationError`: a synchronous client would have to block while the token is fetched."""
+        problem = f"TokenAuth was used with a synchronous httpx.Client, for a request to {request.url.host}."
+        raise ConfigurationError(problem, "Use it with httpx.AsyncClient, and await the calls.")
 
     def discard_token(self, authorization: str) -> bool:
         """Drop a token that may have been rejected by a connection that was closed before the request was complete.
@@ -221,7 +199,7 @@ class TokenAuth(httpx.Auth):
             Whether the request may succeed with another token. A token that is new is kept.
         """
         token = self._token
-        if token is None or token.authorization != authorization:
+        if token is None or token.authorization.reveal() != authorization:
             return True  # it has been replaced meanwhile
         if self._clock() < token.issued + RENEWAL_PAUSE:
             return False
@@ -292,4 +270,4 @@ class TokenAuth(httpx.Auth):
             milliseconds = 1000 * (self._clock() - sent_at)
             logger.info("token: %s, %.0f ms, attempt %d", outcome, milliseconds, current_attempt.get())
         early = due - min(300.0, lifetime / 10) * (1 - 0.2 * self._jitter())
-        return _Token(value, issued=sent_at, early=early, due=due)
+        return _Token(Secret(f"Bearer {value.reveal()}"), issued=sent_at, early=early, due=due)

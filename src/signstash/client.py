@@ -191,8 +191,6 @@ class SignStash(IntegrationQueries, OtherOperations):
     ) -> Self:
         """This client under other limits, which shares its token, its connections and the calls in flight.
 
-        Closing this client ends the calls of the view too.
-
         Args:
             deadline: Seconds that a call, or each request of `sign_all`, may take in all.
             timeout: Seconds for each wait on the network, or an `httpx.Timeout`.
@@ -329,9 +327,7 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         Documents are read from their source as they are needed, and each gets exactly one outcome, as soon as it is
         known. A request is sent when it is full, or when the source has nothing ready and a request can be sent, so a
-        source may wait between documents and need not end. A request that is rejected because of one document is
-        split, so that the others get signed. A fault that concerns all documents ends the run, and so does an exception
-        of the source: it is raised after the outcomes of what was in flight.
+        source may wait between documents and need not end.
 
         Leaving the loop, or closing it with `contextlib.aclosing`, sends nothing more, and saves and records what is in
         flight. Cancellation ends what is in flight at once; a journal knows what may have been signed.
@@ -345,7 +341,7 @@ class SignStash(IntegrationQueries, OtherOperations):
                 and `in_flight`, which `RunOptions` describes.
 
         Raises:
-            SignStashError: A fault that concerns all documents, while iterating.
+            SignStashError: A fault that concerns all documents, after the outcomes of what was in flight.
         """
         from ._runs.plan import Callers
         from ._runs.run import RunSettings

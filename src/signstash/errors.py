@@ -1,26 +1,5 @@
 """The exceptions that this package raises.
 
-    SignStashError
-    ├── ConfigurationError                  the SDK was set up or called wrongly; nothing was sent
-    ├── InvalidDocumentError                a document is invalid; nothing was sent
-    ├── AuthenticationError
-    │   ├── CredentialsRejectedError        step 1: client ID or secret rejected
-    │   └── TokenRejectedError              step 6: a new token was rejected as well
-    ├── ApiError                            the service rejected the request
-    │   ├── ClientServiceInactiveError      step 9: client service, issuer or partner not active
-    │   ├── CertificateNotProvisionedError  step 10: no usable certificate
-    │   ├── InvalidRequestError             the request itself is invalid
-    │   ├── DuplicateReferenceError         an external reference was used before
-    │   ├── RateLimitedError                too many requests
-    │   └── ServiceError                    the service failed
-    ├── DocumentNotSignedError              one document of a processed request was not signed
-    │   └── DocumentCertificateError        ... because of its certificate; also a step 10 error
-    ├── SignatureInvalidError               a returned document is not validly signed
-    ├── DocumentNotSavedError               a signed document could not be written to disk
-    ├── ConnectionFailedError               the service was not reached; nothing was processed
-    ├── OutcomeUnknownError                 the request was sent, but its response was lost
-    └── UnexpectedResponseError             a response cannot be read
-
 The service's `errorCode` decides, then its family, then the HTTP status (wiki: integration guide, error table).
 
 .. include:: errors.md
@@ -31,7 +10,7 @@ from __future__ import annotations
 import copy
 import copyreg
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -57,10 +36,12 @@ class SignedContent(Protocol):
     @property
     def operation_id(self) -> int | None:
         """ID of the operation that signed it."""
+        ...
 
     @property
     def saved_as(self) -> Path | None:
         """Where it was saved, or None."""
+        ...
 
     @property
     def content(self) -> bytes:
@@ -73,10 +54,7 @@ class SignedContent(Protocol):
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the signed bytes to a file."""
-
-
-def _as_tuple(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(texts)
+        ...
 
 
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
@@ -96,7 +74,7 @@ class SignStashError(Exception):
 
     problem: str
     hint: str
-    external_references: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_as_tuple)
+    external_references: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=tuple[str, ...])
     retryable: bool = attrs.field(default=False, kw_only=True)
     maybe_processed: bool = attrs.field(default=False, kw_only=True)
 
@@ -248,7 +226,7 @@ class SignatureInvalidError(SignStashError):
     """
 
     signed: SignedContent = attrs.field(kw_only=True)
-    problems: tuple[str, ...] = attrs.field(kw_only=True, converter=_as_tuple)
+    problems: tuple[str, ...] = attrs.field(kw_only=True, converter=tuple[str, ...])
     verdict: Literal["invalid", "indeterminate"] = attrs.field(default="invalid", kw_only=True)
     maybe_processed: bool = attrs.field(default=True, kw_only=True)
 

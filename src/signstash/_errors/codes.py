@@ -54,6 +54,10 @@ def _invalid(meaning: str, hint: str) -> ErrorRule:
     return ErrorRule(InvalidRequestError, meaning, hint)
 
 
+def _too_many(meaning: str, hint: str) -> ErrorRule:
+    return ErrorRule(RateLimitedError, meaning, hint, retryable=True)
+
+
 def _inactive(meaning: str, task: str) -> ErrorRule:
     hint = f"An operator of the issuer must {task} in the Sign'Stash backoffice; repeating does not help."
     return ErrorRule(ClientServiceInactiveError, meaning, hint)
@@ -125,12 +129,7 @@ STATUSES: Mapping[int, ErrorRule] = {
     ),
     413: _invalid("The request is too large", "Send fewer or smaller documents in a request."),
     415: _invalid("The service does not accept this way of uploading", "Use upload='base64'."),
-    429: ErrorRule(
-        RateLimitedError,
-        "The service accepts no more requests for now",
-        "Send fewer at once, and repeat this one later.",
-        retryable=True,
-    ),
+    429: _too_many("The service accepts no more requests for now", "Send fewer at once, and repeat this one later."),
 }
 
 UNKNOWN_TO_SERVICE = ErrorRule(
@@ -158,9 +157,7 @@ TOKEN_ERRORS: Mapping[str | int, ErrorRule] = {
     "invalid_client": _CREDENTIALS,
     "unauthorized_client": _CREDENTIALS,
     401: _CREDENTIALS,
-    429: ErrorRule(
-        RateLimitedError, "The token server accepts no more requests for now", "Repeat the call later.", retryable=True
-    ),
+    429: _too_many("The token server accepts no more requests for now", "Repeat the call later."),
 }
 """The token server's `error` values (RFC 6749, section 5.2), and its statuses."""
 
@@ -170,12 +167,7 @@ OTHER_TOKEN_REJECTION = ErrorRule(
     "Ask the vendor's support whether the client service may use the client_credentials grant.",
 )
 
-OTHER_TOKEN_FAILURE = ErrorRule(
-    ServiceError,
-    "The token server failed",
-    "Repeat the call later; nothing was sent to the signing service.",
-    retryable=True,
-)
+OTHER_TOKEN_FAILURE = _failure("The token server failed")
 
 SIGN_ERRORS: Mapping[str, ErrorRule] = {
     "INVALID_CERT_SERVICE_CREDS": _no_certificate(

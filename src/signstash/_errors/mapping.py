@@ -18,22 +18,7 @@ from ..errors import (
     SignStashError,
     UnexpectedResponseError,
 )
-from .codes import (
-    AFTER_SIGNING,
-    CHECK_RESULT,
-    ERROR_CODES,
-    ERROR_FAMILIES,
-    OTHER_FAILURE,
-    OTHER_REJECTION,
-    OTHER_SIGN_ERROR,
-    OTHER_TOKEN_FAILURE,
-    OTHER_TOKEN_REJECTION,
-    SIGN_ERRORS,
-    STATUSES,
-    TOKEN_ERRORS,
-    UNKNOWN_TO_SERVICE,
-    ErrorRule,
-)
+from . import codes
 from .parsing import json_object, retry_after
 from .redaction import printable
 
@@ -88,8 +73,9 @@ def error_from_response(
     fields = fields or {}
     code = _text(fields.get("errorCode")) or None
     rule = _rule_for(code, status_code, context.error_classes)
-    if rule is STATUSES[404] and (context.operation_id or (context.external_references and not context.changes_state)):
-        rule = UNKNOWN_TO_SERVICE
+    is_lookup = context.operation_id is not None or (context.external_references and not context.changes_state)
+    if rule is codes.STATUSES[404] and is_lookup:
+        rule = codes.UNKNOWN_TO_SERVICE
     return _error(rule, code, fields, context, body=body[:BODY_LIMIT], **_response_details(status_code, headers))
 
 
@@ -99,15 +85,15 @@ def error_from_token_server(
     """The exception for an error response of the token server, whose fields do not quote the secret."""
     code = _text(fields.get("error")) or None
     is_rejection = code and status_code not in (404, 405)  # servers say these in JSON too: the URL is wrong
-    other = OTHER_TOKEN_FAILURE if status_code >= 500 else OTHER_TOKEN_REJECTION if is_rejection else None
-    rule = TOKEN_ERRORS.get(code or "") or TOKEN_ERRORS.get(status_code) or other
+    other = codes.OTHER_TOKEN_FAILURE if status_code >= 500 else codes.OTHER_TOKEN_REJECTION if is_rejection else None
+    rule = codes.TOKEN_ERRORS.get(code or "") or codes.TOKEN_ERRORS.get(status_code) or other
     if rule is None:
         return unreadable_response(status_code, headers, b"", "is not a token response", context)
     return _error(rule, code, fields, context, **_response_details(status_code, headers))
 
 
 def _error(
-    rule: ErrorRule, code: str | None, fields: Mapping[str, Any], context: ErrorContext, **details: Any
+    rule: codes.ErrorRule, code: str | None, fields: Mapping[str, Any], context: ErrorContext, **details: Any
 ) -> SignStashError:
     # A token rejected by Spring's own filter comes in OAuth's shape (RFC 6750) instead of the service's.
     description = _text(fields.get("errorCodeDescription") or fields.get("error_description"))
@@ -116,7 +102,7 @@ def _error(
     texts = "; ".join(text.rstrip(".") for text in (cause_message, description) if text)
     problem = context.sentence(f"{rule.meaning} ({marks}){f': {texts}' if texts else ''}")
     maybe_processed = context.changes_state and rule.maybe_processed
-    hint = AFTER_SIGNING if maybe_processed and context.external_references else rule.hint
+    hint = codes.AFTER_SIGNING if maybe_processed and context.external_references else rule.hint
     if details["retry_after"] is not None:
         hint = hint.replace("later", f"after {details['retry_after']:.0f} seconds", 1)
     details |= {"error_code": code, "description": description or None}
@@ -136,7 +122,7 @@ def error_from_document(
 
     An error class of the certificate family turns the failure into a `DocumentCertificateError`.
     """
-    rule = SIGN_ERRORS.get(sign_error or "", OTHER_SIGN_ERROR)
+    rule = codes.SIGN_ERRORS.get(sign_error or "", codes.OTHER_SIGN_ERROR)
     own = context.error_classes.get(sign_error or "", rule.raises)
     is_certificate_fault = issubclass(own, CertificateNotProvisionedError) or rule.raises is DocumentCertificateError
     raises = DocumentCertificateError if is_certificate_fault else DocumentNotSignedError
@@ -148,7 +134,7 @@ def error_from_document(
     return raises(
         f"Document {document} ({reference}) was not signed: {rule.meaning}"
         f"{' (' + ', '.join(marks) + ')' if marks else ''}{': ' + cause.rstrip('.') if cause else ''}{context.origin}.",
-        AFTER_SIGNING if maybe_processed else rule.hint,
+        codes.AFTER_SIGNING if maybe_processed else rule.hint,
         external_references=(reference,),
         document=document,
         external_reference=reference,
@@ -171,7 +157,7 @@ def unreadable_response(
     is_success, is_failure = 200 <= status_code < 300, status_code >= 500
     maybe_processed = context.changes_state and (is_success or is_failure)
     if maybe_processed:
-        hint = AFTER_SIGNING if context.external_references else CHECK_RESULT
+        hint = codes.AFTER_SIGNING if context.external_references else codes.CHECK_RESULT
     elif context.token_server:
         hint = "Check that this is the token server's URL, and that no gateway or login page responds instead."
     else:
@@ -206,12 +192,11 @@ def _request_id(headers: Mapping[str, str]) -> str:
     return f", request {printable(request_id, 100)}" if request_id else ""
 
 
-def _rule_for(code: str | None, status_code: int, error_classes: ErrorClasses) -> ErrorRule:
+def _rule_for(code: str | None, status_code: int, error_classes: ErrorClasses) -> codes.ErrorRule:
     """Code, then family, then status; a class of the user's keeps the text of the rule that it replaces."""
-    families = [code.rsplit(".", depth)[0] for depth in range(1, code.count(".") + 1)] if code else []
-    known = next((ERROR_FAMILIES[family] for family in families if family in ERROR_FAMILIES), None)
-    by_status = STATUSES.get(status_code, OTHER_FAILURE if status_code >= 500 else OTHER_REJECTION)
-    rule = ERROR_CODES.get(code or "") or known or by_status
+    family = codes.ERROR_FAMILIES.get((code or "").partition(".")[0])
+    by_status = codes.STATUSES.get(status_code, codes.OTHER_FAILURE if status_code >= 500 else codes.OTHER_REJECTION)
+    rule = codes.ERROR_CODES.get(code or "") or family or by_status
     if code and code in error_classes:
         own = error_classes[code]
         # That class is about one document; a whole request without a certificate is its parent.

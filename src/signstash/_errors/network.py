@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import traceback
 from collections.abc import Sequence
-from types import TracebackType
 
 import httpx
 
@@ -74,12 +74,10 @@ def status_of_invalid_redirect(error: BaseException) -> int | None:
     if not any(isinstance(link, httpx.InvalidURL | UnicodeError) for link in links):
         return None
     for link in links:
-        traceback: TracebackType | None = link.__traceback__
-        while traceback is not None:
-            status_code = getattr(traceback.tb_frame.f_locals.get("response"), "status_code", None)
+        for frame, _ in traceback.walk_tb(link.__traceback__):
+            status_code = getattr(frame.f_locals.get("response"), "status_code", None)
             if isinstance(status_code, int) and 300 <= status_code < 400:
                 return status_code
-            traceback = traceback.tb_next
     return None
 
 

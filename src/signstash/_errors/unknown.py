@@ -36,20 +36,15 @@ def reading_took_too_long(deadline: float, references: Sequence[str]) -> Connect
 
 
 def not_sent_in_time(name: str, reference: str, seconds: float) -> ConnectionFailedError:
-    return ConnectionFailedError(
-        f"Document {name} ({reference}) was not sent within {seconds:g} s, because others were in flight.",
-        "Sign it again later, or give a longer `deadline`.",
-        external_references=(reference,),
-    )
+    problem = f"Document {name} ({reference}) was not sent within {seconds:g} s, because others were in flight."
+    hint = "Sign it again later, or give a longer `deadline`."
+    return ConnectionFailedError(problem, hint, external_references=(reference,))
 
 
 def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUnknownError:
-    """The deadline of a call, in seconds, passed while its document was in flight with others."""
-    return _unknown(
-        (reference,),
-        f"Whether document {name} ({reference}) is signed was not known after {seconds:g} s.",
-        "Its outcome will be logged. Look it up by its external reference before you send it again.",
-    )
+    problem = f"Whether document {name} ({reference}) is signed was not known after {seconds:g} s."
+    hint = "Its outcome will be logged. Look it up by its external reference before you send it again."
+    return _unknown((reference,), problem, hint)
 
 
 @contextlib.contextmanager
@@ -81,67 +76,57 @@ def left_open(problem: str, context: ErrorContext) -> OutcomeUnknownError:
 
 
 def sent_by_an_earlier_run(reference: str) -> OutcomeUnknownError:
-    return _unknown(
-        (reference,),
-        "An earlier run sent it and ended before its response was recorded.",
-        "Look it up by its external reference.",
-    )
+    problem = "An earlier run sent it and ended before its response was recorded."
+    return _unknown((reference,), problem, "Look it up by its external reference.")
 
 
 def held_for_review(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
     """The response was lost, and nothing that the SDK may do by itself settles the outcome."""
-    return _unknown(
-        (reference,),
-        f"Whether document {name} ({reference}) is signed is not known: {cause.problem}",
+    problem = f"Whether document {name} ({reference}) is signed is not known: {cause.problem}"
+    hint = (
         "Look it up by its external reference on the Integration Service, or send it again under the same one: if it "
-        "is signed, the service rejects it (DuplicateReferenceError).",
-        cause,
+        "is signed, the service rejects it (DuplicateReferenceError)."
     )
+    return _unknown((reference,), problem, hint, cause)
 
 
 def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknownError:
-    return _unknown(
-        (reference,),
-        f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}",
-        "Decide with `signstash failed`, or with `requeue`, `settle` or `drop` of the journal.",
-    )
+    problem = f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}"
+    hint = "Decide with `signstash failed`, or with `requeue`, `settle` or `drop` of the journal."
+    return _unknown((reference,), problem, hint)
 
 
 def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
-    return _unknown(
-        (reference,),
+    problem = (
         f"Document {name} ({reference}) was sent and its response was lost; sent again, the service says that the "
-        "reference is used. It was probably signed by the first request, which nothing proves.",
-        "Look it up by its external reference on the Integration Service. A proxy returns its contents only once: "
-        "there, check in the backoffice whether it is signed.",
-        cause,
+        "reference is used. It was probably signed by the first request, which nothing proves."
     )
+    hint = (
+        "Look it up by its external reference on the Integration Service. A proxy returns its contents only once: "
+        "there, check in the backoffice whether it is signed."
+    )
+    return _unknown((reference,), problem, hint, cause)
 
 
 def signed_but_lost(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
-    return _unknown(
-        (reference,),
-        f"Document {name} ({reference}) is signed, but an earlier run ended before its signed bytes were saved.",
-        "Fetch it from the Integration Service by its reference; a proxy returns its contents only once.",
-        cause,
-    )
+    problem = f"Document {name} ({reference}) is signed, but an earlier run ended before its signed bytes were saved."
+    hint = "Fetch it from the Integration Service by its reference; a proxy returns its contents only once."
+    return _unknown((reference,), problem, hint, cause)
 
 
 def _unknown(
     references: Sequence[str], problem: str, hint: str, cause: SignStashError | None = None
 ) -> OutcomeUnknownError:
-    error = OutcomeUnknownError(problem, hint, external_references=tuple(references))
+    error = OutcomeUnknownError(problem, hint, external_references=references)
     error.__cause__ = cause
     return error
 
 
 def reference_used_by_failure(name: str, reference: str, error: DuplicateReferenceError) -> DuplicateReferenceError:
     """The reference is the caller's own, and an earlier attempt under it failed."""
+    used = f"its external reference {reference!r} was used before"
     changed = error.copy_for_raise()
-    changed.problem = (
-        f"Document {name}: its external reference {reference!r} was used before, probably by the earlier attempt that "
-        "failed."
-    )
+    changed.problem = f"Document {name}: {used}, probably by the earlier attempt that failed."
     changed.hint = "If nothing else has used it, give the document another external_reference, and sign it again."
     changed.__cause__ = error
     return changed

@@ -206,8 +206,6 @@ def resend_mails(operation_id: int, recipients: Iterable[str], *, attach_documen
 
 def _valid(operation_id: object) -> int:
     if not isinstance(operation_id, int) or operation_id_in(operation_id) is None:
-        raise ConfigurationError(
-            f"operation_id is {operation_id!r}, not the ID of an operation.",
-            "Give the `operation_id` of a signed document, or what `get_operation_id` returns.",
-        )
+        hint = "Give the `operation_id` of a signed document, or what `get_operation_id` returns."
+        raise ConfigurationError(f"operation_id is {operation_id!r}, not the ID of an operation.", hint)
     return operation_id

@@ -56,7 +56,7 @@ class ServiceResponse:
 
 
 @attrs.frozen
-class _Attempt:
+class _PreparedCall:
     """A call, as it is sent to one service."""
 
     call: Call
@@ -80,16 +80,16 @@ class Exchange:
     async def send(self, call: Call, deadline: Deadline) -> ServiceResponse:
         """Send a call, and return the response if it is a success. A cancellation gets `maybe_processed`, as errors."""
         with self.clients.call(deadline) as (client, limit):
-            attempt = await self._attempt(client, call)
+            prepared = await self._prepared(client, call)
             note(operation=call.operation, documents=len(call.external_references), attempts=current_attempt.get())
-            log = partial(_log, call, attempt.body.length, time.monotonic())
+            log = partial(_log, call, prepared.body.length, time.monotonic())
             try:
-                response = await self._response(attempt, client, limit)
+                response = await self._response(prepared, client, limit)
             except BaseException as error:
                 log(type(error).__name__, call.operation_id)
                 if isinstance(error, asyncio.CancelledError):
-                    maybe_processed = vars(error)["maybe_processed"] = attempt.body.handed_over and call.changes_state
-                    error.add_note(cancelled(attempt.context, maybe_processed=maybe_processed))
+                    maybe_processed = vars(error)["maybe_processed"] = prepared.body.handed_over and call.changes_state
+                    error.add_note(cancelled(prepared.context, maybe_processed=maybe_processed))
                 elif isinstance(error, SignStashError) and not error.external_references:
                     error.external_references = tuple(call.external_references)  # the token's errors have none
                 raise
@@ -99,7 +99,7 @@ class Exchange:
             raise error_from_response(response.status_code, response.headers, response.body, response.context)
         return response
 
-    async def _attempt(self, client: httpx.AsyncClient, call: Call) -> _Attempt:
+    async def _prepared(self, client: httpx.AsyncClient, call: Call) -> _PreparedCall:
         context = ErrorContext(
             client_service=self.client_service,
             external_references=call.external_references,
@@ -120,33 +120,34 @@ class Exchange:
         request = httpx.Request(
             request.method, request.url, headers=request.headers, stream=body, extensions=request.extensions
         )
-        return _Attempt(call, context, request, body)
+        return _PreparedCall(call, context, request, body)
 
-    async def _response(self, attempt: _Attempt, client: httpx.AsyncClient, limit: asyncio.Timeout) -> ServiceResponse:
+    async def _response(
+        self, prepared: _PreparedCall, client: httpx.AsyncClient, limit: asyncio.Timeout
+    ) -> ServiceResponse:
         try:
             async with limit:
                 try:
-                    return await self._exchange(attempt, client)
+                    return await self._exchange(prepared, client)
                 except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
                     # Closed before the body was complete, perhaps to reject the token of a `TokenAuth`.
-                    discard_token: Callable[[str], bool] | None = getattr(self.auth, "discard_token", None)
-                    if attempt.body.handed_over or discard_token is None:
+                    discard_token: Callable[[str], bool] = getattr(self.auth, "discard_token", lambda _: False)
+                    headers = prepared.request.headers
+                    if prepared.body.handed_over or not discard_token(headers.get("Authorization", "")):
                         raise
-                    if not discard_token(attempt.request.headers.get("Authorization", "")):
-                        raise
-                    return await self._exchange(attempt, client)
+                    return await self._exchange(prepared, client)
         except UnusableResponseError as unusable:
-            raise unreadable_response(unusable.status_code, {}, b"", str(unusable), attempt.context) from None
+            raise unreadable_response(unusable.status_code, {}, b"", str(unusable), prepared.context) from None
         except (SignStashError, AssertionError):  # one of a mock
             raise
         except Exception as error:  # noqa: BLE001 - an authentication or a client of the user's own may raise anything
             was_closed = self.clients.is_closed and limit.expired()
             cause = ConnectionAbortedError("the client was closed meanwhile") if was_closed else error
-            raise self._failure(attempt, cause) from cause
+            raise self._failure(prepared, cause) from cause
 
-    async def _exchange(self, attempt: _Attempt, client: httpx.AsyncClient) -> ServiceResponse:
-        call = attempt.call
-        async with opened(client, attempt.request, self.auth) as response:
+    async def _exchange(self, prepared: _PreparedCall, client: httpx.AsyncClient) -> ServiceResponse:
+        call = prepared.call
+        async with opened(client, prepared.request, self.auth) as response:
             if response.is_success:
                 received = await call.receive(response, call.response_limit)
             else:
@@ -156,12 +157,12 @@ class Exchange:
                 headers=response.headers,
                 body=without_credentials(response, received.body),
                 contents=received.contents,
-                context=attempt.context,
+                context=prepared.context,
             )
 
-    def _failure(self, attempt: _Attempt, error: BaseException) -> SignStashError:
-        call, context, host = attempt.call, attempt.context, httpx.URL(self.base_url).host
-        handed_over = attempt.body.handed_over and not is_connection_failure(error, attempt.request)
+    def _failure(self, prepared: _PreparedCall, error: BaseException) -> SignStashError:
+        call, context, host = prepared.call, prepared.context, httpx.URL(self.base_url).host
+        handed_over = prepared.body.handed_over and not is_connection_failure(error, prepared.request)
         is_known = isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError | UnicodeError | RuntimeError)
         # The text of another one may hold a secret.
         reason = describe_network_error(error) if is_known else f"its auth or client raised {type(error).__name__}"

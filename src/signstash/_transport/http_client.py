@@ -27,27 +27,6 @@ USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{
 CANCELLED_LIMIT: Final = 40
 """Cancelled calls after which a pool of 100 connections is replaced."""
 
-MakeTransport = Callable[[], httpx.AsyncBaseTransport]
-
-_transport_of_tests: MakeTransport | None = None
-
-
-@contextlib.contextmanager
-def use_transport(make: MakeTransport) -> Iterator[None]:
-    """Let new HTTP clients of this process use a transport that a test makes."""
-    global _transport_of_tests
-    before, _transport_of_tests = _transport_of_tests, make
-    try:
-        yield
-    finally:
-        _transport_of_tests = before
-
-
-def new_http_client() -> httpx.AsyncClient:
-    """An HTTP client that obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`."""
-    transport = (_transport_of_tests or EnvironmentTransport)()
-    return httpx.AsyncClient(transport=transport, trust_env=False, headers={"User-Agent": USER_AGENT})
-
 
 @contextlib.asynccontextmanager
 async def opened(
@@ -106,6 +85,25 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         for transport in self._transports.values():
             await transport.aclose()
+
+
+_new_transport: Callable[[], httpx.AsyncBaseTransport] = EnvironmentTransport
+
+
+@contextlib.contextmanager
+def use_transport(make: Callable[[], httpx.AsyncBaseTransport]) -> Iterator[None]:
+    """Let new HTTP clients of this process use a transport that a test makes."""
+    global _new_transport
+    before, _new_transport = _new_transport, make
+    try:
+        yield
+    finally:
+        _new_transport = before
+
+
+def new_http_client() -> httpx.AsyncClient:
+    """An HTTP client that obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`."""
+    return httpx.AsyncClient(transport=_new_transport(), trust_env=False, headers={"User-Agent": USER_AGENT})
 
 
 def _read_certificates() -> ssl.SSLContext:
