@@ -304,9 +304,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         """
         from ._signing.request import RequestOptions
 
-        options = RequestOptions(
-            description=description, preservation=preservation, external_reference=external_reference
-        )
+        options = RequestOptions(description, preservation, external_reference)
         return await self._signer.sign(
             require_iterable(documents), options, self._requests, save_to=save_to, overwrite=overwrite
         )
@@ -348,7 +346,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._signing.request import RequestOptions
 
         require_known_options("sign_all", options, RunOptions)
-        request_options = RequestOptions(description=description, preservation=preservation)
+        request_options = RequestOptions(description, preservation)
         policy = self._retries or RetryPolicy.batch()
         run_settings = RunSettings(
             signer=self._signer, open_runs=self._runs, retry_policy=policy, progress=progress, **options

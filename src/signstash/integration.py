@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,8 +99,12 @@ class IntegrationQueries:
 
         require_flags(overwrite=overwrite)
         folder = require_path("save_to", save_to).absolute()
-        with _saving(folder):
+        try:
             await asyncio.to_thread(make_folder, folder)
+        except OSError as error:
+            from .results import not_saved
+
+            raise not_saved(error.filename or folder, error) from error
         call = detail(operation_id, include_content=True, receive=partial(receive_operation, folder=folder))
         response = await self._requests.ask(call)
         fields = await _operation_in(response)
@@ -148,15 +151,4 @@ def _save_documents(
         documents = read_signed_documents(fields, response.contents)
     except ValueError as error:
         raise response.unreadable(str(error)) from None
-    with _saving(folder):
-        return save_in_folder(documents, folder, overwrite=overwrite)
-
-
-@contextlib.contextmanager
-def _saving(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        from .results import not_saved
-
-        raise not_saved(error.filename or folder, error) from error
+    return save_in_folder(documents, folder, overwrite=overwrite)

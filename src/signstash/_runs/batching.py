@@ -104,7 +104,7 @@ class Batching:
             SignStashError: As for `SignStash.sign`.
         """
         require_document(document)
-        options = RequestOptions(description=description, preservation=preservation)
+        options = RequestOptions(description, preservation)
         if id(document) in self._waiting:
             raise InvalidDocumentError(
                 f"Document {document.name} is being signed already.", "Make a Document for each call."

@@ -58,12 +58,6 @@ LOSE_NO_MORE_AFTER: Final = 5
 """Requests in a row that may fail or lose their response, until the run ends: each puts its documents at risk."""
 
 
-class _NotSentError(Exception):
-    """The run ended before a request was sent, or a document of it was withdrawn."""
-
-    maybe_processed = False
-
-
 @attrs.define(kw_only=True)
 class BatchProcessor:
     """Processes the batches of one run.
@@ -133,23 +127,24 @@ class BatchProcessor:
     async def _sent(self, batch: Batch) -> BatchResult:
         try:
             outcomes = await self._outcomes(batch)
-        except _NotSentError:
-            if self.has_ended:
-                return self.unresolved(batch)
-            wanted = [item for item in batch.items if self.callers.want(item.given)]
-            return BatchResult(next=[attrs.evolve(batch, items=wanted)] if wanted else [])
         except FAULTS_OF_ALL as error:
             self.end(error)
             return self.unresolved(batch)
         except SignStashError as error:
             return self._failed(batch, error)
+        if outcomes is None:
+            if self.has_ended:
+                return self.unresolved(batch)
+            wanted = [item for item in batch.items if self.callers.want(item.given)]
+            return BatchResult(next=[attrs.evolve(batch, items=wanted)] if wanted else [])
         self._failures_in_a_row = 0
         certificate_faults = [item.error for item in outcomes if isinstance(item.error, CertificateNotProvisionedError)]
         if len(certificate_faults) == len(outcomes):
             self.end(certificate_faults[0])
         return BatchResult(dict(zip(batch.items, outcomes, strict=True)))
 
-    async def _outcomes(self, batch: Batch) -> Sequence[Outcome]:
+    async def _outcomes(self, batch: Batch) -> Sequence[Outcome] | None:
+        """The outcome of each document, or None if the batch was not sent."""
         items = batch.items
         documents = index_by_reference([(item.reference, item.document) for item in items])
         deadline = Deadline.after(self.signer.exchange.deadline)
@@ -157,19 +152,22 @@ class BatchProcessor:
             with self.signer.noting_doubt(documents):
                 call = await self.signer.prepare(documents, batch.options, items[0].folder, deadline=deadline)
                 response = await self._retries.run(lambda: self._transmit(batch, call, deadline), deadline)
+            if response is None:
+                return None
             signed = await self.signer.read(response, documents)
         return [
             attrs.evolve(outcome, document=item.given) for item, outcome in zip(items, signed.outcomes, strict=True)
         ]
 
-    async def _transmit(self, batch: Batch, call: Call, deadline: Deadline) -> ServiceResponse:
+    async def _transmit(self, batch: Batch, call: Call, deadline: Deadline) -> ServiceResponse | None:
+        """Send a request once, unless the run has ended before its turn, or a document of it was withdrawn."""
         loop = asyncio.get_running_loop()
         waits = loop.time()
         async with self.limiter.slot():
             deadline.at += loop.time() - waits
             is_wanted = batch.lost is not None or all(self.callers.want(item.given) for item in batch.items)
             if self.has_ended or not is_wanted:
-                raise _NotSentError
+                return None
             self.callers.sending(batch.items)
             began = time.monotonic()
             try:

@@ -37,7 +37,7 @@ def _optional(require: Callable[[str, object], None]) -> Any:
     return attrs.validators.optional(lambda _, attribute, value: require(attribute.name, value))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class RequestOptions:
     """What is asked for all documents of a request: the arguments of `SignStash.sign`."""
 

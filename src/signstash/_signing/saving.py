@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import attrs
@@ -28,8 +29,8 @@ class SignedFiles:
     overwrite: bool = attrs.field(validator=lambda _, __, value: require_flags(overwrite=value))
     recovery: Path | None = None
     _claimed: dict[Path, None] = attrs.field(init=False, factory=dict[Path, None])
-    _folders: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
-    _made: set[str] = attrs.field(init=False, factory=set[str])
+    _real_path: Callable[[str], str] = attrs.field(init=False, factory=lambda: cache(os.path.realpath))
+    _make_folder: Callable[[Path], None] = attrs.field(init=False, factory=lambda: cache(make_folder))
     _temporary: list[Path] = attrs.field(init=False, factory=list[Path])
 
     @property
@@ -42,7 +43,7 @@ class SignedFiles:
         if not callable(self.save_to):
             folder = os.fspath(self.save_to)
             _require_folder(folder, document)
-            return Path(self._resolved(folder), document.name)
+            return Path(self._real_path(folder), document.name)
         try:
             named: object = self.save_to(document)
         except StopIteration as error:  # which would end the run as if there were no more documents
@@ -50,12 +51,7 @@ class SignedFiles:
         if not isinstance(named, str | os.PathLike):
             raise ConfigurationError(f"save_to returned {named!r} for {document.name}.", "Return a path.")
         folder, name = os.path.split(os.fspath(named))
-        return Path(self._resolved(folder), name)
-
-    def _resolved(self, folder: str) -> str:
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        return self._folders[folder]
+        return Path(self._real_path(folder), name)
 
     def claim(self, document: Document) -> Path:
         """The file for a signed document, which no other document gets."""
@@ -68,10 +64,7 @@ class SignedFiles:
                     "Give the documents different names, or let `save_to` be a function that tells their files apart.",
                 )
             require_replaceable(target, overwrite=self.overwrite)
-            folder = str(target.parent)
-            if folder not in self._made:
-                make_folder(target.parent)
-                self._made.add(folder)
+            self._make_folder(target.parent)
         except (OSError, ValueError) as error:
             where = getattr(error, "filename", None) or f"The file for {document.name}"
             raise not_saved(where, error, unsent=document) from error
@@ -156,8 +149,10 @@ def save_in_folder(documents: Sequence[SignedDocument], folder: Path, *, overwri
     names = safe_names(f"{document.external_reference}.{document.name}" for document in documents)
     files = [FileWrite(document._contents, folder / name) for document, name in zip(documents, names, strict=True)]
     for file in files:
-        require_replaceable(file.target, overwrite=overwrite)
-    write_files(files, overwrite=overwrite)
+        with file.errors():
+            require_replaceable(file.target, overwrite=overwrite)
+    if all(file.error is None for file in files):
+        write_files(files, overwrite=overwrite)
     for document, file in zip(documents, files, strict=True):
         if isinstance(saved := document._written(file), DocumentNotSavedError):
             raise saved
