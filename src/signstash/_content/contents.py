@@ -19,7 +19,7 @@ SPOOL_LIMIT: Final = 1024 * 1024
 """Bytes of one content that are kept in memory; a longer one goes to a temporary file."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class OpenContent:
     """Contents that are being read.
 

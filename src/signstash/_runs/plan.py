@@ -13,7 +13,7 @@ from ..errors import SignStashError
 from ..results import Outcome
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Callers:
     """Those who want the documents of a run signed.
 
@@ -81,7 +81,7 @@ class Batch:
     size: int = 0
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class BatchResult:
     """What came of a batch. Documents that are neither in `outcomes` nor in `next` were not sent.
 

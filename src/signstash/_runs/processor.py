@@ -63,7 +63,7 @@ class _NotSentError(Exception):
     """The run ended before a request was sent, or a document of it was withdrawn."""
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class BatchProcessor:
     """Processes the batches of one run.
 
