@@ -14,12 +14,11 @@ from typing import Self, TypeVar, Unpack
 
 import attrs
 
+from . import models
 from ._content.arguments import require_known_options, require_text
 from ._content.contents import Contents, InMemory
-from ._content.snapshots import digested
 from ._content.sources import InAsyncFile, InOpenFile, Source, contents_of
 from .errors import InvalidDocumentError
-from .models import ContentType, SignatureInfo, SignatureType
 from .options import SignatureOptions, signature_from
 
 _Result = TypeVar("_Result")
@@ -63,7 +62,7 @@ class Document:
 
     name: str
     content_type: str
-    signature: SignatureInfo
+    signature: models.SignatureInfo
     external_reference: str | None
     _contents: Contents = attrs.field(alias="contents", repr=False)
     _attempts: _Attempts = attrs.field(alias="_attempts", repr=False, factory=lambda: _Attempts())
@@ -81,12 +80,12 @@ class Document:
         Raises:
             InvalidDocumentError: If the options contradict each other. Contents are checked when it is sent.
         """
-        return cls._from(source, ContentType.APPLICATIONPDF, SignatureType.PADES, options)
+        return cls._from(source, models.ContentType.APPLICATIONPDF, models.SignatureType.PADES, options)
 
     @classmethod
     def xml(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
         """An XML document, signed with XAdES. The arguments are those of `pdf`."""
-        return cls._from(source, ContentType.APPLICATIONXML, SignatureType.XADES, options)
+        return cls._from(source, models.ContentType.APPLICATIONXML, models.SignatureType.XADES, options)
 
     @classmethod
     def binary(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
@@ -95,11 +94,11 @@ class Document:
         The definition publishes content types for PDF and XML only; unless `content_type` says otherwise,
         `application/octet-stream` is sent.
         """
-        return cls._from(source, ContentType.APPLICATIONOCTET_STREAM, SignatureType.CADES, options)
+        return cls._from(source, models.ContentType.APPLICATIONOCTET_STREAM, models.SignatureType.CADES, options)
 
     @classmethod
     def _from(
-        cls, source: Source, content_type: ContentType, signature_type: SignatureType, options: SignatureOptions
+        cls, source: Source, content_type: str, signature_type: models.SignatureType, options: SignatureOptions
     ) -> Self:
         require_known_options("Document", options, SignatureOptions)
         name = options.get("name")
@@ -173,6 +172,8 @@ class Document:
 
     def _digested(self) -> tuple[Self, str]:
         """The document, which raises an error if its contents change, and their SHA-256. Blocks."""
+        from ._content.snapshots import digested
+
         contents, digest = self._read_with(digested)
         return attrs.evolve(self, contents=contents), digest
 

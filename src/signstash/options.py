@@ -255,20 +255,20 @@ def _require_types(**given: tuple[object, type | UnionType]) -> None:
 
 _FORMS: Final = {
     "font": (
-        re.compile(r"(?!(.*,)?size=(?![1-9]\d*(,|$)))[a-z]+=[^,=]+(,[a-z]+=[^,=]+)*"),
+        r"(?!(.*,)?size=(?![1-9]\d*(,|$)))[a-z]+=[^,=]+(,[a-z]+=[^,=]+)*",
         "Give a size above 0: 'color=#000000,size=11'.",
     ),
-    "area": (re.compile(r"width=[1-9]\d*,height=[1-9]\d*"), "Give whole pixels above 0: 'width=155,height=50'."),
-    "background": (re.compile(r"#[0-9A-Fa-f]{6}|transparent"), "Give '#RRGGBB' or 'transparent'."),
+    "area": (r"width=[1-9]\d*,height=[1-9]\d*", "Give whole pixels above 0: 'width=155,height=50'."),
+    "background": (r"#[0-9A-Fa-f]{6}|transparent", "Give '#RRGGBB' or 'transparent'."),
 }
-_COORDINATE: Final = re.compile(r"page=[1-9]\d*,x=\d+,y=\d+")
+_COORDINATE: Final = r"page=[1-9]\d*,x=\d+,y=\d+"
 
 
 def _require_possible_form(visible: models.VisibleSignatureInfo) -> None:
     place, template = visible.location_value, visible.one_off_template
     given = {"font": visible.font, "area": visible.area, "background": visible.area_background_color}
     _require_types(place=(place, str), template=(template or None, str), font=(visible.font or None, str))
-    if visible.location_type == models.VisibleSignatureLocationType.COORDINATE and not _COORDINATE.fullmatch(place):
+    if visible.location_type == models.VisibleSignatureLocationType.COORDINATE and not re.fullmatch(_COORDINATE, place):
         raise InvalidDocumentError(
             f"The place of the visible signature is {place!r}.",
             "Coordinates are whole numbers of pixels from the lower left corner, on pages from 1: 'page=1,x=70,y=100'.",
@@ -286,7 +286,7 @@ def _require_possible_form(visible: models.VisibleSignatureInfo) -> None:
         )
     for name, (form, hint) in _FORMS.items():
         value = given[name]
-        if isinstance(value, str) and not form.fullmatch(value):
+        if isinstance(value, str) and not re.fullmatch(form, value):
             raise InvalidDocumentError(f"The {name} of the visible signature is {value!r}.", hint)
     if isinstance(visible.image_type, Unset) != isinstance(visible.image_value, Unset):
         raise InvalidDocumentError(

@@ -168,7 +168,7 @@ class RetryPolicy:
         return self.shortest_pause + (bound - self.shortest_pause) * jitter
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Retries:
     """Attempts calls by a policy, with a bound on the load that this adds.
 

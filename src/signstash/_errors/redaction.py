@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NoReturn, Self
+from typing import Final, NoReturn, Self
 
 
 class Secret:
@@ -27,12 +27,12 @@ class Secret:
         return self
 
 
-_SECRETS = re.compile(r"\beyJ[\w-]+(\.[\w-]*)*|(?i:(?<=Bearer )|(?<=Basic ))\S+|[A-Za-z0-9+/]{48,}=*")
+_SECRETS: Final = r"\beyJ[\w-]+(\.[\w-]*)*|(?i:(?<=Bearer )|(?<=Basic ))\S+|[A-Za-z0-9+/]{48,}=*"
 """What looks like a token (servers quote the one that they reject), like credentials, or like contents in base64."""
 
 
 def printable(text: str, limit: int) -> str:
     """A text from elsewhere in one line, without secrets."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    line = _SECRETS.sub("(hidden)", line)
+    line = re.sub(_SECRETS, "(hidden)", line)
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -102,13 +102,13 @@ def hide_contents(_: type, fields: list["Attribute[Any]"]) -> list["Attribute[An
     ]
 
 
-_CONTROL_CHARACTERS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+_CONTROL_CHARACTERS = "[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]"
 
 
 def path_segment(value: object) -> str:
     """Quote one path parameter, refusing what would make the request reach another path"""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    if text in ("", ".", "..") or _CONTROL_CHARACTERS.search(text):
+    if text in ("", ".", "..") or re.search(_CONTROL_CHARACTERS, text):
         raise ValueError("a path parameter is empty, a dot segment, or holds control characters")
     return quote(text, safe="")
 

@@ -28,7 +28,7 @@ from ..retries import completed
 from .plan import BatchResult, PlannedDocument
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class RunLedger:
     """The records of one run, which may have no journal, and save no files."""
 

@@ -14,7 +14,7 @@ from ..journal import Entry
 from ..results import Outcome
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Callers:
     """Those who want the documents of a run signed.
 
@@ -82,7 +82,7 @@ class Batch:
     size: int = 0
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class BatchResult:
     """What came of a batch. Documents that are neither in `outcomes` nor in `next` were not sent.
 

@@ -58,7 +58,7 @@ LOSE_NO_MORE_AFTER: Final = 5
 """Requests in a row that may fail or lose their response, until the run ends: each puts its documents at risk."""
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class BatchProcessor:
     """Processes the batches of one run.
 

@@ -36,7 +36,7 @@ from .reader import DocumentReader
 logger: Final = logging.getLogger("signstash")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RunSettings:
     """The settings of runs, which are validated when they are made; see `RunOptions`."""
 
@@ -94,7 +94,7 @@ class RunSettings:
         return SignedFiles(save_to=self.save_to, overwrite=self.overwrite, recovery=recovery)
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Run:
     """One run over any number of documents.
 

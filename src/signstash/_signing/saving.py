@@ -21,7 +21,7 @@ from ..results import Outcome, SignedDocument, not_saved, outcome_of
 from ..settings import SaveTo
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SignedFiles:
     """Where signed documents are saved, or else kept for recovery. Its methods block: call them in a thread."""
 

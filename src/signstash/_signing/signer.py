@@ -38,7 +38,7 @@ FEW_OBJECTS: Final = 200
 """Objects of a response that are read in the event loop; more are read in a thread."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Signer:
     """Signs documents with one request each time. Its attributes are those of `SignStash`."""
 

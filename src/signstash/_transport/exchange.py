@@ -32,7 +32,7 @@ SMALL_BODY: Final = 64 * 1024
 """Bytes of JSON that are parsed without a thread; signed contents are taken out of it before."""
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class ServiceResponse:
     """A response of the service, with marks in its body for the signed contents, and what errors say about the call."""
 
@@ -55,7 +55,7 @@ class ServiceResponse:
         return unreadable_response(self.status_code, self.headers, self.body, why, self.context)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _PreparedCall:
     """A call, as it is sent to one service."""
 
@@ -65,7 +65,7 @@ class _PreparedCall:
     body: RequestBody
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Exchange:
     """Sends calls to one service, whose base URL ends without a slash. The attributes are those of `SignStash`."""
 

@@ -156,7 +156,7 @@ def is_excluded(url: httpx.URL, no_proxy: str) -> bool:
     return False
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ConnectionPool:
     """An HTTP client of one event loop, and the calls that use it.
 

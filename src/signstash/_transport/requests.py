@@ -16,7 +16,7 @@ from .exchange import Exchange, ServiceResponse
 from .tracing import call_span
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Requests:
     """Sends the requests of a client or a view, and again where the policy allows it. Only a success is returned."""
 

@@ -27,7 +27,7 @@ DEFAULT_LIFETIME: Final = 300.0
 _RESPONSE_LIMIT: Final = 1024 * 1024
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TokenRequest:
     """A request for a token with the `client_credentials` grant (RFC 6749, section 4.4).
 
