@@ -28,6 +28,7 @@ from ..errors import (
     OutcomeUnknownError,
     SignedContent,
     SignStashError,
+    UnexpectedResponseError,
 )
 from ..journal import Journal, State
 from ..options import UnknownOutcomes
@@ -378,6 +379,8 @@ def _shows_service(result: SignedDocument | SignStashError, *, signed_before: bo
         return None
     if isinstance(result, DocumentNotSavedError) and result.signed is None:
         return None
+    if isinstance(result, UnexpectedResponseError) or getattr(result, "status_code", None) == 404:
+        return False  # something else responds there
     return not getattr(result, "retryable", False) or isinstance(result, DocumentNotSignedError)
 
 
