@@ -388,7 +388,8 @@ def names_of(file: PlannedFile, error: SignStashError) -> list[str]:
     """Return what tells a document's error message apart from those of other documents."""
     references = [getattr(error, "external_reference", ""), *getattr(error, "external_references", ())]
     target = real_path(file.target)
-    paths = [str(file.path), str(file.target), str(target)]
+    kept = getattr(getattr(error, "signed", None), "saved_as", None)
+    paths = [str(file.path), str(file.target), str(target), "" if kept is None else kept.name]
     return [*filter(None, references), *paths, *map(printable, paths), file.name, printable(file.name)]
 
 
