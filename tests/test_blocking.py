@@ -124,7 +124,7 @@ def test_closing_accounts_for_what_an_open_iterator_has_in_flight(
         first = next(outcomes)
 
     signed = {f"{document.name}" for request in signstash_mock.sign_requests for document in request.documents}
-    reported = {message.split()[2].rstrip(",") for message in caplog.messages if message.startswith("outcome of ")}
+    reported = {name for record in caplog.records for name in getattr(record, "documents", ())}
     assert {path.name for path in tmp_path.iterdir()} == signed == reported | {first.document.name}
     assert len(signed) < len(documents)
     with pytest.raises(ConfigurationError, match="closed"):

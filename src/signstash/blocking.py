@@ -128,7 +128,11 @@ class BlockingSignStash:
         atexit.unregister(self._close_at_exit)
 
     def _close_at_exit(self) -> None:
-        self._close(self.client.aclose)  # Python starts no more threads, which saving needs
+        self._close(self._end_calls)  # Python starts no more threads, which saving needs
+
+    async def _end_calls(self) -> None:
+        await self.client._exchange.clients.aclose()  # noqa: SLF001 - which the client does after it waited
+        await self.client.aclose()
 
     async def _end_iterations(self) -> None:
         self.client.stop_runs()

@@ -171,16 +171,19 @@ class SignStash(IntegrationQueries, OtherOperations):
     async def aclose(self) -> None:
         """End the calls in flight, close the client's own connections, and raise `ConfigurationError` on further use.
 
-        May be called more than once. A call that is ended raises an `OutcomeUnknownError` if it was sent. The calls of
-        views (`with_options`, `at`) are ended too; closing a view has no effect.
+        May be called more than once; closing a view has no effect. What `sign_all` and `batching` have in flight is
+        awaited, saved and recorded first, unless the task that calls this is cancelled. Another call that is ended,
+        also of a view (`with_options`, `at`), raises an `OutcomeUnknownError` if it was sent.
         """
         if self._is_view:
             return
-        self._exchange.clients.is_closed = True
-        self._runs.end(ConfigurationError("The client was closed during a run.", "Close it after the run."))
-        if self._own_auth is not None:
-            await self._own_auth.aclose()
-        await self._exchange.clients.aclose()
+        try:
+            await self._runs.aclose()
+        finally:
+            self._exchange.clients.is_closed = True
+            if self._own_auth is not None:
+                await self._own_auth.aclose()
+            await self._exchange.clients.aclose()
 
     def with_options(
         self,

@@ -117,10 +117,11 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the file. May be called more than once."""
+        """Close the file; a run that still records what is in flight closes it at its end. Works more than once."""
         with self._mutex if self._file.is_own else contextlib.nullcontext():
             self._closed = True
-            self._file.close()
+            if not self._running:
+                self._file.close()
 
     @property
     def recovery_folder(self) -> Path:
@@ -160,6 +161,8 @@ class Journal:
             yield self._last_run
         finally:
             self._running = False
+            if self._closed:
+                self._file.close()
 
     def requeue(self, *references: str) -> None:
         """Let the next run send held documents again, under the same references.
@@ -255,7 +258,7 @@ class Journal:
                 f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
             )
         with self._mutex, self._explained("Check disk space and permissions, then run again."):
-            if self._closed:
+            if self._closed and not self._running:
                 raise ConfigurationError(f"The journal {self._path} was used after it was closed.", "Open it again.")
             yield
 

@@ -142,6 +142,18 @@ class TestOddFiles:
         assert "invoices/pipe.pdf: cannot be read: not a regular file." in ended.out
         assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
 
+    def test_linked_folders_and_second_names_are_not_left_out_silently(self, folder: Path, run: Run) -> None:
+        Path("elsewhere").mkdir()
+        Path("invoices/linked").symlink_to("../elsewhere")
+        Path("invoices/again.pdf").symlink_to("FT_1.pdf")
+
+        ended = run("sign", "invoices", "invoices/FT_2.pdf", "-o", "signed")
+
+        assert ended.status == 0
+        assert names_in("signed") == ["FT_1.pdf", "FT_2.pdf"]
+        assert "Linked folders are not followed: invoices/linked.\n" in ended.err
+        assert "Files with several names are signed under the first one: invoices/again.pdf.\n" in ended.err
+
     @pytest.mark.parametrize("names", [["invoices"], ["invoices/*.pdf"]])
     def test_a_signed_file_next_to_its_original_is_not_signed_again(
         self, folder: Path, run: Run, names: list[str]
@@ -206,6 +218,20 @@ class TestSummaryOfCauses:
         assert 3 * 50 <= failed <= 6 * 50  # three requests end the run; up to three others are on their way
         assert failed + not_sent == 400
         assert ended.err.count("127.0.0.1") == 0  # the cause is not repeated
+
+    @pytest.mark.parametrize("variable", ["SIGNSTASH_BASE_URL", "SIGNSTASH_TOKEN_URL"])
+    @pytest.mark.parametrize("names", [["many"], ["many/001.xml"]])
+    def test_a_wrong_url_concerns_all_documents(
+        self, many: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, variable: str, names: list[str]
+    ) -> None:
+        monkeypatch.setenv(variable, f"{os.environ[variable]}/nothing-here")
+        before = len(sandbox.request_log.entries())
+
+        ended = run("sign", *names, "-o", "signed", "--retries", "none")
+
+        assert ended.status == 3
+        assert "HTTP 404" in ended.out
+        assert len(sandbox.request_log.entries()) - before < 30
 
     @pytest.mark.parametrize("output", ["file", "file/below", "/proc/signed"])
     def test_an_output_folder_that_cannot_be_written_stops_the_command(

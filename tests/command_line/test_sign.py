@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from signstash import ConfigurationError, Journal
+from signstash._content import lock, records
 from signstash._content.files import TemporaryFile
 from signstash._content.writing import FileWrite
 from signstash.sandbox import Fault, Sandbox
@@ -539,10 +541,13 @@ class TestJournal:
         before = sandbox.signatures.total()
         with monkeypatch.context() as patched:
             patched.setattr(FileWrite, "write", write_elsewhere)
-            assert run(*sign).status != 0
+            ended = run(*sign)
+            assert ended.status != 0
+            assert "/j.recovered/...: run again with this journal, or move it to its place." in ended.out
 
         listed = run("failed", "--journal", "j")
         assert "2 documents signed, but not saved where they belong" in listed.out
+        assert "It is signed, and kept as ...: run again with this journal, or move it to its place." in listed.out
         assert "j.recovered" in listed.out
         assert len(names_in("j.recovered")) == 2
 
@@ -551,6 +556,24 @@ class TestJournal:
         assert names_in("j.recovered") == []
         assert run("failed", "--journal", "j").status == 0
         assert sandbox.signatures.total() - before == 2
+
+    def test_a_journal_that_cannot_be_written_can_be_listed(
+        self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def read_only(path: Path, *_: Any, **__: Any) -> Any:
+            if path.parent == folder:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return lock.FileLock(path, remove=True)
+
+        with failing(sandbox, Fault("no_credits")):
+            run("sign", "invoices", "-o", "signed", "--journal", "j")
+        monkeypatch.setattr(records, "FileLock", read_only)
+
+        listed = run("failed", "--journal", "j")
+        assert listed.status == 1
+        assert "2 documents failed, not signed:" in listed.out
+        assert listed.err == "The journal cannot be written here, so a copy of it is listed.\n"
+        assert run("failed", "retry", "--all", "--journal", "j").status == 2
 
     def test_identical_files_are_each_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         for year in ("2025", "2026"):

@@ -76,6 +76,14 @@ def test_folders_keep_their_order(folder: Path, run: Run) -> None:
     ]  # fmt: skip
 
 
+def test_the_texts_of_watch_are_not_verified(signed: Path, run: Run) -> None:
+    Path("signed/bad.xml.failed.txt").write_text("Not signed: bad.xml")
+
+    ended = run("verify", "signed", "--json")
+
+    assert (ended.status, len(ended.objects)) == (0, 2)
+
+
 def test_an_unreadable_folder_is_reported(signed: Path, run: Run, unreadable: Callable[[Path], None]) -> None:
     Path("signed/locked").mkdir()
     unreadable(Path("signed/locked"))

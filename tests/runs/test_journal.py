@@ -133,7 +133,7 @@ class TestFaults:
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
     ) -> None:
         def close_it(request: httpx.Request) -> httpx.Response:
-            journal.close()
+            journal._file.close()
             return signed_response(request)
 
         service.sign.mock(side_effect=close_it)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,74 @@ class TestClosing:
 
 
 @pytest.mark.usefixtures("real_pauses")
+class TestLeaving:
+    """What is in flight is saved and recorded, however a block ends."""
+
+    @pytest.fixture
+    def answers_after_closing(self, service: MockedService) -> Iterator[None]:
+        """The second document gets its response after the loop was left."""
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            if names_sent(request) == ["0.pdf"]:
+                await second_is_sent.wait()
+            else:
+                second_is_sent.set()
+                for _ in range(50):
+                    await asyncio.sleep(0)
+            return signed_response(request)
+
+        second_is_sent = asyncio.Event()
+        service.sign.mock(side_effect=answer)
+        return iter([None])
+
+    @pytest.mark.usefixtures("answers_after_closing")
+    @pytest.mark.parametrize("ending", ["break", "exception", "never iterated on"])
+    async def test_closing_the_client_saves_and_records_what_is_in_flight(
+        self, service: MockedService, tmp_path: Path, ending: str
+    ) -> None:
+        documents = [Document.pdf(PDF + bytes([number]), name=f"{number}.pdf") for number in range(2)]
+        with suppress(LookupError):
+            async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+                with Journal(tmp_path / "j") as journal:
+                    outcomes = [client.sign_all(documents, save_to=tmp_path, journal=journal, batch_documents=1)]
+                    if ending == "never iterated on":
+                        await anext(outcomes[0])
+                    else:
+                        async for _ in outcomes.pop():
+                            if ending == "break":
+                                break
+                            raise LookupError
+
+        assert {name for names in requests(service) for name in names} == {"0.pdf", "1.pdf"}
+        assert {path.name for path in tmp_path.glob("*.pdf")} == {"0.pdf", "1.pdf"}
+        shutil.copy(tmp_path / "j", tmp_path / "copy")  # the run may have it open until Python has ended the iteration
+        with Journal(tmp_path / "copy") as journal:
+            assert [entry.state for entry in journal.entries()] == ["signed", "signed"]
+
+    async def test_a_cancelled_block_does_not_wait_for_what_is_in_flight(
+        self, service: MockedService, tmp_path: Path
+    ) -> None:
+        async def never(request: httpx.Request) -> httpx.Response:
+            if names_sent(request) == ["1.pdf"]:
+                await asyncio.Event().wait()
+            return signed_response(request)
+
+        async def run() -> None:
+            async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL) as client:
+                async for _ in client.sign_all(pdfs(2), save_to=tmp_path, batch_documents=1):
+                    in_body.set()
+                    await asyncio.Event().wait()
+
+        service.sign.mock(side_effect=never)
+        in_body = asyncio.Event()
+        running = asyncio.create_task(run())
+        await in_body.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(running, 60)
+        assert {path.name for path in tmp_path.iterdir()} == {"0.pdf"}
+
+
 class TestStopping:
     async def test_a_stopped_run_sends_nothing_more_and_returns_results_in_flight(
         self, client: SignStash, service: MockedService
@@ -436,7 +505,9 @@ class TestFlow:
         sent = {name for names in requests(service) for name in names}
         assert len(sent) < 5
         assert {path.name for path in tmp_path.iterdir()} == sent
-        assert "outcome of 1.pdf, which nobody waits for: signed" in caplog.text
+        (record,) = caplog.records
+        assert record.getMessage().endswith(", which nobody waits for: signed")
+        assert {*getattr(record, "documents", ())} == sent - {"0.pdf"}
 
     async def test_a_cancelled_run_cancels_requests_in_flight(self, client: SignStash, service: MockedService) -> None:
         is_sent = asyncio.Event()
@@ -552,6 +623,29 @@ class TestFaults:
         assert [name for name, outcome in found.items() if not outcome.ok] == ["13.pdf"]
         assert isinstance(found["13.pdf"].error, InvalidRequestError)
         assert service.sign.call_count == 1 + 2 * 5
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            httpx.Response(404, html="<h1>Not Found</h1>"),
+            httpx.Response(404, json={"status": 404, "error": "Not Found"}),
+            httpx.Response(403, html="<h1>Forbidden</h1>"),
+            httpx.Response(302, headers={"Location": "https://login.test/"}),
+        ],
+        ids=["404", "404 in JSON", "403", "302"],
+    )
+    async def test_a_run_ends_where_something_else_than_the_service_responds(
+        self, client: SignStash, service: MockedService, response: httpx.Response
+    ) -> None:
+        service.sign.mock(return_value=response)
+        found: dict[str, Outcome] = {}
+        with pytest.raises(SignStashError) as raised:
+            await collect(client.sign_all(pdfs(500), batch_documents=50), found)
+
+        assert "base_url" in raised.value.hint
+        assert not raised.value.maybe_processed
+        assert 3 <= len(found) < 10
+        assert service.sign.call_count < 30
 
     async def test_an_unusable_document_does_not_affect_others(
         self, client: SignStash, service: MockedService, tmp_path: Path

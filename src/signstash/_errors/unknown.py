@@ -91,6 +91,7 @@ def held_for_review(name: str, reference: str, cause: SignStashError) -> Outcome
 
 
 def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknownError:
+    reason = (reason or "").removeprefix(f"Whether document {name} ({reference}) is signed is not known: ")
     problem = f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}"
     hint = "Decide with `signstash failed`, or with `requeue`, `settle` or `drop` of the journal."
     return _unknown((reference,), problem, hint)

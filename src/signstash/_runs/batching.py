@@ -139,7 +139,7 @@ class Batching:
             return await waiting.result
         except asyncio.CancelledError as error:
             if waiting.result.done() and not waiting.result.cancelled() and waiting.result.exception() is None:
-                log_unseen(waiting.result.result())  # it came in the same turn of the event loop
+                log_unseen([waiting.result.result()])  # it came in the same turn of the event loop
             context = ErrorContext(external_references=(self._reference(waiting),))
             error.add_note(cancelled(context, maybe_processed=bool(waiting.sent_as)))
             raise
@@ -163,7 +163,7 @@ class Batching:
                     self._is_idle = True
                     self._changed.set()
                 if waiting is None or waiting.result.done():
-                    log_unseen(outcome)
+                    log_unseen([outcome])
                 else:
                     waiting.result.set_result(outcome)
         except Exception as error:  # noqa: BLE001 - it is raised by the calls that wait

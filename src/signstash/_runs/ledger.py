@@ -19,6 +19,7 @@ from ..errors import (
     DocumentNotSavedError,
     DuplicateReferenceError,
     InvalidDocumentError,
+    OutcomeUnknownError,
     SignatureInvalidError,
     SignStashError,
 )
@@ -243,7 +244,7 @@ class RunLedger:
             kept_as=None if kept_as is None else str(kept_as),
             signed_digest=signed_digest,
             operation_id=getattr(signed or kept or error, "operation_id", None),
-            reason=None if error is None else str(error),
+            reason=None if error is None else error.problem if isinstance(error, OutcomeUnknownError) else str(error),
             run=self._run,
         )
 

@@ -30,6 +30,7 @@ from ..errors import (
     DuplicateReferenceError,
     RateLimitedError,
     SignStashError,
+    UnexpectedResponseError,
 )
 from ..options import UnknownOutcomes
 from ..results import Outcome, outcome_of
@@ -213,6 +214,8 @@ class BatchProcessor:
             halves = batch.items[:middle], batch.items[middle:]
             return BatchResult(next=[attrs.evolve(batch, items=half) for half in halves])
         (item,) = batch.items
+        if isinstance(error, UnexpectedResponseError) or getattr(error, "status_code", None) == 404:
+            self._count_failure(error)  # no document is at fault: something else responds there
         if batch.lost is None:
             if isinstance(error, DuplicateReferenceError) and item.failed_before:
                 error = reference_used_by_failure(item.given.name, item.reference, error)

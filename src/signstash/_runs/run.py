@@ -288,8 +288,7 @@ class Run:
                 for each in pending:  # also once more the source, if it takes long to close
                     each.cancel()
         done = [each.result()[0] for each in self._requests if not each.cancelled() and each.exception() is None]
-        for outcome in [*known, *(outcome for outcomes in done for outcome in outcomes)]:
-            log_unseen(outcome)
+        log_unseen([*known, *(outcome for outcomes in done for outcome in outcomes)])
         ending = cancellation or sys.exception()
         for each in self._requests:
             if each.cancelled() and isinstance(ending, asyncio.CancelledError):
@@ -302,10 +301,15 @@ class Run:
             raise cancellation
 
 
-def log_unseen(outcome: Outcome) -> None:
-    """Log the outcome of a document that nobody waits for any more."""
-    what = "signed" if outcome.ok else str(outcome.error)
-    logger.warning("outcome of %s, which nobody waits for: %s", outcome.document.name, what)
+def log_unseen(outcomes: Iterable[Outcome]) -> None:
+    """Log the outcomes of documents that nobody waits for any more, those that are signed on one line."""
+    groups: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        groups.setdefault("signed" if outcome.ok else str(outcome.error), []).append(outcome.document.name)
+    for what, names in groups.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        shown = ", ".join(names[:3]) + more
+        logger.warning("outcome of %s, which nobody waits for: %s", shown, what, extra={"documents": names})
 
 
 class OpenRuns(weakref.WeakSet[Run]):
@@ -316,3 +320,11 @@ class OpenRuns(weakref.WeakSet[Run]):
         for run in list(self):
             if fault is not None or not run.callers.are_waiting:
                 run.end(fault)
+
+    async def aclose(self) -> None:
+        """End all of them, and wait until what is in flight is saved and recorded, unless this task is cancelled."""
+        self.end(ConfigurationError("The client was closed during a run.", "Close it after the run."))
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        in_flight = [each for run in self for each in run._requests if each.get_loop() is loop]
+        if in_flight and not (task is not None and task.cancelling()):
+            await asyncio.wait(in_flight)

@@ -112,7 +112,8 @@ class SignedFiles:
         if kept and isinstance(error, SignatureInvalidError):  # perhaps it is only that it cannot be judged
             error.signed, error.hint = kept, f"{error.hint} It is kept as {kept.saved_as}."
         elif kept and isinstance(error, DocumentNotSavedError):
-            error.signed, error.hint = kept, f"It is signed, and kept as {kept.saved_as}: move it to its place."
+            how = "run again with this journal, or move it to its place"
+            error.signed, error.hint = kept, f"It is signed, and kept as {kept.saved_as}: {how}."
         return outcome
 
     def _kept(self, signed: object) -> SignedDocument | None:

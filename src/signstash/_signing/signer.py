@@ -14,12 +14,7 @@ import attrs
 
 from .._content.arguments import require_flags
 from .._errors.parsing import operation_id_in
-from .._errors.unknown import (
-    is_certainly_not_signed,
-    noted,
-    reading_took_too_long,
-    reference_used_by_failure,
-)
+from .._errors.unknown import is_certainly_not_signed, noted, reading_took_too_long, reference_used_by_failure
 from .._transport.endpoints import Call, detail, operation_id
 from .._transport.exchange import SMALL_BODY, Exchange, ServiceResponse
 from .._transport.requests import Requests

@@ -101,7 +101,7 @@ _OF_ONE_REQUEST: Final = (
     (re.compile(r"[^\s,:()]+_[0-9a-f]{12}\b"), "..."),
     (re.compile(r"[;,]? ?\boperation \d+"), ""),
     (re.compile(r" ?\[client service [^\]]*\]"), ""),
-    (re.compile(r"(Documents? )?\.\.\.(, \.\.\.)*( and \d+ more)?: "), ""),
+    (re.compile(r"(^|Documents? )\.\.\.(, \.\.\.)*( and \d+ more)?: "), ""),
     (re.compile(r"^(Document \.\.\. was not signed: |Whether document \.\.\. is signed is not known: |\.\.\. )"), ""),
 )
 """What differs from request to request, as references that were made here and operation IDs, or goes without saying."""

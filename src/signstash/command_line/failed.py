@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import os
-import re
 import shlex
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,9 +49,6 @@ class _Advice:
     heading: str
     next_steps: str
 
-
-_HINT: Final = re.compile(r" Look it up by its external reference\b.*", re.DOTALL)
-"""What the reasons of documents in doubt advise, which the next steps say better."""
 
 _ADVICE_FOR_LOST: Final = _Advice(
     "probably signed, but without signed contents: held for manual review",
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
     if not os.path.exists(given.journal):  # noqa: PTH110 - Path's raises for a name that is too long
         raise ConfigurationError(f"The journal {printable(given.journal)} does not exist.", "Check --journal.")
     lines = Lines(as_json=given.json)
-    with Journal(given.journal) as journal:
+    with _opened(given.journal, lines, only_list=given.action == "list") as journal:
         if given.action == "list":
             if given.references:
                 raise ConfigurationError("list takes no references.", "Name an action: retry, settle or drop.")
@@ -141,6 +141,25 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         change(*references)
     lines.note(f"{count_of_documents(len(references))} {_DONE[given.action]}")
     return SIGNED
+
+
+@contextlib.contextmanager
+def _opened(path: Path, lines: Lines, *, only_list: bool) -> Iterator[Journal]:
+    """The journal, or a copy that can be listed if nothing can be written here."""
+    with contextlib.ExitStack() as opened:
+        try:
+            journal = Journal(path)
+        except ConfigurationError as error:
+            if not only_list or getattr(error.__cause__, "errno", None) not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            copy = Path(opened.enter_context(tempfile.TemporaryDirectory()), path.name)
+            try:
+                shutil.copyfile(path, copy)
+            except OSError:
+                raise error from None
+            journal = Journal(copy)
+            lines.note("The journal cannot be written here, so a copy of it is listed.")
+        yield opened.enter_context(journal)
 
 
 _DONE: Final = {
@@ -175,7 +194,7 @@ def _by_reason(entries: Sequence[Entry]) -> str:
     groups: dict[str, list[str]] = {}
     for entry in entries:
         reason = without_names(
-            _HINT.sub("", of_the_command(entry.reason or "")),
+            of_the_command(entry.reason or ""),
             [entry.reference, entry.name, entry.saved_as or "", entry.kept_as or ""],
         )
         kept = f", kept as {printable(entry.kept_as)}" if entry.kept_as else ""

@@ -30,6 +30,9 @@ _JOURNAL_PARTS: Final = ("", ".lock", ".recovered")
 _JOURNAL: Final = b"signstash-journal"
 """What a journal begins with."""
 
+REASON_SUFFIX: Final = ".failed.txt"
+"""What `watch` adds to the name of a signed file, for the text that says why there is none."""
+
 _LISTED: Final = 10
 """How many problems a message lists."""
 
@@ -72,12 +75,16 @@ class Plan:
         binary: Whether files that are neither PDF nor XML are signed too.
         own_files: Files that belong to the command itself, such as its journal. They are never documents.
         left_out: What `files` has found in folders that is neither PDF nor XML.
+        linked: The linked folders that it has found there.
+        other_names: Files that it has found there under another name, too.
     """
 
     output: Path | None
     binary: bool
     own_files: Sequence[Path] = ()
     left_out: list[Path] = attrs.field(init=False, factory=list[Path])
+    linked: list[Path] = attrs.field(init=False, factory=list[Path])
+    other_names: list[Path] = attrs.field(init=False, factory=list[Path])
 
     def files(self, names: Sequence[str]) -> list[PlannedFile]:
         """Find the files and their targets.
@@ -108,7 +115,10 @@ class Plan:
                     wrong.append(f"{printable(path)} is neither PDF nor XML (use --binary to sign it anyway)")
                     continue
                 target = beside(path) if self.output is None else self.output / place
-                files.setdefault(number or path, planned_file(path, target, make))
+                found_now = planned_file(path, target, make)
+                first = files.setdefault(number or path, found_now)
+                if first is not found_now and real_path(first.path) != real_path(path):
+                    self.other_names.append(path)
         found_again = {_number(path) or path: path for path in reversed(self.left_out)}
         self.left_out[:] = [path for number, path in reversed(found_again.items()) if number not in own]
         signed_before = {number for file in files.values() if (number := _number(beside(file.path))) is not None}
@@ -128,13 +138,18 @@ class Plan:
     @property
     def remarks(self) -> list[str]:
         """What to say about files that are left out."""
-        if not self.left_out:
-            return []
-        names = ", ".join(map(printable, self.left_out[:3])) + (", ..." if len(self.left_out) > 3 else "")
-        count, are, were = len(self.left_out), "files are", "were"
-        if count == 1:
-            are, were = "file is", "was"
-        return [f"{count:,} {are} neither PDF nor XML and {were} left out: {names} (--binary signs such files too)."]
+        remarks: list[str] = []
+        if self.left_out:
+            count, are, were = len(self.left_out), "files are", "were"
+            if count == 1:
+                are, were = "file is", "was"
+            left_out = f"{count:,} {are} neither PDF nor XML and {were} left out: {_first_of(self.left_out)}"
+            remarks.append(f"{left_out} (--binary signs such files too).")
+        if self.linked:
+            remarks.append(f"Linked folders are not followed: {_first_of(self.linked)}.")
+        if self.other_names:
+            remarks.append(f"Files with several names are signed under the first one: {_first_of(self.other_names)}.")
+        return remarks
 
     def kind(self, path: Path) -> MakeDocument | None:
         """Return what makes a document of a file, or None if it is not to be signed."""
@@ -156,7 +171,7 @@ class Plan:
 
     def _below(self, folder: Path, unreadable: list[OSError]) -> Iterator[tuple[Path, Path]]:
         left_out = self.own_files if self.output is None else [self.output, *self.own_files]
-        for path in files_below(folder, unreadable, left_out=left_out):
+        for path in files_below(folder, unreadable, left_out=left_out, linked=self.linked):
             is_ours = self.output is None and Path(path.stem).suffix == ".signed"
             if self.kind(path) is not None and not is_ours:
                 yield path, path.relative_to(folder)
@@ -186,13 +201,16 @@ def _unreadable_folder(error: OSError) -> PlannedFile:
     return PlannedFile(path, beside(path), 0, Document.binary, _unreadable(path, error.strerror))
 
 
-def files_below(folder: Path, unreadable: list[OSError], *, left_out: Iterable[Path] = ()) -> Iterator[Path]:
+def files_below(
+    folder: Path, unreadable: list[OSError], *, left_out: Iterable[Path] = (), linked: list[Path] | None = None
+) -> Iterator[Path]:
     """The files below a folder, in order, without hidden ones. Linked folders are not followed.
 
     Args:
         folder: The folder.
         unreadable: Collects the errors of folders that cannot be read.
         left_out: Folders that are not searched.
+        linked: Collects the linked folders.
     """
     excluded = {Path(os.path.realpath(path)) for path in left_out}
 
@@ -202,7 +220,13 @@ def files_below(folder: Path, unreadable: list[OSError], *, left_out: Iterable[P
             for name in folders
             if not name.startswith(".") and not (excluded and Path(os.path.realpath(Path(parent, name))) in excluded)
         )
+        if linked is not None:
+            linked += [path for name in folders if (path := Path(parent, name)).is_symlink()]
         yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _first_of(paths: Sequence[Path]) -> str:
+    return ", ".join(map(printable, paths[:3])) + (", ..." if len(paths) > 3 else "")
 
 
 def with_unwritable_folders(files: Sequence[PlannedFile]) -> list[PlannedFile]:

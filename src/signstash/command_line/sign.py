@@ -28,6 +28,7 @@ from ..errors import (
     OutcomeUnknownError,
     SignedContent,
     SignStashError,
+    UnexpectedResponseError,
 )
 from ..journal import Journal, State
 from ..options import UnknownOutcomes
@@ -378,6 +379,8 @@ def _shows_service(result: SignedDocument | SignStashError, *, signed_before: bo
         return None
     if isinstance(result, DocumentNotSavedError) and result.signed is None:
         return None
+    if isinstance(result, UnexpectedResponseError) or getattr(result, "status_code", None) == 404:
+        return False  # something else responds there
     return not getattr(result, "retryable", False) or isinstance(result, DocumentNotSignedError)
 
 
@@ -385,7 +388,8 @@ def names_of(file: PlannedFile, error: SignStashError) -> list[str]:
     """Return what tells a document's error message apart from those of other documents."""
     references = [getattr(error, "external_reference", ""), *getattr(error, "external_references", ())]
     target = real_path(file.target)
-    paths = [str(file.path), str(file.target), str(target)]
+    kept = getattr(getattr(error, "signed", None), "saved_as", None)
+    paths = [str(file.path), str(file.target), str(target), "" if kept is None else kept.name]
     return [*filter(None, references), *paths, *map(printable, paths), file.name, printable(file.name)]
 
 

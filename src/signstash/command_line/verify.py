@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, InvalidDocumentError, SignStashError
 from ..verification import Verdict, Verification, verify_file
 from . import SIGNED, SOME_FAILED, USAGE, report_error
 from .display import Lines
-from .plan import beside, files_below
+from .plan import REASON_SUFFIX, beside, files_below
 from .text import printable
 
 INDETERMINATE: Final = 4
@@ -98,7 +98,11 @@ def _found(paths: Sequence[Path], unreadable: list[SignStashError]) -> Iterator[
             unreadable.append(ConfigurationError(problem, "Check permissions."))
         if not below and not errors:
             unreadable.append(ConfigurationError(f"{path} holds no files.", "Name others."))
-        yield from ((file, file.relative_to(path)) for file in below if beside(file) not in below)
+        yield from (
+            (file, file.relative_to(path))
+            for file in below
+            if beside(file) not in below and not file.name.endswith(REASON_SUFFIX)
+        )
 
 
 def _original(signed: Path, namesake: Path) -> Path:

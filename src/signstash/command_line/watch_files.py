@@ -17,14 +17,14 @@ from .._content.snapshots import digest_of
 from .._content.writing import write_atomically
 from ..journal import Journal
 from ..results import SignedDocument, not_saved
-from .plan import PlannedFile, real_path
+from .plan import REASON_SUFFIX, PlannedFile, real_path
 
 _HEADING: Final = "Not signed: "
 
 
 def reason_file(target: Path) -> Path:
     """Return the text file that says why a document has no signed file."""
-    return target.with_name(f"{target.name}.failed.txt")
+    return target.with_name(f"{target.name}{REASON_SUFFIX}")
 
 
 def write_reason(target: Path, document: str, reason: str) -> None:
