@@ -29,7 +29,7 @@ class SignedFiles:
     overwrite: bool = attrs.field(validator=lambda _, __, value: require_flags(overwrite=value))
     recovery: Path | None = None
     _claimed: dict[Path, None] = attrs.field(init=False, factory=dict[Path, None])
-    _real_path: Callable[[str], str] = attrs.field(init=False, factory=lambda: cache(os.path.realpath))
+    _real_path: Callable[[str], str] = attrs.field(init=False, factory=lambda: cache(lambda at: os.path.realpath(at)))
     _make_folder: Callable[[Path], None] = attrs.field(init=False, factory=lambda: cache(make_folder))
     _temporary: list[Path] = attrs.field(init=False, factory=list[Path])
 
