@@ -464,6 +464,18 @@ class TestOutages:
         assert failing.endswith("Trying again until it succeeds.")
         assert back == "Signing goes on."
 
+    async def test_no_document_fails_while_a_gateway_responds_instead_of_the_service(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop(*(f"{number}.xml" for number in range(120)))
+        signstash_mock.gateway_html(403, times=40)
+
+        status, shown = await watched(script_until(lambda: len(files_in("signed")) == 120))
+
+        assert status == 0
+        assert shown.with_status("failed") == []
+        assert shown.notes[-1] == "Signing goes on."
+
     async def test_a_document_that_is_not_sent_does_not_end_an_outage(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:

@@ -379,9 +379,15 @@ def _shows_service(result: SignedDocument | SignStashError, *, signed_before: bo
         return None
     if isinstance(result, DocumentNotSavedError) and result.signed is None:
         return None
-    if isinstance(result, UnexpectedResponseError) or getattr(result, "status_code", None) == 404:
-        return False  # something else responds there
+    if isinstance(result, SignStashError) and is_from_elsewhere(result):
+        return False
     return not getattr(result, "retryable", False) or isinstance(result, DocumentNotSignedError)
+
+
+def is_from_elsewhere(error: SignStashError) -> bool:
+    """Return whether something else than the service responded, such as a gateway, so that no document is at fault."""
+    is_response = isinstance(error, UnexpectedResponseError) or getattr(error, "status_code", None) == 404
+    return is_response and not error.maybe_processed
 
 
 def names_of(file: PlannedFile, error: SignStashError) -> list[str]:

@@ -37,7 +37,7 @@ from .document_names import named_by_journal
 from .inbox import Inbox
 from .interruption import Interruption
 from .plan import Identity, MakeDocument, PlannedFile
-from .sign import names_of
+from .sign import is_from_elsewhere, names_of
 from .text import of_the_command
 from .watch_files import move_to, remove_reason, save_late, write_reason
 from .watch_report import WatchReport
@@ -264,7 +264,7 @@ class Watch:
     ) -> None:
         """Record the result of a document, and keep the files for operators."""
         error = result if isinstance(result, SignStashError) else None
-        is_transient = error is not None and _is_transient(error)
+        is_transient = error is not None and (_is_transient(error) or is_from_elsewhere(error))
         is_retryable = isinstance(error, DocumentNotSignedError) and error.retryable
         if error is not None and (is_transient or (error.maybe_processed and self._fault is not None)):
             self._end_run(error)
