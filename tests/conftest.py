@@ -72,7 +72,7 @@ TERMINAL = (
 hypothesis.settings.register_profile(
     "same everywhere", derandomize=True, database=None, deadline=None, suppress_health_check=[*hypothesis.HealthCheck]
 )
-hypothesis.settings.load_profile("same everywhere")  # other examples come with `make fuzz`
+hypothesis.settings.load_profile("same everywhere")
 
 ChangeDocument = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
