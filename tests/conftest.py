@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 import respx
 import trustme
@@ -67,6 +68,11 @@ TERMINAL = (
     *("TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"),
 )
 """Variables that tell programs how to write for people."""
+
+hypothesis.settings.register_profile(
+    "same everywhere", derandomize=True, database=None, deadline=None, suppress_health_check=[*hypothesis.HealthCheck]
+)
+hypothesis.settings.load_profile("same everywhere")
 
 ChangeDocument = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 

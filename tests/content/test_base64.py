@@ -44,7 +44,7 @@ def test_both_decoders_are_tested(without: ModuleType) -> None:
     assert with_pybase64.decode_base64.__code__ != without.decode_base64.__code__
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @example(b"QQ==QQ==")
 @example(b"QR==")
 @example(b"=AAA")

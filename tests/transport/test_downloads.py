@@ -352,7 +352,7 @@ def with_contents(value: Any) -> Any:
     }
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(data=st.data(), operation=OPERATIONS | VALUES)
 def test_the_parser_agrees_with_json(data: st.DataObject, operation: Any) -> None:
     text = json.dumps(
@@ -374,7 +374,7 @@ def test_the_parser_agrees_with_json(data: st.DataObject, operation: Any) -> Non
     assert rest == [with_contents(json.loads(text))]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(body=st.binary(max_size=60) | st.text('"\\signedContent:{}[], Q=').map(str.encode), border=st.integers(0, 60))
 def test_the_parser_keeps_invalid_json(body: bytes, border: int) -> None:
     taker = SignedContentParser(None)

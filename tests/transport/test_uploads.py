@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from signstash import (
     ConnectionFailedError,
@@ -116,7 +116,7 @@ class TestBody:
         sent = service.sent()["documents"][0]["documentRequest"]["base64Content"]
         assert base64.b64decode(sent, validate=True) == content
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=30)
     @given(
         sizes=st.lists(st.integers(1, 500_000), min_size=1, max_size=6),
         description=st.text('aé"\\/{}', min_size=1),
