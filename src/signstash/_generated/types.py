@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import IO, Any, BinaryIO, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from attrs import Attribute, define
+from attrs import define, fields
 
 
 class Unset:
@@ -92,14 +92,18 @@ def parse_datetime(value: object) -> datetime:
     )
 
 
-def hide_contents(_: type, fields: list["Attribute[Any]"]) -> list["Attribute[Any]"]:
-    """Keep the contents of documents and pictures out of the repr of a model"""
-    return [
-        field.evolve(repr=False)
-        if str(field.type).startswith("str") and ("content" in field.name or "image" in field.name)
-        else field
-        for field in fields
+def show_without_contents(self: Any) -> str:
+    """The repr of every model, without the contents of documents and pictures"""
+    names = [
+        field.name
+        for field in fields(type(self))
+        if not (
+            str(field.type).startswith("str") and ("content" in field.name or "image" in field.name)
+        )
     ]
+    return (
+        f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+    )
 
 
 _CONTROL_CHARACTERS = "[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]"
@@ -144,10 +148,10 @@ __all__ = [
     "RequestFiles",
     "Response",
     "Unset",
-    "hide_contents",
     "importer",
     "parse_datetime",
     "path_segment",
     "read_answer",
+    "show_without_contents",
     "without_null",
 ]

@@ -8,12 +8,12 @@ from attrs import field as _attrs_field
 
 from ..models.canonical_transform import CanonicalTransform
 from ..models.signature_transform import SignatureTransform
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 T = TypeVar("T", bound="AdvancedSignatureInfo")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class AdvancedSignatureInfo:
     """Advanced options of an XML signature (XAdES). Leave it out when the document is a PDF."""
 
@@ -24,6 +24,7 @@ class AdvancedSignatureInfo:
     canonical_transform: CanonicalTransform | Unset = UNSET
     """ XML canonicalisation applied to what is signed: exclusive, without or with comments. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         signature_location = self.signature_location

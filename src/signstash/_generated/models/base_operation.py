@@ -9,7 +9,7 @@ from attrs import field as _attrs_field
 
 from ..models.operation_status import OperationStatus
 from ..models.operation_type import OperationType
-from ..types import UNSET, Unset, hide_contents, parse_datetime, without_null
+from ..types import UNSET, Unset, parse_datetime, show_without_contents, without_null
 
 if TYPE_CHECKING:
     from ..models.company import Company
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="BaseOperation")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class BaseOperation:
     """An operation as the service keeps it, without the documents that belong to it."""
 
@@ -40,6 +40,7 @@ class BaseOperation:
     signature_queue_priority: SignatureQueuePriority | Unset = UNSET
     """ The queue in which the operation waits and the hours during which it is served. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id

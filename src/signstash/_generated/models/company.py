@@ -8,12 +8,12 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.company_status import CompanyStatus
-from ..types import UNSET, Unset, hide_contents, parse_datetime, without_null
+from ..types import UNSET, Unset, parse_datetime, show_without_contents, without_null
 
 T = TypeVar("T", bound="Company")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class Company:
     """The issuer: the company on whose behalf the client service signs."""
 
@@ -50,6 +50,7 @@ class Company:
     notify_expired_limit: bool | Unset = UNSET
     """ Whether the company is told when its limit is used up. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name

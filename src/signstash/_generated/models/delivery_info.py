@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 if TYPE_CHECKING:
     from ..models.person import Person
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DeliveryInfo")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class DeliveryInfo:
     """Who receives the signed documents by e-mail, and in which form."""
 
@@ -24,6 +24,7 @@ class DeliveryInfo:
     attach_documents: bool | Unset = False
     """ Whether the signed documents are attached to the e-mail; if not, it holds a link. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         person_receiver = []

@@ -7,12 +7,12 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.content_type import ContentType
-from ..types import hide_contents, without_null
+from ..types import show_without_contents, without_null
 
 T = TypeVar("T", bound="Document")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class Document:
     """A document to sign whose contents travel as a part of a multipart request."""
 
@@ -24,6 +24,7 @@ class Document:
     content_type: ContentType
     """ Media type of a document. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         external_reference = self.external_reference

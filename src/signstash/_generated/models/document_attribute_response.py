@@ -7,12 +7,12 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.document_attribute_key import DocumentAttributeKey
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 T = TypeVar("T", bound="DocumentAttributeResponse")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class DocumentAttributeResponse:
     """One attribute of the signature that was asked for, as the service recorded it."""
 
@@ -21,6 +21,7 @@ class DocumentAttributeResponse:
     attribute_value: str | Unset = UNSET
     """ Value of the attribute. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         attribute_key: str | Unset = UNSET

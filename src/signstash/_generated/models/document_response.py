@@ -12,7 +12,7 @@ from ..models.content_type import ContentType
 from ..models.signing_error import SigningError
 from ..models.signing_status import SigningStatus
 from ..models.storage_status import StorageStatus
-from ..types import UNSET, Unset, hide_contents, parse_datetime, without_null
+from ..types import UNSET, Unset, parse_datetime, show_without_contents, without_null
 
 if TYPE_CHECKING:
     from ..models.document_attribute_response import DocumentAttributeResponse
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DocumentResponse")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class DocumentResponse:
     """What became of one document: its states, its own failure if it has one, and its signed contents if they were asked
     for.
@@ -59,6 +59,7 @@ class DocumentResponse:
     content_type: ContentType | Unset = UNSET
     """ Media type of a document. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         external_reference = self.external_reference

@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 T = TypeVar("T", bound="ErrorResponse")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class ErrorResponse:
     """Why a request was refused. The code decides what to do; the HTTP status is only a hint."""
 
@@ -22,6 +22,7 @@ class ErrorResponse:
     cause_message: str | Unset = UNSET
     """ What caused the fault in this request, such as the name of a missing field. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         error_code = self.error_code

@@ -7,12 +7,12 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.folder_content import FolderContent
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 T = TypeVar("T", bound="Folder")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class Folder:
     """The folder in which the service groups the documents of one request."""
 
@@ -25,6 +25,7 @@ class Folder:
     folder_content: FolderContent | Unset = UNSET
     """ What a folder holds: whole documents, or hashes alone (requests that came through a proxy). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         folder_id = self.folder_id

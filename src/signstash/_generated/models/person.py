@@ -7,12 +7,12 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.delivery_status import DeliveryStatus
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 T = TypeVar("T", bound="Person")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class Person:
     """A person who receives signed documents by e-mail."""
 
@@ -21,6 +21,7 @@ class Person:
     delivery_status: DeliveryStatus | Unset = UNSET
     """ How far the delivery of the e-mail to one person has come. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         email = self.email

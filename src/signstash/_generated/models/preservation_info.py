@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 if TYPE_CHECKING:
     from ..models.delivery_info import DeliveryInfo
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="PreservationInfo")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class PreservationInfo:
     """Whether and under which name the service keeps the signed documents, and to whom it delivers them."""
 
@@ -26,6 +26,7 @@ class PreservationInfo:
     delivery_info: DeliveryInfo | Unset = UNSET
     """ Who receives the signed documents by e-mail, and in which form. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         preserve_content = self.preserve_content

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import hide_contents, without_null
+from ..types import show_without_contents, without_null
 
 if TYPE_CHECKING:
     from ..models.base_64_document import Base64Document
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="SignDocumentBase64Document")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class SignDocumentBase64Document:
     """One entry of a base64 signing request: the document and the signature it is to get."""
 
@@ -25,6 +25,7 @@ class SignDocumentBase64Document:
     signature_info: SignatureInfo
     """ The signature that a document is to get. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         document_request = self.document_request.to_dict()

@@ -11,7 +11,7 @@ from attrs import field as _attrs_field
 from .. import types
 from ..types import (
     File,
-    hide_contents,
+    show_without_contents,
     without_null,
 )
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="SignDocumentBatchBinaryBody")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class SignDocumentBatchBinaryBody:
     files: list[File]
     """ Contents of the documents, one part each. """
     sign_request: SignRequestDocument
     """ A request to sign one or more documents whose contents are sent as multipart files. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         files = []

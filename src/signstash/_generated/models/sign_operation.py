@@ -9,7 +9,7 @@ from attrs import field as _attrs_field
 
 from ..models.operation_status import OperationStatus
 from ..models.operation_type import OperationType
-from ..types import UNSET, Unset, hide_contents, parse_datetime, without_null
+from ..types import UNSET, Unset, parse_datetime, show_without_contents, without_null
 
 if TYPE_CHECKING:
     from ..models.company import Company
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="SignOperation")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class SignOperation:
     """A signing operation with its documents."""
 
@@ -51,6 +51,7 @@ class SignOperation:
     execution_time: int | Unset = UNSET
     """ How long the execution took, in milliseconds. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id

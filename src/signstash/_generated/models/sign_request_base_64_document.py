@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 if TYPE_CHECKING:
     from ..models.preservation_info import PreservationInfo
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="SignRequestBase64Document")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class SignRequestBase64Document:
     """A request to sign one or more documents whose contents are in the request itself."""
 
@@ -32,6 +32,7 @@ class SignRequestBase64Document:
     return_signed_content: bool | Unset = False
     """ Whether the answer carries the signed contents. Through a proxy this is the only way to get them. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         external_reference = self.external_reference

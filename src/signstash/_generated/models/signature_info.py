@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.signature_type import SignatureType
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 if TYPE_CHECKING:
     from ..models.advanced_signature_info import AdvancedSignatureInfo
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="SignatureInfo")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class SignatureInfo:
     """The signature that a document is to get."""
 
@@ -34,6 +34,7 @@ class SignatureInfo:
     advanced_signature_info: AdvancedSignatureInfo | Unset = UNSET
     """ Advanced options of an XML signature (XAdES). Leave it out when the document is a PDF. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         signature_type = self.signature_type.value

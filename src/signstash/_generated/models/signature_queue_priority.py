@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, hide_contents, parse_datetime, without_null
+from ..types import UNSET, Unset, parse_datetime, show_without_contents, without_null
 
 T = TypeVar("T", bound="SignatureQueuePriority")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class SignatureQueuePriority:
     """The queue in which the operation waits and the hours during which it is served."""
 
@@ -27,6 +27,7 @@ class SignatureQueuePriority:
     default_priority: bool | Unset = False
     """ Whether this is the queue for operations that name none. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id

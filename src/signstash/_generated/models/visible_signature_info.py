@@ -9,12 +9,12 @@ from attrs import field as _attrs_field
 from ..models.visible_image_type import VisibleImageType
 from ..models.visible_signature_location_type import VisibleSignatureLocationType
 from ..models.visible_signature_template_type import VisibleSignatureTemplateType
-from ..types import UNSET, Unset, hide_contents, without_null
+from ..types import UNSET, Unset, show_without_contents, without_null
 
 T = TypeVar("T", bound="VisibleSignatureInfo")
 
 
-@_attrs_define(field_transformer=hide_contents)
+@_attrs_define
 class VisibleSignatureInfo:
     """How a signature is drawn on the page. PDF documents only."""
 
@@ -38,6 +38,7 @@ class VisibleSignatureInfo:
     template_type: VisibleSignatureTemplateType | Unset = UNSET
     """ Where the text of a visible signature comes from: this request, or the client service. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    __repr__ = show_without_contents
 
     def to_dict(self) -> dict[str, Any]:
         location_value = self.location_value
