@@ -26,12 +26,12 @@ _Documents = TypeVar("_Documents")
 
 
 @attrs.define
-class _Attempts:
-    """What attempts leave behind.
+class _ReferenceState:
+    """What earlier requests mean for the reference of the next one.
 
     Attributes:
-        distinction: What makes the reference of the next attempt unique.
-        failed: Whether the last attempt under the caller's own reference failed, which may have used it up.
+        distinction: What makes the next reference unique.
+        failed: Whether the last request under the caller's own reference failed, which may have used it up.
     """
 
     distinction: str = attrs.field(factory=lambda: secrets.token_hex(6))
@@ -65,7 +65,7 @@ class Document:
     signature: models.SignatureInfo
     external_reference: str | None
     _contents: Contents = attrs.field(alias="contents", repr=False)
-    _attempts: _Attempts = attrs.field(alias="_attempts", repr=False, factory=lambda: _Attempts())
+    _state: _ReferenceState = attrs.field(alias="_state", repr=False, factory=_ReferenceState)
 
     @classmethod
     def pdf(cls, source: Source, **options: Unpack[SignatureOptions]) -> Self:
@@ -139,19 +139,19 @@ class Document:
         """
         if self.external_reference is not None:
             return self.external_reference
-        return unique_reference(client_service, self.name, self._attempts.distinction)
+        return unique_reference(client_service, self.name, self._state.distinction)
 
-    def _note_attempt(self, reference: str, *, failed: bool) -> None:
-        """Take note of an attempt under a reference that may have used it up.
+    def _note_request(self, reference: str, *, failed: bool) -> None:
+        """Take note of a request under a reference that may have used it up.
 
         Args:
             reference: The reference.
             failed: Whether it is certain that nothing was signed.
         """
         if self.external_reference is not None:
-            self._attempts.failed = failed
-        elif failed and reference.endswith(self._attempts.distinction):
-            self._attempts.distinction = secrets.token_hex(6)
+            self._state.failed = failed
+        elif failed and reference.endswith(self._state.distinction):
+            self._state.distinction = secrets.token_hex(6)
 
     @property
     def in_memory(self) -> bool:

@@ -42,9 +42,9 @@ class Entry:
         name: Its file name.
         digest: SHA-256 of its contents, in hexadecimal digits.
         state: Its state.
-        attempt: Number of references that it had so far, or 0 if the reference is the caller's own. It gets another one
+        reference_number: Number of its reference, from 1, or 0 if it is the caller's own. It gets another reference
             after a failure that may have used up its reference.
-        used_up: Whether a failed attempt may have used up this reference.
+        used_up: Whether a failed request may have used up this reference.
         probably_signed: Whether it is held although it is probably signed: its reference is used, or its signed bytes
             are lost.
         saved_as: File of its signed bytes, which may not be written yet.
@@ -59,7 +59,7 @@ class Entry:
     name: str
     digest: str
     state: State
-    attempt: int = 0
+    reference_number: int = 0
     used_up: bool = False
     probably_signed: bool = False
     saved_as: str | None = None
@@ -84,7 +84,7 @@ class Journal:
     moment: it may be copied or moved while it is in use, and restored while it is not, also after a crash. Each
     document gets the same references from every copy of a journal, so the service rejects documents that it signed
     after an older copy was made. One case is open: a service that accepts the reference of a document that it did not
-    sign a second time, and a copy that does not know of that failed attempt. Each line is JSON with a checksum, and is
+    sign a second time, and a copy that does not know of that failed request. Each line is JSON with a checksum, and is
     never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a full disk a folder
     of signed documents that could not be saved (`.recovered`).
 
@@ -144,12 +144,8 @@ class Journal:
         return [entry for entry in entries if (entry.state == state if state else entry.state != "dropped")]
 
     @contextlib.contextmanager
-    def run(self) -> Iterator[int]:
-        """One run with this journal, which gives its number.
-
-        Raises:
-            ConfigurationError: If another run uses the journal, or the file cannot be written.
-        """
+    def _run(self) -> Iterator[int]:
+        """One run with this journal, and no other one at the same time. Gives its number."""
         with self._used():
             if self._running:
                 raise ConfigurationError(
@@ -223,9 +219,9 @@ class Journal:
             offset = self._offsets.get(key)
             return None if offset is None else Entry(**self._file.read(offset))
 
-    def _distinction(self, digest: str, name: str, attempt: int) -> str:
+    def _distinction(self, digest: str, name: str, number: int) -> str:
         """What makes the reference of a document unique, and is the same in every copy of this journal."""
-        return _key(self._file.identity, digest, name, str(attempt)).hex()[:12]
+        return _key(self._file.identity, digest, name, str(number)).hex()[:12]
 
     def _record(self, entries: Iterable[Entry], *, keep: bool = False) -> None:
         """Write what is known of some documents now, so that it is on disk when this returns.
@@ -246,9 +242,9 @@ class Journal:
             return
         entry = Entry(**record)
         contents = _key(entry.digest, entry.name)
-        key = contents if entry.attempt else _key(entry.reference)
+        key = contents if entry.reference_number else _key(entry.reference)
         self._offsets[key] = offset
-        if not entry.attempt:
+        if not entry.reference_number:
             self._own_references[contents] = key
 
     @contextlib.contextmanager

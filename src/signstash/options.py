@@ -84,41 +84,6 @@ class VisibleSignature:
                 "Give x and y (and page), or field, or placeholder.",
             )
 
-    def to_model(self) -> models.VisibleSignatureInfo:
-        """The same as the service's own model.
-
-        Raises:
-            InvalidDocumentError: If the image is neither PNG nor JPG.
-        """
-        location_type = models.VisibleSignatureLocationType
-        if self.field is not None:
-            model = models.VisibleSignatureInfo(location_type=location_type.SIGN_FIELD, location_value=self.field)
-        elif self.placeholder is not None:
-            model = models.VisibleSignatureInfo(
-                location_type=location_type.PLACEHOLDER, location_value=self.placeholder
-            )
-        else:
-            place = f"page={1 if self.page is None else self.page},x={self.x},y={self.y}"
-            model = models.VisibleSignatureInfo(location_type=location_type.COORDINATE, location_value=place)
-        _require_types(text=(self.text, str), background=(self.background, str), image=(self.image, bytes))
-        if self.text is not None:
-            model.template_type = models.VisibleSignatureTemplateType.ONE_OFF
-            model.one_off_template = self.text
-        if self.size is not None:
-            is_pair = isinstance(self.size, Sequence) and len(self.size) == 2
-            model.area = "width={},height={}".format(*self.size) if is_pair else f"size={self.size}"
-        if self.background is not None:
-            model.area_background_color = self.background
-        if self.font_size is not None:
-            model.font = f"color=#000000,size={self.font_size}"
-        if self.image is not None:
-            kinds = [kind for start, kind in IMAGE_TYPES.items() if self.image.startswith(start)]
-            if not kinds:
-                raise InvalidDocumentError("image is neither a PNG nor a JPG.", "Give the bytes of one of these.")
-            model.image_type = kinds[0]
-            model.image_value = base64.b64encode(self.image).decode()
-        return model
-
 
 class SignatureOptions(TypedDict, total=False):
     """Keyword arguments of `Document.pdf`, `.xml` and `.binary`. All of them are optional, and may be None.
@@ -187,7 +152,7 @@ def signature_from(options: SignatureOptions, default: models.SignatureType, con
         visible = options.get("visible_signature")
         if visible is not None:
             model.visible_signature_info = (
-                visible.to_model() if isinstance(visible, VisibleSignature) else copy.deepcopy(visible)
+                _visible_info(visible) if isinstance(visible, VisibleSignature) else copy.deepcopy(visible)
             )
         if any(name in given for name in _ADVANCED):
             model.advanced_signature_info = advanced = models.AdvancedSignatureInfo()
@@ -198,6 +163,36 @@ def signature_from(options: SignatureOptions, default: models.SignatureType, con
             if "canonical_transform" in given:
                 advanced.canonical_transform = _choice(models.CanonicalTransform, "canonical_transform", options)
     _require_possible(model, content_type)
+    return model
+
+
+def _visible_info(given: VisibleSignature) -> models.VisibleSignatureInfo:
+    """The same as the service's own model."""
+    location_type = models.VisibleSignatureLocationType
+    if given.field is not None:
+        model = models.VisibleSignatureInfo(location_type=location_type.SIGN_FIELD, location_value=given.field)
+    elif given.placeholder is not None:
+        model = models.VisibleSignatureInfo(location_type=location_type.PLACEHOLDER, location_value=given.placeholder)
+    else:
+        place = f"page={1 if given.page is None else given.page},x={given.x},y={given.y}"
+        model = models.VisibleSignatureInfo(location_type=location_type.COORDINATE, location_value=place)
+    _require_types(text=(given.text, str), background=(given.background, str), image=(given.image, bytes))
+    if given.text is not None:
+        model.template_type = models.VisibleSignatureTemplateType.ONE_OFF
+        model.one_off_template = given.text
+    if given.size is not None:
+        is_pair = isinstance(given.size, Sequence) and len(given.size) == 2
+        model.area = "width={},height={}".format(*given.size) if is_pair else f"size={given.size}"
+    if given.background is not None:
+        model.area_background_color = given.background
+    if given.font_size is not None:
+        model.font = f"color=#000000,size={given.font_size}"
+    if given.image is not None:
+        kinds = [kind for start, kind in IMAGE_TYPES.items() if given.image.startswith(start)]
+        if not kinds:
+            raise InvalidDocumentError("image is neither a PNG nor a JPG.", "Give the bytes of one of these.")
+        model.image_type = kinds[0]
+        model.image_value = base64.b64encode(given.image).decode()
     return model
 
 
@@ -312,25 +307,6 @@ class Preservation:
     deliver_to: Several[str] = ()
     attach_documents: bool = False
 
-    def to_model(self) -> models.PreservationInfo:
-        """The same as the service's own model.
-
-        Raises:
-            InvalidDocumentError: If an address is invalid, or documents are to be attached but nobody gets the e-mails.
-        """
-        require_addresses("deliver_to", self.deliver_to)
-        if self.attach_documents and not self.deliver_to:
-            raise InvalidDocumentError(
-                "attach_documents is set, but deliver_to is empty.", "Give e-mail addresses, or leave it out."
-            )
-        model = models.PreservationInfo(preserve_content=self.preserve)
-        if self.alias is not None:
-            model.alias = self.alias
-        if self.deliver_to:
-            receivers = [models.Person(email=address) for address in self.deliver_to]
-            model.delivery_info = models.DeliveryInfo(person_receiver=receivers, attach_documents=self.attach_documents)
-        return model
-
 
 def require_addresses(name: str, addresses: Several[str]) -> None:
     """Check e-mail addresses."""
@@ -344,4 +320,17 @@ def require_addresses(name: str, addresses: Several[str]) -> None:
 def preservation_from(given: Preservation | models.PreservationInfo | None) -> models.PreservationInfo | None:
     """Preservation and delivery as the service's own model."""
     _require_types(preservation=(given, Preservation | models.PreservationInfo))
-    return given.to_model() if isinstance(given, Preservation) else given
+    if not isinstance(given, Preservation):
+        return given
+    require_addresses("deliver_to", given.deliver_to)
+    if given.attach_documents and not given.deliver_to:
+        raise InvalidDocumentError(
+            "attach_documents is set, but deliver_to is empty.", "Give e-mail addresses, or leave it out."
+        )
+    model = models.PreservationInfo(preserve_content=given.preserve)
+    if given.alias is not None:
+        model.alias = given.alias
+    if given.deliver_to:
+        receivers = [models.Person(email=address) for address in given.deliver_to]
+        model.delivery_info = models.DeliveryInfo(person_receiver=receivers, attach_documents=given.attach_documents)
+    return model

@@ -41,7 +41,7 @@ class RunLedger:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        with contextlib.nullcontext(0) if self.journal is None else self.journal.run() as self._run:
+        with contextlib.nullcontext(0) if self.journal is None else self.journal._run() as self._run:
             yield
 
     async def plan(self, documents: Sequence[Document]) -> list[PlannedDocument | Outcome]:
@@ -70,7 +70,7 @@ class RunLedger:
             entry,
             document._read_with(snapshot).size,
             None if self.files is None else self.files.claim(given),
-            given._attempts.failed or (entry.used_up and not entry.attempt),
+            given._state.failed or (entry.used_up and not entry.reference_number),
         )
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
@@ -93,8 +93,8 @@ class RunLedger:
             )
         planned: PlannedDocument | Outcome | None = self._known(journal, given, entry)
         if planned is None:
-            attempt, reference = self._attempt(journal, given, entry)
-            entry = attrs.evolve(entry, reference=reference, attempt=attempt, digest=digest)
+            number, reference = self._next_reference(journal, given, entry)
+            entry = attrs.evolve(entry, reference=reference, reference_number=number, digest=digest)
             try:
                 planned = self._to_be_sent(given, document, entry)
             except DocumentNotSavedError as error:
@@ -109,15 +109,15 @@ class RunLedger:
         self._seen.add(identity)
         return planned
 
-    def _attempt(self, journal: Journal, given: Document, entry: Entry) -> tuple[int, str]:
-        """Number and reference of the next attempt; 0 and the caller's own reference if there is one."""
+    def _next_reference(self, journal: Journal, given: Document, entry: Entry) -> tuple[int, str]:
+        """Number and text of the reference for the next request; 0 and the caller's own one if it has one."""
         if given.external_reference is not None:
             return 0, given.external_reference
-        if entry.reference and not (entry.attempt and (entry.used_up or entry.state == "dropped")):
-            return entry.attempt, entry.reference
-        attempt = entry.attempt + 1
-        distinction = journal._distinction(entry.digest, given.name, attempt)
-        return attempt, unique_reference(self.client_service, given.name, distinction)
+        number = entry.reference_number
+        if entry.reference and not (number and (entry.used_up or entry.state == "dropped")):
+            return number, entry.reference
+        distinction = journal._distinction(entry.digest, given.name, number + 1)
+        return number + 1, unique_reference(self.client_service, given.name, distinction)
 
     def _known(self, journal: Journal, given: Document, entry: Entry) -> Outcome | None:
         """The outcome of a document that the journal knows, or None if it is to be sent or looked up."""
@@ -237,7 +237,7 @@ class RunLedger:
             name=item.given.name,
             digest=item.entry.digest,
             state=state,
-            attempt=item.entry.attempt,
+            reference_number=item.entry.reference_number,
             used_up=item.failed_before or is_certainly_not_signed(error),
             probably_signed=state == "held" and (is_lost or is_used),
             saved_as=None if item.target is None else str(item.target),

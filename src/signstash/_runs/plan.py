@@ -41,7 +41,7 @@ class PlannedDocument:
         entry: Its record: the reference under which it is sent, and the state in which an earlier run left it.
         size: Bytes of its contents.
         target: The file for the signed document, or None.
-        failed_before: Whether an earlier attempt failed that may have used up its reference, which is the caller's own.
+        failed_before: Whether an earlier request failed that may have used up its reference, which is the caller's own.
     """
 
     given: Document

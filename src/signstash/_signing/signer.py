@@ -67,7 +67,7 @@ class Signer:
                     call = await self.prepare(sent, options, files=files, deadline=deadline)
                     response = await requests.send(call, deadline)
             except DuplicateReferenceError as error:
-                if len(given) > 1 or not given[0]._attempts.failed:  # of several documents it may be another one
+                if len(given) > 1 or not given[0]._state.failed:  # of several documents it may be another one
                     raise
                 raise reference_used_by_failure(given[0].name, next(iter(sent)), error) from error.__cause__
             with noted(sent, maybe_processed=True):
@@ -120,7 +120,7 @@ class Signer:
         _note_doubt(documents)  # until it is read
         batch = await self._batch(response, documents)
         for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
-            document._note_attempt(reference, failed=is_certainly_not_signed(outcome.error))
+            document._note_request(reference, failed=is_certainly_not_signed(outcome.error))
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         if files is None:
             return batch
@@ -166,7 +166,7 @@ class Signer:
 def _note_doubt(documents: Mapping[str, Document]) -> None:
     """Take note that documents may be signed, so that what comes later is not put down to a failure."""
     for reference, document in documents.items():
-        document._note_attempt(reference, failed=False)
+        document._note_request(reference, failed=False)
 
 
 async def operation_id_from(response: ServiceResponse) -> int:
