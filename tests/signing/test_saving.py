@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from signstash import Document, DocumentNotSavedError, Outcome, SignedDocument, models
+from signstash import Document, DocumentNotSavedError, DocumentNotSignedError, Outcome, SignedDocument, models
 from signstash._content.files import TemporaryFile
 from signstash._signing.saving import SignedFiles
 from signstash.results import outcome_of
@@ -169,6 +169,16 @@ class TestClaims:
         claimed(files, given)
 
         assert checked == [tmp_path / "signed"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_document_that_was_not_signed_can_be_given_again(tmp_path: Path, overwrite: bool) -> None:
+    files, document = SignedFiles(save_to=tmp_path, overwrite=overwrite), Document.binary(b"0", name="0.bin")
+    failed = outcome_of(document, DocumentNotSignedError("p.", "h.", document="0.bin", external_reference="r"))
+
+    files.save([failed], [files.claim(document)])
+
+    assert files.claim(document) == tmp_path / "0.bin"
 
 
 WRITE_AND_DIE = """

@@ -98,10 +98,11 @@ class SignedFiles:
             overwrite=self.overwrite,
             record=record and (lambda: record([None if file is None else file.digest for file in files])),
         )
-        if not self.overwrite:  # from now on the files themselves claim their names
-            for target in targets:
+        results = [self._saved(outcome, file) for outcome, file in zip(outcomes, files, strict=True)]
+        for result, target in zip(results, targets, strict=True):
+            if not self.overwrite or result.signed is None:  # the file itself claims its name, or there is none
                 self._claimed.pop(target, None)
-        return [self._saved(outcome, file) for outcome, file in zip(outcomes, files, strict=True)]
+        return results
 
     def _saved(self, outcome: Outcome, file: FileWrite | None) -> Outcome:
         """What came of saving; a signed document that was not saved is kept in the folder for recovery."""
