@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-_O_TMPFILE: Final[int] = getattr(os, "O_TMPFILE", 0)
+# Without /proc a file without a name could get none.
+_O_TMPFILE: Final[int] = getattr(os, "O_TMPFILE", 0) if os.path.isdir("/proc/self/fd") else 0
 _O_BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 _UNNAMED_LIMIT: Final = 128
 """Temporary files that may be without a name at once: each of them keeps a file descriptor open."""
@@ -100,11 +101,8 @@ def _open_unnamed(folder: Path) -> int | None:
         descriptor = os.open(folder, os.O_RDWR | _O_TMPFILE, 0o666)
     except OSError:  # not on this file system; whatever else is wrong shows when the file is made with a name
         return None
-    if os.path.exists(_path_of(descriptor)):
-        _unnamed.add(descriptor)
-        return descriptor
-    os.close(descriptor)  # without /proc it could get no name
-    return None
+    _unnamed.add(descriptor)
+    return descriptor
 
 
 def _close_unnamed(descriptor: int) -> None:
