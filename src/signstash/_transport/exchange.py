@@ -120,6 +120,8 @@ class Exchange:
         request = httpx.Request(
             request.method, request.url, headers=request.headers, stream=body, extensions=request.extensions
         )
+        # The response is mostly base64 of compressed data: compressing it again only costs time.
+        request.headers["Accept-Encoding"], request.headers["Accept"] = "identity", "application/json, */*;q=0.5"
         return _PreparedCall(call, context, request, body)
 
     async def _response(
@@ -183,6 +185,8 @@ _url: Final = lru_cache(64)(httpx.URL)  # parsing one takes as long as writing a
 
 
 def _log(call: Call, length: int, started: float, result: str, operation_id: int | None) -> None:
+    if not logger.isEnabledFor(logging.INFO):
+        return
     fields = {
         "operation": call.operation,
         "result": result,
