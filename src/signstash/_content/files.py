@@ -33,7 +33,7 @@ class TemporaryFile:
         self.folder = folder
         self._descriptor = None if folder is None else _open_unnamed(folder)
         if self._descriptor is not None:
-            self.path = _path_of(self._descriptor)
+            self.path = f"/proc/self/fd/{self._descriptor}"
             self.remove: weakref.finalize[..., Any] = weakref.finalize(self, _close_unnamed, self._descriptor)
             return
         self.path = _partial_path(tempfile.gettempdir() if folder is None else folder)
@@ -64,10 +64,10 @@ class TemporaryFile:
         if self._descriptor is None:
             _rename(self.path, target, overwrite=overwrite)
             self.remove.detach()
-        elif overwrite or not _link_descriptor(self._descriptor, target):
+        elif overwrite or not self._link(target):
             partial = _partial_path(os.path.dirname(target))
             try:
-                if not _link_descriptor(self._descriptor, partial):
+                if not self._link(partial):
                     shutil.copyfile(self.path, partial)
                     with open(partial, "rb+") as copy:
                         os.fsync(copy.fileno())
@@ -76,6 +76,17 @@ class TemporaryFile:
                 _unlink(partial)
                 raise
         self.remove()
+
+    def _link(self, target: str | Path) -> bool:
+        """Give an unnamed file a name, or return False where that does not work."""
+        try:
+            # Only with a descriptor of a folder does Python call linkat, which follows the link in /proc; it is unused.
+            os.link(self.path, target, src_dir_fd=self._descriptor, follow_symlinks=True)
+        except FileExistsError:
+            raise
+        except OSError:
+            return False
+        return True
 
     def _opened(self) -> contextlib.AbstractContextManager[int]:
         return _appending(self.path) if self._descriptor is None else contextlib.nullcontext(self._descriptor)
@@ -95,35 +106,17 @@ def _appending(path: str) -> Iterator[int]:
 
 def _open_unnamed(folder: Path) -> int | None:
     """A descriptor of a new file without a name, or None where this is not supported."""
-    if not _O_TMPFILE or len(_unnamed) >= _UNNAMED_LIMIT:
-        return None
-    try:
-        descriptor = os.open(folder, os.O_RDWR | _O_TMPFILE, 0o666)
-    except OSError:  # not on this file system; whatever else is wrong shows when the file is made with a name
-        return None
-    _unnamed.add(descriptor)
-    return descriptor
+    if _O_TMPFILE and len(_unnamed) < _UNNAMED_LIMIT:
+        with contextlib.suppress(OSError):  # not on this file system; what else is wrong shows when it has a name
+            descriptor = os.open(folder, os.O_RDWR | _O_TMPFILE, 0o666)
+            _unnamed.add(descriptor)
+            return descriptor
+    return None
 
 
 def _close_unnamed(descriptor: int) -> None:
     _unnamed.discard(descriptor)
     os.close(descriptor)
-
-
-def _path_of(descriptor: int) -> str:
-    return f"/proc/self/fd/{descriptor}"
-
-
-def _link_descriptor(descriptor: int, target: str | Path) -> bool:
-    """Give an unnamed file a name, or return False where that does not work."""
-    try:
-        # Only with a descriptor of a folder does Python call linkat, which follows the link in /proc; it is not used.
-        os.link(_path_of(descriptor), target, src_dir_fd=descriptor, follow_symlinks=True)
-    except FileExistsError:
-        raise
-    except OSError:
-        return False
-    return True
 
 
 def _rename(partial: str, target: Path, *, overwrite: bool) -> None:

@@ -32,7 +32,6 @@ class FileWrite:
     digest: str | None = attrs.field(init=False, default=None)
     error: Exception | None = attrs.field(init=False, default=None)
     file: TemporaryFile | None = attrs.field(init=False, default=None)
-
     folder: Path = attrs.field(init=False, default=attrs.Factory(lambda self: self.target.parent, takes_self=True))
 
     def __enter__(self) -> TemporaryFile | None:

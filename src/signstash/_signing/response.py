@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import attrs
@@ -93,12 +92,12 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], res
         reference = item.get("externalReference")
         is_reference = isinstance(reference, str | int) and not isinstance(reference, bool)
         received.setdefault(str(reference) if is_reference else "", []).append(_Received(item, details))
-    context = partial(attrs.evolve, response.context, operation_id=operation_id_in(fields.get("id")))
+    context = attrs.evolve(response.context, operation_id=operation_id_in(fields.get("id")))
     if strangers := len(received.keys() - documents.keys()):
-        logger.warning("the response has %d references that were not sent%s", strangers, context().origin)
+        logger.warning("the response has %d references that were not sent%s", strangers, context.origin)
 
     def outcome(reference: str, document: Document) -> Outcome:
-        about = context(external_references=(reference,))
+        about = attrs.evolve(context, external_references=(reference,))
         return outcome_of(document, _result(document.name, received.get(reference, []), response, about))
 
     return SignedBatch(operation=operation, outcomes=tuple(outcome(*item) for item in documents.items()))

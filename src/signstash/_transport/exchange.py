@@ -185,8 +185,6 @@ _url: Final = lru_cache(64)(httpx.URL)  # parsing one takes as long as writing a
 
 
 def _log(call: Call, length: int, started: float, result: str, operation_id: int | None) -> None:
-    if not logger.isEnabledFor(logging.INFO):
-        return
     fields = {
         "operation": call.operation,
         "result": result,
