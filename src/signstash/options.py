@@ -198,7 +198,7 @@ def _visible_info(given: VisibleSignature) -> models.VisibleSignatureInfo:
 
 def _choice(kind: type[Choice], name: str, options: Mapping[str, object], default: Choice | None = None) -> Choice:
     value = options.get(name) or default
-    if value not in list(kind):
+    if value not in kind.__members__.values():
         raise InvalidDocumentError(f"{name} is {value!r}.", f"Give one of {', '.join(kind)}.")
     return kind(str(value))
 
@@ -210,7 +210,7 @@ def _require_possible(model: models.SignatureInfo, content_type: str) -> None:
         model.to_dict()
     except (AttributeError, TypeError, ValueError) as error:
         raise InvalidDocumentError(f"signature cannot be written: {error}.", "Give the types that it names.") from error
-    if kind not in list(models.SignatureType):
+    if kind not in models.SignatureType.__members__.values():
         raise InvalidDocumentError(f"signature_type is {kind!r}.", f"Give one of {', '.join(models.SignatureType)}.")
     _require_types(
         reason=(model.reason or None, str),

@@ -249,7 +249,8 @@ class TestStopping:
 
         found = await collect(client.sign_all(pdfs(5), batch_documents=2, in_flight=1))
 
-        assert {name: outcome.ok for name, outcome in found.items()} == {"0.pdf": True, "1.pdf": True}
+        assert set(found) in ({"0.pdf", "1.pdf"}, {"2.pdf", "3.pdf"}), "those of the request that was ready first"
+        assert all(outcome.ok for outcome in found.values())
         assert service.sign.call_count == 1
         assert len(await collect(client.sign_all(pdfs(1)))) == 1, "later runs are not affected"
 

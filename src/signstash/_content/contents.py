@@ -75,7 +75,7 @@ class InTemporaryFile:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        with InPath(self.file.path).opened() as opened:
+        with InPath(Path(self.file.path)).opened() as opened:
             yield opened
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -126,7 +126,7 @@ class Spool:
         self.spill()
         if not self._blocks:
             return InTemporaryFile(self._file)
-        with self._file.path.open("rb") as file:
+        with Path(self._file.path).open("rb") as file:
             return InMemory(b"".join([file.read(self._written), *self._blocks]))
 
     def discard(self) -> None:

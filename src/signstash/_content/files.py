@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-_O_TMPFILE: Final[int] = getattr(os, "O_TMPFILE", 0)
+# Without /proc a file without a name could get none.
+_O_TMPFILE: Final[int] = getattr(os, "O_TMPFILE", 0) if os.path.isdir("/proc/self/fd") else 0
 _O_BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 _UNNAMED_LIMIT: Final = 128
 """Temporary files that may be without a name at once: each of them keeps a file descriptor open."""
@@ -32,11 +33,10 @@ class TemporaryFile:
         self.folder = folder
         self._descriptor = None if folder is None else _open_unnamed(folder)
         if self._descriptor is not None:
-            self.path = Path(_path_of(self._descriptor))
-            self.remove: weakref.finalize[..., Any] = weakref.finalize(self, os.close, self._descriptor)
-            _unnamed.add(self)
+            self.path = f"/proc/self/fd/{self._descriptor}"
+            self.remove: weakref.finalize[..., Any] = weakref.finalize(self, _close_unnamed, self._descriptor)
             return
-        self.path = _partial_path(Path(tempfile.gettempdir()) if folder is None else folder)
+        self.path = _partial_path(tempfile.gettempdir() if folder is None else folder)
         mode = 0o600 if folder is None else 0o666  # in a shared folder nobody else may read it
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_BINARY, mode))
         self.remove = weakref.finalize(self, _unlink, self.path)
@@ -64,68 +64,64 @@ class TemporaryFile:
         if self._descriptor is None:
             _rename(self.path, target, overwrite=overwrite)
             self.remove.detach()
-        elif overwrite or not _link_descriptor(self._descriptor, target):
-            partial = _partial_path(target.parent)
+        elif overwrite or not self._link(target):
+            partial = _partial_path(os.path.dirname(target))
             try:
-                if not _link_descriptor(self._descriptor, partial):
+                if not self._link(partial):
                     shutil.copyfile(self.path, partial)
-                    with partial.open("rb+") as copy:
+                    with open(partial, "rb+") as copy:
                         os.fsync(copy.fileno())
                 _rename(partial, target, overwrite=overwrite)
             except BaseException:
                 _unlink(partial)
                 raise
-        _unnamed.discard(self)
         self.remove()
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int]:
-        if self._descriptor is not None:
-            yield self._descriptor
-            return
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
+    def _link(self, target: str | Path) -> bool:
+        """Give an unnamed file a name, or return False where that does not work."""
         try:
-            yield file
-        finally:
-            os.close(file)
+            # Only with a descriptor of a folder does Python call linkat, which follows the link in /proc; it is unused.
+            os.link(self.path, target, src_dir_fd=self._descriptor, follow_symlinks=True)
+        except FileExistsError:
+            raise
+        except OSError:
+            return False
+        return True
+
+    def _opened(self) -> contextlib.AbstractContextManager[int]:
+        return _appending(self.path) if self._descriptor is None else contextlib.nullcontext(self._descriptor)
 
 
-_unnamed: weakref.WeakSet[TemporaryFile] = weakref.WeakSet()
+_unnamed: Final = set[int]()
+
+
+@contextlib.contextmanager
+def _appending(path: str) -> Iterator[int]:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
+    try:
+        yield file
+    finally:
+        os.close(file)
 
 
 def _open_unnamed(folder: Path) -> int | None:
     """A descriptor of a new file without a name, or None where this is not supported."""
-    if not _O_TMPFILE or len(_unnamed) >= _UNNAMED_LIMIT:
-        return None
-    try:
-        descriptor = os.open(folder, os.O_RDWR | _O_TMPFILE, 0o666)
-    except OSError:  # not on this file system; whatever else is wrong shows when the file is made with a name
-        return None
-    if os.path.exists(_path_of(descriptor)):  # noqa: PTH110 - several files for each document: no Path for each
-        return descriptor
-    os.close(descriptor)  # without /proc it could get no name
+    if _O_TMPFILE and len(_unnamed) < _UNNAMED_LIMIT:
+        with contextlib.suppress(OSError):  # not on this file system; what else is wrong shows when it has a name
+            descriptor = os.open(folder, os.O_RDWR | _O_TMPFILE, 0o666)
+            _unnamed.add(descriptor)
+            return descriptor
     return None
 
 
-def _path_of(descriptor: int) -> str:
-    return f"/proc/self/fd/{descriptor}"
+def _close_unnamed(descriptor: int) -> None:
+    _unnamed.discard(descriptor)
+    os.close(descriptor)
 
 
-def _link_descriptor(descriptor: int, target: Path) -> bool:
-    """Give an unnamed file a name, or return False where that does not work."""
-    try:
-        # Only with a descriptor of a folder does Python call linkat, which follows the link in /proc; it is not used.
-        os.link(_path_of(descriptor), target, src_dir_fd=descriptor, follow_symlinks=True)
-    except FileExistsError:
-        raise
-    except OSError:
-        return False
-    return True
-
-
-def _rename(partial: Path, target: Path, *, overwrite: bool) -> None:
+def _rename(partial: str, target: Path, *, overwrite: bool) -> None:
     if overwrite:
-        partial.replace(target)
+        os.replace(partial, target)
         return
     try:
         os.link(partial, target)  # fails if the name was taken meanwhile, which renaming does not
@@ -134,21 +130,21 @@ def _rename(partial: Path, target: Path, *, overwrite: bool) -> None:
     except OSError:  # no hard links on this file system
         target.open("xb").close()
         try:
-            partial.replace(target)
+            os.replace(partial, target)
         except OSError:
             target.unlink()
             raise
     else:
-        partial.unlink()
+        os.unlink(partial)
 
 
-def _partial_path(folder: Path) -> Path:
-    return folder / f".{secrets.token_hex(8)}.part"  # not made from the final name, which may be as long as allowed
+def _partial_path(folder: str | Path) -> str:
+    return os.path.join(folder, f".{secrets.token_hex(8)}.part")  # not of the final name, as long as it may be
 
 
-def _unlink(path: Path) -> None:
+def _unlink(path: str) -> None:
     with contextlib.suppress(OSError):  # best effort
-        path.unlink()
+        os.unlink(path)
 
 
 def require_replaceable(target: Path, *, overwrite: bool) -> None:
@@ -167,7 +163,7 @@ def require_replaceable(target: Path, *, overwrite: bool) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents, unless they exist, and check that files can be created in it. Blocks."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for path in missing:
@@ -176,7 +172,7 @@ def make_folder(folder: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Write the names in a folder to disk, where the system supports it. Blocks."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,18 +105,18 @@ class RecordFile:
                 raise
             self._kept += data
             self._write_kept()
-            self._take_lines(lines, offset)
+            self._take_lines(lines, offset, records)
             raise
         if self._kept:
             with contextlib.suppress(OSError):
                 self._elsewhere.unlink()
         self._kept, self._length = b"", offset + len(data)
-        self._take_lines(lines, offset)
+        self._take_lines(lines, offset, records)
 
-    def _take_lines(self, lines: Iterable[bytes], offset: int) -> None:
-        for line in lines:
+    def _take_lines(self, lines: Sequence[bytes], offset: int, records: Sequence[Record] = ()) -> None:
+        for line, record in zip(lines, records or [json.loads(line[9:]) for line in lines], strict=True):
             self._checksum = int(line[:8], 16)
-            self._take(offset, json.loads(line[9:]))
+            self._take(offset, record)
             offset += len(line)
 
     def _write(self, data: bytes) -> None:

@@ -78,9 +78,9 @@ def digested(contents: Contents) -> tuple[Contents, str]:
         return contents, hashlib.sha256(contents.content).hexdigest()
     with contents.opened() as file:
         found = fingerprint_of(file)
-        start = file.read(_KEPT)
+        start = file.read(min(found[0] + 1, _KEPT))
         digest = hashlib.sha256(start)
-        while block := file.read(SPOOL_LIMIT):
+        while len(start) != found[0] and (block := file.read(SPOOL_LIMIT)):
             digest.update(block)
         is_whole = len(start) == found[0] == fingerprint_of(file)[0]
     return InMemory(start) if is_whole else ContentSnapshot(contents, found), digest.hexdigest()
@@ -104,7 +104,7 @@ def prepare(contents: Contents, content_type: str, *, keep: int) -> ContentSnaps
     else:
         with contents.opened() as file:
             found = fingerprint_of(file)
-            start = file.read(keep + 1 if found[0] <= keep else _HEADER)
+            start = file.read(found[0] + 1 if found[0] <= keep else _HEADER)
         is_whole = len(start) == found[0] <= keep
         prepared = ContentSnapshot(InMemory(start), (len(start),)) if is_whole else ContentSnapshot(contents, found)
     _require_type(start[:_HEADER], content_type)

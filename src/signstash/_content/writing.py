@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -33,37 +32,40 @@ class FileWrite:
     digest: str | None = attrs.field(init=False, default=None)
     error: Exception | None = attrs.field(init=False, default=None)
     file: TemporaryFile | None = attrs.field(init=False, default=None)
+    folder: Path = attrs.field(init=False, default=attrs.Factory(lambda self: self.target.parent, takes_self=True))
 
-    @contextlib.contextmanager
-    def errors(self) -> Iterator[TemporaryFile | None]:
+    def __enter__(self) -> TemporaryFile | None:
         """The file, unless it failed. What goes wrong for it is kept, so that the others are written."""
-        try:
-            yield self.file
-        except (OSError, ValueError, InvalidDocumentError) as error:
-            if self.file is not None and self.contents != InTemporaryFile(self.file):
-                self.file.remove()  # at once: the error would hold it, and its space on a full disk
-            self.digest = self.file = None
-            self.error = error
+        return self.file
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if not isinstance(error, OSError | ValueError | InvalidDocumentError):
+            return False
+        if self.file is not None and self.contents != InTemporaryFile(self.file):
+            self.file.remove()  # at once: the error would hold it, and its space on a full disk
+        self.digest = self.file = None
+        self.error = error
+        return True
 
     def write(self, *, with_digest: bool) -> None:
         """Write the contents to a file without its name. If they are in a temporary file of its folder, it is that."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256() if with_digest else None
 
         def blocks() -> Iterator[bytes]:
             for block in snapshot(self.contents).blocks(_BLOCK):
-                if with_digest:
+                if digest is not None:
                     digest.update(block)
                 yield block
 
-        if isinstance(self.contents, InTemporaryFile) and self.contents.file.folder == self.target.parent:
+        if isinstance(self.contents, InTemporaryFile) and self.contents.file.folder == self.folder:
             self.file = self.contents.file
             if with_digest:
                 deque(blocks(), maxlen=0)
         else:
-            self.file = TemporaryFile(self.target.parent)
+            self.file = TemporaryFile(self.folder)
             self.file.append(blocks())
         self.file.start_writeback()
-        self.digest = digest.hexdigest() if with_digest else None
+        self.digest = None if digest is None else digest.hexdigest()
 
 
 def write_files(files: Sequence[FileWrite], *, overwrite: bool, record: Callable[[], None] | None = None) -> None:
@@ -76,19 +78,19 @@ def write_files(files: Sequence[FileWrite], *, overwrite: bool, record: Callable
             it raises, no file gets its name.
     """
     for file in files:
-        with file.errors():
+        with file:
             file.write(with_digest=record is not None)
     for file in files:
-        with file.errors() as written:
+        with file as written:
             if written is not None:
                 written.sync()
     if record is not None:
         record()
     for file in files:
-        with file.errors() as written:
+        with file as written:
             if written is not None:
                 written.rename(file.target, overwrite=overwrite)
-    for folder in {file.target.parent for file in files if file.error is None}:
+    for folder in {file.folder for file in files if file.error is None}:
         sync_folder(folder)
 
 

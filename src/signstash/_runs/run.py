@@ -254,6 +254,8 @@ class Run:
         return known
 
     def _count(self, outcome: Outcome, seconds: float) -> None:
+        if self.settings.progress is None:
+            return
         before, is_signed = self._progress, outcome.ok
         self._progress = attrs.evolve(
             before,
@@ -265,8 +267,7 @@ class Run:
             in_flight=len(self._requests),
             seconds=seconds,
         )
-        if self.settings.progress is not None:
-            self.settings.progress(self._progress)
+        self.settings.progress(self._progress)
 
     async def _stop(self, reader: DocumentReader, known: Iterable[Outcome]) -> None:
         """Stop reading. What is in flight is awaited, unless whoever wants the outcomes was cancelled."""

@@ -151,7 +151,7 @@ def save_in_folder(documents: Sequence[SignedDocument], folder: Path, *, overwri
     names = safe_names(f"{document.external_reference}.{document.name}" for document in documents)
     files = [FileWrite(document._contents, folder / name) for document, name in zip(documents, names, strict=True)]
     for file in files:
-        with file.errors():
+        with file:
             require_replaceable(file.target, overwrite=overwrite)
     if all(file.error is None for file in files):
         write_files(files, overwrite=overwrite)

@@ -69,8 +69,8 @@ async def response_bytes(response: httpx.Response, limit: int) -> AsyncGenerator
     if (encoding := _encoding(response)) is None:
         raise UnusableResponseError("is compressed in a way that was not asked for")
     length, redacted = 0, Redacted()
-    is_plain = encoding == "identity" or response.is_stream_consumed
-    pieces = response.aiter_bytes() if is_plain else _inflated(response.aiter_raw())
+    raw = response.aiter_raw() if encoding == "identity" else _inflated(response.aiter_raw())
+    pieces = response.aiter_bytes() if response.is_stream_consumed else raw
     async for redacted.piece in pieces:
         length += len(redacted.piece)
         if length > limit:

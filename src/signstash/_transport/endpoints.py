@@ -73,9 +73,6 @@ def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
     method, path, body = arguments.pop("method").upper(), arguments.pop("url"), arguments.pop("json", None)
     if body is not None:
         arguments["content"] = _json(body)
-    # The response is mostly base64 of compressed data: compressing it again only costs time.
-    expected = {"Accept-Encoding": "identity", "Accept": "application/json, */*;q=0.5"}
-    arguments["headers"] = {**arguments.get("headers", {}), **expected}
     return Call(operation, method, path, arguments, **details)
 
 
