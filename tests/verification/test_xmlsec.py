@@ -244,3 +244,14 @@ def test_ten_kinds_of_changes_are_found(judges: Judges, name: str) -> None:
         if not certificate[0] <= place < certificate[1]:
             broken = signed[:place] + bytes([signed[place] ^ 1]) + signed[place + 1 :]
             assert_agrees(verify_file(broken), accepted=judges.xmlsec_accepts(broken, IDS))
+
+
+@pytest.mark.parametrize(
+    "expression", ["contains(string(/), 'total')", "not(ancestor::* = 'total')", "not( string (/))"]
+)
+def test_an_xpath_may_take_little_text(judges: Judges, expression: str) -> None:
+    signed = made(judges, invoice(signature(reference(transforms=xpath(expression)))))
+    large = signed.replace(b"</i:Total>", b"</i:Total>" + b"<x:y>some text in an element</x:y>" * 20000)
+
+    assert "too much work" not in verify_file(signed).reason
+    assert "its XPath takes too much work for this document" in verify_file(large).reason

@@ -11,7 +11,7 @@ from asn1crypto import core, x509
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.crypt import AuthStatus, StandardSecurityHandler
 from pyhanko.pdf_utils.reader import HistoricalResolver, PdfFileReader
-from pyhanko.sign.diff_analysis import DEFAULT_DIFF_POLICY, SuspiciousModification
+from pyhanko.sign.diff_analysis import DEFAULT_DIFF_POLICY, ModificationLevel, SuspiciousModification
 from pyhanko.sign.fields import MDPPerm, enumerate_sig_fields
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature, extract_contents
 from pyhanko.sign.validation.status import SignatureCoverageLevel
@@ -304,25 +304,34 @@ def _judge_revisions(reader: PdfFileReader, signature: _Signature, findings: Fin
     old = reader.get_historical_resolver(embedded.signed_revision)
     for number in range(embedded.signed_revision + 1, reader.xrefs.total_revisions):
         new = reader.get_historical_resolver(number)
-        _judge_revision(old, new, embedded, signature.which, findings)
+        _judge_revision(old, new, embedded, signature, findings)
         old = new
 
 
 def _judge_revision(
-    old: HistoricalResolver, new: HistoricalResolver, embedded: EmbeddedPdfSignature, which: str, findings: Findings
+    old: HistoricalResolver,
+    new: HistoricalResolver,
+    embedded: EmbeddedPdfSignature,
+    signature: _Signature,
+    findings: Findings,
 ) -> None:
     """Judge a revision by pyHanko's difference analysis, and what that does not clear by what it changes."""
+    which = signature.which
     permitted = embedded.docmdp_level
     level = MDPPerm.ANNOTATE.value if permitted is None else permitted.value
     try:
         result = DEFAULT_DIFF_POLICY.apply(old, new, embedded.fieldmdp, permitted)
-        if result.modification_level.value <= level:
+        if result.modification_level <= ModificationLevel.LTA_UPDATES:
             return
-        reason = f"it is of level {result.modification_level.name}"
+        reason = "" if result.modification_level.value <= level else f"it is of level {result.modification_level.name}"
     except SuspiciousModification as error:
         reason = str(error).splitlines()[0]
-    changes = changes_between(old, new)
-    if Change.CONTENT in changes:
+    changes = changes_between(old, new, signature.end)
+    if Change.OVERLAY in changes:
+        findings.indeterminate(f"a field that shows something was added after {which} was made, and is not signed")
+    elif not reason:
+        return
+    elif Change.CONTENT in changes:
         findings.invalid(f"{which} does not allow what was added later: the pages' content differs")
     elif Change.ANNOTATION in changes and level < MDPPerm.ANNOTATE.value:
         findings.invalid(f"{which} does not allow what was added later: annotations differ")

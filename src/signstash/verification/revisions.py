@@ -18,7 +18,9 @@ class Change(Enum):
     VALIDATION_DATA = auto()
     """Data for validation, document timestamps and metadata: no change of the document (ISO 32000-2, 12.8.4.3)."""
     SIGNATURE = auto()
-    """A new signature."""
+    """A new signature, or a field for one that shows nothing."""
+    OVERLAY = auto()
+    """A field for a signature that shows something, but is not signed."""
     FORM = auto()
     """Values or appearance of form fields."""
     ANNOTATION = auto()
@@ -36,23 +38,29 @@ _FIELD_VALUES: Final = ("/V", "/AS", "/AP", "/I", "/MK", "/DA", "/M")
 _MAX_OBJECTS: Final = 200_000
 
 
-def changes_between(old: HistoricalResolver, new: HistoricalResolver) -> set[Change]:
+def changes_between(old: HistoricalResolver, new: HistoricalResolver, end: int) -> set[Change]:
     """The kinds of changes from one revision to another.
+
+    Args:
+        old: The earlier revision.
+        new: The later revision.
+        end: Where what the earlier revisions' signatures cover ends; new signatures cover more.
 
     Raises:
         NotJudgedError: If the document has too many objects.
     """
     found: set[Change] = set()
-    _Comparison(old, new, found).catalogs()
+    _Comparison(old, new, end, found).catalogs()
     return found
 
 
 class _Comparison:
     """Compares what can be reached from the catalogs of two revisions."""
 
-    def __init__(self, old: HistoricalResolver, new: HistoricalResolver, found: set[Change]) -> None:
+    def __init__(self, old: HistoricalResolver, new: HistoricalResolver, end: int, found: set[Change]) -> None:
         self._old = old
         self._new = new
+        self._end = end
         self._found = found
         self._seen: set[tuple[Any, Any]] = set()
 
@@ -91,8 +99,12 @@ class _Comparison:
                 continue
             remaining.remove(reference)
             self._annotation(_resolve(reference, self._old), _resolve(reference, self._new))
+        form = _entry(self._new.root, "/AcroForm") or {}
+        fields = list(_items(_entry(form, "/Fields") or []))
         for reference in remaining:
-            self._found.add(_kind_of_new(_resolve(reference, self._new)))
+            added = _resolve(reference, self._new)
+            is_field = reference in fields or _raw(added, "/Parent") in fields
+            self._found.add(self._kind_of_new(added) if is_field else Change.ANNOTATION)
 
     def _annotation(self, old: Any, new: Any) -> None:
         """Compare an annotation, or a form field."""
@@ -102,7 +114,7 @@ class _Comparison:
             if self._same(_raw(old, key), _raw(new, key)):
                 continue
             if is_unsigned:
-                self._found.add(Change.VALIDATION_DATA if _is_timestamp(new) else Change.SIGNATURE)
+                self._found.add(self._kind_of_new(new))
             else:
                 self._found.add(Change.FORM if is_field and key in _FIELD_VALUES else Change.ANNOTATION)
 
@@ -126,7 +138,18 @@ class _Comparison:
             if depth < 50:
                 self._fields(_entry(before, "/Kids") or [], _entry(after, "/Kids") or [], depth + 1)
         for reference in remaining:
-            self._found.add(_kind_of_new(_resolve(reference, self._new)))
+            self._found.add(self._kind_of_new(_resolve(reference, self._new)))
+
+    def _kind_of_new(self, added: Any) -> Change:
+        """What a new annotation or field is."""
+        if not isinstance(added, generic.DictionaryObject):
+            return Change.OTHER
+        if _inherited(added, "/FT") == "/Sig":
+            if _is_timestamp(added):
+                return Change.VALIDATION_DATA
+            covered = [int(number) for number in _entry(_inherited(added, "/V") or {}, "/ByteRange") or ()]
+            return Change.OVERLAY if _shows(added) and sum(covered[2:]) <= self._end else Change.SIGNATURE
+        return Change.FORM if _entry(added, "/Subtype") == "/Widget" or "/FT" in added else Change.ANNOTATION
 
     def _same(self, old: Any, new: Any) -> bool:
         """Whether two values, with all that they refer to, are equal."""
@@ -167,23 +190,24 @@ def _pages_below(node: Any, inherited: dict[str, Any], depth: int = 0) -> Iterat
             yield key, kid, inherited
 
 
-def _kind_of_new(added: Any) -> Change:
-    """What a new annotation or field is."""
-    if not isinstance(added, generic.DictionaryObject):
-        return Change.OTHER
-    if _is_timestamp(added):
-        return Change.VALIDATION_DATA
-    if _inherited(added, "/FT") == "/Sig":
-        return Change.SIGNATURE
-    return Change.FORM if _entry(added, "/Subtype") == "/Widget" or "/FT" in added else Change.ANNOTATION
-
-
 def _is_timestamp(field: Any) -> bool:
     """Whether a field is a document timestamp that shows nothing."""
     value = _inherited(field, "/V")
     if not isinstance(value, generic.DictionaryObject) or _entry(value, "/SubFilter") != "/ETSI.RFC3161":
         return False
-    left, bottom, right, top = _entry(field, "/Rect") or (0, 0, 0, 0)
+    return _entry(field, "/Subtype") in (None, "/Widget") and _is_empty(_entry(field, "/Rect"))
+
+
+def _shows(field: Any) -> bool:
+    """Whether the appearance of a field draws something."""
+    appearance: Any = _entry(_entry(field, "/AP") or {}, "/N")
+    if appearance is None or _is_empty(_entry(field, "/Rect")):
+        return False
+    return not isinstance(appearance, generic.StreamObject) or bool(appearance.data.strip())
+
+
+def _is_empty(box: Any) -> bool:
+    left, bottom, right, top = box or (0, 0, 0, 0)
     return bool(left == right or bottom == top)
 
 
