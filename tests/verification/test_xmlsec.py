@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Any
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from lxml import etree
 
 from signstash.verification import Verdict, verify_file
 from tests.verification.conftest import Judges, assert_agrees
@@ -129,6 +134,24 @@ def test_other_keys_and_encodings_are_supported(judges: Judges) -> None:
     assert verify_file(made(judges, invoice(signature()), encoding="utf-16")).ok
     latin = '<?xml version="1.0" encoding="ISO-8859-1"?>' + invoice(signature())
     assert verify_file(made(judges, latin, encoding="latin-1")).ok
+
+
+@pytest.mark.parametrize("size", ["224", "256", "384", "512"])
+def test_ecdsa_with_sha3_is_supported(judges: Judges, size: str) -> None:
+    """xmlsec1 makes the other parts."""
+    signed = made(judges, invoice(signature(method=f"{MORE}ecdsa-sha256", canonical=EXCLUSIVE)), key="ec")
+    name = f"http://www.w3.org/2021/04/xmldsig-more#ecdsa-sha3-{size}"
+    root: Any = etree.fromstring(signed.replace(f"{MORE}ecdsa-sha256".encode(), name.encode()))
+    info = etree.tostring(root.find(f".//{{{DS}}}SignedInfo"), method="c14n", exclusive=True)
+    (judges.folder / "signed info").write_bytes(info)
+    judges.make("openssl", "dgst", f"-sha3-{size}", "-sign", "ec.key", "-out", "value", "signed info")
+    r, s = decode_dss_signature((judges.folder / "value").read_bytes())
+    value = root.find(f".//{{{DS}}}SignatureValue")
+    value.text = base64.b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big")).decode()
+
+    found = verify_file(etree.tostring(root))
+
+    assert (found.problems, found.signer) == ((), "ec")
 
 
 NOT_COVERED = {
