@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asn1crypto import cms
+from asn1crypto import cms, parser, tsp, x509
 from pyhanko.pdf_utils import generic
 
 from signstash.verification import Verdict, verify_file
@@ -14,7 +17,7 @@ from tests.verification.conftest import Judges
 from tests.verification.pdf import INVOICE_PDF, sign, updated
 from tests.verification.test_cases import CASES
 from tests.verification.test_openssl import sign as sign_cms
-from tests.verification.test_xmlsec import DS, invoice, made, reference, signature, xpath
+from tests.verification.test_xmlsec import DS, IDS, invoice, made, reference, signature, transform, xpath
 
 ETSI = "http://uri.etsi.org/01903/v1.3.2#"
 ALL_SIGNATURES = xpath("not(ancestor-or-self::ds:Signature)")
@@ -155,3 +158,187 @@ def test_a_page_object_hidden_in_the_security_store_is_reported(judges: Judges) 
 
     assert found.verdict is Verdict.INVALID
     assert "the pages' content differs" in found.reason
+
+
+def resigned(judges: Judges, *attributes: cms.CMSAttribute) -> bytes:
+    """A message of OpenSSL's with more signed attributes, and a signature value that fits them."""
+    message = cms.ContentInfo.load(sign_cms(judges, b"hello"))
+    signer = message["content"]["signer_infos"][0]
+    encoded = sorted(item.dump() for item in (*signer["signed_attrs"], *attributes))
+    signer["signed_attrs"] = [cms.CMSAttribute.load(item) for item in encoded]
+    (judges.folder / "attributes").write_bytes(parser.emit(0, 1, 17, b"".join(encoded)))
+    judges.make("openssl", "dgst", "-sha256", "-sign", "rsa.key", "-out", "value", "attributes")
+    signer["signature"] = (judges.folder / "value").read_bytes()
+    return bytes(message.dump())
+
+
+def certificate(judges: Judges) -> bytes:
+    judges.make("openssl", "x509", "-in", "rsa.crt", "-outform", "DER", "-out", "certificate")
+    return (judges.folder / "certificate").read_bytes()
+
+
+@pytest.mark.parametrize("value", [b"\0" * 32, b"\xff" * 32])
+def test_a_repeated_message_digest_is_not_used(judges: Judges, value: bytes) -> None:
+    message = resigned(judges, cms.CMSAttribute({"type": "message_digest", "values": [value]}))
+
+    found = verify_file(message)
+
+    assert not judges.openssl_accepts(message)
+    assert (found.verdict, "or repeat them" in found.reason) == (Verdict.INDETERMINATE, True)
+
+
+def test_every_signing_certificate_attribute_is_judged(judges: Judges) -> None:
+    right, wrong = hashlib.sha256(certificate(judges)).digest(), b"\0" * 20
+    newer = tsp.SigningCertificateV2({"certs": [tsp.ESSCertIDv2({"cert_hash": right})]})
+    older = tsp.SigningCertificate({"certs": [tsp.ESSCertID({"cert_hash": wrong})]})
+    first = cms.CMSAttribute({"type": "signing_certificate_v2", "values": [newer]})
+    second = cms.CMSAttribute({"type": "signing_certificate", "values": [older]})
+
+    assert verify_file(resigned(judges, first)).ok
+    assert "names another certificate" in verify_file(resigned(judges, first, second)).reason
+
+
+def test_signed_attributes_as_content_are_reported(judges: Judges) -> None:
+    """Without attributes of its own, such a message has a signature that was made for another one."""
+    message = cms.ContentInfo.load(sign_cms(judges, b"hello"))
+    (signer,) = message["content"]["signer_infos"]
+    encoded = b"".join(item.dump() for item in signer["signed_attrs"])
+    made = cms.ContentInfo.load(sign_cms(judges, parser.emit(0, 1, 17, encoded), "-noattr"))
+    made["content"]["signer_infos"][0]["signature"] = signer["signature"].native
+
+    assert judges.openssl_accepts(made.dump())
+    found = verify_file(made.dump())
+    assert (found.verdict, "signed attributes of another signature" in found.reason) == (Verdict.INDETERMINATE, True)
+
+
+def test_contradictory_digest_algorithms_do_not_mean_a_change(judges: Judges) -> None:
+    message = cms.ContentInfo.load(sign_cms(judges, b"hello"))
+    message["content"]["signer_infos"][0]["signature_algorithm"]["algorithm"] = "sha512_rsa"
+
+    assert judges.openssl_accepts(message.dump())
+    assert verify_file(message.dump()).problems == (
+        "the signature cannot be judged: its digest algorithms are sha256 and sha512",
+    )
+
+
+@pytest.mark.parametrize("key", ["rsa:1024", "rsa:1536"])
+def test_short_keys_are_unreliable(judges: Judges, key: str) -> None:
+    judges.key(key, key)
+    reason = f"rests on a key of {key[4:]} bits, which cannot be relied on"
+
+    for signed in (
+        sign_cms(judges, b"hello", key=key), sign(INVOICE_PDF, judges, key=key), made(judges, invoice(signature()), key)
+    ):  # fmt: skip
+        found = verify_file(signed)
+        assert (found.verdict, reason in found.reason) == (Verdict.INDETERMINATE, True)
+
+
+def test_many_signers_are_rejected(judges: Judges) -> None:
+    message = cms.ContentInfo.load(sign_cms(judges, b"hello"))
+    signer = message["content"]["signer_infos"][0].dump()
+    message["content"]["signer_infos"] = [cms.SignerInfo.load(signer) for _ in range(101)]
+
+    assert verify_file(message.dump()).reason == "it has more than 100 signers or 1000 certificates"
+
+
+def test_many_possible_paths_are_rejected(judges: Judges) -> None:
+    """Certificates of one name, each issued by another one of them: their paths take factorial time."""
+    signed = cms.ContentInfo.load(sign_cms(judges, b"hello"))
+    for number in range(10):
+        judges.make("openssl", "req", "-x509", "-key", "rsa.key", "-subj", "/CN=rsa", "-outform", "DER",
+                    "-set_serial", str(number + 1), "-out", "another")  # fmt: skip
+        other = x509.Certificate.load((judges.folder / "another").read_bytes())
+        signed["content"]["certificates"].append(cms.CertificateChoices("certificate", other))
+
+    found = verify_file(signed.dump(), trusted_roots=[judges.folder / "ec.crt"])
+
+    assert (found.trusted, "has too many possible paths" in found.reason) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ['<b c="EUR">aGVs</b>bG8=', "<!-- -->aGVs<b/>bG8=", 'aGVs\nbG8=" x="9999'],
+)
+def test_base64_signs_text_alone(judges: Judges, hidden: str) -> None:
+    content = signature(reference("#O", transform(f"{DS}base64")), more='<ds:Object Id="O">aGVs\nbG8=</ds:Object>')
+    signed = made(judges, content).decode()
+    value, quote, attribute = hidden.partition('" ')
+    changed = signed.replace("aGVs\nbG8=", value).replace(
+        'Id="O">', f'Id="O"{attribute and " " + attribute + quote[:1]}>'
+    )
+
+    assert verify_file(signed.encode()).ok
+    assert judges.xmlsec_accepts(changed.encode(), IDS)
+    assert "its base64 stands among elements or attributes" in verify_file(changed.encode()).reason
+
+
+def test_comments_in_a_signature_do_not_mean_a_change(judges: Judges) -> None:
+    signed = made(judges, invoice(signature()))
+    for name in (b"DigestValue", b"SignatureValue", b"X509Certificate"):
+        signed = re.sub(rb"(<ds:%s>.{8})" % name, rb"\1<!-- -->", signed, count=1, flags=re.DOTALL)
+
+    assert judges.xmlsec_accepts(signed, IDS)
+    assert verify_file(signed).ok
+
+
+def test_a_comment_within_text_is_reported(judges: Judges) -> None:
+    signed = made(judges, invoice(signature()))
+    changed = signed.replace(b"10 &amp;", b"1<!-- -->0 &amp;")
+
+    assert judges.xmlsec_accepts(changed, IDS)
+    found = verify_file(changed)
+    assert (found.verdict, found.reason) == (
+        Verdict.INDETERMINATE, "a comment that is not signed stands within text, which other software may cut there",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda xml: xml, ""),
+        (lambda xml: xml.replace("<ds:Signature ", "\n<x:e><x:c>\n<ds:Signature ").replace(
+            "</ds:Signature>", "</ds:Signature></x:c></x:e>"), ""),
+        (lambda xml: xml.replace("<i:Total", "\n  <i:Total").replace("</i:Total>\n", "</i:Total>\n\n"),
+         "it differs from what was sent in blanks between its elements"),
+        (lambda xml: xml.replace("<ds:Signature ", "<x:e>2</x:e><ds:Signature "), "it is not what was sent"),
+        (lambda xml: xml.replace("10 &amp;", "10&amp;"), "it is not what was sent"),
+    ],
+    ids=["as sent", "in elements of its own", "reformatted", "with an element more", "with other text"],
+)  # fmt: skip
+def test_what_was_sent_is_compared(judges: Judges, change: Callable[[str], str], problem: str) -> None:
+    signed = made(judges, change(invoice(signature())))
+
+    assert judges.xmlsec_accepts(signed, IDS)
+    found = verify_file(signed, original=invoice("").encode())
+    assert "; ".join(found.problems) == problem
+    assert found.verdict is {"": Verdict.VALID, "it is not what was sent": Verdict.INVALID}.get(
+        problem, Verdict.INDETERMINATE
+    )
+
+
+def cover(writer: Any, *, field: bool, value: bool) -> None:
+    """Cover the page with what looks like a signature field."""
+    drawn = generic.StreamObject(
+        pdf.dictionary(Type=pdf.name("XObject"), Subtype=pdf.name("Form"), BBox=pdf.numbers(0, 0, 600, 800)),
+        stream_data=b"1 0 0 rg 0 0 600 800 re f",
+    )
+    form, page = writer.root["/AcroForm"], writer.root["/Pages"]["/Kids"][0]
+    options = {"V": form["/Fields"][0].raw_get("/V")} if value else {}
+    added = writer.add_object(pdf.dictionary(
+        FT=pdf.name("Sig"), T=generic.pdf_string("Cover"), Type=pdf.name("Annot"), Subtype=pdf.name("Widget"),
+        Rect=pdf.numbers(0, 0, 600, 800), AP=pdf.dictionary(N=writer.add_object(drawn)), **options,
+    ))  # fmt: skip
+    if field:
+        form["/Fields"].append(added)
+        writer.update_container(form["/Fields"])
+    page[pdf.name("Annots")] = generic.ArrayObject([*map(page["/Annots"].raw_get, range(len(page["/Annots"]))), added])
+    writer.update_container(page)
+
+
+@pytest.mark.parametrize(("field", "value"), [(True, False), (False, False), (True, True)])
+def test_a_page_covered_by_a_signature_field_is_reported(judges: Judges, *, field: bool, value: bool) -> None:
+    """It is not signed, is no field of the form, or its value is the earlier signature."""
+    covered = updated(sign(INVOICE_PDF, judges), lambda writer: cover(writer, field=field, value=value))
+
+    assert set(judges.pdfsig_says(covered)) == {"Signature is Valid."}
+    assert verify_file(covered).verdict is Verdict.INDETERMINATE

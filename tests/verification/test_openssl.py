@@ -108,6 +108,7 @@ def test_a_trailing_line_end_is_accepted(judges: Judges, end: bytes) -> None:
     assert verify_file(sign(judges, b"hello") + end).ok
     assert verify_file(sign(judges, b"hello", form="PEM") + end).ok
     assert verify_file(end + sign(judges, b"hello", form="PEM").replace(b"\n", end)).ok
+    assert verify_file(b"\xef\xbb\xbf" + sign(judges, b"hello", form="PEM")).ok
 
 
 @pytest.mark.parametrize(("before", "after"), [(b"pay me\n", b""), (b"", b"pay me\n"), (b"%PDF-1.7\n", b"")])

@@ -229,6 +229,70 @@ def test_earlier_faults_of_the_original_are_noted(judges: Judges, earlier: str) 
     assert verify_file(sent, original=sent).verdict is INVALID
 
 
+BEFORE = AFTER | {
+    "metadata": (pdf.metadata, VALID, ""),
+    "page content": (pdf.page_content, INVALID, "it is not what was sent: the pages' content differs"),
+    "a script": (pdf.script, INDETERMINATE, "a revision after what was sent makes changes that cannot be judged"),
+    "a filled field": (pdf.fill, INDETERMINATE, "form fields were changed after it was sent"),
+    "an annotation": (pdf.annotation, INDETERMINATE, "annotations were added or changed after it was sent"),
+}
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_revision_between_sending_and_signing_is_reported(judges: Judges, before: str) -> None:
+    change, verdict, reason = BEFORE[before]
+    sent = updated(INVOICE_PDF, pdf.text_field) if change is pdf.fill else INVOICE_PDF
+    signed = sign(updated(sent, change), judges)
+
+    assert judges.pdfsig_says(signed) == ["Signature is Valid."]
+    assert verify_file(signed).ok
+    found = verify_file(signed, original=sent)
+    assert (found.verdict, reason in found.reason) == (verdict, True), found.reason
+
+
+@pytest.mark.parametrize(
+    "options", [{"certify": True, "docmdp_permissions": MDPPerm.NO_CHANGES}, {"box": (10, 10, 90, 50)}]
+)
+@pytest.mark.parametrize("form", [True, False])
+def test_what_signing_adds_is_accepted(judges: Judges, options: dict[str, Any], *, form: bool) -> None:
+    sent = updated(INVOICE_PDF, pdf.text_field) if form else INVOICE_PDF
+
+    assert verify_file(sign(sent, judges, **options), original=sent).problems == ()
+
+
+@pytest.mark.parametrize(
+    "options", [["--linearize"], ["--object-streams=generate"], ["--encrypt", "", "o", "256", "--"]]
+)
+def test_a_pdf_that_was_written_anew_before_signing_is_indeterminate(judges: Judges, options: list[str]) -> None:
+    (judges.folder / "plain.pdf").write_bytes(INVOICE_PDF)
+    for more, verdict in (([], INDETERMINATE), (["--rotate=+90"], INVALID)):
+        judges.make("qpdf", *more, *options, "plain.pdf", "made.pdf")
+        found = verify_file(sign((judges.folder / "made.pdf").read_bytes(), judges), original=INVOICE_PDF)
+        assert (found.verdict, "does not begin with what was sent" in found.reason) == (verdict, True)
+
+
+def test_bytes_in_no_revision_are_reported(signed: bytes) -> None:
+    """The last cross-reference table is the signed one, and what stands before its place is in none."""
+    place = signed.rpartition(b"startxref")[2]
+    appended = signed + b"5 0 obj\n<< /Type /Page >>\nendobj\nstartxref" + place
+
+    found = verify_file(appended)
+
+    assert (found.verdict, "bytes follow signature S and are not signed" in found.reason) == (INDETERMINATE, True)
+
+
+@pytest.mark.parametrize("value", [b"/ByteRange null", b"/ByteRange [0 1]", b"/ByteRangX []"])
+def test_a_broken_earlier_signature_does_not_hide_the_new_one(signed: bytes, judges: Judges, value: bytes) -> None:
+    start, _, rest = signed.partition(b"/ByteRange")
+    old, end, rest = rest.partition(b"]")
+    sent = start + value.ljust(len(b"/ByteRange" + old + end)) + rest
+
+    found = verify_file(sign(sent, judges, "T"), original=sent)
+
+    assert (found.problems, found.signer) == ((), "rsa")
+    assert found.notes[0].startswith("signature S was in what was sent, and signature S cannot be judged: its ")
+
+
 def test_ten_kinds_of_changes_are_found(signed: bytes, judges: Judges) -> None:
     for place in range(100, len(signed), len(signed) // 12):
         broken = signed[:place] + bytes([signed[place] ^ 1]) + signed[place + 1 :]

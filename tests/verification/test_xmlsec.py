@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Any
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from lxml import etree
 
 from signstash.verification import Verdict, verify_file
 from tests.verification.conftest import Judges, assert_agrees
@@ -131,6 +136,24 @@ def test_other_keys_and_encodings_are_supported(judges: Judges) -> None:
     assert verify_file(made(judges, latin, encoding="latin-1")).ok
 
 
+@pytest.mark.parametrize("size", ["224", "256", "384", "512"])
+def test_ecdsa_with_sha3_is_supported(judges: Judges, size: str) -> None:
+    """xmlsec1 makes the other parts."""
+    signed = made(judges, invoice(signature(method=f"{MORE}ecdsa-sha256", canonical=EXCLUSIVE)), key="ec")
+    name = f"http://www.w3.org/2021/04/xmldsig-more#ecdsa-sha3-{size}"
+    root: Any = etree.fromstring(signed.replace(f"{MORE}ecdsa-sha256".encode(), name.encode()))
+    info = etree.tostring(root.find(f".//{{{DS}}}SignedInfo"), method="c14n", exclusive=True)
+    (judges.folder / "signed info").write_bytes(info)
+    judges.make("openssl", "dgst", f"-sha3-{size}", "-sign", "ec.key", "-out", "value", "signed info")
+    r, s = decode_dss_signature((judges.folder / "value").read_bytes())
+    value = root.find(f".//{{{DS}}}SignatureValue")
+    value.text = base64.b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big")).decode()
+
+    found = verify_file(etree.tostring(root))
+
+    assert (found.problems, found.signer) == ((), "ec")
+
+
 NOT_COVERED = {
     "an unsigned object": (invoice(signature(more=OBJECT.format(""))), "not all of it is signed: Object"),
     "a part that an XPath leaves out": (
@@ -244,3 +267,14 @@ def test_ten_kinds_of_changes_are_found(judges: Judges, name: str) -> None:
         if not certificate[0] <= place < certificate[1]:
             broken = signed[:place] + bytes([signed[place] ^ 1]) + signed[place + 1 :]
             assert_agrees(verify_file(broken), accepted=judges.xmlsec_accepts(broken, IDS))
+
+
+@pytest.mark.parametrize(
+    "expression", ["contains(string(/), 'total')", "not(ancestor::* = 'total')", "not( string (/))"]
+)
+def test_an_xpath_may_take_little_text(judges: Judges, expression: str) -> None:
+    signed = made(judges, invoice(signature(reference(transforms=xpath(expression)))))
+    large = signed.replace(b"</i:Total>", b"</i:Total>" + b"<x:y>some text in an element</x:y>" * 20000)
+
+    assert "too much work" not in verify_file(signed).reason
+    assert "its XPath takes too much work for this document" in verify_file(large).reason

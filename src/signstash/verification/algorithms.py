@@ -28,6 +28,8 @@ _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha3_512": hashes.SHA3_512(),
 }
 _UNRELIABLE: Final = {"md5": "MD5", "sha1": "SHA-1"}
+_MIN_BITS: Final = 1900
+_MIN_CURVE_BITS: Final = 224
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +87,23 @@ def unreliable(name: str) -> str | None:
     return f"rests on {_UNRELIABLE[name]}, which cannot be relied on" if name in _UNRELIABLE else None
 
 
+def weakness(public_key: bytes, *hash_names: str) -> str | None:
+    """What is wrong with relying on a key and digest algorithms, or None (ETSI TS 119 312, 6.2 and 5.2)."""
+    key = _key(public_key)
+    if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey | ec.EllipticCurvePublicKey):
+        least = _MIN_CURVE_BITS if isinstance(key, ec.EllipticCurvePublicKey) else _MIN_BITS
+        if key.key_size < least:
+            return f"rests on a key of {key.key_size} bits, which cannot be relied on"
+    return next((problem for name in hash_names if (problem := unreliable(name))), None)
+
+
+def _key(public_key: bytes) -> object:
+    try:
+        return load_der_public_key(public_key)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise NotJudgedError("the certificate's public key is not supported") from error
+
+
 def matches(public_key: bytes, algorithm: SignatureAlgorithm, value: bytes, data: bytes | None, made: bytes) -> bool:
     """Whether a signature value was made with the private key for what is signed.
 
@@ -98,10 +117,7 @@ def matches(public_key: bytes, algorithm: SignatureAlgorithm, value: bytes, data
     Raises:
         NotJudgedError: If key or algorithm are not supported.
     """
-    try:
-        key = load_der_public_key(public_key)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise NotJudgedError("the certificate's public key is not supported") from error
+    key = _key(public_key)
     try:
         _verify(key, algorithm, value, data, made)
     except (InvalidSignature, OverflowError):

@@ -16,7 +16,7 @@ from .report import Findings, NotJudgedError
 MAX_BYTES: Final = 128 * 1024 * 1024
 """Bytes that a CMS message may have; it is held in memory."""
 
-ARMOUR: Final = re.compile(rb"^-----BEGIN ([A-Z0-9 #]{1,40})-----[ \t]*\r?$", re.MULTILINE)
+ARMOUR: Final = re.compile(rb"^(?:\xef\xbb\xbf)?-----BEGIN ([A-Z0-9 #]{1,40})-----[ \t]*\r?$", re.MULTILINE)
 _LABELS: Final = (b"CMS", b"PKCS7", b"PKCS #7 SIGNED DATA")
 _BLOCK: Final = 1024 * 1024
 
@@ -68,7 +68,7 @@ def _unarmoured(text: bytes, armour: re.Match[bytes], findings: Findings) -> byt
     if end < 0:
         raise NotJudgedError("its armour has no end")
     for place, around in (("before", text[: armour.start()]), ("after", text[end + len(label) + 14 :])):
-        if around.removeprefix(b"\xef\xbb\xbf").strip():
+        if around.strip():
             findings.invalid(f"text {place} the armour is not signed")
     body = text[armour.end() : end]
     headers, separator, rest = body.strip().partition(b"\n\n")

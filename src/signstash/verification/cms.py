@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import attrs
 from asn1crypto import cms, core, parser, tsp, x509
 from cryptography.x509 import load_der_x509_certificate
 
-from .algorithms import SignatureAlgorithm, digest, matches, unreliable
+from .algorithms import SignatureAlgorithm, digest, matches, unreliable, weakness
 from .report import Findings, NotJudgedError
 from .trust import judge_trust
 
@@ -47,6 +48,11 @@ _SIGNATURES: Final[dict[str, tuple[str, str]]] = {
     "1.3.101.113": ("eddsa", ""),
 }
 """Families and digests by OID; without a digest, it is the signer's (RFC 8017, 5480, 8419 and NIST's registry)."""
+_MAX_SIGNERS: Final = 100
+_MAX_CERTIFICATES: Final = 1000
+_MAX_ATTRIBUTES: Final = 64 * 1024
+"""Bytes of signed attributes that are encoded anew."""
+_MESSAGE_DIGEST: Final = core.ObjectIdentifier(_ATTRIBUTES["message digest"]).dump()
 _parse: Any = parser.parse  # its annotation is wrong
 _PSS: Final = "1.2.840.113549.1.1.10"
 
@@ -115,6 +121,8 @@ def parse(encoded: bytes) -> SignedData:
     if message_type != _SIGNED_DATA or message is None:
         raise NotJudgedError("its CMS message is not signed data")
     signed: Any = _SignedData.load(message)
+    if len(signed["signer_infos"]) > _MAX_SIGNERS or len(signed["certificates"] or ()) > _MAX_CERTIFICATES:
+        raise NotJudgedError(f"it has more than {_MAX_SIGNERS} signers or {_MAX_CERTIFICATES} certificates")
     content_type, content = _content_info(signed["encap_content_info"].dump())
     return SignedData(
         signers=list(signed["signer_infos"]),
@@ -174,6 +182,7 @@ def judge_signers(
         which: The name of the signature.
         findings: Takes the result.
     """
+    content = attrs.evolve(content, digest=functools.cache(content.digest))
     for certificate in data.certificates:
         try:
             _ = certificate.native  # parsed as a whole, also if no signer needs it
@@ -203,23 +212,26 @@ def _judge_signer(
     except ValueError:
         found.note(f"the claimed time of {which} cannot be read")
     hash_name = signer["digest_algorithm"]["algorithm"].native
-    weak = unreliable(hash_name)
     if hash_name not in data.digests:  # software may refuse it then (RFC 5652, 5.1)
         found.indeterminate(f"{which} does not list its digest algorithm")
     made = content.digest(hash_name)
     if len(signed):
-        stated = next(_values(signed, "message digest"), None)
-        stated_type = next(_values(signed, "content type", native=False), None)
-        if stated is None or stated_type is None:
-            raise NotJudgedError("its signed attributes lack the content type or the message digest")
-        if stated != made:
+        stated = list(_values(signed, "message digest"))
+        stated_type = list(_values(signed, "content type", native=False))
+        if len(stated) != 1 or len(stated_type) != 1:  # RFC 5652, 11.1 and 11.2
+            raise NotJudgedError("its signed attributes lack the content type or the message digest, or repeat them")
+        if stated != [made]:
             found.invalid(f"{content.name} was changed after {which} was made: its digest differs")
-        if stated_type != data.content_type:
+        if stated_type != [data.content_type]:
             found.invalid(f"the content is not of the type that {which} states")
+    elif content.octets is not None and content.octets[:1] == b"\x31" and _MESSAGE_DIGEST in content.octets:
+        raise NotJudgedError("its content may be the signed attributes of another signature")
     algorithm = _algorithm(signer["signature_algorithm"], hash_name)
-    weak = weak or unreliable(algorithm.hash_name)
     if not _fits(signer, certificate, algorithm, content):
+        if algorithm.hash_name not in ("", hash_name):
+            raise NotJudgedError(f"its digest algorithms are {hash_name} and {algorithm.hash_name}")
         found.invalid(f"the value of {which} does not match what it signs and its certificate")
+    weak = weakness(certificate.public_key.dump(), hash_name, algorithm.hash_name)
     if weak:
         found.indeterminate(f"{which} {weak}")
     if not _names(signed, certificate):
@@ -321,20 +333,35 @@ def _fits(signer: Any, certificate: x509.Certificate, algorithm: SignatureAlgori
         return matches(key, algorithm, value, content.octets, made)
     # Signed is the DER encoding (RFC 5652, 5.4); not all software orders the attributes as it asks for.
     parts = [attribute.dump() for attribute in signed]
-    for ordered in (parts, sorted(parts), sorted(attribute.dump(force=True) for attribute in signed)):
-        encoded = parser.emit(0, 1, 17, b"".join(ordered))
+    forms: list[Callable[[], list[bytes]]] = [lambda: parts, lambda: sorted(parts), lambda: sorted(map(_as_der, parts))]
+    for form in forms if sum(map(len, parts)) <= _MAX_ATTRIBUTES else forms[:2]:
+        encoded = parser.emit(0, 1, 17, b"".join(form()))
         made = digest(algorithm.hash_name, encoded) if algorithm.hash_name else b""
         if matches(key, algorithm, value, encoded, made):
             return True
     return False
 
 
+def _as_der(encoded: bytes) -> bytes:
+    """What is encoded in BER with definite lengths."""
+    class_, method, tag, _, contents, _ = _parse(encoded)
+    if method:
+        parts = []
+        while contents:
+            length = parser.peek(contents)
+            parts.append(_as_der(contents[:length]))
+            contents = contents[length:]
+        contents = b"".join(parts)
+    return bytes(parser.emit(class_, method, tag, contents))
+
+
 def _names(signed: Any, certificate: x509.Certificate) -> bool:
-    """Whether the signing certificate attribute, if there is one, is about the certificate (RFC 5035, 3 and 4)."""
+    """Whether the signing certificate attributes, if there are any, are about the certificate (RFC 5035, 3 and 4)."""
     for name in ("signing certificate v2", "signing certificate"):
         for value in _values(signed, name):
             reference = value["certs"][0]
             algorithm = reference.get("hash_algorithm")
             hash_name = algorithm["algorithm"] if algorithm else "sha1"
-            return bool(reference["cert_hash"] == digest(hash_name, certificate.dump()))
+            if reference["cert_hash"] != digest(hash_name, certificate.dump()):
+                return False
     return True

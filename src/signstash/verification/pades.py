@@ -10,9 +10,8 @@ import attrs
 from asn1crypto import core, x509
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.crypt import AuthStatus, StandardSecurityHandler
-from pyhanko.pdf_utils.reader import HistoricalResolver, PdfFileReader
-from pyhanko.sign.diff_analysis import DEFAULT_DIFF_POLICY, SuspiciousModification
-from pyhanko.sign.fields import MDPPerm, enumerate_sig_fields
+from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.sign.fields import enumerate_sig_fields
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature, extract_contents
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 
@@ -22,6 +21,7 @@ from .cms import Content, SignedData, judge_signers, judge_timestamp, parse
 from .report import Findings, NotJudgedError
 from .revisions import Change, changes_between
 from .trust import judge_trust
+from .updates import Covered, judge_updates, newest
 
 MAX_BYTES: Final = 1024 * 1024 * 1024
 """Bytes that a PDF may have; it is streamed."""
@@ -43,8 +43,9 @@ class _Signature:
     field: Any
     value: Any
     contents: bytes
-    byte_range: tuple[int, int, int, int]
+    byte_range: tuple[int, ...]
     certificates: list[x509.Certificate]
+    problem: str = ""
 
     @property
     def end(self) -> int:
@@ -77,16 +78,16 @@ def verify_pdf(
     if size > MAX_BYTES:
         raise NotJudgedError(f"it has {size} bytes; PDFs are judged up to {MAX_BYTES}")
     sent = 0 if original is None else _length_if_extended(file, original)
-    if sent is None:
-        findings.invalid("it does not begin with what was sent")
     reader = _reader(file, size)
-    signatures = _signatures(reader, findings)
+    signatures = _signatures(reader)
     earlier = [signature for signature in signatures if sent and signature.end <= sent]
     new = [signature for signature in signatures if signature not in earlier]
-    if all(signature.subfilter == _TIMESTAMP for signature in new) and not findings.problems:
+    if all(signature.subfilter == _TIMESTAMP for signature in new):
         findings.invalid(
             "it was not signed anew: its signatures were in what was sent" if earlier else "it holds no signature"
         )
+    if original is not None:
+        _judge_sent(reader, sent, original, findings)
     for signature in earlier:
         found = Findings()
         _judge_guarded(reader, file, size, signature, [], found)
@@ -98,7 +99,7 @@ def verify_pdf(
         found = Findings()
         _judge_guarded(reader, file, size, signature, roots, found)
         findings.include(found)
-    _judge_end(file, size, signatures, findings)
+    _judge_end(reader, file, size, signatures, findings)
 
 
 def _length_if_extended(file: BinaryIO, original: Contents) -> int | None:
@@ -128,15 +129,11 @@ def _reader(file: BinaryIO, size: int) -> PdfFileReader:
     return reader
 
 
-def _signatures(reader: PdfFileReader, findings: Findings) -> list[_Signature]:
+def _signatures(reader: PdfFileReader) -> list[_Signature]:
     """The signatures, those that cover the least first."""
-    found = []
     certificates = _certificates(reader)
     fields: Any = enumerate_sig_fields(reader, filled_status=True)
-    for name, value, field in fields:
-        signature = _signature(name, value.get_object(), field.get_object(), certificates, findings)
-        if signature is not None:
-            found.append(signature)
+    found = [_signature(name, value.get_object(), field.get_object(), certificates) for name, value, field in fields]
     return sorted(found, key=lambda signature: signature.end)
 
 
@@ -149,18 +146,15 @@ def _certificates(reader: PdfFileReader) -> list[x509.Certificate]:
         return []
 
 
-def _signature(
-    name: str, value: Any, field: Any, certificates: list[x509.Certificate], findings: Findings
-) -> _Signature | None:
-    if not isinstance(value, generic.DictionaryObject):
-        findings.indeterminate(f"the value of the signature field {name} is not a dictionary")
-        return None
-    numbers = [int(number) for number in value["/ByteRange"]] if "/ByteRange" in value else []
-    if len(numbers) != 4:
-        findings.indeterminate(f"signature {name} cannot be judged: its ByteRange has {len(numbers)} numbers, not 4")
-        return None
-    first, length, second, rest = numbers
-    return _Signature(name, field, value, extract_contents(value), (first, length, second, rest), certificates)
+def _signature(name: str, value: Any, field: Any, certificates: list[x509.Certificate]) -> _Signature:
+    try:
+        numbers = [int(number) for number in value["/ByteRange"]] if "/ByteRange" in value else []
+        if len(numbers) == 4:
+            return _Signature(name, field, value, extract_contents(value), tuple(numbers), certificates)
+        problem = f"its ByteRange has {len(numbers)} numbers, not 4"
+    except Exception as error:  # noqa: BLE001 - a broken signature must not hide what is known of the others
+        problem = f"its value is broken ({type(error).__name__}: {error})"
+    return _Signature(name, field, generic.DictionaryObject(), b"", (0, 0, 0, 0), certificates, problem)
 
 
 def _judge_guarded(
@@ -172,11 +166,13 @@ def _judge_guarded(
     findings: Findings,
 ) -> None:
     try:
+        if signature.problem:
+            raise NotJudgedError(signature.problem)
         if not _judge_byte_range(file, size, signature, findings):
             return
         _judge_value(file, signature, roots, findings)
         if signature.end < size:
-            _judge_revisions(reader, signature, findings)
+            _judge_updates(reader, signature, findings)
     except NotJudgedError as error:
         findings.indeterminate(f"{signature.which} cannot be judged: {error}")
     except Exception as error:  # noqa: BLE001 - a broken signature must not hide what is known of the others
@@ -295,59 +291,53 @@ def _take_time(signature: _Signature, findings: Findings) -> None:
             findings.note(f"the claimed time of {signature.which} cannot be read")
 
 
-def _judge_revisions(reader: PdfFileReader, signature: _Signature, findings: Findings) -> None:
-    """Judge each revision that was added after a signature."""
+def _judge_updates(reader: PdfFileReader, signature: _Signature, findings: Findings) -> None:
     embedded = EmbeddedPdfSignature(reader, signature.field, signature.name)
     if embedded.evaluate_signature_coverage() < SignatureCoverageLevel.ENTIRE_REVISION:
         findings.indeterminate(f"{signature.which} does not cover a whole revision of the file")
         return
-    old = reader.get_historical_resolver(embedded.signed_revision)
-    for number in range(embedded.signed_revision + 1, reader.xrefs.total_revisions):
-        new = reader.get_historical_resolver(number)
-        _judge_revision(old, new, embedded, signature.which, findings)
-        old = new
+    covered = Covered(
+        revision=embedded.signed_revision, end=signature.end, name=signature.which, after=f"{signature.which} was made",
+        refusal=f"{signature.which} does not allow what was added later",
+        permitted=embedded.docmdp_level, fields=embedded.fieldmdp,
+    )  # fmt: skip
+    judge_updates(reader, covered, findings)
 
 
-def _judge_revision(
-    old: HistoricalResolver, new: HistoricalResolver, embedded: EmbeddedPdfSignature, which: str, findings: Findings
+def _judge_sent(reader: PdfFileReader, sent: int | None, original: Contents, findings: Findings) -> None:
+    """Judge what was added to what was sent, also before it was signed, or whether it was written anew."""
+    if sent is None:
+        with original.opened() as opened:
+            try:
+                before = _reader(opened.file, opened.fingerprint()[0])
+                is_same = Change.CONTENT not in changes_between(newest(before), newest(reader), 0)
+            except Exception:  # noqa: BLE001 - what cannot be read is another file
+                is_same = False
+        if is_same:
+            findings.indeterminate(
+                "it was written anew: its pages are the same, but it does not begin with what was sent"
+            )
+        else:
+            findings.invalid("it does not begin with what was sent")
+        return
+    places = map(reader.xrefs.get_startxref_for_revision, range(reader.xrefs.total_revisions))
+    covered = Covered(
+        revision=max(0, sum(place < sent for place in places) - 1), end=sent, name="what was sent",
+        after="it was sent", refusal="it is not what was sent", may_be_filled_in=False,
+    )  # fmt: skip
+    judge_updates(reader, covered, findings)
+
+
+def _judge_end(
+    reader: PdfFileReader, file: BinaryIO, size: int, signatures: list[_Signature], findings: Findings
 ) -> None:
-    """Judge a revision by pyHanko's difference analysis, and what that does not clear by what it changes."""
-    permitted = embedded.docmdp_level
-    level = MDPPerm.ANNOTATE.value if permitted is None else permitted.value
-    try:
-        result = DEFAULT_DIFF_POLICY.apply(old, new, embedded.fieldmdp, permitted)
-        if result.modification_level.value <= level:
-            return
-        reason = f"it is of level {result.modification_level.name}"
-    except SuspiciousModification as error:
-        reason = str(error).splitlines()[0]
-    changes = changes_between(old, new)
-    if Change.CONTENT in changes:
-        findings.invalid(f"{which} does not allow what was added later: the pages' content differs")
-    elif Change.ANNOTATION in changes and level < MDPPerm.ANNOTATE.value:
-        findings.invalid(f"{which} does not allow what was added later: annotations differ")
-    elif (changes & {Change.FORM, Change.SIGNATURE} and level < MDPPerm.FILL_FORMS.value) or "locked" in reason:
-        findings.invalid(f"{which} does not allow what was added later: form fields differ")
-    elif Change.ANNOTATION in changes:
-        findings.indeterminate(f"annotations were added or changed after {which} was made; they can hide its content")
-    elif changes - {Change.VALIDATION_DATA, *({Change.SIGNATURE} if permitted is None else ())}:
-        findings.indeterminate(f"a revision after {which} makes changes that cannot be judged ({reason})")
-
-
-def _judge_end(file: BinaryIO, size: int, signatures: list[_Signature], findings: Findings) -> None:
-    """Report bytes after the last revision, which some readers take for another one."""
+    """Report bytes that belong to no revision, which some readers take for another one."""
     if not signatures or signatures[-1].end >= size:
         return
     file.seek(max(0, size - _TAIL))
     _, _, after = file.read().rpartition(b"%%EOF")
-    last = signatures[-1].end
+    last = signatures[-1]
     if after.strip() or len(after) > 2:
         findings.indeterminate(f"{len(after)} bytes follow the end of the last revision and are not signed")
-    elif size - last <= _TAIL and not _has_more(file, last):
-        findings.indeterminate(f"{size - last} bytes follow {signatures[-1].which} and are not signed")
-
-
-def _has_more(file: BinaryIO, end: int) -> bool:
-    """Whether a further revision follows, and not only blanks."""
-    file.seek(end)
-    return bool(file.read().strip())
+    elif (reader.last_startxref or 0) < last.end:
+        findings.indeterminate(f"{size - last.end} bytes follow {last.which} and are not signed")

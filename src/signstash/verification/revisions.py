@@ -18,7 +18,9 @@ class Change(Enum):
     VALIDATION_DATA = auto()
     """Data for validation, document timestamps and metadata: no change of the document (ISO 32000-2, 12.8.4.3)."""
     SIGNATURE = auto()
-    """A new signature."""
+    """A new signature, or a field for one that shows nothing."""
+    OVERLAY = auto()
+    """A field for a signature that shows something, but is not signed."""
     FORM = auto()
     """Values or appearance of form fields."""
     ANNOTATION = auto()
@@ -36,25 +38,54 @@ _FIELD_VALUES: Final = ("/V", "/AS", "/AP", "/I", "/MK", "/DA", "/M")
 _MAX_OBJECTS: Final = 200_000
 
 
-def changes_between(old: HistoricalResolver, new: HistoricalResolver) -> set[Change]:
+def changes_between(old: HistoricalResolver, new: HistoricalResolver, end: int) -> set[Change]:
     """The kinds of changes from one revision to another.
+
+    Args:
+        old: The earlier revision.
+        new: The later revision.
+        end: Where what the earlier revisions' signatures cover ends; new signatures cover more.
 
     Raises:
         NotJudgedError: If the document has too many objects.
     """
     found: set[Change] = set()
-    _Comparison(old, new, found).catalogs()
+    _Comparison(old, new, end, found).catalogs()
+    return found
+
+
+def changed_fields(revision: HistoricalResolver, end: int) -> set[Change]:
+    """The kinds of changes that a revision makes to form fields, for one that changes nothing else.
+
+    Args:
+        revision: The revision.
+        end: As for `changes_between`.
+    """
+    changed = revision.explicit_refs_in_revision()
+    comparison = _Comparison(revision, revision, end, set())
+    found: set[Change] = set()
+    form = _entry(revision.root, "/AcroForm") or {}
+    pending = list(_items(_entry(form, "/Fields") or []))
+    for reference in pending:
+        field = _resolve(reference, revision)
+        if not isinstance(reference, generic.IndirectObject) or reference.reference in changed:
+            found.add(comparison.kind_of_new(field))
+        if len(pending) > _MAX_OBJECTS:
+            raise NotJudgedError(f"its form is judged up to {_MAX_OBJECTS} fields")
+        pending += _items(_entry(field, "/Kids") or [])
     return found
 
 
 class _Comparison:
     """Compares what can be reached from the catalogs of two revisions."""
 
-    def __init__(self, old: HistoricalResolver, new: HistoricalResolver, found: set[Change]) -> None:
+    def __init__(self, old: HistoricalResolver, new: HistoricalResolver, end: int, found: set[Change]) -> None:
         self._old = old
         self._new = new
+        self._end = end
         self._found = found
         self._seen: set[tuple[Any, Any]] = set()
+        self._is_equal_below = False
 
     def catalogs(self) -> None:
         old, new = self._old.root, self._new.root
@@ -63,6 +94,8 @@ class _Comparison:
             if key in _CLEARED:
                 if key in old and key not in new:
                     self._found.add(Change.OTHER)
+            elif key == "/Perms" and key not in old:
+                self._found.add(Change.SIGNATURE)
             elif key == "/AcroForm":
                 self._form(_entry(old, key), _entry(new, key))
             elif key != "/Pages" and not self._same(_raw(old, key), _raw(new, key)):
@@ -75,6 +108,7 @@ class _Comparison:
             return
         # Pages are compared here only, whatever else refers to them.
         self._seen.update((a, b) for (a, _, _), (b, _, _) in zip(old, new, strict=True))
+        self._is_equal_below = self._changes_at_most({page for page, _, _ in old})
         for (_, old_page, old_inherited), (_, new_page, new_inherited) in zip(old, new, strict=True):
             if not all(
                 self._same(_raw(old_page, key) or old_inherited.get(key), _raw(new_page, key) or new_inherited.get(key))
@@ -82,6 +116,17 @@ class _Comparison:
             ):
                 self._found.add(Change.CONTENT)
             self._annotations(_entry(old_page, "/Annots") or [], _entry(new_page, "/Annots") or [])
+
+    def _changes_at_most(self, pages: set[Any]) -> bool:
+        """Whether the revision overwrites nothing but pages and the catalog, so that references stay equal."""
+        if self._old.reader is not self._new.reader or self._new.refs_freed_in_revision():
+            return False
+        kept = {*pages, (self._old.root_ref.idnum, self._old.root_ref.generation)}
+        return all(
+            (item.idnum, item.generation) in kept
+            or self._new.reader.xrefs.get_introducing_revision(item) > self._old.revision
+            for item in self._new.explicit_refs_in_revision()
+        )
 
     def _annotations(self, old: Any, new: Any) -> None:
         remaining = list(_items(new))
@@ -91,8 +136,12 @@ class _Comparison:
                 continue
             remaining.remove(reference)
             self._annotation(_resolve(reference, self._old), _resolve(reference, self._new))
+        form = _entry(self._new.root, "/AcroForm") or {}
+        fields = list(_items(_entry(form, "/Fields") or []))
         for reference in remaining:
-            self._found.add(_kind_of_new(_resolve(reference, self._new)))
+            added = _resolve(reference, self._new)
+            is_field = reference in fields or _raw(added, "/Parent") in fields
+            self._found.add(self.kind_of_new(added) if is_field else Change.ANNOTATION)
 
     def _annotation(self, old: Any, new: Any) -> None:
         """Compare an annotation, or a form field."""
@@ -102,7 +151,7 @@ class _Comparison:
             if self._same(_raw(old, key), _raw(new, key)):
                 continue
             if is_unsigned:
-                self._found.add(Change.VALIDATION_DATA if _is_timestamp(new) else Change.SIGNATURE)
+                self._found.add(self.kind_of_new(new))
             else:
                 self._found.add(Change.FORM if is_field and key in _FIELD_VALUES else Change.ANNOTATION)
 
@@ -110,6 +159,8 @@ class _Comparison:
         is_new = not old
         old, new = old or generic.DictionaryObject(), new or generic.DictionaryObject()
         for key in (old.keys() | new.keys()) - {"/SigFlags", "/Fields"}:
+            if key in ("/DR", "/DA") and key not in old:  # for the appearance of signatures
+                continue
             if key == "/XFA" if is_new else not self._same(_raw(old, key), _raw(new, key)):
                 self._found.add(Change.OTHER if key == "/XFA" else Change.FORM)
         self._fields(_entry(old, "/Fields") or [], _entry(new, "/Fields") or [], 0)
@@ -126,7 +177,18 @@ class _Comparison:
             if depth < 50:
                 self._fields(_entry(before, "/Kids") or [], _entry(after, "/Kids") or [], depth + 1)
         for reference in remaining:
-            self._found.add(_kind_of_new(_resolve(reference, self._new)))
+            self._found.add(self.kind_of_new(_resolve(reference, self._new)))
+
+    def kind_of_new(self, added: Any) -> Change:
+        """What a new annotation or field is."""
+        if not isinstance(added, generic.DictionaryObject):
+            return Change.OTHER
+        if _inherited(added, "/FT") == "/Sig":
+            if _is_timestamp(added):
+                return Change.VALIDATION_DATA
+            covered = [int(number) for number in _entry(_inherited(added, "/V") or {}, "/ByteRange") or ()]
+            return Change.OVERLAY if _shows(added) and sum(covered[2:]) <= self._end else Change.SIGNATURE
+        return Change.FORM if _entry(added, "/Subtype") == "/Widget" or "/FT" in added else Change.ANNOTATION
 
     def _same(self, old: Any, new: Any) -> bool:
         """Whether two values, with all that they refer to, are equal."""
@@ -135,16 +197,22 @@ class _Comparison:
             old, new = pending.pop()
             if isinstance(old, generic.IndirectObject) and isinstance(new, generic.IndirectObject):
                 pair = ((old.idnum, old.generation), (new.idnum, new.generation))
-                if pair in self._seen:
+                if pair in self._seen or (self._is_equal_below and pair[0] == pair[1]):
                     continue
                 if len(self._seen) >= _MAX_OBJECTS:
                     raise NotJudgedError(f"its revisions are compared up to {_MAX_OBJECTS} objects")
                 self._seen.add(pair)
             old, new = _resolve(old, self._old), _resolve(new, self._new)
             if isinstance(old, generic.DictionaryObject) and isinstance(new, generic.DictionaryObject):
-                if not _same_data(old, new):
-                    return False
-                keys = {key for key in old.keys() | new.keys() if key not in ("/Parent", "/P", "/Length")}
+                skipped = {"/Parent", "/P", "/Length"}
+                if getattr(old, "encoded_data", None) != getattr(new, "encoded_data", None):
+                    # Encryption and other filters make the same data look different.
+                    if not (isinstance(old, generic.StreamObject) and isinstance(new, generic.StreamObject)):
+                        return False
+                    if old.data != new.data:
+                        return False
+                    skipped |= {"/Filter", "/DecodeParms"}
+                keys = (old.keys() | new.keys()) - skipped
                 pending += [(_raw(old, key), _raw(new, key)) for key in keys]
             elif isinstance(old, generic.ArrayObject) and isinstance(new, generic.ArrayObject):
                 if len(old) != len(new):
@@ -167,23 +235,24 @@ def _pages_below(node: Any, inherited: dict[str, Any], depth: int = 0) -> Iterat
             yield key, kid, inherited
 
 
-def _kind_of_new(added: Any) -> Change:
-    """What a new annotation or field is."""
-    if not isinstance(added, generic.DictionaryObject):
-        return Change.OTHER
-    if _is_timestamp(added):
-        return Change.VALIDATION_DATA
-    if _inherited(added, "/FT") == "/Sig":
-        return Change.SIGNATURE
-    return Change.FORM if _entry(added, "/Subtype") == "/Widget" or "/FT" in added else Change.ANNOTATION
-
-
 def _is_timestamp(field: Any) -> bool:
     """Whether a field is a document timestamp that shows nothing."""
     value = _inherited(field, "/V")
     if not isinstance(value, generic.DictionaryObject) or _entry(value, "/SubFilter") != "/ETSI.RFC3161":
         return False
-    left, bottom, right, top = _entry(field, "/Rect") or (0, 0, 0, 0)
+    return _entry(field, "/Subtype") in (None, "/Widget") and _is_empty(_entry(field, "/Rect"))
+
+
+def _shows(field: Any) -> bool:
+    """Whether the appearance of a field draws something."""
+    appearance: Any = _entry(_entry(field, "/AP") or {}, "/N")
+    if appearance is None or _is_empty(_entry(field, "/Rect")):
+        return False
+    return not isinstance(appearance, generic.StreamObject) or bool(appearance.data.strip())
+
+
+def _is_empty(box: Any) -> bool:
+    left, bottom, right, top = box or (0, 0, 0, 0)
     return bool(left == right or bottom == top)
 
 
@@ -195,12 +264,6 @@ def _raw(holder: Any, key: str) -> Any:
     if key == "/Contents" and "/ByteRange" in holder:  # never encrypted (ISO 32000-1, 7.6.1)
         return holder.raw_get(key, decrypt=generic.EncryptedObjAccess.RAW)
     return holder.raw_get(key) if key in holder else None
-
-
-def _same_data(old: Any, new: Any) -> bool:
-    """Whether two dictionaries are not streams, or have the same data; encryption can make it look different."""
-    before, after = getattr(old, "encoded_data", None), getattr(new, "encoded_data", None)
-    return before == after or (before is not None and after is not None and bool(old.data == new.data))
 
 
 def _entry(holder: Any, key: str) -> Any:

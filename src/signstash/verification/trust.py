@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from asn1crypto import pem, x509
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
@@ -16,6 +18,7 @@ from .._content.arguments import Several
 from ..errors import ConfigurationError
 from .report import Findings
 
+_MAX_PATHS: Final = 1000
 Root = str | os.PathLike[str] | bytes
 Roots = Several[Root] | Iterator[Root]
 """Certificates of authorities: files, or their contents, in PEM (any number in each) or DER."""
@@ -70,10 +73,11 @@ def judge_trust(
 def _untrusted(
     certificate: x509.Certificate, others: Iterable[x509.Certificate], roots: list[x509.Certificate]
 ) -> str | None:
-    if any(certificate.dump() == root.dump() for root in roots):
-        others = ()
+    others = () if any(certificate.dump() == root.dump() for root in roots) else list(others)
+    if _number_of_paths(certificate, others) > _MAX_PATHS:
+        return "has too many possible paths to be judged"
     context = ValidationContext(trust_roots=roots, allow_fetching=False)
-    validator = CertificateValidator(certificate, list(others), validation_context=context)
+    validator = CertificateValidator(certificate, others, validation_context=context)
     try:
         asyncio.run(validator.async_validate_path())
     except PathBuildingError:
@@ -87,3 +91,14 @@ def _untrusted(
             return "leads to none of the trusted roots"
         return f"has no valid path to a trusted root: {error}"
     return None
+
+
+def _number_of_paths(certificate: x509.Certificate, others: Sequence[x509.Certificate]) -> int:
+    """How many paths the names of certificates allow at most."""
+    issuers = {(other.subject.hashable, other.issuer.hashable) for other in others}
+    reached, found = {certificate.issuer.hashable}, 0
+    while len(reached) > found:
+        found = len(reached)
+        reached |= {issuer for subject, issuer in issuers if subject in reached}
+    counts = Counter(other.subject.hashable for other in others)
+    return math.prod(math.factorial(counts[name]) for name in reached)

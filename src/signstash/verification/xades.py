@@ -13,12 +13,12 @@ from lxml import etree
 
 from .._content.contents import Contents
 from .._content.snapshots import read
-from .algorithms import SignatureAlgorithm, digest, matches, unreliable
+from .algorithms import SignatureAlgorithm, digest, matches, weakness
 from .cms import Content, judge_timestamp
 from .report import Findings, NotJudgedError
 from .trust import judge_trust
 from .xml_algorithms import signature_algorithm
-from .xml_document import MAX_BYTES, Canonicalization, NodeSet, XmlDocument, remove
+from .xml_document import MAX_BYTES, Canonicalization, NodeSet, XmlDocument, binary, remove
 from .xml_references import DS, Reference, hash_of
 
 _ETSI: Final = "http://uri.etsi.org/01903/"
@@ -76,10 +76,8 @@ def verify_xml(
                 findings.note(f"{which} was in what was sent, and {problem}")
     if new and complete:
         _judge_coverage(document, signatures, covered, findings)
-    if new and sent is not None and not _is_detached(document, new) and not _holds(document, new, before, sent):
-        if before is None and findings.problems:
-            return  # it could not be compared
-        findings.invalid("it is not what was sent")
+    if new and sent is not None and not _is_detached(document, new):
+        _compare(document, new, before, sent, findings)
 
 
 def _is_countersignature(element: Any) -> bool:
@@ -97,7 +95,10 @@ def _document_or_none(content: bytes, findings: Findings) -> XmlDocument | None:
 
 
 def _form(signature: Any) -> bytes:
-    return binascii.a2b_base64(signature.findtext(f"{DS}SignatureValue") or "")
+    try:
+        return binary(signature.find(f"{DS}SignatureValue"))
+    except NotJudgedError:  # it is reported where the signature is judged
+        return b""
 
 
 def _judge_guarded(
@@ -144,10 +145,9 @@ def _judge(
     ]
     covered = [document.subtree(signed_info), *_judge_references(references, which, findings)]
     complete = len(findings.problems) == before
-    names = {algorithm.hash_name, *(reference.hash_name for reference in references if _has_known_hash(reference))}
-    findings_weak = {problem for name in names if (problem := unreliable(name))}
-    for problem in sorted(findings_weak):
-        findings.indeterminate(f"{which} {problem}")
+    names = (reference.hash_name for reference in references if _has_known_hash(reference))
+    if weak := weakness(signer.public_key.dump(), algorithm.hash_name, *names):
+        findings.indeterminate(f"{which} {weak}")
     others = [item for item in certificates if item.dump() != signer.dump()]
     judge_trust(signer, others, roots, which, findings)
     _judge_timestamps(document, signature, which, findings)
@@ -164,7 +164,7 @@ def _has_known_hash(reference: Reference) -> bool:
 def _certificates(signature: Any) -> Iterator[bytes]:
     for name in (f"{DS}KeyInfo//{DS}X509Certificate", ".//{*}EncapsulatedX509Certificate"):
         for item in signature.iterfind(name):
-            yield binascii.a2b_base64("".join((item.text or "").split()))
+            yield binary(item)
 
 
 def _judge_value(
@@ -176,7 +176,7 @@ def _judge_value(
     findings: Findings,
 ) -> x509.Certificate:
     """Judge the signature value, and return the certificate that it was made with."""
-    value = binascii.a2b_base64(signature.findtext(f"{DS}SignatureValue") or "")
+    value = binary(signature.find(f"{DS}SignatureValue"))
     made = digest(algorithm.hash_name, octets) if algorithm.hash_name else b""
     fitting = [item for item in certificates if matches(item.public_key.dump(), algorithm, value, octets, made)]
     if not fitting:
@@ -193,7 +193,7 @@ def _judge_value(
 def _is_named(signature: Any, certificate: x509.Certificate) -> bool:
     """Whether the signed properties, if they name certificates, name this one (ETSI EN 319 132-1, 5.2.2)."""
     digests = [
-        (hash_of(item.find(f"{DS}DigestMethod")), binascii.a2b_base64(item.findtext(f"{DS}DigestValue") or ""))
+        (hash_of(item.find(f"{DS}DigestMethod")), binary(item.find(f"{DS}DigestValue")))
         for name in ("SigningCertificate", "SigningCertificateV2")
         for holder in signature.iterfind(f"{DS}Object//{{*}}SignedProperties//{{*}}{name}")
         for item in holder.iterfind("{*}Cert/{*}CertDigest")
@@ -263,8 +263,7 @@ def _judge_timestamps(document: XmlDocument, signature: Any, which: str, finding
             continue
         octets = document.subtree(value).canonical(canonicalization)
         for token in stamp.iterfind("{*}EncapsulatedTimeStamp"):
-            encoded = binascii.a2b_base64("".join((token.text or "").split()))
-            judge_timestamp(encoded, Content.of(octets), name, findings)
+            judge_timestamp(binary(token), Content.of(octets), name, findings)
 
 
 def _judge_coverage(document: XmlDocument, signatures: list[Any], covered: list[NodeSet], findings: Findings) -> None:
@@ -290,10 +289,22 @@ def _judge_coverage(document: XmlDocument, signatures: list[Any], covered: list[
         findings.invalid(f"not all of it is signed: {_listed(item for item in unsigned if item not in wrappers)}")
     elif wrappers:
         findings.indeterminate(f"the element around what is signed is not signed: {_listed(wrappers)}")
-    if not signed.outer and document.has_outer_instructions:
+    if not signed.outer and document.outer(etree.ProcessingInstruction):
         findings.invalid("not all of it is signed: there are processing instructions outside of the root element")
-    if not signed.comments and document.tree.xpath("boolean(//comment())"):
-        findings.note("its comments are not signed")
+    if not signed.comments:
+        inner = list(document.root.iter(etree.Comment))
+        if any(_divides_text(comment) for comment in inner):
+            findings.indeterminate(
+                "a comment that is not signed stands within text, which other software may cut there"
+            )
+        elif inner or document.outer(etree.Comment):
+            findings.note("its comments are not signed")
+
+
+def _divides_text(comment: Any) -> bool:
+    parent, previous = comment.getparent(), comment.getprevious()
+    before = parent.text if previous is None else previous.tail
+    return not parent.tag.startswith(DS) and bool((before or "").strip() or (comment.tail or "").strip())
 
 
 def _is_structure(signature: Any, element: Any) -> bool:
@@ -335,25 +346,55 @@ def _is_detached(document: XmlDocument, signatures: list[Any]) -> bool:
     )
 
 
-def _holds(document: XmlDocument, new: list[Any], before: XmlDocument | None, sent: bytes) -> bool:
-    """Whether the document without its new signatures is what was sent, or a signature around it holds that."""
+def _compare(
+    document: XmlDocument, new: list[Any], before: XmlDocument | None, sent: bytes, findings: Findings
+) -> None:
+    """Judge whether the document without its new signatures is what was sent, or a signature around it holds that."""
     if document.root in new:
-        return any(_is_in(item, before, sent) for item in document.root.iterfind(f"{DS}Object"))
-    if before is None:
-        return False
-    expected = before.whole().canonical(Canonicalization(exclusive=True))
-    numbers = [document.index[signature] for signature in new]
-    for spaces in ("kept", "before", "after"):
-        root = document.copy()
-        elements = list(root.iter("*"))
-        for number in numbers:
-            if spaces != "kept":
-                _drop_blanks(elements[number], spaces)
-            remove(elements[number])
-        made = etree.tostring(root.getroottree(), method="c14n", exclusive=True, with_comments=False)
-        if made == expected:
-            return True
-    return False
+        if any(_is_in(item, before, sent) for item in document.root.iterfind(f"{DS}Object")):
+            return
+    elif before is not None:
+        expected = before.whole().canonical(Canonicalization(exclusive=True))
+        for added in (new, [_with_wrappers(signature) for signature in new]):
+            numbers = [document.index[element] for element in added]
+            for spaces in ("kept", "before", "after"):
+                root = document.copy()
+                elements = list(root.iter("*"))
+                for number in numbers:
+                    if spaces != "kept":
+                        _drop_blanks(elements[number], spaces)
+                    remove(elements[number])
+                if _written(root) == expected:
+                    return
+            if _written(_without_blanks(root)) == _written(_without_blanks(before.copy())):
+                findings.indeterminate("it differs from what was sent in blanks between its elements")
+                return
+    elif findings.problems:
+        return  # it could not be compared
+    findings.invalid("it is not what was sent")
+
+
+def _written(root: Any) -> bytes:
+    return bytes(etree.tostring(root.getroottree(), method="c14n", exclusive=True, with_comments=False))
+
+
+def _with_wrappers(signature: Any) -> Any:
+    """A signature with the elements around it that hold nothing else, which signing software may add."""
+    element = signature
+    while (parent := element.getparent()).getparent() is not None:
+        if len(parent) > 1 or parent.attrib or _has_text(parent):
+            break
+        element = parent
+    return element
+
+
+def _without_blanks(root: Any) -> Any:
+    for item in root.iter():
+        if not (item.text or "").strip() and isinstance(item.tag, str):
+            item.text = None
+        if not (item.tail or "").strip():
+            item.tail = None
+    return root
 
 
 def _drop_blanks(signature: Any, side: str) -> None:

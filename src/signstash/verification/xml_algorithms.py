@@ -10,13 +10,14 @@ from .xml_references import DS, hash_of
 
 _MORE: Final = "http://www.w3.org/2001/04/xmldsig-more#"
 _MORE_2007: Final = "http://www.w3.org/2007/05/xmldsig-more#"
+_MORE_2021: Final = "http://www.w3.org/2021/04/xmldsig-more#"
 _PSS: Final = f"{{{_MORE_2007}}}"
 _OTHERS: Final = {
     "http://www.w3.org/2000/09/xmldsig#rsa-sha1": ("rsa", "sha1"),
     "http://www.w3.org/2000/09/xmldsig#dsa-sha1": ("dsa", "sha1"),
     "http://www.w3.org/2009/xmldsig11#dsa-sha256": ("dsa", "sha256"),
-    "http://www.w3.org/2021/04/xmldsig-more#eddsa-ed25519": ("eddsa", ""),
-    "http://www.w3.org/2021/04/xmldsig-more#eddsa-ed448": ("eddsa", ""),
+    f"{_MORE_2021}eddsa-ed25519": ("eddsa", ""),
+    f"{_MORE_2021}eddsa-ed448": ("eddsa", ""),
 }
 _HASHES: Final = {
     **{name: name for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")},
@@ -33,7 +34,7 @@ def signature_algorithm(method: Any) -> SignatureAlgorithm:
     name = method.get("Algorithm", "")
     if name == f"{_MORE_2007}rsa-pss":
         return _pss_algorithm(method)
-    plain = name.removeprefix(_MORE).removeprefix(_MORE_2007)
+    plain = name.removeprefix(_MORE).removeprefix(_MORE_2007).removeprefix(_MORE_2021)
     kind, hash_name = _OTHERS.get(name, ("", ""))
     if name != plain and plain.endswith("-rsa-MGF1"):
         hash_name = _HASHES.get(plain.removesuffix("-rsa-MGF1"), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Final
@@ -19,6 +20,10 @@ MAX_WORK: Final = 100_000_000
 _BLOCK: Final = 64 * 1024
 _PROLOG_BLOCK: Final = 256
 _ELEMENT_WORK: Final = 320
+_MARKUP: Final = (b"<!", b"<?", b"<\0!", b"<\0?")
+"""What begins comments and processing instructions, also in UTF-16."""
+_BESIDE_TEXT: Final = {"Id", "ID", "id", "MimeType", "Encoding"}
+"""Attributes of an element in base64 that need not be signed."""
 _XML: Final = "{http://www.w3.org/XML/1998/namespace}"
 _EXCLUSIVE: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
 _INCLUSIVE: Final = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
@@ -72,6 +77,7 @@ class XmlDocument:
             raise NotJudgedError(f"it has {len(content)} bytes; XML is judged up to {MAX_BYTES}")
         _reject_doctype(content)
         self._content = content
+        self.size = len(content)
         self.root: Any = _parse(content)
         self.tree: Any = self.root.getroottree()
         self.elements: list[Any] = list(self.root.iter("*"))
@@ -91,10 +97,17 @@ class XmlDocument:
             ends[parent] = max(ends[parent], ends[number])
         return ends
 
-    @property
-    def has_outer_instructions(self) -> bool:
-        """Whether there are processing instructions before or after the root element."""
-        return bool(self.tree.xpath("boolean(/processing-instruction())"))
+    @cached_property
+    def depth(self) -> int:
+        """How deep its elements are nested."""
+        depths: list[int] = []
+        for parent in self.parents:
+            depths.append(1 if parent < 0 else depths[parent] + 1)
+        return max(depths)
+
+    def outer(self, kind: Any) -> list[Any]:
+        """The comments or processing instructions before and after the root element."""
+        return [*self.root.itersiblings(kind, preceding=True), *self.root.itersiblings(kind)]
 
     def copy(self) -> Any:
         """The root of a fresh copy."""
@@ -134,7 +147,8 @@ def _parse(content: bytes, *, checked: bool = False) -> Any:
     if checked:
         return etree.fromstring(content, etree.XMLParser(**options))
     parser = etree.XMLPullParser(events=("start", "start-ns", "end-ns"), **options)
-    work = namespaces = 0
+    work = _ELEMENT_WORK * sum(map(content.count, _MARKUP))
+    namespaces = 0
     element: Any
     for start in range(0, len(content), _BLOCK):
         parser.feed(content[start : start + _BLOCK])
@@ -144,7 +158,7 @@ def _parse(content: bytes, *, checked: bool = False) -> Any:
             else:
                 namespaces += 1 if event == "start-ns" else -1
         if work > MAX_WORK:
-            raise NotJudgedError("it has too many elements, or attributes or namespaces in one element")
+            raise NotJudgedError("it has too many nodes, or attributes or namespaces in one element")
     return parser.close()
 
 
@@ -193,8 +207,16 @@ class NodeSet:
         )
 
     def text(self) -> str:
-        """All text, as the base64 transform takes it."""
-        return "".join(tree.getroot().xpath("string()") for tree in self._standalone(None))
+        """The text of an element, as the base64 transform takes it.
+
+        Raises:
+            NotJudgedError: If there is more than text, which that transform leaves out.
+        """
+        number = max(self.included.find(1), 0)
+        element = self.document.elements[number]
+        if self.document.ends[number] != number + 1 or set(element.attrib) - _BESIDE_TEXT:
+            raise NotJudgedError("its base64 stands among elements or attributes, which are not signed")
+        return str(element.xpath("string()"))
 
     def canonical(self, method: Canonicalization) -> bytes:
         """The canonical form.
@@ -208,7 +230,7 @@ class NodeSet:
         except etree.C14NError as error:
             raise NotJudgedError(f"it cannot be canonicalized ({error})") from error
 
-    def _standalone(self, method: Canonicalization | None) -> list[Any]:
+    def _standalone(self, method: Canonicalization) -> list[Any]:
         """Documents of their own for the topmost elements of the set, without what is not in the set."""
         document, included = self.document, self.included
         if self.outer and 0 not in included:
@@ -257,6 +279,27 @@ def _combined(one: bytearray, other: bytearray, operation: Any) -> bytearray:
     return bytearray(made.to_bytes(length, "big"))
 
 
+def binary(element: Any) -> bytes:
+    """The bytes that an element holds in base64; comments do not divide it.
+
+    Raises:
+        NotJudgedError: If it is something else.
+    """
+    return decoded("" if element is None else element.xpath("string()"))
+
+
+def decoded(text: str) -> bytes:
+    """The bytes of base64.
+
+    Raises:
+        NotJudgedError: If it is something else.
+    """
+    try:
+        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except ValueError as error:
+        raise NotJudgedError(f"a value is not base64 ({error})") from error
+
+
 def remove(element: Any) -> None:
     """Remove an element, and leave the text that follows it."""
     parent, before, tail = element.getparent(), element.getprevious(), element.tail or ""
@@ -268,11 +311,11 @@ def remove(element: Any) -> None:
     parent.remove(element)
 
 
-def _cut_out(element: Any, method: Canonicalization | None) -> Any:
+def _cut_out(element: Any, method: Canonicalization) -> Any:
     """An element as a document of its own, with its namespaces, and what inclusive canonicalization inherits."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
     root = etree.fromstring(etree.tostring(element, with_tail=False), parser)
-    if method is None or method.exclusive:
+    if method.exclusive:
         return root.getroottree()
     inherited: dict[str, str] = {}
     for ancestor in element.iterancestors():
