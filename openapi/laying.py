@@ -209,7 +209,12 @@ class _Layer:
         if operation.summary:
             described["summary"] = operation.summary
         if operation.parameters:
-            described["parameters"] = [self._adopted_parameter(parameter) for parameter in operation.parameters]
+            path = relative_path(operation.path)
+            described["parameters"] = [
+                self._adopted_parameter(item)
+                for item in operation.parameters
+                if item["in"] != "path" or f"{{{item['name']}}}" in path
+            ]
         media = next((media for media in _BODIES if media in operation.bodies), None)
         media = media or next(iter(operation.bodies), None)
         if media is not None:
