@@ -108,6 +108,7 @@ WORKING = {
     retype_field: ["changed  DocumentResponse.internalId: described as string, read liberally"],
     add_enum_value: ["added    schema SigningStatus, value ARCHIVED"],
     remove_enum_value: ["changed  VisibleImageType: without IMAGE_JPG  [breaks callers]"],
+    remove_optional_flag: ["changed  SignatureInfo.reason: required here  [breaks callers]"],
     add_operation: ["added    operation pollOperation: GET /api/v0/async/{operationId}"],
     require_a_parameter: [
         "changed  getStatus requires the parameter tenant (query), which is not known  [breaks callers]"
