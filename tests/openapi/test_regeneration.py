@@ -313,6 +313,19 @@ def test_credentials_in_the_url_are_sent_and_not_shown(
     assert "pa55" not in capsys.readouterr().err
 
 
+def test_the_sandbox_serves_the_paths_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = contract()
+    newer["paths"] = {path.replace("/v0/", "/v2/"): item for path, item in newer["paths"].items()}
+    monkeypatch.setattr("signstash.sandbox.definition.load_maintained_definition", lambda: newer)
+
+    with Sandbox() as sandbox:
+        urls = [f"{sandbox.integration_base_url}/api/{version}/operation/status/7" for version in ("v0", "v2", "v3")]
+        statuses = [httpx.get(url).status_code for url in urls]
+
+    assert statuses[0] == statuses[1] != 404
+    assert statuses[2] == 404
+
+
 def test_tests_that_regeneration_runs_exist(scripts: dict[str, ModuleType]) -> None:
     assert [path for path in scripts["regenerate"].TESTS if not (PROJECT / path).exists()] == []
 
