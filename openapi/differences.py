@@ -46,7 +46,9 @@ def _compare(old: Laid, new: Laid) -> Iterator[Difference]:
             loosened = before[what] == f"{after[what]}, required"
             yield Difference("changed", f"{what}{before[what]} -> {after[what].removeprefix(': ')}", not loosened)
     for note in (note for note in new.notes if note not in old.notes):
-        yield Difference("changed", note, any(words in note for words in (": not described", ": without")))
+        yield Difference(
+            "changed", note, any(words in note for words in (": not described", ": without", ": required here"))
+        )
     yield from (Difference("changed", problem, True) for problem in new.problems)
 
 

@@ -145,8 +145,17 @@ def definition_from(upstream: dict[str, Any]) -> dict[str, Any]:
     made = laid(upstream)
     found = made.problems or faults(made.definition)
     if found:
-        raise GenerationError("no client can be made of this definition:\n  " + "\n  ".join(found))
+        raise no_client(found)
     return made.definition
+
+
+def no_client(problems: list[str]) -> GenerationError:
+    """The error for a definition that no client can be made of."""
+    return GenerationError(
+        "no client can be made of this definition:\n  "
+        + "\n  ".join(problems)
+        + "\nA newer version of this package may know it. If the definition is wrong, correct a copy and use that."
+    )
 
 
 def faults(definition: dict[str, Any]) -> list[str]:

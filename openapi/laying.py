@@ -34,36 +34,11 @@ TAG = "additional"
 PYTHON_NAME = "x-python-name"
 """Names a field that is called otherwise on the wire; `generate.py` reads it."""
 
-_IMPORTED = {
-    *(
-        "any",
-        "attribute",
-        "authenticatedclient",
-        "binaryio",
-        "bytesio",
-        "callable",
-        "cast",
-        "client",
-        "datetime",
-        "enum",
-    ),
-    *(
-        "errors",
-        "false",
-        "file",
-        "filetypes",
-        "generic",
-        "httpx",
-        "intenum",
-        "io",
-        "json",
-        "literal",
-        "mapping",
-        "models",
-    ),
-    *("mutablemapping", "none", "requestfiles", "response", "self", "strenum", "t", "textiowrapper", "true"),
-    *("typechecking", "types", "typevar", "unset", "uuid"),
-}
+_IMPORTED = """
+    any attribute authenticatedclient binaryio bytesio callable cast client datetime enum errors false file
+    filetypes generic httpx intenum io json literal mapping models mutablemapping none requestfiles response self
+    strenum t textiowrapper true typechecking types typevar unset uuid
+"""
 """What generated modules import or define, in small letters: no class may be called so."""
 _OWN_FIELDS = {"additionalproperties", "additionalkeys", "todict", "fromdict", "tomultipart"}
 _BODIES = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded", "application/octet-stream")
@@ -158,7 +133,7 @@ class _Layer:
         self._definition = copy.deepcopy(contract)
         self._schemas: dict[str, Schema] = self._definition["components"]["schemas"]
         self._found = found
-        self._taken = {*_IMPORTED, *map(_key, self._schemas)}
+        self._taken = {*_IMPORTED.split(), *map(_key, self._schemas)}
         self._names = {name: name if name in known else known[0] for name, known in found.names.items()}
 
     def laid(self, additional: Iterable[Operation]) -> Definition:
@@ -209,7 +184,12 @@ class _Layer:
         if operation.summary:
             described["summary"] = operation.summary
         if operation.parameters:
-            described["parameters"] = [self._adopted_parameter(parameter) for parameter in operation.parameters]
+            path = relative_path(operation.path)
+            described["parameters"] = [
+                self._adopted_parameter(item)
+                for item in operation.parameters
+                if item["in"] != "path" or f"{{{item['name']}}}" in path
+            ]
         media = next((media for media in _BODIES if media in operation.bodies), None)
         media = media or next(iter(operation.bodies), None)
         if media is not None:

@@ -144,7 +144,7 @@ def main() -> int:
         if arguments.diff:
             show_differences(laid)
         elif laid.problems:
-            raise GenerationError("no client can be made of this definition:\n  " + "\n  ".join(laid.problems))
+            raise generate.no_client(laid.problems)
         else:
             regenerate(upstream)
             print("The client is generated from the new definition. Run `make test`, then commit the changes.")

@@ -290,6 +290,43 @@ def files_and_fields_apart(d: Definition) -> None:
     operation(d, FILES)["requestBody"]["content"]["application/x-www-form-urlencoded"] = {"schema": request}
 
 
+def bundled(d: Definition) -> None:
+    """As bundlers write it: what is there twice is a pointer to where it was first."""
+    first = "#/paths/~1api~1v0~1document~1sign~1base64~1/post/responses/200/content/application~1json/schema"
+    operation(d)["responses"]["200"]["content"]["application/json"]["schema"] = schema(d, "SignOperation")
+    response(d, {"application/json": {"schema": {"$ref": first}}}, FILES)
+    folder = d["components"]["schemas"].pop("Folder")
+    schema(d, "SignOperation")["properties"]["folder"] = folder
+
+
+def renamed_files_of_its_own(d: Definition) -> None:
+    rewrite(d, ('"#/components/schemas/', '"openapi.yaml#/components/schemas/'))
+
+
+def as_aspnet_has_it(d: Definition) -> None:
+    body, answer = operation(d)["requestBody"], operation(d)["responses"]["200"]
+    kinds = ("application/json-patch+json", "application/json", "text/json", "application/*+json")
+    body["content"] = dict.fromkeys(kinds, body["content"]["application/json"])
+    answer["content"] = dict.fromkeys(("text/plain", *kinds[1:3]), answer["content"]["application/json"])
+
+
+def with_fields_about_json(d: Definition) -> None:
+    for name in ("SignOperation", "SignRequestBase64Document", "SignatureInfo"):
+        schema(d, name)["properties"] |= {"$schema": {"type": "string", "readOnly": True}, "@id": {"type": "string"}}
+        schema(d, name)["required"] = [*schema(d, name).get("required", []), "$schema"]
+
+
+def with_linked_data_first(d: Definition) -> None:
+    linked = {"schema": {"type": "object", "properties": {"hydra:member": {"type": "array"}}}}
+    for described in (operation(d)["requestBody"], operation(d)["responses"]["200"]):
+        described["content"] = {"application/ld+json": linked, **described["content"]}
+
+
+def options_on_every_path(d: Definition) -> None:
+    for item in d["paths"].values():
+        item["options"] = {"responses": {"200": {"description": "CORS"}}}
+
+
 def moved_below_another_path(d: Definition) -> None:
     d["paths"]["/api/v0/documents/sign-base64"] = d["paths"].pop(BASE64)
 
@@ -322,11 +359,13 @@ SAME: dict[str, Change] = {
     "values as alternatives": values_as_alternatives,
     "references with siblings": references_with_siblings,
     "files and fields in different bodies": files_and_fields_apart,
-    "other security": with_security,
-    "no security": lambda d: [d.pop("security"), d["components"].pop("securitySchemes")],
-    "other names of path parameters": lambda d: rewrite(
-        d, ("{operationId}", "{id}"), ('"operationId", "in"', '"id", "in"')
-    ),
+    "pointers of a bundler": bundled,
+    "references to the file itself": renamed_files_of_its_own,
+    "media types of ASP.NET": as_aspnet_has_it,
+    "fields about the JSON": with_fields_about_json,
+    "JSON-LD before JSON": with_linked_data_first,
+    "OPTIONS on every path": options_on_every_path,
+    "a parameter in the root": lambda d: rewrite(d, ('"/api/v0/', '"/{tenant}/api/v0/')),
 }
 """What makes no difference: the client is the one of the contract."""
 
@@ -376,6 +415,33 @@ OTHERWISE: dict[str, tuple[Change, str]] = {
         lambda d: schema(d, "VisibleImageType")["enum"].remove("IMAGE_JPG"),
         "VisibleImageType: without IMAGE_JPG",
     ),
+    "response without a schema": (
+        lambda d: operation(d).update(responses={"default": {"description": ""}}),
+        "signDocumentBatchBase64 response: not described",
+    ),
+    "form without fields": (
+        lambda d: operation(d, FILES)["requestBody"]["content"].update({"multipart/form-data": {}}),
+        "signDocumentBatchBinary.signRequest: not described",
+    ),
+    "Optional": (
+        lambda d: d["components"]["schemas"].update(
+            Folder={"type": "object", "properties": {"present": {"type": "boolean"}}}
+        ),
+        "Folder: described without fields",
+    ),
+    "DeferredResult": (
+        lambda d: response(
+            d,
+            {"*/*": {"schema": {"properties": {"result": {"type": "object"}, "setOrExpired": {"type": "boolean"}}}}},
+        ),
+        "SignOperation: described without fields",
+    ),
+    "required, apart from the fields": (
+        lambda d: d["components"]["schemas"].update(
+            SignatureInfo={"allOf": [schema(d, "SignatureInfo"), {"required": ["reason"]}]}
+        ),
+        "SignatureInfo.reason: required here",
+    ),
     "free object": (
         lambda d: d["components"]["schemas"].update(Folder={"type": "object"}),
         "Folder: described without fields",
@@ -417,6 +483,55 @@ REFUSED: dict[str, tuple[Change, str]] = {
             parameters=[{"name": "tenant", "in": "query", "required": True, "schema": {"type": "string"}}]
         ),
         "signDocumentBatchBase64 requires the parameter tenant (query), which is not known",
+    ),
+    "required field, apart from the fields": (
+        lambda d: [
+            schema(d, "SignatureInfo")["properties"].update(channel={"type": "string"}),
+            d["components"]["schemas"].update(
+                SignatureInfo={"allOf": [schema(d, "SignatureInfo"), {"required": ["channel"]}]}
+            ),
+        ],
+        "SignatureInfo requires the field channel, which is not known",
+    ),
+    "another type of body": (
+        lambda d: rewrite(
+            d,
+            (
+                '"application/json": {"schema": {"$ref": "#/components/schemas/SignRequest',
+                '"application/xml": {"schema": {"$ref": "#/components/schemas/SignRequest',
+            ),
+        ),
+        "signDocumentBatchBase64 takes application/xml, and not application/json, which is sent",
+    ),
+    "no contents": (
+        lambda d: operation(d).update(responses={"204": {"description": ""}}),
+        "signDocumentBatchBase64 response is described as empty (204)",
+    ),
+    "documents called otherwise": (
+        lambda d: rewrite(d, ('"documentList"', '"items"')),
+        "SignOperation has no field documentList, but items, which is not known",
+    ),
+    "field spelt otherwise": (
+        lambda d: rewrite(d, ('"returnSignedContent"', '"return_signed_content"')),
+        "SignRequestBase64Document has no field returnSignedContent, but return_signed_content, which is not known",
+    ),
+    "response inside data": (
+        lambda d: response(
+            d, {"*/*": {"schema": {"properties": {"data": {"$ref": "#/components/schemas/SignOperation"}}}}}
+        ),
+        "SignOperation is described inside data of an object, where the client does not look for it",
+    ),
+    "enum of numbers": (
+        lambda d: schema(d, "SigningStatus").update(type="integer", enum=[0, 1, 2]),
+        "DocumentResponse.signStatus is described as an integer, not as one of RECEIVED, ERROR_SIGNING, SIGNED",
+    ),
+    "another value for what is signed": (
+        lambda d: schema(d, "SigningStatus").update(enum=["RECEIVED", "ERROR_SIGNING", "DONE"]),
+        "DocumentResponse.signStatus has no value SIGNED, but DONE, which is not known",
+    ),
+    "value in other letters": (
+        lambda d: rewrite(d, ('"PAdES"', '"PADES"')),
+        "SignatureInfo.signatureType has no value PAdES, but PADES, which is not known",
     ),
     "field that must be sent": (
         lambda d: schema(d, "Base64Document")["properties"].pop("base64Content"),
@@ -489,6 +604,47 @@ class TestWhatIsNew:
         }
         assert scripts["generate"].faults(found.definition) == []
 
+    def test_a_required_parameter_with_a_default_is_optional(self, laid: Lay) -> None:
+        definition = contract()
+        version = {"name": "api-version", "in": "query", "required": True}
+        operation(definition)["parameters"] = [{**version, "schema": {"type": "string", "default": "1.0"}}]
+
+        found = laid(definition)
+
+        assert found.problems == []
+        assert said(found, "new") == ["signDocumentBatchBase64: the parameter api-version"]
+
+    def test_fields_of_responses_alone_are_not_required(self, laid: Lay) -> None:
+        definition = contract()
+        schema(definition, "SignatureInfo")["properties"]["seal"] = {"type": "string", "readOnly": True}
+        schema(definition, "SignatureInfo")["required"].append("seal")
+
+        found = laid(definition)
+
+        assert found.problems == []
+        assert said(found, "new") == ["SignatureInfo.seal"]
+
+    def test_base64_in_json_is_text(self, laid: Lay) -> None:
+        definition = contract()
+        image = {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"}
+        schema(definition, "DocumentResponse")["properties"]["thumbnail"] = image
+
+        fields = schema(laid(definition).definition, "DocumentResponse")["properties"]
+
+        assert fields["thumbnail"] == {"type": "string"}
+
+    @pytest.mark.timeout(20)
+    def test_pointers_may_go_in_circles(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+        definition = contract()
+        here = {"$ref": "#/components/schemas/SignOperation/properties/parent"}
+        parent = {"type": "object", "properties": {f"parent{number}": here for number in range(9)}}
+        schema(definition, "SignOperation")["properties"]["parent"] = parent
+
+        found = laid(definition)
+
+        assert said(found, "new") == ["SignOperation.parent"]
+        assert scripts["generate"].faults(found.definition) == []
+
     def test_names_that_collide_in_python_become_additional_properties(
         self, scripts: dict[str, ModuleType], laid: Lay
     ) -> None:
@@ -542,6 +698,18 @@ class TestWhatIsNew:
         found = laid(definition)
 
         assert said(found, "additional") == ["sign_1: POST /api/v1/document/sign/base64/"]
+        assert operation(found.definition)["operationId"] == SIGN
+
+    def test_the_known_version_is_taken_even_if_it_is_deprecated(self, laid: Lay) -> None:
+        definition = contract()
+        newer = copy.deepcopy(definition["paths"][BASE64])
+        newer["post"]["requestBody"] = {"content": {"application/xml": {}}}
+        definition["paths"][BASE64.replace("v0", "v1")] = newer
+        operation(definition)["deprecated"] = True
+
+        found = laid(definition)
+
+        assert found.problems == []
         assert operation(found.definition)["operationId"] == SIGN
 
     def test_a_moved_operation_is_recognised_by_its_schemas(self, laid: Lay) -> None:
@@ -619,6 +787,16 @@ class TestSwagger2:
                 assert SIGN_FILES not in found.missing
                 assert rest(found.definition)["paths"] == rest(scripts["generate"].contract())["paths"]
 
+    def test_json_is_one_of_several_types(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+        definition = published("01")
+        types = ["application/xml", "application/json;charset=UTF-8"]
+        definition["paths"][BASE64]["post"] |= {"consumes": types, "produces": types}
+
+        found = laid(definition)
+
+        assert found.problems == []
+        assert rest(found.definition) == rest(scripts["generate"].contract())
+
     def test_failures_without_a_schema_and_other_types_are_converted(self, laid: Lay) -> None:
         definition = published("01")
         described = definition["paths"][BASE64]["post"]
@@ -662,6 +840,9 @@ class TestReading:
                 r"ends in the middle of its JSON: .* at line \d\d+, column",
             ),
             (b'{"openapi": "3.0.1",\n "paths" {}}', r"is not valid JSON: .* at line 2, column 10"),
+            (b'{"openapi": "3.0.1", "paths": {},\n}', "is not valid JSON: .*Correct it there"),
+            (b'{"openapi": "3.0.1", "paths": {}, "paths": {}}', "the field 'paths' twice"),
+            (b"openapi: 3.0.1\npaths: {}\npaths: {}", "the field 'paths' twice"),
             (b"a: b: c", r"neither JSON nor YAML \(line 1, column 5\)"),
             (b"<?xml version='1.0'?><Error/>", "is markup"),
             (b"[]", "is a list"),
@@ -678,6 +859,20 @@ class TestReading:
     def test_an_unreadable_file_is_named(self, scripts: dict[str, ModuleType], content: bytes, reason: str) -> None:
         with pytest.raises(scripts["laying"].DefinitionError, match=reason):
             scripts["laying"].parse_definition(content)
+
+    def test_yaml_is_read_as_openapi_has_it(self, scripts: dict[str, ModuleType]) -> None:
+        text = "openapi: 3.0.1\npaths: {}\nx: {on: 2026-11-28, country: NO, set: [yes, true]}"
+
+        fields = scripts["laying"].parse_definition(text.encode())["x"]
+
+        assert fields == {"on": "2026-11-28", "country": "NO", "set": ["yes", True]}
+
+    def test_other_files_are_named(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+        definition = contract()
+        schema(definition, "SignOperation")["properties"]["folder"] = {"$ref": "./schemas/Folder.yaml"}
+
+        with pytest.raises(scripts["laying"].DefinitionError, match=r"refers to other files \(./schemas/Folder.yaml\)"):
+            laid(definition)
 
     @pytest.mark.parametrize(
         "damage",

@@ -108,6 +108,7 @@ WORKING = {
     retype_field: ["changed  DocumentResponse.internalId: described as string, read liberally"],
     add_enum_value: ["added    schema SigningStatus, value ARCHIVED"],
     remove_enum_value: ["changed  VisibleImageType: without IMAGE_JPG  [breaks callers]"],
+    remove_optional_flag: ["changed  SignatureInfo.reason: required here  [breaks callers]"],
     add_operation: ["added    operation pollOperation: GET /api/v0/async/{operationId}"],
     require_a_parameter: [
         "changed  getStatus requires the parameter tenant (query), which is not known  [breaks callers]"
@@ -310,6 +311,19 @@ def test_credentials_in_the_url_are_sent_and_not_shown(
     assert asked[0].headers["authorization"] == "('ana', 'pa55')"
     assert str(asked[0].url) == "https://proxy.test/v3/api-docs"
     assert "pa55" not in capsys.readouterr().err
+
+
+def test_the_sandbox_serves_the_paths_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = contract()
+    newer["paths"] = {path.replace("/v0/", "/v2/"): item for path, item in newer["paths"].items()}
+    monkeypatch.setattr("signstash.sandbox.definition.load_maintained_definition", lambda: newer)
+
+    with Sandbox() as sandbox:
+        urls = [f"{sandbox.integration_base_url}/api/{version}/operation/status/7" for version in ("v0", "v2", "v3")]
+        statuses = [httpx.get(url).status_code for url in urls]
+
+    assert statuses[0] == statuses[1] != 404
+    assert statuses[2] == 404
 
 
 def test_tests_that_regeneration_runs_exist(scripts: dict[str, ModuleType]) -> None:

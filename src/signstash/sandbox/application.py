@@ -24,7 +24,7 @@ from .administration import Administration
 from .asynchronous import AsynchronousMode
 from .authorized_call import AuthorizedCall, Endpoints, Handler
 from .certificate import Root, new_root, pem
-from .definition import as_page, as_swagger2, load_definition
+from .definition import as_page, as_swagger2, client_paths, load_definition
 from .error_responses import RejectedError, rejected, rejected_by_spring
 from .fault_responses import damaged_response, response_instead
 from .faults import Fault, Faults, On
@@ -226,10 +226,12 @@ class SandboxApplication:
         async def page(_: Request) -> Response:
             return HTMLResponse(as_page(definition))
 
+        places = client_paths(path for endpoints in self._endpoints.values() for _, path in endpoints)
         services: dict[str, ServiceName] = {**dict.fromkeys(BASE_PATHS, "proxy"), INTEGRATION_PATH: "integration"}
         for base, service in services.items():
             for (method, path), (on, handler) in self._endpoints[service].items():
-                routes.append(Route(base + path, self._authorized(on, service, handler), methods=[method]))
+                endpoint = self._authorized(on, service, handler)
+                routes += [Route(base + place, endpoint, methods=[method]) for place in {path, places[path]}]
             routes += [
                 Route(f"{base}/v3/api-docs", openapi3),
                 Route(f"{base}/v2/api-docs", swagger2),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,9 @@ _GENERICS: Final = {
 """How springfox names generic classes."""
 
 
+_PARAMETER: Final = re.compile(r"\{[^}]*\}")
+
+
 def load_definition() -> dict[str, Any]:
     """Load the contract as OpenAPI 3, as a proxy publishes it, with the vendor's errors."""
     return _load("contract.json")
@@ -29,6 +33,20 @@ def load_definition() -> dict[str, Any]:
 def load_maintained_definition() -> dict[str, Any]:
     """Load the corrected definition, from which the client is generated and requests are validated."""
     return _load("signstash.json")
+
+
+def client_paths(paths: Iterable[str]) -> dict[str, str]:
+    """Where the client expects what the contract has at these paths: a regenerated client may have others."""
+    contract, maintained = (
+        {operation["operationId"]: path for path, item in definition["paths"].items() for operation in item.values()}
+        for definition in (load_definition(), load_maintained_definition())
+    )
+    moved = {
+        _PARAMETER.sub("{}", path).rstrip("/"): _PARAMETER.sub("{}", maintained[name]).rstrip("/")
+        for name, path in contract.items()
+    }
+    plain = {path: _PARAMETER.sub("{}", path) for path in paths}
+    return {path: moved.get(text, text).format(*_PARAMETER.findall(path)) for path, text in plain.items()}
 
 
 def _load(name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pyhanko.sign.fields import enumerate_sig_fields
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature, extract_contents
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 
-from .._content.contents import Contents
+from .._content.contents import Contents, fingerprint_of
 from .algorithms import SignatureAlgorithm, matches, new_digest, unreliable
 from .cms import Content, SignedData, judge_signers, judge_timestamp, parse
 from .report import Findings, NotJudgedError
@@ -309,7 +309,7 @@ def _judge_sent(reader: PdfFileReader, sent: int | None, original: Contents, fin
     if sent is None:
         with original.opened() as opened:
             try:
-                before = _reader(opened.file, opened.fingerprint()[0])
+                before = _reader(opened, fingerprint_of(opened)[0])
                 is_same = Change.CONTENT not in changes_between(newest(before), newest(reader), 0)
             except Exception:  # noqa: BLE001 - what cannot be read is another file
                 is_same = False

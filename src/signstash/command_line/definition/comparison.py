@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from .findings import Comparison, relative_path, uncapitalised
-from .normalisation import Operation, Published, Schema, normalise
+from .normalisation import JSON, Operation, Published, Schema, normalise
 from .reading import DefinitionError
 from .shapes import Shape, shape_of
 
@@ -29,6 +29,13 @@ _HTTP_HEADERS: Final = (
 """Headers that springfox lists as parameters, in small letters; the client sends what is needed of them."""
 _SIGNING: Final = ("signDocumentBatchBase64", "signDocumentBatchBinary")
 """The contract's ids of what signs, of which one must be there."""
+_NEEDED: Final = {"documentList", "signStatus", "signedContent", "returnSignedContent", "SIGNED"}
+"""Optional fields and the value without which signed documents are not found in a response."""
+_WRAPPERS: Final = {
+    *("body", "headers", "statusCode", "statusCodeValue", "result", "setOrExpired", "present", "undefined", "empty"),
+    *("cancelled", "done", "numberOfDependents", "completedExceptionally"),
+}
+"""Fields of Java's `ResponseEntity`, `DeferredResult`, `Optional`, `JsonNullable` and futures, which do not travel."""
 _API: Final = re.compile(r"^(?P<root>.*?)/api/(?:v(?P<version>\d+)/)?(?P<rest>.*?)/?$")
 
 
@@ -62,8 +69,12 @@ class _Comparer:
         found.missing = [name for name in self._known if name not in found.offered]
         if not any(name in found.offered for name in _SIGNING):
             offers = [uncapitalised(found.labels[name]) for name in found.offered]
-            offers += [str(operation) for operation in found.additional] + [f"{len(found.left_out)} others"]
-            raise DefinitionError(f"the definition offers nothing that signs. It offers: {'; '.join(offers)}.")
+            offers += map(str, found.additional)
+            if found.left_out:
+                offers.append(f"{len(found.left_out)} operations not below /api ({', '.join(found.left_out[:3])})")
+            raise DefinitionError(
+                f"the definition offers nothing that signs. It offers: {'; '.join(offers) or 'nothing'}."
+            )
         for name, operation in found.offered.items():
             self._compare_operation(self._known[name], operation)
         self._recognise_asynchronous_mode()
@@ -78,6 +89,8 @@ class _Comparer:
         for operation in self._published.operations:
             if _API.match(operation.path) is None:
                 found.left_out.append(operation.path)
+            elif operation.method == "OPTIONS":
+                continue  # gateways answer it on every path, for browsers
             elif (role := _role(operation)) in known:
                 candidates.setdefault(known[role].name, []).append(operation)
             else:
@@ -151,6 +164,8 @@ class _Comparer:
                 self._found.new_parameters.setdefault(known.name, []).append(parameter)
         if parts:
             self._compare_parts(known, parts, operation)
+        elif known.bodies and operation.bodies.keys().isdisjoint((JSON, "application/*", "*/*")) and operation.bodies:
+            self._found.refuse(f"{known.name} takes {', '.join(operation.bodies)}, and not {JSON}, which is sent")
         elif known.bodies:
             self._compare_json(_first(known.bodies) or {}, _body(operation, "json"), f"{known.name} body", sent=True)
         elif any(self._shape(schema).required for schema in operation.bodies.values()):
@@ -159,6 +174,10 @@ class _Comparer:
         theirs = _first(operation.responses)
         if answer is not None and theirs is not None:
             self._compare_json(answer, theirs, f"{known.name} response", sent=False)
+        elif answer is not None and operation.responses.keys() == {"204"}:
+            self._found.refuse(f"{known.name} response is described as empty (204)")
+        elif answer is not None:
+            self._found.note(f"{known.name} response: not described")
 
     def _compare_json(self, ours: Schema, theirs: Schema, where: str, *, sent: bool) -> None:
         """Compare what travels as JSON, which may be described as the text that it is."""
@@ -191,6 +210,8 @@ class _Comparer:
                     self._found.note(f"{known.name}.{name}: described as one file")
             elif any(described):
                 self._found.refuse(f"{known.name} has no part {name}, which every request holds")
+            else:
+                self._found.note(f"{known.name}.{name}: not described")
         for name in their:
             self._found.refuse(f"{known.name} has the part {name}, which is not known")
 
@@ -236,28 +257,48 @@ class _Comparer:
             self._found.note(f"{where}: described without fields")
             return
         if not mine.fields.keys() & their.fields.keys():
-            if not self._unwrap(ours, mine, their, where, sent=sent):
+            if self._unwrap(ours, mine, their, where, sent=sent):
+                return
+            if _is_wrapper(their):
+                self._found.note(f"{where}: described without fields")
+            else:
                 self._found.refuse(f"{where} has none of the known fields, but {', '.join(their.fields)}")
             return
-        for field in mine.fields.keys() - their.fields.keys():
-            if sent and field in mine.required:
-                self._found.refuse(f"{where} has no field {field}, which every request holds")
-            else:
-                self._found.note(f"{where}.{field}: not described here")
         siblings = [
             schema.get("properties", {}).keys()
             for schema in self._contract.schemas.values()
             if mine.fields.keys() <= schema.get("properties", {}).keys()
         ]
+        unknown = their.fields.keys() - {name for fields in siblings for name in fields}
+        for field in [field for field in mine.fields if field not in their.fields]:
+            other = self._renamed(mine, field, {name: their.fields[name] for name in their.fields if name in unknown})
+            if sent and field in mine.required:
+                self._found.refuse(f"{where} has no field {field}, which every request holds")
+            elif other:
+                self._found.refuse(f"{where} has no field {field}, but {other}, which is not known")
+            else:
+                self._found.note(f"{where}.{field}: not described here")
         for field, schema in their.fields.items():
             if field in mine.fields:
+                if sent and field in their.required - mine.required:
+                    self._found.note(f"{where}.{field}: required here")
                 self._walk(mine.fields[field], schema, f"{where}.{field}", sent=sent)
-            elif any(field in fields for fields in siblings):
+            elif field not in unknown:
                 continue  # one schema stands for several of the contract's
             elif sent and field in their.required:
                 self._found.refuse(f"{where} requires the field {field}, which is not known")
+            elif field.startswith(("$", "@")):
+                continue  # about the JSON itself: `$schema`, `@context`
             elif (where, field) not in [(known, name) for known, name, _ in self._found.new_fields]:
                 self._found.new_fields.append((where, field, schema))
+
+    def _renamed(self, mine: Shape, field: str, unknown: Mapping[str, Schema]) -> str | None:
+        """What a field that is missing is called instead."""
+        kind = shape_of(self._contract.schemas, mine.fields[field]).kind
+        alike = [name for name in unknown if _letters(name) == _letters(field)]
+        if field in mine.required | _NEEDED:
+            alike += [name for name, schema in unknown.items() if self._shape(schema).kind == kind]
+        return alike[0] if alike else None
 
     def _unwrap(self, ours: Schema, mine: Shape, their: Shape, where: str, *, sent: bool) -> bool:
         """Look into what is described around the contents: `ResponseEntity` and the like, which do not travel."""
@@ -266,15 +307,20 @@ class _Comparer:
             deeper = any(mine.fields.keys() & self._shape(item).fields.keys() for item in inner.fields.values())
             fits = mine.fields.keys() & inner.fields.keys() or (deeper and mine.fields)
             if not sent and (fits or (not mine.fields and field == "body" and inner.likely_kind == mine.kind)):
-                self._found.note(f"{where}: described inside {field} of {(their.names or ('an object',))[0]}")
-                self._walk(ours, schema, where, sent=sent)
+                inside = f"described inside {field} of {(their.names or ('an object',))[0]}"
+                if _is_wrapper(their):
+                    self._found.note(f"{where}: {inside}")
+                    self._walk(ours, schema, where, sent=sent)
+                else:
+                    self._found.refuse(f"{where} is {inside}, where the client does not look for it")
                 return True
         return False
 
     def _compare_values(self, name: str, mine: Shape, their: Shape, where: str) -> None:
         if not their.values:
-            if their.kind != "string":
-                self._found.note(f"{where}: described as {their.description}, read liberally")
+            if their.kind != "string" and not _is_wrapper(their):
+                known = ", ".join(mine.values)
+                self._found.refuse(f"{where} is described as {_article(their.description)}, not as one of {known}")
             return
         values = [
             part for value in their.values for part in ([value] if value in mine.values else re.split(r", *", value))
@@ -282,10 +328,12 @@ class _Comparer:
         if not any(value in mine.values for value in values):
             self._found.refuse(f"{where} has none of the known values, but {', '.join(values)}")
             return
-        for value in values:
-            if value not in mine.values and (name, value) not in self._found.new_values:
-                self._found.new_values.append((name, value))
+        new = [value for value in values if value not in mine.values]
+        self._found.new_values += [(name, value) for value in new if (name, value) not in self._found.new_values]
         lacking = [value for value in mine.values if value not in values]
+        for value in lacking:
+            for other in [item for item in new if value in _NEEDED or _letters(item) == _letters(value)][:1]:
+                self._found.refuse(f"{where} has no value {value}, but {other}, which is not known")
         if lacking:
             self._found.note(f"{name or where}: without {', '.join(lacking)}")
 
@@ -354,19 +402,30 @@ def _distance(known: Operation, operation: Operation) -> tuple[object, ...]:
     """How far an operation is from the known one, for choosing among several."""
     versions = [int(match["version"] or 0) for path in (known.path, operation.path) if (match := _API.match(path))]
     slashes = known.path.endswith("/") == operation.path.endswith("/")
-    return operation.deprecated, versions[0] != versions[1], -versions[1], not slashes
+    return versions[0] != versions[1], operation.deprecated, -versions[1], not slashes
 
 
 def _in_path(operation: Operation) -> Iterator[Schema]:
     """Parameters in the order of the path."""
     described = {item["name"]: item for item in operation.parameters if item["in"] == "path"}
-    for name in re.findall(r"\{([^}]*)\}", operation.path):
+    for name in re.findall(r"\{([^}]*)\}", relative_path(operation.path)):
         yield described.get(name, {"name": name, "schema": {}})
 
 
 def _body(operation: Operation, media: str) -> Schema:
     """A body of this media type, or else of any."""
-    return next((schema for name, schema in operation.bodies.items() if media in name), _first(operation.bodies) or {})
+    bodies = sorted(operation.bodies.items(), key=lambda item: (media not in item[0], item[0] != JSON))
+    return bodies[0][1] if bodies else {}
+
+
+def _is_wrapper(shape: Shape) -> bool:
+    """Whether it is an object of Java around what travels."""
+    return shape.fields.keys() <= _WRAPPERS and bool(shape.fields.keys() - {"body", "result"})
+
+
+def _letters(name: str) -> str:
+    """What names have in common that are written in different ways, such as `signedContent` and `signed_content`."""
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 def _first(schemas: Mapping[str, Any]) -> Any:

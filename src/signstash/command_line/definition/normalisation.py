@@ -15,6 +15,7 @@ Schema = dict[str, Any]
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
 SCHEMAS: Final = "#/components/schemas/"
+JSON: Final = "application/json"
 BINARY: Final[Schema] = {"type": "string", "format": "binary"}
 TEXT: Final[Schema] = {"type": "string", "format": "text"}
 """What a response holds that is a text, and not JSON."""
@@ -92,9 +93,9 @@ class _Normaliser:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
         is_swagger = "swagger" in document
-        self._named: dict[str, Any] = (
-            document.get("definitions") if is_swagger else (document.get("components") or {}).get("schemas")
-        ) or {}
+        named = document.get("definitions") if is_swagger else (document.get("components") or {}).get("schemas")
+        self._named: dict[str, Any] = {str(name): schema for name, schema in (named or {}).items()}
+        self._elsewhere: dict[str, None] = {}  # other files that are referred to, in order
         server = {"url": document.get("basePath")} if is_swagger else (document.get("servers") or [{}])[0]
         self._server = _path_of(server)
 
@@ -112,12 +113,15 @@ class _Normaliser:
                     unreadable.append(
                         f"{method.upper()} {path}: not as OpenAPI has it ({type(error).__name__}: {error})"
                     )
-        return Published(
-            self._server,
-            operations,
-            {name: self.schema(schema) for name, schema in self._named.items()},
-            unreadable,
-        )
+        schemas: dict[str, Schema] = {}
+        while left := self._named.keys() - schemas.keys():  # reading one may find others
+            schemas |= {name: self.schema(self._named[name]) for name in left}
+        if self._elsewhere:
+            raise DefinitionError(
+                f"the definition refers to other files ({', '.join(list(self._elsewhere)[:3])}). "
+                "Put them into one file, for example with `npx @redocly/cli bundle`."
+            )
+        return Published(self._server, operations, {name: schemas[name] for name in self._named}, unreadable)
 
     def _operation(self, path: str, method: str, described: Mapping[str, Any], shared: Iterable[Any]) -> Operation:
         parameters: dict[tuple[str, str], Schema] = {}
@@ -125,8 +129,9 @@ class _Normaliser:
         parts: dict[str, Any] = {}
         for parameter in map(self._found, [*shared, *(described.get("parameters") or [])]):
             name, place = str(parameter["name"]), parameter["in"]
-            schema = self.schema(parameter.get("schema") or _only(parameter.get("content")) or parameter)
-            required = parameter.get("required") in (True, "true") and "default" not in {**parameter, **schema}
+            given = parameter.get("schema") or _only(parameter.get("content")) or parameter
+            schema = self.schema(given)
+            required = parameter.get("required") in (True, "true") and "default" not in {**parameter, **given}
             if place in ("path", "query", "header", "cookie"):
                 required = required or place == "path"
                 parameters[name, place] = {"name": name, "in": place, "required": required, "schema": schema}
@@ -140,9 +145,7 @@ class _Normaliser:
         if parts:
             bodies = _form(parts, described.get("consumes") or self._document.get("consumes") or [])
         content = self._found(described.get("requestBody") or {}).get("content") or {}
-        bodies |= {
-            media.partition(";")[0].strip().lower(): self.schema(item.get("schema")) for media, item in content.items()
-        }
+        bodies |= {_plain(media): self.schema(item.get("schema")) for media, item in content.items()}
         return Operation(
             method.upper(),
             self._server + path,
@@ -165,7 +168,7 @@ class _Normaliser:
             content = response.get("content")
             if content is None and "schema" in response:
                 produces = described.get("produces") or self._document.get("produces") or ["*/*"]
-                content = {produces[0]: response}
+                content = dict.fromkeys(produces, response)
             read[status if status.isdecimal() else "200"] = self._contents(content or {})
         # springfox adds a 201 without contents to every POST.
         without = [status for status, schema in read.items() if schema is None]
@@ -175,8 +178,8 @@ class _Normaliser:
 
     def _contents(self, content: Mapping[str, Any]) -> Schema | None:
         """What a response holds: JSON, unless everything that is said of it is another type."""
-        schemas = {media: self.schema(item.get("schema")) for media, item in content.items()}
-        for media, schema in sorted(schemas.items(), key=lambda item: "json" not in item[0]):
+        schemas = {_plain(media): self.schema(item.get("schema")) for media, item in content.items()}
+        for media, schema in sorted(schemas.items(), key=lambda item: (item[0] != JSON, "json" not in item[0])):
             if schema.get("format") in ("binary", "byte") and "json" not in media:
                 return BINARY
             if "json" in media or media.endswith("/*"):
@@ -194,9 +197,12 @@ class _Normaliser:
 
     def _at(self, reference: str) -> Any:
         value: Any = self._document
-        for step in reference.removeprefix("#").strip("/").split("/"):
+        file, _, pointer = reference.partition("#")  # a file may refer to itself by its name
+        for step in pointer.strip("/").split("/"):
             plain = step.replace("~1", "/").replace("~0", "~")
             value = value[int(plain)] if isinstance(value, list) else value.get(plain, value.get(unquote(plain), {}))
+        if file and not value:
+            self._elsewhere[file] = None
         return value
 
     def schema(self, given: Any, depth: int = 0) -> Schema:
@@ -209,7 +215,7 @@ class _Normaliser:
         kinds = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind != "null"]
         kind = kinds[0] if len(kinds) == 1 and kinds[0] in (*_TYPES, "file") else None
         plain: Schema = {} if kind is None else {"type": kind}
-        if kind == "file" or "contentMediaType" in given:
+        if kind == "file" or ("contentMediaType" in given and "contentEncoding" not in given):
             plain = dict(BINARY)
         if given.get("format") in _FORMATS and kind not in (None, "object", "array"):
             plain["format"] = given["format"]
@@ -231,21 +237,37 @@ class _Normaliser:
             plain["items"] = self.schema(given.get("items"), depth + 1)
         if isinstance(given.get("properties"), Mapping):
             plain["type"] = "object"
-            plain["properties"] = {name: self.schema(item, depth + 1) for name, item in given["properties"].items()}
-            required = given.get("required")
-            plain["required"] = (
-                [name for name in required if name in plain["properties"]] if isinstance(required, list) else []
-            )
+            plain["properties"] = {
+                str(name): self.schema(item, depth + 1) for name, item in given["properties"].items()
+            }
+        if isinstance(required := given.get("required"), list):
+            plain["required"] = [name for name in required if not _is_read_only(given.get("properties"), name)]
         if isinstance(given.get("additionalProperties"), Mapping):
             plain["additionalProperties"] = self.schema(given["additionalProperties"], depth + 1)
         return plain
 
     def _reference(self, reference: str, depth: int) -> Schema:
-        name = re.sub(r"^#/(components/schemas|definitions)/", "", reference).replace("~1", "/").replace("~0", "~")
+        name = re.sub(r"^[^#]*#/(components/schemas|definitions)/", "", reference)
+        name = name.replace("~1", "/").replace("~0", "~")
         for known in (name, unquote(name)):
             if known in self._named:
                 return {"$ref": SCHEMAS + known}
-        return self.schema(self._found({"$ref": reference}), depth + 8) if reference.startswith("#/") else {}
+        found = self._found({"$ref": reference})
+        if not isinstance(found, Mapping) or "properties" not in found:
+            return self.schema(found, depth + 8)
+        self._named[name] = found  # it may refer to itself
+        return {"$ref": SCHEMAS + name}
+
+
+def _plain(media: str) -> str:
+    """A media type without parameters."""
+    return media.partition(";")[0].strip().lower()
+
+
+def _is_read_only(properties: Any, name: object) -> bool:
+    """Whether only responses hold a field, even if it is required."""
+    described = properties.get(name) if isinstance(properties, Mapping) else None
+    return isinstance(described, Mapping) and described.get("readOnly") is True
 
 
 def _only(content: object) -> Any:
@@ -258,7 +280,7 @@ def _form(parts: Mapping[str, tuple[str, Schema, bool]], consumes: list[str]) ->
     if len(parts) == 1:
         ((place, schema, _),) = parts.values()
         if place == "body":
-            return {(consumes or ["application/json"])[0]: schema}
+            return dict.fromkeys(map(_plain, consumes or [JSON]), schema)
     properties = {name: schema for name, (_, schema, _) in parts.items()}
     form = {"type": "object", "properties": properties, "required": [name for name, part in parts.items() if part[2]]}
     is_plain = all(schema.get("type") in ("string", "integer", "number", "boolean") for schema in properties.values())

@@ -47,7 +47,7 @@ def _value(text: str) -> Any:
         kind = "an HTML page" if re.match(r"<!doctype html|<html", text, re.IGNORECASE) else "markup"
         raise DefinitionError(f"what was read is {kind}{named}: a page or a login, not the definition.")
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         encoded = re.fullmatch(r"[A-Za-z0-9+/\s]+=*", text)
         if not encoded or len(text) < 40:
@@ -67,9 +67,21 @@ def _inner(text: str) -> Any:
         except ValueError:
             raise DefinitionError(f"what was read is a text, not a definition. It begins: {text[:60]!r}.") from None
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise _broken(error) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _once([name for name, _ in pairs])
+    return dict(pairs)
+
+
+def _once(names: list[str]) -> None:
+    """Reject a name that is there twice: parsers take either."""
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DefinitionError(f"what was read has the field {twice!r} twice in one object. Delete one of them.")
 
 
 def _yaml(text: str, error: json.JSONDecodeError) -> Any:
@@ -79,8 +91,21 @@ def _yaml(text: str, error: json.JSONDecodeError) -> Any:
         import yaml
     except ImportError:
         raise DefinitionError(f"what was read {_YAML_MISSING}.") from None
+
+    class Loader(yaml.SafeLoader):
+        """YAML 1.2, in which dates, `yes`, `on` and `NO` are text, and each key is there once."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            _once([key.value for key, _ in node.value if isinstance(key.value, str)])
+            return super().construct_mapping(node, deep)
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(?i:true|false)$"), list("tTfF"))
     try:
-        return yaml.safe_load(text)
+        return Loader(text).get_single_data()
     except yaml.YAMLError as failure:
         mark = getattr(failure, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
@@ -89,11 +114,11 @@ def _yaml(text: str, error: json.JSONDecodeError) -> Any:
 
 
 def _broken(error: json.JSONDecodeError) -> DefinitionError:
-    truncated = error.pos >= len(error.doc.rstrip()) - 1 or error.msg.startswith("Unterminated")
+    rest = error.doc[error.pos :].strip()
+    truncated = (len(rest) < 2 and rest not in ("}", "]")) or error.msg.startswith("Unterminated")
     state = "ends in the middle of its JSON" if truncated else "is not valid JSON"
-    return DefinitionError(
-        f"what was read {state}: {error.msg} at line {error.lineno}, column {error.colno}. Download it again."
-    )
+    hint = "Download it again." if truncated else "Correct it there, or download it again."
+    return DefinitionError(f"what was read {state}: {error.msg} at line {error.lineno}, column {error.colno}. {hint}")
 
 
 def _kind(value: object) -> str:
