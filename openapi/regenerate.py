@@ -101,7 +101,7 @@ def show_differences(laid: Laid) -> None:
     for difference in found:
         print(difference)
     breaking = sum(difference.breaks for difference in found)
-    print(f"{len(found)} differences, {breaking} of them break callers." if found else "Nothing changed for callers.")
+    print(f"Differences: {len(found)}, breaking: {breaking}." if found else "Nothing changed for callers.")
 
 
 def regenerate(upstream: dict[str, Any]) -> None:

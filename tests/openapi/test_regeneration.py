@@ -177,6 +177,22 @@ def test_the_diff_reports_no_changes(
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing changed for callers."
 
 
+def test_the_diff_ends_with_the_number_of_changes(
+    scripts: dict[str, ModuleType],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    definition = json.loads((PROJECT / "openapi" / "upstream.json").read_text("utf-8"))
+    definition["paths"]["/api/v0/report/"] = {"get": {"responses": {"200": {"description": "A report"}}}}
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(definition), "utf-8")
+    monkeypatch.setattr(sys, "argv", ["regenerate.py", "--diff", str(changed)])
+
+    assert scripts["regenerate"].main() == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Differences: 1, breaking: 0."
+
+
 def test_a_client_is_generated_from_a_changed_definition(
     project: Path,
     scripts: dict[str, ModuleType],
