@@ -13,7 +13,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from pyhanko.sign.fields import MDPPerm, SigSeedSubFilter
 from pyhanko.sign.signers.pdf_byterange import DocumentTimestamp
 
-from signstash.verification import Verdict, verify_file
+from signstash.verification import Verdict, pades, verify_file
 from tests.verification import pdf
 from tests.verification.conftest import Judges, assert_agrees
 from tests.verification.pdf import INVOICE_PDF, by_hand, sign, timestamped, updated
@@ -269,6 +269,16 @@ def test_a_pdf_that_was_written_anew_before_signing_is_indeterminate(judges: Jud
         judges.make("qpdf", *more, *options, "plain.pdf", "made.pdf")
         found = verify_file(sign((judges.folder / "made.pdf").read_bytes(), judges), original=INVOICE_PDF)
         assert (found.verdict, "does not begin with what was sent" in found.reason) == (verdict, True)
+
+
+def test_too_many_signatures_and_revisions_are_rejected(signed: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = timestamped(signed)
+
+    monkeypatch.setattr(pades, "_MAX_STEPS", 6)
+    assert verify_file(document).ok
+    monkeypatch.setattr(pades, "_MAX_STEPS", 5)
+    found = verify_file(document)
+    assert (found.verdict, found.reason) == (INDETERMINATE, "it has too many signatures and revisions: 2 and 3")
 
 
 def test_bytes_in_no_revision_are_reported(signed: bytes) -> None:

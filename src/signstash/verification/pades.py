@@ -27,6 +27,9 @@ MAX_BYTES: Final = 1024 * 1024 * 1024
 """Bytes that a PDF may have; it is streamed."""
 
 _BLOCK: Final = 1024 * 1024
+_MAX_STEPS: Final = 2500
+"""Bound of the work for all signatures: their number times the revisions."""
+_MAX_DIGESTED: Final = 16 * MAX_BYTES
 _TAIL: Final = 2048
 """Bytes at the end in which the last `%%EOF` must be; PDF readers look into the last 1,024 (ISO 32000-1, annex H.3)."""
 _END: Final = re.compile(rb"startxref\s+(\d{1,10})\s+%%EOF")
@@ -80,6 +83,9 @@ def verify_pdf(
     sent = 0 if original is None else _length_if_extended(file, original)
     reader = _reader(file, size)
     signatures = _signatures(reader)
+    revisions = reader.xrefs.total_revisions
+    if len(signatures) * revisions > _MAX_STEPS or sum(signature.end for signature in signatures) > _MAX_DIGESTED:
+        raise NotJudgedError(f"it has too many signatures and revisions: {len(signatures)} and {revisions}")
     earlier = [signature for signature in signatures if sent and signature.end <= sent]
     new = [signature for signature in signatures if signature not in earlier]
     if all(signature.subfilter == _TIMESTAMP for signature in new):
@@ -308,9 +314,10 @@ def _judge_sent(reader: PdfFileReader, sent: int | None, original: Contents, fin
     """Judge what was added to what was sent, also before it was signed, or whether it was written anew."""
     if sent is None:
         with original.opened() as opened:
+            length = fingerprint_of(opened)[0]
             try:
-                before = _reader(opened, fingerprint_of(opened)[0])
-                is_same = Change.CONTENT not in changes_between(newest(before), newest(reader), 0)
+                before = newest(_reader(opened, length))
+                is_same = Change.CONTENT not in changes_between(before, newest(reader), 0)
             except Exception:  # noqa: BLE001 - what cannot be read is another file
                 is_same = False
         if is_same:
