@@ -1120,6 +1120,7 @@ class TestProcess:
     def test_a_second_signal_ends_the_command_at_once(
         self, watching: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        Path("invoices/FT_2.pdf").unlink()  # which may be a request of its own, sent or not
         with socket.create_server(("127.0.0.1", 0)) as silent:
             monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/signstash")
             watch = watching()
