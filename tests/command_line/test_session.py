@@ -36,6 +36,7 @@ def test_the_session_of_the_guide_is_current(folder: Path, sandbox: Sandbox) -> 
         shutil.copy(INVOICE, f"invoices/FT_2026_{number}.pdf")
     shown = SESSION.replace("127.0.0.1:8081", httpx.URL(sandbox.base_url).netloc.decode())
     environment = {**os.environ, "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}"}
+    environment["PYTHONASYNCIODEBUG"] = ""  # or it would say which steps were slow
     happened = ""
     for command in re.findall(r"^\$ (.*)$", SESSION, re.MULTILINE):
         ended = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=True)
