@@ -77,7 +77,7 @@ class XmlDocument:
             raise NotJudgedError(f"it has {len(content)} bytes; XML is judged up to {MAX_BYTES}")
         _reject_doctype(content)
         self._content = content
-        self.size = len(content)
+        self.size: int = len(content)
         self.root: Any = _parse(content)
         self.tree: Any = self.root.getroottree()
         self.elements: list[Any] = list(self.root.iter("*"))
