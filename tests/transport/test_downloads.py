@@ -8,6 +8,7 @@ import binascii
 import contextlib
 import gc
 import json
+import os
 import pickle
 import re
 import time
@@ -413,6 +414,21 @@ class TestFiles:
         await asyncio.get_running_loop().shutdown_default_executor()
         gc.collect()
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    async def test_a_forked_child_removes_no_file_of_its_parent(self, client: SignStash, temporary: Path) -> None:
+        signed = await client.sign(Document.binary(LONG, name="a.bin"))
+        await self.nobody_works()
+
+        child = os.fork()
+        if child == 0:
+            del signed
+            gc.collect()
+            os._exit(0)
+        os.waitpid(child, 0)  # noqa: ASYNC222 - it ends at once
+
+        assert signed.content == mock_signed(LONG, binary=True)
+
     async def test_content_in_a_file_can_be_pickled(self, client: SignStash, temporary: Path) -> None:
         raw = pickle.dumps(await client.sign(Document.binary(LONG, name="a.bin")))
         await self.nobody_works()
@@ -605,6 +621,24 @@ class TestSaveTo:
         assert (tmp_path / "a.bin").read_bytes() == b"somebody else's"
         assert failed.value.signed is not None
         assert failed.value.signed.content == mock_signed(content, binary=True)
+
+    async def test_a_document_that_was_not_saved_can_be_saved_in_the_same_folder_more_than_once(
+        self, client: SignStash, service: MockedService, tmp_path: Path, content: bytes
+    ) -> None:
+        def write_first(request: httpx.Request) -> httpx.Response:
+            (tmp_path / "a.bin").write_bytes(b"somebody else's")
+            return signed_response(request)
+
+        service.sign.mock(side_effect=write_first)
+        with pytest.raises(DocumentNotSavedError) as failed:
+            await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path)
+        assert failed.value.signed is not None
+
+        for name in ("b.bin", "c.bin"):
+            await failed.value.signed.save(tmp_path / name)
+
+        assert (tmp_path / "b.bin").read_bytes() == mock_signed(content, binary=True)
+        assert (tmp_path / "c.bin").read_bytes() == await failed.value.signed.read()
 
     async def test_an_unsigned_document_leaves_no_file(
         self, client: SignStash, service: MockedService, tmp_path: Path

@@ -39,7 +39,7 @@ class TemporaryFile:
         self.path = _partial_path(tempfile.gettempdir() if folder is None else folder)
         mode = 0o600 if folder is None else 0o666  # in a shared folder nobody else may read it
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_BINARY, mode))
-        self.remove = weakref.finalize(self, _unlink, self.path)
+        self.remove = weakref.finalize(self, _unlink, self.path, os.getpid())
 
     def append(self, blocks: Iterable[bytes]) -> None:
         with self._opened() as file:
@@ -142,9 +142,10 @@ def _partial_path(folder: str | Path) -> str:
     return os.path.join(folder, f".{secrets.token_hex(8)}.part")  # not of the final name, as long as it may be
 
 
-def _unlink(path: str) -> None:
-    with contextlib.suppress(OSError):  # best effort
-        os.unlink(path)
+def _unlink(path: str, owner: int | None = None) -> None:
+    if owner in (None, os.getpid()):  # a forked child keeps the files of its parent
+        with contextlib.suppress(OSError):  # best effort
+            os.unlink(path)
 
 
 def require_replaceable(target: Path, *, overwrite: bool) -> None:

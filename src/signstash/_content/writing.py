@@ -98,7 +98,7 @@ def write_atomically(contents: Contents, target: Path, *, overwrite: bool) -> No
     """Write one file, whose folder is made, or raise the error. Blocks."""
     make_folder(target.parent)
     require_replaceable(target, overwrite=overwrite)
-    file = FileWrite(contents, target)
+    file = FileWrite(snapshot(contents), target)  # a copy, so that the contents can be saved again
     write_files([file], overwrite=overwrite)
     if file.error is not None:
         raise file.error
