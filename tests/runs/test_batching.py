@@ -214,6 +214,43 @@ async def test_withdrawn_documents_are_not_sent(client: SignStash, signstash_moc
     ]
 
 
+@pytest.mark.parametrize("with_journal", [False, True])
+async def test_a_withdrawn_document_can_be_given_again(
+    client: SignStash, signstash_mock: MockSignStash, tmp_path: Path, with_journal: bool
+) -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await arrived.put(request)
+        await answers.acquire()
+        return signed_response(request)
+
+    def place(document: Document) -> Path:
+        loop.call_soon_threadsafe(planned[document.name].set)
+        return tmp_path / document.name
+
+    loop, answers, arrived = asyncio.get_running_loop(), asyncio.Semaphore(0), asyncio.Queue[httpx.Request]()
+    planned = {f"{number}.pdf": asyncio.Event() for number in range(4)}
+    signstash_mock.routes.sign.mock(side_effect=answer)
+    with Journal(tmp_path / "run.journal") as journal:
+        async with client.batching(in_flight=1, save_to=place, journal=journal if with_journal else None) as batching:
+            calls = [asyncio.create_task(batching.sign(document(1)))]
+            await arrived.get()
+            withdrawn = asyncio.create_task(batching.sign(document(2)))
+            await planned["2.pdf"].wait()
+            withdrawn.cancel()
+            calls.append(asyncio.create_task(batching.sign(document(3))))
+            answers.release()
+            await arrived.get()
+            planned["2.pdf"].clear()
+            again = asyncio.create_task(batching.sign(document(2)))
+            is_planned = asyncio.create_task(planned["2.pdf"].wait())  # after the withdrawn one was given up
+            await asyncio.wait([again, is_planned], return_when=asyncio.FIRST_COMPLETED)
+            is_planned.cancel()
+            answers.release()
+            answers.release()
+
+            assert [(await call).name for call in (*calls, again)] == ["1.pdf", "3.pdf", "2.pdf"]
+
+
 async def test_closing_sends_lingering_documents_at_once(client: SignStash, signstash_mock: MockSignStash) -> None:
     async with client.batching(linger=10**9) as batching:
         call = asyncio.create_task(batching.sign(document(1)))

@@ -75,10 +75,10 @@ class RunLedger:
 
     def _planned_by(self, journal: Journal, given: Document) -> PlannedDocument | Outcome:
         document, digest = given._digested()
+        is_under_way = (identity := _identity(given, digest)) in self._seen  # before its entry, which may change
         entry = journal._find(own_reference=given.external_reference, digest=digest, name=given.name)
         entry = entry or _unknown(given, digest)
-        identity = _identity(given, digest)
-        if identity in self._seen or (entry.run == self._run and entry.state != "failed"):
+        if is_under_way or (entry.run == self._run and entry.state not in ("planned", "failed")):
             raise InvalidDocumentError(
                 f"Document {given.name} is in this run twice, by its contents or its external reference.",
                 "Give each document once, or give documents that are alike references of your own.",
@@ -151,7 +151,6 @@ class RunLedger:
         """Record that a request goes out."""
         if self.journal is not None:
             await asyncio.to_thread(self.journal._record, [self._entry(item, "sent") for item in batch])
-            self._seen.difference_update(_identity(item.given, item.entry.digest) for item in batch)
 
     async def not_sent(self, batch: Sequence[PlannedDocument]) -> None:
         """Record that a request surely was not processed."""
@@ -198,6 +197,10 @@ class RunLedger:
             if item not in result.unresolved
         ]
         faults += self._recorded([*entries, *(self._entry(item, "planned") for item in unsent)])
+        for item in {*results, *unsent}.difference(*(batch.items for batch in result.next)):
+            self._seen.discard(_identity(item.given, item.entry.digest))
+            if self.files is not None and item.target is not None and item not in results:
+                self.files.claimed.pop(item.target, None)
         return outcomes, faults[0] if faults else None
 
     def _recorded(self, entries: Sequence[Entry]) -> list[SignStashError]:

@@ -28,15 +28,10 @@ class SignedFiles:
     save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or require_path("save_to", value))
     overwrite: bool = attrs.field(validator=lambda _, __, value: require_flags(overwrite=value))
     recovery: Path | None = None
-    _claimed: dict[Path, None] = attrs.field(init=False, factory=dict[Path, None])
+    claimed: dict[Path, None] = attrs.field(init=False, factory=dict[Path, None])  # in their order
     _real_path: Callable[[str], str] = attrs.field(init=False, factory=lambda: cache(lambda at: os.path.realpath(at)))
     _make_folder: Callable[[Path], None] = attrs.field(init=False, factory=lambda: cache(make_folder))
     _temporary: list[Path] = attrs.field(init=False, factory=list[Path])
-
-    @property
-    def claimed(self) -> list[Path]:
-        """In the order in which they were claimed."""
-        return list(self._claimed)
 
     def target(self, document: Document) -> Path:
         """The file for a signed document."""
@@ -58,7 +53,7 @@ class SignedFiles:
         # Before the request: a signature that cannot be saved would be lost, or paid for in vain.
         try:
             target = self.target(document)
-            if target in self._claimed:
+            if target in self.claimed:
                 raise DocumentNotSavedError(
                     f"Another document is saved as {target}, so {document.name} was not sent.",
                     "Give the documents different names, or let `save_to` be a function that tells their files apart.",
@@ -68,7 +63,7 @@ class SignedFiles:
         except (OSError, ValueError) as error:
             where = getattr(error, "filename", None) or f"The file for {document.name}"
             raise not_saved(where, error, unsent=document) from error
-        self._claimed[target] = None
+        self.claimed[target] = None
         return target
 
     def save(
@@ -101,7 +96,7 @@ class SignedFiles:
         results = [self._saved(outcome, file) for outcome, file in zip(outcomes, files, strict=True)]
         for result, target in zip(results, targets, strict=True):
             if not self.overwrite or result.signed is None:  # the file itself claims its name, or there is none
-                self._claimed.pop(target, None)
+                self.claimed.pop(target, None)
         return results
 
     def _saved(self, outcome: Outcome, file: FileWrite | None) -> Outcome:

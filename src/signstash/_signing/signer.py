@@ -124,7 +124,7 @@ class Signer:
         note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
         if files is None:
             return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, files.claimed))
+        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, list(files.claimed)))
 
     @contextlib.contextmanager
     def noting_doubt(self, documents: Mapping[str, Document]) -> Iterator[None]:
