@@ -18,7 +18,7 @@ from signstash import (
     SignStashError,
 )
 from signstash._runs.concurrency import ConcurrencyLimiter
-from signstash.retries import Deadline, Retries
+from signstash.retries import Deadline, Retries, completed
 from tests.auth.vendor import Clock
 
 REFUSED = ConnectionFailedError("p.", "c.")
@@ -240,3 +240,21 @@ class TestConcurrencyLimiter:
                 await waiting
 
         assert await self.most_at_once(limiter) == 1
+
+
+async def test_what_fails_while_it_is_completed_after_a_cancellation_is_its_cause() -> None:
+    async def work() -> None:
+        is_cancelled.set()
+        await may_fail.wait()
+        raise LookupError
+
+    is_cancelled, may_fail = asyncio.Event(), asyncio.Event()
+    waiting = asyncio.create_task(completed(work()))
+    await is_cancelled.wait()
+    waiting.cancel()
+    await asyncio.sleep(0)
+    may_fail.set()
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await waiting
+
+    assert isinstance(cancelled.value.__cause__, LookupError)

@@ -177,10 +177,10 @@ class SignStash(IntegrationQueries, OtherOperations):
         """
         if self._is_view:
             return
+        self._exchange.clients.is_closed = True
         try:
             await self._runs.aclose()
         finally:
-            self._exchange.clients.is_closed = True
             if self._own_auth is not None:
                 await self._own_auth.aclose()
             await self._exchange.clients.aclose()

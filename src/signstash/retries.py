@@ -50,7 +50,7 @@ async def completed(work: Coroutine[Any, Any, Result]) -> Result:
         except asyncio.CancelledError as error:
             cancellation = error
     if cancellation is not None:
-        raise cancellation
+        raise cancellation from task.exception()
     return task.result()
 
 

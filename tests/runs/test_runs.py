@@ -43,6 +43,7 @@ from tests.conftest import (
     TOKEN_URL,
     MockedService,
     mock_signed,
+    pdf,
     signed_response,
     url_of,
 )
@@ -168,7 +169,6 @@ class TestClosing:
         assert service.sign.call_count == 1
 
 
-@pytest.mark.usefixtures("real_pauses")
 class TestLeaving:
     """What is in flight is saved and recorded, however a block ends."""
 
@@ -213,6 +213,48 @@ class TestLeaving:
         with Journal(tmp_path / "copy") as journal:
             assert [entry.state for entry in journal.entries()] == ["signed", "signed"]
 
+    async def test_nothing_is_accepted_while_closing_waits_for_what_is_in_flight(
+        self, service: MockedService, tmp_path: Path
+    ) -> None:
+        async def answer(request: httpx.Request) -> httpx.Response:
+            is_sent.set()
+            await may_answer.wait()
+            return signed_response(request)
+
+        is_sent, may_answer = asyncio.Event(), asyncio.Event()
+        service.sign.mock(side_effect=answer)
+        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        run = asyncio.create_task(anext(client.sign_all(pdfs(1), save_to=tmp_path)))
+        await is_sent.wait()
+        closing = asyncio.create_task(client.aclose())
+        await asyncio.sleep(0)
+        late = asyncio.create_task(client.sign(Document.pdf(PDF, name="late.pdf")))
+        await asyncio.wait([late], timeout=0.05)
+        may_answer.set()
+
+        with pytest.raises(ConfigurationError, match="closed"):
+            await late
+        await closing
+        assert (await run).ok
+        assert requests(service) == [["0.pdf"]]
+
+    async def test_a_deadline_that_passes_while_closing_waits_is_the_reason(
+        self, service: MockedService, tmp_path: Path
+    ) -> None:
+        async def never(_: httpx.Request) -> httpx.Response:
+            is_sent.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        is_sent = asyncio.Event()
+        service.sign.mock(side_effect=never)
+        client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, deadline=0.2)
+        run = asyncio.create_task(anext(client.sign_all(pdfs(1), save_to=tmp_path)))
+        await is_sent.wait()
+        await client.aclose()
+
+        assert "it took too long in all" in str((await run).error)
+
     async def test_a_cancelled_block_does_not_wait_for_what_is_in_flight(
         self, service: MockedService, tmp_path: Path
     ) -> None:
@@ -237,6 +279,7 @@ class TestLeaving:
         assert {path.name for path in tmp_path.iterdir()} == {"0.pdf"}
 
 
+@pytest.mark.usefixtures("real_pauses")
 class TestStopping:
     async def test_a_stopped_run_sends_nothing_more_and_returns_results_in_flight(
         self, client: SignStash, service: MockedService
@@ -345,6 +388,35 @@ class TestDeadline:
 
         assert isinstance(found["0.pdf"].error, OutcomeUnknownError)
         assert len(asked) == 2
+
+
+@pytest.mark.parametrize("is_run", [False, True])
+async def test_a_call_cancelled_while_its_response_is_parsed_may_be_signed(
+    client: SignStash, service: MockedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_run: bool
+) -> None:
+    def parse(body: bytes) -> Any:
+        loop.call_soon_threadsafe(call.cancel)
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+        return json.loads(body)
+
+    async def sign(journal: Journal) -> None:
+        if is_run:
+            await collect(client.sign_all(pdfs(1), journal=journal, save_to=tmp_path))
+        else:
+            await client.sign(pdf("FT_31"))
+
+    loop = asyncio.get_running_loop()
+    long = {"more": "x" * 100_000}
+    service.sign.mock(side_effect=lambda request: httpx.Response(200, json=signed_response(request).json() | long))
+    monkeypatch.setattr("signstash._transport.exchange.json_value", parse)
+    with Journal(tmp_path / "j") as journal:
+        call = asyncio.create_task(sign(journal))
+        with pytest.raises(asyncio.CancelledError) as failed:
+            await call
+        assert [entry.state for entry in journal.entries()] == ["sent"] * is_run
+
+    (note,) = failed.value.__notes__
+    assert "after its request was sent" in note
 
 
 async def test_a_cancelled_run_notes_what_is_in_doubt(client: SignStash, service: MockedService) -> None:

@@ -29,8 +29,8 @@ def is_certainly_not_signed(error: SignStashError | None) -> bool:
 
 
 def reading_took_too_long(deadline: float, references: Sequence[str]) -> ConnectionFailedError:
-    context = ErrorContext(external_references=references)
-    problem = context.sentence(f"Reading took longer than the deadline of {deadline:g} s")
+    sentence = ErrorContext(external_references=references).sentence
+    problem = sentence(f"Reading took longer than the deadline of {deadline:g} s")
     hint = "Nothing was sent: give a longer `deadline`, or read from a faster disk."
     return ConnectionFailedError(problem, hint, external_references=references)
 
@@ -53,9 +53,9 @@ def noted(references: Iterable[str], *, maybe_processed: bool = False) -> Iterat
     try:
         yield
     except asyncio.CancelledError as error:
-        if not hasattr(error, "__notes__"):
-            context = ErrorContext(external_references=tuple(references))
-            error.add_note(cancelled(context, maybe_processed=maybe_processed))
+        if not hasattr(error, "maybe_processed"):
+            vars(error)["maybe_processed"] = maybe_processed
+            error.add_note(cancelled(ErrorContext(external_references=[*references]), maybe_processed=maybe_processed))
         raise
 
 

@@ -16,7 +16,7 @@ from .._content.contents import Contents
 from .._errors.mapping import ErrorContext, error_from_response, unreadable_response
 from .._errors.network import describe_network_error, error_from_network, is_connection_failure
 from .._errors.parsing import json_value, operation_id_in
-from .._errors.unknown import cancelled, response_lost
+from .._errors.unknown import cancelled, noted, response_lost
 from ..errors import ConfigurationError, ErrorClasses, SignStashError, UnexpectedResponseError
 from ..retries import Deadline, current_attempt
 from .bodies import UnusableResponseError, read_error, without_credentials
@@ -56,7 +56,7 @@ class ServiceResponse:
 
 
 @attrs.frozen(eq=False, repr=False)
-class _PreparedCall:
+class _Request:
     """A call, as it is sent to one service."""
 
     call: Call
@@ -94,12 +94,13 @@ class Exchange:
                     error.external_references = tuple(call.external_references)  # the token's errors have none
                 raise
         succeeded = 200 <= response.status_code < 300
-        log(f"HTTP {response.status_code}", await _operation_id(call, response) if succeeded else call.operation_id)
+        with noted(call.external_references, maybe_processed=call.changes_state):
+            log(f"HTTP {response.status_code}", await _operation_id(call, response) if succeeded else call.operation_id)
         if not succeeded:
             raise error_from_response(response.status_code, response.headers, response.body, response.context)
         return response
 
-    async def _prepared(self, client: httpx.AsyncClient, call: Call) -> _PreparedCall:
+    async def _prepared(self, client: httpx.AsyncClient, call: Call) -> _Request:
         context = ErrorContext(
             client_service=self.client_service,
             external_references=call.external_references,
@@ -122,11 +123,10 @@ class Exchange:
         )
         # The response is mostly base64 of compressed data: compressing it again only costs time.
         request.headers["Accept-Encoding"], request.headers["Accept"] = "identity", "application/json, */*;q=0.5"
-        return _PreparedCall(call, context, request, body)
+        return _Request(call, context, request, body)
 
-    async def _response(
-        self, prepared: _PreparedCall, client: httpx.AsyncClient, limit: asyncio.Timeout
-    ) -> ServiceResponse:
+    async def _response(self, prepared: _Request, client: httpx.AsyncClient, limit: asyncio.Timeout) -> ServiceResponse:
+        planned_end = limit.when()
         try:
             async with limit:
                 try:
@@ -143,11 +143,11 @@ class Exchange:
         except (SignStashError, AssertionError):  # one of a mock
             raise
         except Exception as error:  # noqa: BLE001 - an authentication or a client of the user's own may raise anything
-            was_closed = self.clients.is_closed and limit.expired()
+            was_closed = limit.expired() and limit.when() != planned_end
             cause = ConnectionAbortedError("the client was closed meanwhile") if was_closed else error
             raise self._failure(prepared, cause) from cause
 
-    async def _exchange(self, prepared: _PreparedCall, client: httpx.AsyncClient) -> ServiceResponse:
+    async def _exchange(self, prepared: _Request, client: httpx.AsyncClient) -> ServiceResponse:
         call = prepared.call
         async with opened(client, prepared.request, self.auth) as response:
             if response.is_success:
@@ -162,7 +162,7 @@ class Exchange:
                 context=prepared.context,
             )
 
-    def _failure(self, prepared: _PreparedCall, error: BaseException) -> SignStashError:
+    def _failure(self, prepared: _Request, error: BaseException) -> SignStashError:
         call, context, host = prepared.call, prepared.context, httpx.URL(self.base_url).host
         handed_over = prepared.body.handed_over and not is_connection_failure(error, prepared.request)
         is_known = isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError | UnicodeError | RuntimeError)
