@@ -239,6 +239,7 @@ class TokenAuth(httpx.Auth):
 
     async def _renew(self) -> _Token | SignStashError:
         """Fetch a token and keep it. Failures are returned, since any number of calls may wait, or none."""
+        self._failure, self._next_renewal = None, self._clock() + RENEWAL_PAUSE  # whatever is raised
         try:
             self._token = await self._retries.run(self._fetch)
         except SignStashError as error:
@@ -248,7 +249,6 @@ class TokenAuth(httpx.Auth):
             self._next_renewal = self._clock() + (pause or RENEWAL_PAUSE)
             logger.warning("no new token: %s", error)
             return error
-        self._failure = None
         return self._token
 
     async def _fetch(self) -> _Token:

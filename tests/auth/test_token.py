@@ -158,12 +158,15 @@ class TestLifetime:
         assert {arrival.token for arrival in vendor.arrivals} == {"token-1"}
         assert len(vendor.token_requests) == 1 + TOKEN_ATTEMPTS
 
+    @pytest.mark.parametrize(
+        "failure", [httpx.Response(200, text="no token"), LookupError("of the user's own HTTP client")]
+    )
     async def test_a_failed_early_renewal_is_repeated_after_a_pause(
-        self, client: httpx.AsyncClient, vendor: Vendor
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: httpx.Response | Exception
     ) -> None:
         await call(client)
         vendor.clock.now += 880
-        vendor.respond_to_token = lambda _: httpx.Response(200, text="no token")
+        vendor.respond_to_token = lambda _: failure
         await call(client)
         await settle()
         vendor.respond_to_token = vendor.issue
