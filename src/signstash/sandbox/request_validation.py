@@ -89,7 +89,10 @@ class Validation:
 
         if name not in self._validators:
             self._validators[name] = Draft202012Validator({**schema, "components": self._components})
-        given = _without_nulls(value)
+        try:
+            given = _without_nulls(value)
+        except RecursionError as error:
+            raise rejected("0.0.2", "malformed JSON: it is nested too deeply") from error
         errors = list(islice(self._validators[name].iter_errors(given), _MAX_ERRORS))
         lacking = [error for error in errors if error.validator == "required"]
         if lacking:
