@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import socket
 import time
@@ -139,8 +140,13 @@ def test_an_empty_line_before_a_request_is_ignored(sandbox: Sandbox, token: str)
     assert sent(sandbox, token, before=b"\r\n").startswith(b"HTTP/1.1 200")
 
 
-def test_an_offer_of_http2_is_ignored(sandbox: Sandbox, token: str, caplog: pytest.LogCaptureFixture) -> None:
-    response = sent(sandbox, token, headers="Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n")
+def test_an_offer_of_http2_is_ignored(
+    sandbox: Sandbox, token: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+
+    response = sent(sandbox, token, headers=offer)
 
     assert response.startswith(b"HTTP/1.1 200")
     assert not caplog.records
