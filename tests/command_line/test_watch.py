@@ -711,6 +711,25 @@ class TestFullDisk:
         again, _ = await watched(lambda clock: clock.seconds(5), "--done", "done")
         assert again == 0
 
+    async def test_a_fault_that_ended_while_it_was_stopped_is_not_reported(
+        self, inbox: Path, signstash_mock: MockSignStash, disk: Disk
+    ) -> None:
+        drop("1.xml")
+        clock = Clock()
+        shown = Shown(clock)
+
+        async def script(clock: Clock) -> Ticks:
+            disk.is_full = True
+            async for tick in clock.until(lambda: len(shown.notes) == 2):
+                yield tick
+            disk.is_full = False
+
+        status, _ = await watched(script, "--status", "s.json", clock=clock, shown=shown)
+
+        assert status == 0
+        assert files_in("signed") == {"1.xml"}
+        assert json.loads(Path("s.json").read_text())["fault"] is None
+
     @staticmethod
     def write_on_another_disk(contents: Any, target: Path, *, overwrite: bool) -> Any:
         target.parent.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import socket
 import time
@@ -115,6 +116,63 @@ def test_a_request_in_pieces_is_signed(sandbox: Sandbox, token: str) -> None:
         response = b"".join(iter(lambda: connection.recv(65536), b""))
 
     assert response.startswith(b"HTTP/1.1 200")
+
+
+def sent(sandbox: Sandbox, token: str, *, before: bytes = b"", headers: str = "", body: bytes | None = None) -> bytes:
+    """The response to a request for an invoice, after which the client closes its side of the connection."""
+    url = httpx.URL(sandbox.base_url)
+    body = json.dumps(request_of()).encode() if body is None else body
+    head = (
+        f"POST {url.path}{BASE64_PATH} HTTP/1.1\r\nHost: {url.host}:{url.port}\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{headers}\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 0)) as connection:
+        connection.sendall(before + head.encode() + body)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_a_client_that_closed_its_side_gets_the_response(sandbox: Sandbox, token: str) -> None:
+    assert sent(sandbox, token).startswith(b"HTTP/1.1 200")
+
+
+def test_an_empty_line_before_a_request_is_ignored(sandbox: Sandbox, token: str) -> None:
+    assert sent(sandbox, token, before=b"\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_an_offer_of_http2_is_ignored(
+    sandbox: Sandbox, token: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+
+    response = sent(sandbox, token, headers=offer)
+
+    assert response.startswith(b"HTTP/1.1 200")
+    assert not caplog.records
+
+
+def test_a_target_in_absolute_form_is_accepted(sandbox: Sandbox, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    status, response = exchanged(
+        sandbox, "POST", sandbox.base_url + BASE64_PATH, headers, json.dumps(request_of()).encode()
+    )
+
+    assert status == 200, response
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "[" * 500 + "]" * 500, "[" * 100_000, "9" * 5000])
+def test_what_is_no_json_is_rejected(
+    sandbox: Sandbox, token: str, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps(request_of()).replace('"somethingOfTheirOwn": 1', f'"somethingOfTheirOwn": {value}')
+
+    response = sent(sandbox, token, body=body.encode())
+
+    assert response.startswith(b"HTTP/1.1 500")
+    assert b'"errorCode":"0.0.2"' in response
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,10 +17,10 @@ from signstash import DuplicateReferenceError, SignedBatch, SignedDocument, Sign
 from signstash._errors.codes import ERROR_CODES
 from signstash.models import BaseOperation, DocumentResponse, SigningError, SignOperation
 from signstash.results import FailedOutcome, SignedOutcome
-from signstash.sandbox import Fault, Sandbox
+from signstash.sandbox import Fault, Sandbox, SandboxApplication
 from signstash.settings import Credentials
 from signstash.testing import MockSignStash
-from tests.conftest import INVOICE, invoice
+from tests.conftest import BASE64_PATH, FILES_PART, INVOICE, MULTIPART_PATH, REQUEST_PART, invoice
 
 PROXY = "http://proxy.test/signstash/einvoice-integration-client-ws"
 INTEGRATION_SERVICE = "http://service.test/signstash/einvoice-integration-ws"
@@ -313,3 +315,137 @@ async def test_references_of_failed_documents_agree(act: Act, reuse: bool) -> No
     assert mocked == served
     duplicate = [isinstance(item, tuple) and item[0] is DuplicateReferenceError for item in served[1:]]
     assert duplicate == ([not reuse, True, True] if act is sign_what_failed_again else [not reuse])
+
+
+DOCUMENT = {"externalReference": "a", "name": "a.pdf", "contentType": "application/pdf", "base64Content": "JVBERi0="}
+SIGNATURE = {"signatureType": "PAdES"}
+HANDWRITTEN: dict[str, Any] = {
+    "valid": {"documents": [{"documentRequest": DOCUMENT, "signatureInfo": {"signatureType": "CAdES"}}]},
+    "blank_reference": {"externalReference": " "},
+    "number_as_reference": {"externalReference": 5},
+    "text_as_flag": {"returnSignedContent": "true"},
+    "blank_description": {"description": ""},
+    "no_object": {"documents": ["a"]},
+    "no_content": {"documents": [{"documentRequest": DOCUMENT | {"base64Content": ""}, "signatureInfo": SIGNATURE}]},
+    "no_base64": {"documents": [{"documentRequest": DOCUMENT | {"base64Content": "!"}, "signatureInfo": SIGNATURE}]},
+    "blank_name": {"documents": [{"documentRequest": DOCUMENT | {"name": " "}, "signatureInfo": SIGNATURE}]},
+    "unknown_media_type": {
+        "documents": [{"documentRequest": DOCUMENT | {"contentType": "text/plain"}, "signatureInfo": SIGNATURE}]
+    },
+    "unknown_signature": {"documents": [{"documentRequest": DOCUMENT, "signatureInfo": {"signatureType": "PADES"}}]},
+    "settings_of_xml": {
+        "documents": [
+            {
+                "documentRequest": DOCUMENT,
+                "signatureInfo": SIGNATURE | {"advancedSignatureInfo": {"signatureLocation": "a"}},
+            }
+        ]
+    },
+    "settings_of_pdf": {
+        "documents": [
+            {
+                "documentRequest": DOCUMENT,
+                "signatureInfo": {
+                    "signatureType": "CAdES",
+                    "visibleSignatureInfo": {"locationType": "PLACEHOLDER", "locationValue": "here"},
+                },
+            }
+        ]
+    },
+    "text_as_preservation_flag": {"preservationInfo": {"preserveContent": "no"}},
+    "surrogate": {"description": "\ud800"},
+    "not_a_number": {"ofTheirOwn": float("nan")},
+}
+
+
+async def sent_to_both(path: str, **request: Any) -> list[tuple[int, str]]:
+    """The statuses and error codes of a handwritten request's responses from mock and sandbox."""
+    application = SandboxApplication()
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(application))
+    responses = []
+    with MockSignStash() as mock:
+        for http_client, service in ((httpx.AsyncClient(), mock.credentials), (client, application.credentials)):
+            auth = (service["client_id"], str(service.get("client_secret")))
+            form = {"grant_type": "client_credentials"}
+            issued = await http_client.post(str(service.get("token_url")), auth=auth, data=form)
+            headers = {"Authorization": f"bearer {issued.json()['access_token']}"} | request.get("headers", {})
+            response = await http_client.post(service["base_url"] + path, **request | {"headers": headers})
+            error = response.json() if response.content else {}
+            responses.append((response.status_code, error.get("errorCode", "")))
+    return responses
+
+
+@pytest.mark.parametrize("case", HANDWRITTEN)
+async def test_handwritten_requests_are_judged_alike(case: str) -> None:
+    documents = [{"documentRequest": DOCUMENT, "signatureInfo": SIGNATURE}]
+    body = {"externalReference": "r", "description": "d", "documents": documents, **HANDWRITTEN[case]}
+
+    mocked, served = await sent_to_both(
+        BASE64_PATH, content=json.dumps(body), headers={"Content-Type": "application/json"}
+    )
+
+    assert mocked == served
+    assert served[0] == (200 if case == "valid" else 500)
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded"])
+async def test_other_media_types_are_rejected_alike(media_type: str) -> None:
+    assert await sent_to_both(BASE64_PATH, content=b"{}", headers={"Content-Type": media_type}) == [(415, "")] * 2
+
+
+@pytest.mark.parametrize(
+    ("file_part", "request_part"), [(FILES_PART, REQUEST_PART), ("file", REQUEST_PART), (FILES_PART, "request")]
+)
+async def test_multipart_requests_are_understood_alike(file_part: str, request_part: str) -> None:
+    described = {name: text for name, text in DOCUMENT.items() if name != "base64Content"}
+    documents = [{"documentRequest": described | {"name": "a.bin"}, "signatureInfo": {"signatureType": "CAdES"}}]
+    body = {"externalReference": "r", "description": "d", "documents": documents}
+    files = [
+        (request_part, ("request.json", json.dumps(body), "application/json")),
+        (file_part, ("a.bin", b"content")),
+        ("note", (None, "of their own")),
+    ]
+
+    mocked, served = await sent_to_both(MULTIPART_PATH, files=files)
+
+    assert mocked == served
+    assert served == ((200, "") if (file_part, request_part) == (FILES_PART, REQUEST_PART) else (500, "0.0.2"))
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "Bearer"])
+@pytest.mark.parametrize("credentials", ["PRT.000000000-PRT.000000000-sandbox:sandbox-secret", "\udcff", "no colon"])
+@pytest.mark.parametrize("form", ["grant_type=client_credentials", "grant_type=password", "", "{}"])
+async def test_token_requests_are_judged_alike(scheme: str, credentials: str, form: str) -> None:
+    application = SandboxApplication()
+    encoded = base64.b64encode(credentials.encode(errors="surrogateescape")).decode()
+    headers = {"Authorization": f"{scheme} {encoded}", "Content-Type": "application/x-www-form-urlencoded"}
+
+    with MockSignStash() as mock:
+        mocked = await httpx.AsyncClient().post(str(mock.credentials.get("token_url")), content=form, headers=headers)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application)) as http_client:
+        served = await http_client.post(application.token_url, content=form, headers=headers)
+
+    assert mocked.status_code == served.status_code
+    assert mocked.json().get("error") == served.json().get("error")
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[", b"[1]", b"null", b"[" * 100_000])
+async def test_malformed_recipients_are_rejected_alike(body: bytes) -> None:
+    path = "/api/v0/delivery/mail/resend/1/true"
+    application = SandboxApplication()
+    codes = []
+    with MockSignStash() as mock:
+        await mock.client.sign(invoice())
+        token = mock.routes.sign.calls.last.request.headers["Authorization"]
+        url = mock.credentials["base_url"] + path
+        response = await httpx.AsyncClient().post(url, content=body, headers={"Authorization": token})
+        codes.append(response.json()["errorCode"])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application)) as http_client:
+        auth = (application.client_id, application.client_secret)
+        form = {"grant_type": "client_credentials"}
+        token = (await http_client.post(application.token_url, auth=auth, data=form)).json()["access_token"]
+        url = application.integration_base_url + path
+        response = await http_client.post(url, content=body, headers={"Authorization": f"Bearer {token}"})
+        codes.append(response.json()["errorCode"])
+
+    assert codes[0] == codes[1]

@@ -156,6 +156,55 @@ async def test_scenarios_apply_a_whole_number_of_times(times: Any, mock: MockSig
         mock.rate_limited(times)
 
 
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "soon", True])
+async def test_a_pause_is_a_number_of_seconds(seconds: Any, mock: MockSignStash) -> None:
+    with pytest.raises(ValueError, match="Give a number of seconds, or None"):
+        mock.rate_limited(retry_after=seconds)
+
+
+@pytest.mark.parametrize("status", ["502", 99, 9999, True, None])
+async def test_a_status_is_one_of_http(status: Any, mock: MockSignStash) -> None:
+    with pytest.raises(ValueError, match=r"status_code is .*Give an integer from 200 to 599"):
+        mock.gateway_html(status)
+    if status is not None:
+        with pytest.raises(ValueError, match="Give an integer from 200 to 599"):
+            mock.api_error("0.0.1", status_code=status)
+
+
+@pytest.mark.parametrize("document", ["", None, Document.pdf(b"%PDF-1.7", name="a.pdf")], ids=str)
+async def test_a_document_is_named_by_a_text(document: Any, mock: MockSignStash) -> None:
+    for call in (
+        mock.assert_signed,
+        mock.assert_not_signed,
+        lambda name: mock.document_fails(name, SigningError.TIMESTAMP_SIGN_ERROR),
+    ):
+        with pytest.raises(ValueError, match="Give its name or its external reference"):
+            call(document)
+
+
+async def test_the_innermost_mock_responds(mock: MockSignStash) -> None:
+    with MockSignStash() as inner:
+        await inner.client.sign(pdf("inner.pdf"))
+    await mock.client.sign(pdf("outer.pdf"))
+
+    inner.assert_signed("inner.pdf")
+    mock.assert_signed("outer.pdf")
+    mock.assert_not_signed("inner.pdf")
+
+
+async def test_an_outer_mock_has_routes_for_other_services(mock: MockSignStash) -> None:
+    mock.router.get("https://ledger.example/entries").respond(204)
+    async with httpx.AsyncClient() as client:
+        with MockSignStash():
+            assert (await client.get("https://ledger.example/entries")).status_code == 204
+        with (
+            pytest.raises(AssertionError, match=r"ledger\.example/other was requested, but is not mocked"),
+            MockSignStash(),
+            contextlib.suppress(AssertionError),
+        ):
+            await client.get("https://ledger.example/other")
+
+
 async def test_scenarios_apply_in_order(mock: MockSignStash) -> None:
     mock.rate_limited(times=2, retry_after=1.5)
     mock.token_expired()
@@ -394,7 +443,13 @@ async def test_a_malformed_request_is_rejected_as_by_the_service(mock: MockSignS
         described = {REQUEST_PART: (None, json.dumps(mock.sign_requests[0].model.to_dict()))}
         responses.append(await http_client.post(multipart, files=described))
 
-    assert {response.json()["errorCode"] for response in responses} == {"0.0.2"}
+    assert [response.json()["errorCode"] for response in responses] == [
+        "0.0.2",
+        "0.0.6",
+        *["0.0.2"] * 2,
+        "0.0.6",
+        *["0.0.2"] * 3,
+    ]
     assert len(mock.sign_requests) == 1
 
 

@@ -112,6 +112,7 @@ class Watch:
                         self._fault = fault
                     if fault is not None:
                         await self._pause(fault)
+                self._outage = None
                 with suppress(SignStashError):
                     await self._save_unsaved(journal)
             except asyncio.CancelledError:

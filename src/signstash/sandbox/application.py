@@ -193,9 +193,9 @@ class SandboxApplication:
         self._administration.reset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to a request. Doubled slashes and one missing at the end are accepted: clients send both."""
+        """Respond to a request. Whole URLs, doubled slashes, and none at the end are accepted: clients send them."""
         if scope["type"] == "http":
-            path = re.sub("/{2,}", "/", scope["path"]).removesuffix("/") or "/"
+            path = re.sub("/{2,}", "/", re.sub("^https?://[^/]+", "", scope["path"])).removesuffix("/") or "/"
             scope = {
                 **scope,
                 "signstash.path": scope["path"],

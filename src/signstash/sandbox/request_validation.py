@@ -26,6 +26,8 @@ _WHERE: Final = "signRequest"
 MAX_DOCUMENTS: Final = 1_000
 MAX_CHARACTERS: Final = 4_000
 """Characters of a name, a reference, or a description. What the service allows is not published."""
+MAX_LEVELS: Final = 100
+"""Levels of nesting in JSON."""
 MAX_PIXELS: Final = 25_000_000
 """Pixels of a picture."""
 _MAX_ERRORS: Final = 100
@@ -130,12 +132,14 @@ def _check_text(fields: Mapping[str, Any], where: str, *names: str) -> None:
             raise rejected("0.0.4", f"{_WHERE}.{path} has more than {MAX_CHARACTERS} characters")
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, levels: int = MAX_LEVELS) -> Any:
     """Remove nulls: they mean the same as a missing field."""
+    if not levels:
+        raise rejected("0.0.2", f"malformed JSON: it has more than {MAX_LEVELS} levels")
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: _without_nulls(item, levels - 1) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [_without_nulls(item, levels - 1) for item in value]
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()

@@ -12,6 +12,7 @@ import threading
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+import h11
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -82,6 +83,19 @@ class Sandbox(SandboxApplication):
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # called for TCP only
                 super().connection_made(transport)
                 connections[self.client] = transport
+
+            def data_received(self, data: bytes) -> None:
+                if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+                    data = data.lstrip(b"\r\n")  # RFC 9112, 2.2
+                if data:
+                    super().data_received(data)
+
+            def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's closes the connection always
+                """Keep the connection open for the response, if the request is complete (RFC 9112, 9.6)."""
+                return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+
+            def _should_upgrade(self) -> bool:
+                return False  # Java's client offers HTTP/2 in every request; uvicorn would log warnings
 
             def connection_lost(self, exc: Exception | None) -> None:
                 connections.pop(self.client, None)

@@ -112,9 +112,13 @@ def parse_json(body: bytes) -> Any:
         RejectedError: If it is malformed.
     """
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise rejected("0.0.2", "malformed JSON") from error
+
+
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _base64_request(body: bytes, validation: Validation) -> SignRequest:

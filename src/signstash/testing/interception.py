@@ -73,10 +73,19 @@ def intercepted(router: respx.MockRouter) -> Iterator[None]:
             HTTPCore2Mocker.start()
             stack.callback(HTTPCore2Mocker.stop)
             stack.callback(HTTPCore2Mocker.unregister, router)
+            _precede_mocks(HTTPCore2Mocker.routers, router)
+        _precede_mocks(HTTPCoreMocker.routers, router)
         # The SDK's own clients would read certificates first, which takes longer than a test.
         stack.enter_context(use_transport(_RouterTransport))
         stack.enter_context(use_sleep(_skip))
         yield
+
+
+def _precede_mocks(routers: list[respx.Router], router: respx.MockRouter) -> None:
+    """Let the mock that started last respond first: an application's tests may have one for the whole session."""
+    routers.remove(router)
+    first = next((place for place, other in enumerate(routers) if isinstance(other, type(router))), len(routers))
+    routers.insert(first, router)
 
 
 async def _skip(_: float) -> None:

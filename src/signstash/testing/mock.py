@@ -16,11 +16,12 @@ from ..client import SignStash
 from ..settings import Credentials
 from . import paths
 from .received import ResentMails, SentDocument, SignRequest
-from .scenarios import Scenarios
+from .scenarios import Scenarios, require_document_name
 from .service import Service
 
 try:
     import respx
+    from respx.mocks import HTTPCoreMocker
     from respx.models import AllMockedAssertionError, RouteList
 
     from .interception import intercepted, other_plugin
@@ -180,8 +181,10 @@ class MockSignStash(Scenarios):
 
         Raises:
             AssertionError: If it was not signed, or not that often. The message lists the received requests.
+            ValueError: If `document` is not a text, or `times` is not positive.
         """
         __tracebackhide__ = True
+        require_document_name(document)
         if times < 1:
             raise ValueError(f"times is {times!r}. Give a positive number, or use assert_not_signed.")
         signed = [sent for sent in self.signed_documents if document in (sent.name, sent.external_reference)]
@@ -197,8 +200,10 @@ class MockSignStash(Scenarios):
 
         Raises:
             AssertionError: If it was signed. The message lists the received requests.
+            ValueError: If `document` is not a text.
         """
         __tracebackhide__ = True
+        require_document_name(document)
         if any(document in (sent.name, sent.external_reference) for sent in self.signed_documents):
             raise AssertionError(f"{document} was signed, but should not have been.{self._received()}")
 
@@ -282,7 +287,8 @@ class _Router(respx.MockRouter):
 
     def _unmocked(self, request: httpx.Request) -> AllMockedAssertionError:
         called = f"{request.method} {request.url}"
-        # Another active router may have a route for it.
-        if self.Mocker is None or self.Mocker.routers == [self]:
-            self.unexpected.append(called)
+        # A router that is tried later may have a route for it.
+        if self.Mocker is None or self.Mocker.routers[-1] is self:
+            innermost = next(router for router in [*HTTPCoreMocker.routers, self] if isinstance(router, _Router))
+            innermost.unexpected.append(called)
         return AllMockedAssertionError(f"{called} is not mocked. Add a route to the mock's router, or fix the URL.")

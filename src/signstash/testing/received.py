@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import httpx
@@ -21,10 +22,7 @@ from ..models import (
     Unset,
 )
 from ..settings import Upload
-
-
-class MalformedRequestError(Exception):
-    """A request that the service cannot parse; the message says why."""
+from .validation import MalformedRequestError, require_matching_signatures, require_valid
 
 
 @attrs.frozen(kw_only=True)
@@ -101,23 +99,45 @@ def read_sign_request(request: httpx.Request, upload: Upload) -> SignRequest:
     try:
         return _base64_request(request) if upload == "base64" else _multipart_request(request)
     except KeyError as error:
-        raise MalformedRequestError(f"missing {error.args[0]}") from error
+        raise MalformedRequestError(f"missing {error.args[0]}", "0.0.2") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise MalformedRequestError(f"malformed request: {error}") from error
 
 
+def parse_json(text: bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        MalformedRequestError: If it is malformed. NaN and infinities are: JSON does not have them.
+    """
+    try:
+        return json.loads(text, parse_constant=_reject_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequestError(f"malformed JSON: {error}", "0.0.2") from error
+
+
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _base64_request(request: httpx.Request) -> SignRequest:
-    model = SignRequestBase64Document.from_dict(json.loads(request.content))
+    model = SignRequestBase64Document.from_dict(parse_json(request.content))
+    require_valid(model)
     contents = [base64.b64decode(item.document_request.base_64_content, validate=True) for item in model.documents]
     return _sign_request(model, contents, "base64")
 
 
 def _multipart_request(request: httpx.Request) -> SignRequest:
     parts = _parts(request)
-    (described,) = (content for is_file, content in parts if not is_file)
-    model = SignRequestDocument.from_dict(json.loads(described))
+    fields = dict(parts)
+    if "signRequest" not in fields:
+        raise KeyError("signRequest")
+    model = SignRequestDocument.from_dict(parse_json(fields["signRequest"]))
+    require_valid(model)
     # How the service matches files with documents is not published; here it is by their order.
-    contents = [content for is_file, content in parts if is_file]
+    contents = [content for name, content in parts if name == "files"]
+    if len(contents) != len(model.documents):
+        raise KeyError("files")
     return _sign_request(model, contents, "multipart")
 
 
@@ -126,6 +146,7 @@ def _sign_request(
 ) -> SignRequest:
     if not model.documents:
         raise KeyError("documents")
+    require_matching_signatures(model.documents)
     items: Sequence[SignDocumentBase64Document | SignDocumentDocument] = model.documents
     documents = [
         SentDocument(
@@ -147,13 +168,16 @@ def _sign_request(
     )
 
 
-def _parts(request: httpx.Request) -> list[tuple[bool, bytes]]:
-    """The parts of a multipart body (RFC 7578): whether each is a file, and its contents."""
-    boundary = re.search('boundary="?([^";]+)', request.headers.get("Content-Type", ""))
+def _parts(request: httpx.Request) -> list[tuple[str, bytes]]:
+    """The names and contents of the parts of a multipart body (RFC 7578)."""
+    boundary = re.search('boundary="?([^";]+)', request.headers.get("Content-Type", ""), re.IGNORECASE)
     if boundary is None:
-        raise ValueError("no multipart boundary")
+        raise KeyError("multipart boundary")
     parts = []
     for piece in (b"\r\n" + request.content).split(b"\r\n--" + boundary[1].encode())[1:-1]:
         headers, _, content = piece.partition(b"\r\n\r\n")
-        parts.append((re.search(rb"[ ;]filename\*?=", headers) is not None, content))
+        name = re.search(rb'[ ;]name="?([^";\r\n]*)', headers, re.IGNORECASE)
+        is_file = re.search(rb"[ ;]filename=", headers, re.IGNORECASE) is not None
+        if name is not None and (is_file or name[1] != b"files"):
+            parts.append((name[1].decode(), content))
     return parts

@@ -27,7 +27,8 @@ from ..models import (
     SignOperation,
     StorageStatus,
 )
-from .received import MalformedRequestError, SentDocument, SignRequest, read_sign_request
+from .received import SentDocument, SignRequest, read_sign_request
+from .validation import MalformedRequestError
 
 MOCK_SIGNATURE: Final = b"NOT A SIGNATURE, but made by signstash.testing"
 """Ends every document that a mock has "signed"."""
@@ -78,14 +79,14 @@ def sign_response(request: httpx.Request, *, operation_id: int = 1) -> httpx.Res
         operation_id: ID of the operation.
 
     Returns:
-        The operation, with HTTP status 200; or an error with code `0.0.2` if the request is malformed. What comes back
-        for a document is its content and `MOCK_SIGNATURE`.
+        The operation, with HTTP status 200; or an error with code `0.0.2` or `0.0.6` if the request is malformed. What
+        comes back for a document is its content and `MOCK_SIGNATURE`.
     """
     multipart = request.headers.get("Content-Type", "").startswith("multipart/form-data")
     try:
         received = read_sign_request(request, "multipart" if multipart else "base64")
     except MalformedRequestError as error:
-        return error_response("0.0.2", str(error))
+        return error_response(error.error_code, str(error))
     signed = [attrs.evolve(document, signed=True) for document in received.documents]
     operation = executed(attrs.evolve(received, documents=signed), operation_id, "", stored=False)
     return operation_response(operation, signed)
@@ -95,6 +96,15 @@ def rejected_credentials() -> httpx.Response:
     """Make the response to wrong credentials, in Spring's format."""
     body = {"error": "invalid_client", "error_description": "Bad client credentials"}
     return httpx.Response(401, json=body, headers={"WWW-Authenticate": 'Basic realm="oauth2/client"'})
+
+
+def rejected_grant(grant_type: str) -> httpx.Response:
+    """Make the response to a token request whose grant type is missing or is not `client_credentials`."""
+    if not grant_type:
+        body = {"error": "invalid_request", "error_description": "Missing grant type"}
+    else:
+        body = {"error": "unsupported_grant_type", "error_description": f"Unsupported grant type: {grant_type}"}
+    return httpx.Response(400, json=body)
 
 
 def error_response(code: str, cause: str, *, status_code: int | None = None) -> httpx.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -80,8 +81,9 @@ class Scenarios:
             times: How often, None for always.
 
         Raises:
-            ValueError: If the definition does not contain `sign_error`.
+            ValueError: If `reference` is not a text, or the definition does not contain `sign_error`.
         """
+        require_document_name(reference)
         known = [error.value for error in SigningError]
         if sign_error not in known:
             raise ValueError(f"sign_error is {str(sign_error)!r}. Choose one of: {', '.join(known)}.")
@@ -105,7 +107,13 @@ class Scenarios:
         Args:
             times: Number of requests, None for all.
             retry_after: The `Retry-After` header, in seconds.
+
+        Raises:
+            ValueError: If `retry_after` is not a number of seconds.
         """
+        is_number = isinstance(retry_after, int | float) and not isinstance(retry_after, bool)
+        if retry_after is not None and not (is_number and 0 <= retry_after < math.inf):
+            raise ValueError(f"retry_after is {retry_after!r}. Give a number of seconds, or None.")
         self._fails(f"rate_limited(times={times})", lambda _: responses.rate_limit(retry_after), times)
 
     def timeout(self, *, times: int | None = 1, processed: bool = False) -> None:
@@ -141,7 +149,11 @@ class Scenarios:
         Args:
             status_code: HTTP status of the page.
             times: Number of requests, None for all.
+
+        Raises:
+            ValueError: If it is not an HTTP status.
         """
+        _require_status(status_code)
         self._fails(f"gateway_html({status_code})", lambda _: responses.gateway_page(status_code), times)
 
     def api_error(self, code: str, *, times: int | None = 1, status_code: int | None = None) -> None:
@@ -153,13 +165,15 @@ class Scenarios:
             status_code: HTTP status. Required for codes that are not published.
 
         Raises:
-            ValueError: If the code is not published and `status_code` is missing.
+            ValueError: If the code is not published and `status_code` is missing, or it is not an HTTP status.
         """
         if code not in responses.HTTP_STATUSES and status_code is None:
             published = ", ".join(responses.HTTP_STATUSES)
             raise ValueError(
                 f"code is {code!r}, which is not published. Give a status_code as well, or one of: {published}."
             )
+        if status_code is not None:
+            _require_status(status_code)
         respond = _error(code, "mocked error", status_code=status_code)
         self._fails(f"api_error({code!r})", respond, times, ends_token=code == "0.0.10")
 
@@ -187,6 +201,21 @@ class Scenarios:
         ends_token: bool = False,
     ) -> None:
         self._service.sign_failures.add(name, Failure(respond, processed, ends_token), times)
+
+
+def require_document_name(document: object) -> None:
+    """Check what a test gives to say which document it means.
+
+    Raises:
+        ValueError: If it is not a text, or an empty one.
+    """
+    if not isinstance(document, str) or not document:
+        raise ValueError(f"A document is {document!r}. Give its name or its external reference.")
+
+
+def _require_status(status_code: object) -> None:
+    if isinstance(status_code, bool) or not isinstance(status_code, int) or not 200 <= status_code < 600:
+        raise ValueError(f"status_code is {status_code!r}. Give an integer from 200 to 599.")
 
 
 def _error(code: str, cause: str, *, status_code: int | None = None) -> Callable[[httpx.Request], httpx.Response]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 from collections.abc import Sequence
 from typing import Final
@@ -13,17 +12,19 @@ import httpx
 
 from ..models import BaseOperation, SignOperation
 from ..settings import Upload
-from .received import MalformedRequestError, ResentMails, SentDocument, SignRequest, read_sign_request
+from .received import ResentMails, SentDocument, SignRequest, parse_json, read_sign_request
 from .responses import (
     error_response,
     executed,
     not_found,
     operation_response,
     rejected_credentials,
+    rejected_grant,
     token_response,
     zip_response,
 )
 from .scenario_queue import DocumentFailure, Failure, ScenarioQueue
+from .validation import MalformedRequestError
 
 _TOKEN: Final = "signstash-mock-token-"  # noqa: S105 - a prefix
 _BASE_FIELDS: Final = frozenset(attrs.fields_dict(BaseOperation)) - {"additional_properties"}
@@ -64,16 +65,26 @@ class Service:
         failure = self.token_failures.next()
         if failure is not None:
             return failure.respond(request)
-        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
-        client_id, colon, _ = base64.b64decode(encoded).decode().partition(":") if scheme == "Basic" else ("", "", "")
+        try:
+            client_id, colon, _ = (
+                base64.b64decode(_authorization(request, "basic"), validate=True).decode().partition(":")
+            )
+        except ValueError:
+            return rejected_credentials()
         if not colon:
             return rejected_credentials()
+        parameters = {**request.url.params, **httpx.QueryParams(request.content.decode(errors="replace"))}
+        if parameters.get("grant_type") != "client_credentials":
+            return rejected_grant(parameters.get("grant_type", ""))
         token = _TOKEN + secrets.token_hex(16)
         self._client_services[token] = client_id
         return token_response(token)
 
     def sign_base64(self, request: httpx.Request) -> httpx.Response:
         """Sign documents with contents in the JSON."""
+        media_type = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+        if media_type != "application/json" and not media_type.endswith("+json"):
+            return httpx.Response(415)
         return self._sign(request, "base64")
 
     def sign_multipart(self, request: httpx.Request) -> httpx.Response:
@@ -115,8 +126,13 @@ class Service:
         operation = self._operation(request, number)
         if isinstance(operation, httpx.Response):
             return operation
-        recipients = tuple(json.loads(request.content))
-        mails = ResentMails(operation_id=int(number), recipients=recipients, attach_documents=flag == "true")
+        try:
+            recipients = parse_json(request.content)
+        except MalformedRequestError as error:
+            return error_response(error.error_code, str(error))
+        if not isinstance(recipients, list) or not all(isinstance(recipient, str) for recipient in recipients):
+            return error_response("0.0.6", "recipients is not an array of strings")
+        mails = ResentMails(operation_id=int(number), recipients=tuple(recipients), attach_documents=flag == "true")
         self.resent_mails.append(mails)
         return httpx.Response(200)
 
@@ -124,7 +140,7 @@ class Service:
         try:
             received = read_sign_request(request, upload)
         except MalformedRequestError as error:
-            return error_response("0.0.2", str(error))
+            return error_response(error.error_code, str(error))
         if not self._token_holds(request):
             return self._responded(received, error_response("0.0.10", "token"))
         failure = self.sign_failures.next()
@@ -193,5 +209,10 @@ def _references_in_use(request: SignRequest) -> set[tuple[str, str]]:
 
 
 def _token(request: httpx.Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token if scheme == "Bearer" else ""
+    return _authorization(request, "bearer")
+
+
+def _authorization(request: httpx.Request, expected: str) -> str:
+    """The credentials in a header `Authorization` of a scheme, or an empty string."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == expected else ""
