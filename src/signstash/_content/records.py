@@ -32,10 +32,10 @@ class RecordFile:
 
     Args:
         path: The file, which is created if it does not exist.
-        take: Is called with each record that is in the file, and its place, at first with those that are in it already.
+        take: Called with the offset and the content of each record, first of those already in the file.
 
     Attributes:
-        identity: What the file was given when it was created; its copies have it, too.
+        identity: A random text that the file got when it was created; its copies have the same.
     """
 
     def __init__(self, path: Path, take: Callable[[int, Record], None]) -> None:

@@ -154,7 +154,7 @@ class RunLedger:
             self._seen.difference_update(_identity(item.given, item.entry.digest) for item in batch)
 
     async def not_sent(self, batch: Sequence[PlannedDocument]) -> None:
-        """Record that a request surely was not processed."""
+        """Record that a request was certainly not processed."""
         if self.journal is not None:
             entries = [self._entry(item, "planned") for item in batch]
             await asyncio.to_thread(self.journal._record, entries, keep=True)

@@ -1,4 +1,4 @@
-"""What a run plans: documents, the batches that they are sent in, and what came of a batch."""
+"""What a run plans: documents, the batches that they are sent in, and the results of batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..results import Outcome
 
 @attrs.frozen(eq=False, repr=False)
 class Callers:
-    """Those who want the documents of a run signed.
+    """The callers of a run, who want its documents signed.
 
     Attributes:
         options_for: What is asked for a document. Documents with different options are in different requests.
@@ -84,7 +84,7 @@ class Batch:
 
 @attrs.frozen(eq=False, repr=False)
 class BatchResult:
-    """What came of a batch. Documents that are neither in `outcomes` nor in `next` were not sent.
+    """The result of a batch. Documents that are neither in `outcomes` nor in `next` were not sent.
 
     Attributes:
         outcomes: By document.

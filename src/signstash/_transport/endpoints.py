@@ -52,7 +52,7 @@ class Call:
         arguments: Headers, body and query parameters, as httpx takes them.
         inserts: Contents that take the places of their marks in the body, in order.
         receive: Reads a success, which may have `response_limit` bytes.
-        changes_state: Whether sending it twice by mistake does harm.
+        changes_state: Whether the service must not process it twice.
     """
 
     operation: str
@@ -83,7 +83,7 @@ def _json(value: object) -> bytes:
         pass  # the encoder's own error would hold the value
     raise InvalidDocumentError(
         "The request cannot be written as JSON.",
-        "Look for fields of the given models that hold a value of another type than the model says.",
+        "Look for fields of the given models whose value has another type than the model says.",
     )
 
 
