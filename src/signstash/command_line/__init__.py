@@ -62,7 +62,8 @@ SIGNSTASH_ENVIRONMENT or SIGNSTASH_TOKEN_URL), a file (--config), and options;
 the later ones win.
 
 exit status: 0 success, 1 some documents failed or are in doubt, 2 wrong usage
-  or settings, 3 a fault that concerns all documents, 130 interrupted
+  or settings, 3 a fault that concerns all documents or lost output, 130
+  interrupted (`signstash verify --help` lists those of verify)
 """
 
 
@@ -106,7 +107,7 @@ def _with_plain_names(arguments: Sequence[str]) -> list[str]:
 
 
 def _status_with_output(status: int, *, debug: bool) -> int:
-    """Say if output was lost, which is a failure even if the command did all else."""
+    """Report lost output, which is a failure even if the command did everything else."""
     from .display import lost_output
 
     error = lost_output()

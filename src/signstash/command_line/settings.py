@@ -131,14 +131,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is not valid TOML: {error}.", "Fix the file.") from error
     if "client_secret" in settings:
         raise ConfigurationError(f"{path} contains client_secret.", "Use secret_file or secret_command instead.")
-    _refuse_wrong(path, settings)
+    _validate(path, settings)
     # Relative to the settings file.
     if "secret_file" in settings:
         settings["secret_file"] = str(path.parent / Path(settings["secret_file"]).expanduser())
     return settings
 
 
-def _refuse_wrong(path: Path, settings: Mapping[str, Any]) -> None:
+def _validate(path: Path, settings: Mapping[str, Any]) -> None:
     known = (*_TEXTS, *_OTHERS)
     unknown = [name for name in settings if name not in known]
     if unknown:

@@ -86,7 +86,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
 
 
 def _found(paths: Sequence[Path], unreadable: list[SignStashError]) -> Iterator[tuple[Path, Path]]:
-    """The files, each with its place below the folder that was named, without originals beside their signed files."""
+    """The files, each with its path below the named folder, without originals next to their signed files."""
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 - Path's raises for a name that is too long
             yield path, Path(path.name)

@@ -109,7 +109,7 @@ class WatchReport:
                 self.display.note(remark)
 
     def failing(self, fault: SignStashError) -> None:
-        """Say once that the service fails."""
+        """Report once that the service fails."""
         problem = without_names(fault.problem, ())
         if problem != self._fault:
             self._fault = problem

@@ -94,7 +94,7 @@ def _untrusted(
 
 
 def _number_of_paths(certificate: x509.Certificate, others: Sequence[x509.Certificate]) -> int:
-    """How many paths the names of certificates allow at most."""
+    """The number of possible paths, counted by the names of certificates."""
     issuers = {(other.subject.hashable, other.issuer.hashable) for other in others}
     reached, found = {certificate.issuer.hashable}, 0
     while len(reached) > found:

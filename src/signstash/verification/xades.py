@@ -97,7 +97,7 @@ def _document_or_none(content: bytes, findings: Findings) -> XmlDocument | None:
 def _form(signature: Any) -> bytes:
     try:
         return binary(signature.find(f"{DS}SignatureValue"))
-    except NotJudgedError:  # it is reported where the signature is judged
+    except NotJudgedError:  # reported where the signature is judged
         return b""
 
 

@@ -12,7 +12,7 @@ from .normalisation import Operation, Published, Schema
 
 @attrs.define
 class Comparison:
-    """What came of comparing.
+    """The result of a comparison.
 
     Attributes:
         published: The definition that was compared.
@@ -53,8 +53,8 @@ class Comparison:
         if text not in self.notes:
             self.notes.append(text)
 
-    def refuse(self, text: str) -> None:
-        """Note a reason why a client could not work."""
+    def reject(self, text: str) -> None:
+        """Add a problem: a reason why a client could not work."""
         if text not in self.problems:
             self.problems.append(text)
 

@@ -177,7 +177,7 @@ class _Normaliser:
         return read or {"200": None}
 
     def _contents(self, content: Mapping[str, Any]) -> Schema | None:
-        """What a response holds: JSON, unless everything that is said of it is another type."""
+        """The schema of a response: of JSON, unless only other types are described."""
         schemas = {_plain(media): self.schema(item.get("schema")) for media, item in content.items()}
         for media, schema in sorted(schemas.items(), key=lambda item: (item[0] != JSON, "json" not in item[0])):
             if schema.get("format") in ("binary", "byte") and "json" not in media:
@@ -206,7 +206,7 @@ class _Normaliser:
         return value
 
     def schema(self, given: Any, depth: int = 0) -> Schema:
-        """A schema without what says nothing to a client, or would stop the generator."""
+        """A schema without what does not concern a client, or would stop the generator."""
         if not isinstance(given, Mapping) or depth > 64:
             return {}
         if isinstance(given.get("$ref"), str):

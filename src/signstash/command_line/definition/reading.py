@@ -78,7 +78,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _once(names: list[str]) -> None:
-    """Reject a name that is there twice: parsers take either."""
+    """Reject a duplicate name: some parsers take the first value, others the last."""
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DefinitionError(f"what was read has the field {twice!r} twice in one object. Delete one of them.")
@@ -93,7 +93,7 @@ def _yaml(text: str, error: json.JSONDecodeError) -> Any:
         raise DefinitionError(f"what was read {_YAML_MISSING}.") from None
 
     class Loader(yaml.SafeLoader):
-        """YAML 1.2, in which dates, `yes`, `on` and `NO` are text, and each key is there once."""
+        """YAML 1.2, in which dates, `yes`, `on` and `NO` are text, and keys are unique."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             _once([key.value for key, _ in node.value if isinstance(key.value, str)])

@@ -27,7 +27,7 @@ _MOST_DANGLING: Final = 100_000
 
 
 class PdfWriter(IncrementalPdfFileWriter):
-    """Writes an incremental update of a PDF, without what pyHanko does to the pages beside it.
+    """Writes an incremental update of a PDF, without the other changes that pyHanko makes.
 
     Three repairs: the trailer's `/Size` becomes large enough that no object number is used twice, a document encrypted
     with an empty user password is opened, and `/NeedAppearances` stays, since forms without appearances are blank
