@@ -71,7 +71,7 @@ class Clock:
 
 
 class AtOnce(ThreadPoolExecutor):
-    """Does at once what blocks, so that the clock does not run ahead of a thread that waits for its turn."""
+    """Runs blocking calls directly instead of in threads, for which the test's clock would not wait."""
 
     def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
         done: Future[Any] = Future()

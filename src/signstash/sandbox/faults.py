@@ -159,6 +159,9 @@ class Fault:
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Make a fault from JSON: an object with the arguments of `Fault`.
 
+        Args:
+            fields: The object.
+
         Raises:
             ValueError: If a field is unknown, missing, or not valid.
         """

@@ -29,7 +29,7 @@ MAX_CHARACTERS: Final = 4_000
 MAX_PIXELS: Final = 25_000_000
 """Pixels of a picture."""
 _MAX_ERRORS: Final = 100
-"""Validation stops after so many errors."""
+"""Number of errors after which validation stops."""
 
 
 class Validation:

@@ -70,7 +70,7 @@ class _SignedData(core.Sequence):  # type: ignore[misc]  # asn1crypto has no typ
 
 @attrs.frozen
 class Content:
-    """What a CMS signature is about.
+    """The content that a CMS signature covers.
 
     Attributes:
         digest: Gives its digest by the name of an algorithm.
@@ -248,7 +248,7 @@ def judge_timestamp(token: bytes, about: Content, which: str, findings: Findings
 
     Args:
         token: Its token.
-        about: What it should be about.
+        about: The content that it should cover.
         which: Its name.
         findings: Takes the time, and what is wrong.
     """

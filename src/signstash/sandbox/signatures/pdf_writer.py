@@ -23,7 +23,7 @@ _REFERENCE: Final = re.compile(rb"(?<![\d.])(\d{1,7})\s+\d{1,5}\s+(?:R|obj)\b")
 _HIGHEST_NUMBER: Final = 8_388_607
 """Most indirect objects in a file (ISO 32000-1, Annex C)."""
 _MOST_DANGLING: Final = 100_000
-"""How far beyond the cross-reference table a reference is believed to be one, and not a coincidence in a stream."""
+"""Object numbers above those of the cross-reference table up to which a reference counts as real."""
 
 
 class PdfWriter(IncrementalPdfFileWriter):
