@@ -226,7 +226,7 @@ class Journal:
     def _record(self, entries: Iterable[Entry], *, keep: bool = False) -> None:
         """Write what is known of some documents now, so that it is on disk when this returns.
 
-        If this fails, what is to be kept counts all the same, and is written as soon as there is room.
+        If this fails, entries with `keep` still count, and are written as soon as there is room.
         """
         records = [
             {name: value for name, default in _FIELDS.items() if (value := getattr(entry, name)) != default}

@@ -269,7 +269,7 @@ def test_base64_signs_text_alone(judges: Judges, hidden: str) -> None:
 
     assert verify_file(signed.encode()).ok
     assert judges.xmlsec_accepts(changed.encode(), IDS)
-    assert "its base64 stands among elements or attributes" in verify_file(changed.encode()).reason
+    assert "its base64 is mixed with elements or attributes" in verify_file(changed.encode()).reason
 
 
 def test_comments_in_a_signature_do_not_mean_a_change(judges: Judges) -> None:
@@ -288,7 +288,7 @@ def test_a_comment_within_text_is_reported(judges: Judges) -> None:
     assert judges.xmlsec_accepts(changed, IDS)
     found = verify_file(changed)
     assert (found.verdict, found.reason) == (
-        Verdict.INDETERMINATE, "a comment that is not signed stands within text, which other software may cut there",
+        Verdict.INDETERMINATE, "a comment that is not signed is within text, which other software may cut there",
     )  # fmt: skip
 
 

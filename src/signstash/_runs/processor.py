@@ -1,4 +1,4 @@
-"""Sends one batch, and decides what becomes of each of its documents."""
+"""Sends one batch, and decides the outcome or the next step of each of its documents."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class BatchProcessor:
             return response
 
     def _failed(self, batch: Batch, error: SignStashError) -> BatchResult:
-        """What becomes of the documents of a request that failed as a whole."""
+        """The result for the documents of a request that failed as a whole."""
         if error.maybe_processed:
             self._count_failure(error)
             if self.unknown_outcomes == "hold" or batch.lost is not None:

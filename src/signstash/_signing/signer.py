@@ -87,7 +87,7 @@ class Signer:
 
         Args:
             documents: The documents by their external references, in order.
-            options: What is asked for all of them.
+            options: The options of the request.
             folder: Where long signed contents are kept in files until they are saved, or None for the system's folder
                 of temporary files.
             files: Where the signed documents will be saved: each claims its file before anything else. The folder of

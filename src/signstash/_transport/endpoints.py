@@ -120,7 +120,7 @@ def _require_sendable(method: object, path: object, headers: object, params: obj
 
 
 def sign_base64(body: models.SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
-    """Sign documents that are in the request itself; in the body a mark stands for each."""
+    """Sign documents that are in the request itself; the body has a mark for each."""
     references = [item.document_request.external_reference for item in body.documents]
     kwargs = api.sign_document_batch_base_64._get_kwargs(body=body)
     return _signing_call("signDocumentBatchBase64", kwargs, references, inserts, folder)

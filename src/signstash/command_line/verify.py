@@ -106,7 +106,7 @@ def _found(paths: Sequence[Path], unreadable: list[SignStashError]) -> Iterator[
 
 
 def _original(signed: Path, namesake: Path) -> Path:
-    """The original of a signed file: its namesake, or `X.pdf` of `X.signed.pdf`, as `sign` names files."""
+    """The original of a signed file: of the same name, or `X.pdf` of `X.signed.pdf`, as `sign` names files."""
     original = namesake.with_name(f"{namesake.stem.removesuffix('.signed')}{namesake.suffix}")
     is_itself = os.path.realpath(namesake) == os.path.realpath(signed)
     return original if is_itself or os.path.lexists(original) else namesake

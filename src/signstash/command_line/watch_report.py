@@ -75,7 +75,7 @@ class WatchReport:
 
         Args:
             file: The document.
-            result: What became of it.
+            result: The signed document, or the error.
             signed_before: Whether the journal knew it as signed.
             names: What in an error message tells the document apart from others.
         """

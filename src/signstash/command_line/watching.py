@@ -273,7 +273,7 @@ class Watch:
             return
         if self._outage is None and not isinstance(error, (*_OF_ALL, *_LOCAL)) and not signed_before:
             if self._fault is not None:
-                self.display.note("Signing goes on.")
+                self.display.note("Signing continues.")
             self._fault, self._failures = None, 0
         is_gone = error is not None and not await asyncio.to_thread(os.path.lexists, file.path)
         if not is_gone:  # otherwise somebody took it away before it was sent

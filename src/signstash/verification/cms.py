@@ -135,7 +135,7 @@ def parse(encoded: bytes) -> SignedData:
 
 
 def _content_info(encoded: bytes) -> tuple[str, bytes | None]:
-    """The OID and the encoded content of a ContentInfo, whatever its type says that the content is."""
+    """The OID and the encoded content of a ContentInfo of any type."""
     contents = _parse(encoded)[4]
     length = parser.peek(contents)
     oid = str(core.ObjectIdentifier.load(contents[:length]).native)

@@ -39,7 +39,7 @@ class Verification:
         signer: The signer of the newest signature, by the certificate's common name.
         identifiers: The signer's identifiers in the certificate, the organization's first: mostly tax numbers, such as
             `VATPT-123456789` (ETSI EN 319 412-1, 5.1).
-        issuer: The issuer of the certificate, likewise.
+        issuer: The issuer of the certificate, by its common name.
         certificate: The signer's certificate, in DER.
         signed_at: The time of signing that the signer claims.
         timestamped_at: The time in the signature's timestamp: it was signed before that.
