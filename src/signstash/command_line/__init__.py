@@ -42,9 +42,9 @@ class _Command:
 _COMMANDS: Final[Mapping[str, _Command]] = {
     "sign": _Command(".sign", "sign files and folders"),
     "watch": _Command(".watch", "sign what arrives in a folder, until stopped"),
-    "check": _Command(".check", "check settings and connection; signs nothing"),
+    "check": _Command(".check", "check settings and connection"),
     "failed": _Command(".failed", "list documents that failed or are in doubt"),
-    "verify": _Command(".verify", "verify who signed files, when, and what changed"),
+    "verify": _Command(".verify", "verify signed files: by whom, when, and whether they changed"),
     "sandbox": _Command("..sandbox.__main__", "run a local Sign'Stash for tests"),
 }
 
@@ -59,7 +59,7 @@ examples:
 Run a command with --help for its options. Settings come from environment
 variables (SIGNSTASH_BASE_URL, SIGNSTASH_CLIENT_ID, SIGNSTASH_CLIENT_SECRET,
 SIGNSTASH_ENVIRONMENT or SIGNSTASH_TOKEN_URL), a file (--config), and options;
-the later ones win.
+later ones override earlier ones.
 
 exit status: 0 success, 1 some documents failed or are in doubt, 2 wrong usage
   or settings, 3 a fault that concerns all documents or lost output, 130

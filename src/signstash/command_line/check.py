@@ -1,4 +1,4 @@
-"""The command `signstash check`: checks settings and connection without signing anything."""
+"""The command `signstash check`: checks settings and connection; signs nothing without `--sign`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads settings from environment variables, a file, and options; the later ones win."""
+"""Reads settings from environment variables, a file, and options; later ones override earlier ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--token-url", metavar="URL", help="token endpoint, instead of --environment")
     secret = group.add_mutually_exclusive_group()
     secret.add_argument("--secret-file", metavar="FILE", help="file that contains the secret")
-    secret.add_argument("--secret-command", metavar="CMD", help="command that prints it, such as 'pass show signstash'")
+    secret.add_argument("--secret-command", metavar="CMD", help="command that prints the secret (pass show signstash)")
     group.add_argument("--debug", action="store_true", help="log to standard error, and show tracebacks")
 
 
