@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
 import attrs
 
 from . import models
-from ._content.arguments import Several, text_problem
+from ._content.arguments import IterableNotStr, text_problem
 from .errors import InvalidDocumentError
 from .models import Unset
 
@@ -304,11 +304,11 @@ class Preservation:
 
     preserve: bool = True
     alias: str | None = None
-    deliver_to: Several[str] = ()
+    deliver_to: IterableNotStr[str] = ()
     attach_documents: bool = False
 
 
-def require_addresses(name: str, addresses: Several[str]) -> None:
+def require_addresses(name: str, addresses: IterableNotStr[str]) -> None:
     """Check e-mail addresses."""
     if isinstance(addresses, str) or not isinstance(addresses, Iterable):
         raise InvalidDocumentError(f"{name} is not a list.", "Give a list of e-mail addresses.")

@@ -17,7 +17,7 @@ _LONE_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 Item = TypeVar("Item", covariant=True)
 
 
-class Several(Protocol[Item]):
+class IterableNotStr(Protocol[Item]):
     """A collection, such as a list or a set. Type checkers reject a single text, although it can be iterated."""
 
     def __iter__(self) -> Iterator[Item]: ...
