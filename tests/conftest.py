@@ -67,7 +67,7 @@ TERMINAL = (
     *("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "PYTHON_COLORS", "CLICOLOR_FORCE"),
     *("TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"),
 )
-"""Variables that tell programs how to write for people."""
+"""Environment variables that change the width and colours of output."""
 
 hypothesis.settings.register_profile(
     "same everywhere", derandomize=True, database=None, deadline=None, suppress_health_check=[*hypothesis.HealthCheck]
@@ -237,7 +237,7 @@ def service() -> Iterator[MockedService]:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port on which nobody listens, not even by chance: it is taken."""
+    """A port that refuses connections: it is bound but not listening, so that no other program can take it."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]

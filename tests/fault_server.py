@@ -25,7 +25,7 @@ Script = Callable[["Connection"], Awaitable[None]]
 
 
 class Clock:
-    """Lets the time of the event loop pass at once."""
+    """Replaces the clock of the event loop, so that a test can advance its time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._loop, self._ahead = asyncio.get_running_loop(), 0.0
@@ -107,7 +107,7 @@ class Connection:
         self._writer.transport.abort()
 
     async def let_pass(self, seconds: float) -> None:
-        """Let time pass, for all that waits in this event loop."""
+        """Advance the time of the event loop."""
         await self.server.clock.pass_by(seconds)
 
     async def stay(self) -> None:

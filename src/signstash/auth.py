@@ -27,7 +27,7 @@ from .settings import HttpClient
 logger: Final = logging.getLogger("signstash")
 
 TOKEN_ATTEMPTS: Final = 3
-"""How often a failing token server is asked before the failure is reported."""
+"""How often a token request is attempted before its failure is raised."""
 REJECTION_PAUSE: Final = 30.0
 """Seconds for which rejected credentials are not sent again: calls fail at once, with the same error."""
 RENEWAL_PAUSE: Final = 5.0
@@ -58,9 +58,9 @@ class TokenAuth(httpx.Auth):
 
     - The credentials are sent with HTTP Basic authentication in UTF-8 (RFC 7617).
     - However many calls need a token, one request fetches it. The waiting calls share the token, or the failure.
-    - In the last tenth of its lifetime (five minutes at most) the token is refreshed in the background before it
-      expires; if that fails it is repeated after `RENEWAL_PAUSE` seconds. A token is not used in its last thirty
-      seconds, or last twentieth if that is shorter.
+    - In the last tenth of its lifetime (five minutes at most) the token is refreshed in the background; if that fails,
+      again after `RENEWAL_PAUSE` seconds. A token is not used in its last thirty seconds, or last twentieth if that is
+      shorter.
     - While `Retry-After` of the token server lasts, calls without a token fail at once, with the same error.
     - A rejected token (HTTP 401 without a licence code, or code `0.0.10`) is dropped, unless a newer one has already
       replaced it, and the request is sent once more with a new one, byte for byte the same. If that is rejected too,
@@ -82,7 +82,7 @@ class TokenAuth(httpx.Auth):
         client_settings: Whether that client's headers, parameters and cookies are sent with token requests. False if
             it is the client of another service.
         clock: Monotonic clock, in seconds.
-        sleep: Waits for some seconds between attempts. By default the event loop does, or nobody under `MockSignStash`.
+        sleep: Waits for some seconds between attempts. By default asyncio's; under `MockSignStash` no time passes.
         jitter: Returns numbers between 0 and 1 that spread renewals and repeated attempts.
 
     Raises:

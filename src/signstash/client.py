@@ -172,8 +172,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         """End the calls in flight, close the client's own connections, and raise `ConfigurationError` on further use.
 
         May be called more than once; closing a view has no effect. What `sign_all` and `batching` have in flight is
-        awaited, saved and recorded first, unless the task that calls this is cancelled. Another call that is ended,
-        also of a view (`with_options`, `at`), raises an `OutcomeUnknownError` if it was sent.
+        awaited, saved and recorded first, unless the task that calls this is cancelled. All other calls, also those of
+        views (`with_options`, `at`), are ended, and raise an `OutcomeUnknownError` if their request was sent.
         """
         if self._is_view:
             return
@@ -192,7 +192,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         timeout: float | httpx.Timeout | None = None,
         retries: RetryPolicy | None = None,
     ) -> Self:
-        """This client under other limits, which shares its token, its connections and the calls in flight.
+        """A view of this client with other limits, which shares its token, its connections and the calls in flight.
 
         Args:
             deadline: Seconds that a call, or each request of `sign_all`, may take in all.
@@ -209,7 +209,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         return self._view(exchange, retries)
 
     def at(self, base_url: str) -> Self:
-        """This client at another address of the same service, which shares its token, connections, limits and calls.
+        """A view of this client at another address of the service, which shares token, connections, limits and calls.
 
             instance = client.at(f"http://{started.host}:{started.port}/signstash/einvoice-integration-client-ws")
 

@@ -47,11 +47,11 @@ class Document:
         Document.binary(open("archive.zip", "rb"))
 
     The contents are read when the document is sent, not before. An open file, synchronous or asynchronous, is read from
-    where it stands.
+    its current position.
 
-    One `Document` object stands for one document to be signed once: its external reference stays the same however often
-    it is sent, so the service rejects a second signature (`DuplicateReferenceError`). Only after a response that says
-    that it was not signed (`DocumentNotSignedError`), the next attempt gets a new reference, unless you gave one.
+    One `Document` object is one document to be signed once: its external reference stays the same however often it
+    is sent, so the service rejects a second signature (`DuplicateReferenceError`). Only if a response says that it
+    was not signed (`DocumentNotSignedError`), the next attempt gets a new reference, unless you gave one.
 
     Attributes:
         name: File name.
@@ -142,7 +142,7 @@ class Document:
         return unique_reference(client_service, self.name, self._state.distinction)
 
     def _note_request(self, reference: str, *, failed: bool) -> None:
-        """Take note of a request under a reference that may have used it up.
+        """Record a request, which may have used up its reference.
 
         Args:
             reference: The reference.

@@ -220,7 +220,7 @@ class SignatureInvalidError(SignStashError):
 
     Attributes:
         signed: What was returned, a `SignedDocument`.
-        problems: The reasons.
+        problems: Why it is not valid, or cannot be judged.
         verdict: "invalid" if it is not the document that was sent or its signature is not valid, "indeterminate" if
             that cannot be judged here: see `signstash.verification.Verdict`.
     """

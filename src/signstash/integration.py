@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._content.arguments import Several, require_flags, require_path
+from ._content.arguments import IterableNotStr, require_flags, require_path
 from ._content.files import make_folder
 from .errors import InvalidDocumentError
 from .options import require_addresses
@@ -111,7 +111,7 @@ class IntegrationQueries:
         return await asyncio.to_thread(_save_documents, response, fields, folder, overwrite=overwrite)
 
     async def resend_mails(
-        self, operation_id: int, recipients: Several[str], *, attach_documents: bool = False
+        self, operation_id: int, recipients: IterableNotStr[str], *, attach_documents: bool = False
     ) -> None:
         """Send the e-mails about an operation again. Integration Service only: a proxy stores nothing.
 

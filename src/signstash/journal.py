@@ -42,8 +42,8 @@ class Entry:
         name: Its file name.
         digest: SHA-256 of its contents, in hexadecimal digits.
         state: Its state.
-        reference_number: Number of its reference, from 1, or 0 if it is the caller's own. It gets another reference
-            after a failure that may have used up its reference.
+        reference_number: Number of its reference, from 1, or 0 if it is the caller's own. A document gets another
+            reference after a failure that may have used up the last one.
         used_up: Whether a failed request may have used up this reference.
         probably_signed: Whether it is held although it is probably signed: its reference is used, or its signed bytes
             are lost.
@@ -83,10 +83,10 @@ class Journal:
     Records are on disk before a method returns, so that a power failure loses none. The file is complete at every
     moment: it may be copied or moved while it is in use, and restored while it is not, also after a crash. Each
     document gets the same references from every copy of a journal, so the service rejects documents that it signed
-    after an older copy was made. One case is open: a service that accepts the reference of a document that it did not
-    sign a second time, and a copy that does not know of that failed request. Each line is JSON with a checksum, and is
-    never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a full disk a folder
-    of signed documents that could not be saved (`.recovered`).
+    after an older copy was made. One case is open: if the service does not keep the reference of a document that it
+    failed to sign, an older copy without that attempt can get the document signed twice. Each line is JSON with a
+    checksum, and is never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a
+    full disk a folder of signed documents that could not be saved (`.recovered`).
 
     One process at a time may use it; a forked child may not use the journal of its parent.
 
@@ -117,7 +117,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the file; a run that still records what is in flight closes it at its end. Works more than once."""
+        """Close the file; a run that still records requests in flight closes it at its end. May be called again."""
         with self._mutex if self._file.is_own else contextlib.nullcontext():
             self._closed = True
             if not self._running:
@@ -226,7 +226,7 @@ class Journal:
     def _record(self, entries: Iterable[Entry], *, keep: bool = False) -> None:
         """Write what is known of some documents now, so that it is on disk when this returns.
 
-        If this fails, what is to be kept counts all the same, and is written as soon as there is room.
+        If this fails, entries with `keep` still count, and are written as soon as there is room.
         """
         records = [
             {name: value for name, default in _FIELDS.items() if (value := getattr(entry, name)) != default}

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
 import attrs
 
 from . import models
-from ._content.arguments import Several, text_problem
+from ._content.arguments import IterableNotStr, text_problem
 from .errors import InvalidDocumentError
 from .models import Unset
 
@@ -22,7 +22,7 @@ UnknownOutcomes = Literal["hold", "look_up", "send_again"]
 
 - `hold`: each gets an `OutcomeUnknownError` and is held for manual review.
 - `look_up`: each is looked up on the Integration Service by its reference, and its signed contents fetched; one that
-  the service does not know is sent again. If the service cannot be asked, the next run with the same journal asks.
+  the service does not know is sent again. If the look-up fails, the next run with the same journal repeats it.
 - `send_again`: they are sent again under the same references. The service rejects those whose references are used
   (`DuplicateReferenceError`), so nothing is signed twice; but a proxy returns signed contents only once.
 """
@@ -54,7 +54,7 @@ class VisibleSignature:
         placeholder: A word of the document; its first occurrence counts. If the word is missing, the service does not
             sign.
         size: Width and height in pixels, or None for the service's default.
-        text: Its text, a Velocity template. None takes the template of the client service.
+        text: Its text, a Velocity template. None uses the template of the client service.
         image: A PNG or JPG picture, or None.
         background: `#RRGGBB` or `transparent`, or None for the service's default.
         font_size: Size of the text, or None for the service's default. The service prints black only.
@@ -101,7 +101,7 @@ class SignatureOptions(TypedDict, total=False):
         signature_location: Element that takes the signature. XML only.
         signature_transform: How the signature refers to the document. XML only.
         canonical_transform: How the XML is made canonical. XML only.
-        signature: The service's own model, in place of all the options of a signature above.
+        signature: The service's own model, instead of all the signature options above.
     """
 
     name: str | None
@@ -304,17 +304,17 @@ class Preservation:
 
     preserve: bool = True
     alias: str | None = None
-    deliver_to: Several[str] = ()
+    deliver_to: IterableNotStr[str] = ()
     attach_documents: bool = False
 
 
-def require_addresses(name: str, addresses: Several[str]) -> None:
+def require_addresses(name: str, addresses: IterableNotStr[str]) -> None:
     """Check e-mail addresses."""
     if isinstance(addresses, str) or not isinstance(addresses, Iterable):
         raise InvalidDocumentError(f"{name} is not a list.", "Give a list of e-mail addresses.")
     for address in addresses:
         if not isinstance(address, str) or not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
-            raise InvalidDocumentError(f"{name} holds {address!r}.", "Give e-mail addresses, such as ana@example.pt.")
+            raise InvalidDocumentError(f"{name} has {address!r}.", "Give e-mail addresses, such as ana@example.pt.")
 
 
 def preservation_from(given: Preservation | models.PreservationInfo | None) -> models.PreservationInfo | None:

@@ -31,7 +31,7 @@ _sleep_of_tests: Sleep | None = None
 
 @contextlib.contextmanager
 def use_sleep(sleep: Sleep) -> Iterator[None]:
-    """Let a test wait between the attempts of this process, instead of the event loop."""
+    """Replace the pauses between the attempts of this process, for tests."""
     global _sleep_of_tests
     before, _sleep_of_tests = _sleep_of_tests, sleep
     try:
@@ -41,7 +41,7 @@ def use_sleep(sleep: Sleep) -> Iterator[None]:
 
 
 async def completed(work: Coroutine[Any, Any, Result]) -> Result:
-    """Await what must not stay half done: however often this is cancelled, it is waited for all the same."""
+    """Await work to its end, even if this task is cancelled meanwhile; then raise the cancellation."""
     task = asyncio.create_task(work)
     cancellation: asyncio.CancelledError | None = None
     while not task.done():
@@ -91,7 +91,7 @@ class Deadline:
     """When a call ends.
 
     Attributes:
-        at: Time of the event loop's clock. It is later by the time that does not count, as that for other requests.
+        at: By the event loop's clock. Time that does not count, such as waiting for other requests, is added.
     """
 
     at: float
@@ -178,7 +178,7 @@ class Retries:
             instead of multiplying the load. `allowance` more are allowed in addition.
         allowance: Retries that are allowed beyond the share.
         clock: Monotonic clock, in seconds.
-        sleep: Waits for some seconds, unless a test does (`use_sleep`).
+        sleep: Waits for some seconds, or as a test says (`use_sleep`).
         own_sleep: What a caller of this package gave instead, also in tests.
         jitter: Returns numbers between 0 and 1.
     """

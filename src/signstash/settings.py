@@ -134,7 +134,7 @@ class RunOptions(TypedDict, total=False):
 def environment_arguments(
     environ: Mapping[str, str], options: ClientOptions
 ) -> tuple[dict[str, Any], Callable[[ConfigurationError], ConfigurationError]]:
-    """The arguments of `SignStash` from environment variables and code, which wins.
+    """The arguments of `SignStash` from environment variables and from code, which overrides them.
 
     Returns them, and a function that puts the names of variables into an error in place of those of arguments.
     """
@@ -144,7 +144,7 @@ def environment_arguments(
         name: environ.get(variable) or None for name, variable in ENVIRONMENT_VARIABLES.items() if name not in options
     }
     if "environment" in options:
-        found.pop("token_url", None)  # it is of the other environment, and would win over the given one
+        found.pop("token_url", None)  # it belongs to the other environment, and would override the given one
     if "client_secret" in found:
         found["client_secret"] = Secret(found["client_secret"] or "")
     names = re.compile(rf"\b({'|'.join(found) or '(?!)'})\b")

@@ -152,7 +152,7 @@ def on_a_terminal(*arguments: str, stderr: int | None = None) -> tuple[str, int]
 
 @attrs.frozen
 class Gate:
-    """Where something waits until it is opened."""
+    """A gate: a program waits at it until the test opens it."""
 
     reached: threading.Event = attrs.field(factory=threading.Event)
     opened: threading.Event = attrs.field(factory=threading.Event)
@@ -169,7 +169,7 @@ class TestEnding:
 
     @pytest.fixture
     def gate(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-        """Where the sandbox waits before it signs more than the first fifty files, which are one request."""
+        """A gate at which the sandbox waits after the first request, which has fifty files."""
         gate, sign = Gate(), SignatureMaker.sign
 
         def wait(maker: SignatureMaker, content: bytes, *options: Any) -> bytes:

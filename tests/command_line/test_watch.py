@@ -71,7 +71,7 @@ class Clock:
 
 
 class AtOnce(ThreadPoolExecutor):
-    """Does at once what blocks, so that the clock does not run ahead of a thread that waits for its turn."""
+    """Runs blocking calls directly instead of in threads, for which the test's clock would not wait."""
 
     def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
         done: Future[Any] = Future()
@@ -462,7 +462,7 @@ class TestOutages:
         assert status == 0
         failing, back = shown.notes[1:]
         assert failing.endswith("Trying again until it succeeds.")
-        assert back == "Signing goes on."
+        assert back == "Signing continues."
 
     async def test_no_document_fails_while_a_gateway_responds_instead_of_the_service(
         self, inbox: Path, signstash_mock: MockSignStash
@@ -474,7 +474,7 @@ class TestOutages:
 
         assert status == 0
         assert shown.with_status("failed") == []
-        assert shown.notes[-1] == "Signing goes on."
+        assert shown.notes[-1] == "Signing continues."
 
     async def test_a_document_that_is_not_sent_does_not_end_an_outage(
         self, inbox: Path, signstash_mock: MockSignStash
@@ -500,7 +500,7 @@ class TestOutages:
         await watched(script, clock=clock, shown=shown)
 
         assert len(notes) == 2
-        assert shown.notes[2:] == ["Signing goes on."]
+        assert shown.notes[2:] == ["Signing continues."]
 
     async def test_a_file_removed_during_an_outage_is_not_a_failure(
         self, inbox: Path, signstash_mock: MockSignStash
@@ -702,7 +702,7 @@ class TestFullDisk:
         assert {item.get("status", "signed") for item in shown.results} == {"signed"}
         full, on = shown.notes[1:]
         assert re.fullmatch(r"\S+ cannot be written: No space left on device\. .* Trying again until .*", full)
-        assert on == "Signing goes on."
+        assert on == "Signing continues."
         assert (states[0]["state"], states[0]["waiting"], states[0]["failed"]) == ("failing", 70, 0)
         assert not list(Path("signed").glob(".*"))  # nothing takes room of a full disk in vain
         assert not Path("j.recovered").exists() or not files_in("j.recovered")

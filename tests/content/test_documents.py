@@ -326,7 +326,9 @@ class TestSources:
     async def test_an_empty_upload_raises(self, refusal: Refusal) -> None:
         upload = UploadFile(io.BytesIO(), filename="a.pdf")
 
-        assert "a.pdf: its open file gives nothing: it is empty" in (text := str(await refusal(Document.pdf(upload))))
+        assert "a.pdf: its open file has no more bytes: it is empty" in (
+            text := str(await refusal(Document.pdf(upload)))
+        )
         assert "Give a file with contents" in text
 
     async def test_a_named_pipe_raises_without_waiting_for_a_writer(self, refusal: Refusal, desk: Desk) -> None:
@@ -446,7 +448,7 @@ class TestAsynchronousFiles:
         file = make(PDF)
         await client.sign(Document.pdf(file, name="a.pdf"))
 
-        with pytest.raises(InvalidDocumentError, match=r"b\.pdf: .* read to its end already\. .* open it again"):
+        with pytest.raises(InvalidDocumentError, match=r"b\.pdf: .* already read to its end\. .* open it again"):
             await client.sign(Document.pdf(file, name="b.pdf"))
         assert service.sign.call_count == 1
 

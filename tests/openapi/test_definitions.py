@@ -291,7 +291,7 @@ def files_and_fields_apart(d: Definition) -> None:
 
 
 def bundled(d: Definition) -> None:
-    """As bundlers write it: what is there twice is a pointer to where it was first."""
+    """As bundlers write it: a repeated part is a pointer to its first occurrence."""
     first = "#/paths/~1api~1v0~1document~1sign~1base64~1/post/responses/200/content/application~1json/schema"
     operation(d)["responses"]["200"]["content"]["application/json"]["schema"] = schema(d, "SignOperation")
     response(d, {"application/json": {"schema": {"$ref": first}}}, FILES)
@@ -735,7 +735,7 @@ class TestWhatIsNew:
 
         assert said(found, "additional") == ["version: GET /api/v0/version"]
         unreadable, cannot = said(found, "left out")
-        assert unreadable.startswith("PUT /api/v0/version: not as OpenAPI has it")
+        assert unreadable.startswith("PUT /api/v0/version: does not conform to OpenAPI")
         assert cannot.startswith("setVersion: POST /api/v0/version: cannot be generated")
         assert scripts["generate"].faults(found.definition) == []
 

@@ -50,7 +50,7 @@ FAULTS: Final = {
 DOCUMENTS: Final = 100
 """Documents of a run."""
 LEAST: Final = 4
-"""Runs of the shortest test, however slow the machine is: fewer say too little."""
+"""Minimum number of runs, even on a slow machine: fewer runs show no trend."""
 IN_FLIGHT: Final = 4
 """Requests that a run may have in flight."""
 KEPT: Final = 2 * IN_FLIGHT

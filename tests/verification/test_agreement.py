@@ -98,8 +98,8 @@ def test_verdicts_agree(judges: Judges, name: str) -> None:
     for broken in changed(signed, CHANGES):
         found = verify_file(broken)
         if accepts(judges, SignatureType(how.signature_type), broken):
-            # Certificates, unsigned properties and what is around are theirs to ignore, and ours to report; so is the
-            # type of the content, which OpenSSL does not compare with the signed one (RFC 5652, 11.1).
+            # Others may ignore certificates, unsigned properties, what surrounds the signature, and the type of the
+            # content, which OpenSSL does not compare with the signed one (RFC 5652, 11.1). This package reports them.
             ours = ("timestamp", "not signed", "not of the type")
             assert found.verdict is not Verdict.INVALID or any(word in found.reason for word in ours)
         elif how.signature_type != SignatureType.CADES or judges.openssl_reads(broken):

@@ -161,7 +161,7 @@ def test_a_page_object_hidden_in_the_security_store_is_reported(judges: Judges) 
 
 
 def resigned(judges: Judges, *attributes: cms.CMSAttribute) -> bytes:
-    """A message of OpenSSL's with more signed attributes, and a signature value that fits them."""
+    """A CMS message from OpenSSL with additional signed attributes, signed again."""
     message = cms.ContentInfo.load(sign_cms(judges, b"hello"))
     signer = message["content"]["signer_infos"][0]
     encoded = sorted(item.dump() for item in (*signer["signed_attrs"], *attributes))
@@ -199,7 +199,7 @@ def test_every_signing_certificate_attribute_is_judged(judges: Judges) -> None:
 
 
 def test_signed_attributes_as_content_are_reported(judges: Judges) -> None:
-    """Without attributes of its own, such a message has a signature that was made for another one."""
+    """A message without signed attributes can reuse the signature of a message whose attributes are its content."""
     message = cms.ContentInfo.load(sign_cms(judges, b"hello"))
     (signer,) = message["content"]["signer_infos"]
     encoded = b"".join(item.dump() for item in signer["signed_attrs"])
@@ -242,7 +242,7 @@ def test_many_signers_are_rejected(judges: Judges) -> None:
 
 
 def test_many_possible_paths_are_rejected(judges: Judges) -> None:
-    """Certificates of one name, each issued by another one of them: their paths take factorial time."""
+    """Certificates with the same name, each issued by another of them: building their paths takes factorial time."""
     signed = cms.ContentInfo.load(sign_cms(judges, b"hello"))
     for number in range(10):
         judges.make("openssl", "req", "-x509", "-key", "rsa.key", "-subj", "/CN=rsa", "-outform", "DER",
@@ -269,7 +269,7 @@ def test_base64_signs_text_alone(judges: Judges, hidden: str) -> None:
 
     assert verify_file(signed.encode()).ok
     assert judges.xmlsec_accepts(changed.encode(), IDS)
-    assert "its base64 stands among elements or attributes" in verify_file(changed.encode()).reason
+    assert "its base64 is mixed with elements or attributes" in verify_file(changed.encode()).reason
 
 
 def test_comments_in_a_signature_do_not_mean_a_change(judges: Judges) -> None:
@@ -288,7 +288,7 @@ def test_a_comment_within_text_is_reported(judges: Judges) -> None:
     assert judges.xmlsec_accepts(changed, IDS)
     found = verify_file(changed)
     assert (found.verdict, found.reason) == (
-        Verdict.INDETERMINATE, "a comment that is not signed stands within text, which other software may cut there",
+        Verdict.INDETERMINATE, "a comment that is not signed is within text, which other software may cut there",
     )  # fmt: skip
 
 
@@ -337,7 +337,7 @@ def cover(writer: Any, *, field: bool, value: bool) -> None:
 
 @pytest.mark.parametrize(("field", "value"), [(True, False), (False, False), (True, True)])
 def test_a_page_covered_by_a_signature_field_is_reported(judges: Judges, *, field: bool, value: bool) -> None:
-    """It is not signed, is no field of the form, or its value is the earlier signature."""
+    """The field has no value, is not in the form, or reuses the value of the earlier signature."""
     covered = updated(sign(INVOICE_PDF, judges), lambda writer: cover(writer, field=field, value=value))
 
     assert set(judges.pdfsig_says(covered)) == {"Signature is Valid."}

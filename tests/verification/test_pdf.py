@@ -282,7 +282,7 @@ def test_too_many_signatures_and_revisions_are_rejected(signed: bytes, monkeypat
 
 
 def test_bytes_in_no_revision_are_reported(signed: bytes) -> None:
-    """The last cross-reference table is the signed one, and what stands before its place is in none."""
+    """The last cross-reference table is the signed one; bytes appended to it are in no revision."""
     place = signed.rpartition(b"startxref")[2]
     appended = signed + b"5 0 obj\n<< /Type /Page >>\nendobj\nstartxref" + place
 

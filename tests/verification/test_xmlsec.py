@@ -138,7 +138,7 @@ def test_other_keys_and_encodings_are_supported(judges: Judges) -> None:
 
 @pytest.mark.parametrize("size", ["224", "256", "384", "512"])
 def test_ecdsa_with_sha3_is_supported(judges: Judges, size: str) -> None:
-    """xmlsec1 makes the other parts."""
+    """xmlsec1 makes everything but the signature value."""
     signed = made(judges, invoice(signature(method=f"{MORE}ecdsa-sha256", canonical=EXCLUSIVE)), key="ec")
     name = f"http://www.w3.org/2021/04/xmldsig-more#ecdsa-sha3-{size}"
     root: Any = etree.fromstring(signed.replace(f"{MORE}ecdsa-sha256".encode(), name.encode()))

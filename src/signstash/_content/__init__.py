@@ -1,1 +1,1 @@
-"""Where bytes come from and go to."""
+"""Contents of documents: reading, checking, storing and writing them."""

@@ -1,4 +1,4 @@
-"""Validates arguments that would do silent harm if they were wrong."""
+"""Validates arguments whose wrong values would do harm without an error."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LONE_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 Item = TypeVar("Item", covariant=True)
 
 
-class Several(Protocol[Item]):
-    """A collection, such as a list or a set. For type checkers a single text is none, although it can be iterated."""
+class IterableNotStr(Protocol[Item]):
+    """A collection, such as a list or a set. Type checkers reject a single text, although it can be iterated."""
 
     def __iter__(self) -> Iterator[Item]: ...
 

@@ -60,7 +60,7 @@ class InPath:
 
 
 def fingerprint_of(file: BinaryIO) -> tuple[int, ...]:
-    """The length of opened contents in bytes, and whatever else shows that they have changed."""
+    """The length of opened contents in bytes, and the other values that show whether they have changed."""
     if isinstance(file, io.BytesIO):
         position, length = file.tell(), file.seek(0, os.SEEK_END)
         file.seek(position)

@@ -18,7 +18,7 @@ from typing import Any, Final
 _O_TMPFILE: Final[int] = getattr(os, "O_TMPFILE", 0) if os.path.isdir("/proc/self/fd") else 0
 _O_BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 _UNNAMED_LIMIT: Final = 128
-"""Temporary files that may be without a name at once: each of them keeps a file descriptor open."""
+"""Maximum number of temporary files without a name at a time: each keeps a file descriptor open."""
 
 
 class TemporaryFile:
@@ -139,7 +139,7 @@ def _rename(partial: str, target: Path, *, overwrite: bool) -> None:
 
 
 def _partial_path(folder: str | Path) -> str:
-    return os.path.join(folder, f".{secrets.token_hex(8)}.part")  # not of the final name, as long as it may be
+    return os.path.join(folder, f".{secrets.token_hex(8)}.part")  # the final name may leave no room
 
 
 def _unlink(path: str, owner: int | None = None) -> None:
@@ -149,7 +149,7 @@ def _unlink(path: str, owner: int | None = None) -> None:
 
 
 def require_replaceable(target: Path, *, overwrite: bool) -> None:
-    """Raise an `OSError` if a file cannot get a name, a `FileExistsError` if the name is only not to be replaced."""
+    """Raise an `OSError` if a file cannot get a name, a `FileExistsError` if it is taken and not to be replaced."""
     try:
         mode = os.lstat(target).st_mode
     except FileNotFoundError:

@@ -32,10 +32,10 @@ class RecordFile:
 
     Args:
         path: The file, which is created if it does not exist.
-        take: Is called with each record that is in the file, and its place, at first with those that are in it already.
+        take: Called with the offset and the content of each record, first of those already in the file.
 
     Attributes:
-        identity: What the file was given when it was created; its copies have it, too.
+        identity: A random text that the file got when it was created; its copies have the same.
     """
 
     def __init__(self, path: Path, take: Callable[[int, Record], None]) -> None:
@@ -87,8 +87,8 @@ class RecordFile:
     def append(self, records: Sequence[Record], *, keep: bool = False) -> None:
         """Write records; if they cannot be written whole, none of them is.
 
-        What is to be kept then counts all the same: it goes to a file elsewhere, and is written with the next records,
-        or when this file is opened again. Its checksums tell that it follows what is here.
+        With `keep`, they then still count: they go to a file elsewhere, and are written with the next records, or when
+        this file is opened again. Their checksums show that they follow the records of this file.
         """
         checksum = self._checksum
         lines: list[bytes] = []
@@ -124,7 +124,7 @@ class RecordFile:
         if not self._length <= found.st_size <= self._length + len(self._kept) or not found.st_nlink:
             raise ConfigurationError(
                 f"The journal {self._path} was replaced, changed or removed while it was in use.",
-                "Close it, put the copy that is to count in its place, and open it again.",
+                "Close it, put the valid copy in its place, and open it again.",
             )
         try:
             self._file.seek(self._length)
@@ -154,8 +154,8 @@ class RecordFile:
     def _load(self) -> None:
         """Read the file, and check that it is whole.
 
-        What stands after the last end of a line was not recorded completely when the process or the system ended, so
-        nothing relies on it; it is removed.
+        Text after the last end of a line was not recorded completely when the process or the system ended, so nothing
+        relies on it; it is removed.
         """
         header = self._reader.readline()
         self.identity = self._identity_in(header)

@@ -24,7 +24,7 @@ class ContentSnapshot:
     """Contents that must be the same whenever they are read: else reading raises an error.
 
     Attributes:
-        fingerprint: How they were found; first their length in bytes.
+        fingerprint: Their state when they were checked; first their length in bytes.
     """
 
     contents: Contents
@@ -60,7 +60,7 @@ class ContentSnapshot:
                 return
         raise InvalidDocumentError(
             "it changed while it was being sent, so the request was not completed.",
-            "Let nobody write to it, then send it again.",
+            "Make sure that no program writes to it, then send it again.",
         )
 
 

@@ -32,7 +32,7 @@ class AsyncReadable(Protocol):
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | AsyncReadable
 """Where contents come from: a path, the bytes themselves, or a file opened for reading in binary mode.
 
-An open file is read from where it stands, and copied when it is first sent: it may be a pipe, and is read only once.
+An open file is read from its current position, and copied when it is first sent: it may be a pipe, and is read once.
 """
 
 AnyLock = TypeVar("AnyLock", threading.Lock, asyncio.Lock)
@@ -69,7 +69,7 @@ class InOpenFile:
         self._spool = Spool(None)
         self._copy: Contents | None = None
         self._start: int | None = None
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or a pipe: reading it tells
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or a pipe: reading it shows which
             self._start = self._file.tell() if self._file.seekable() else None
 
     async def load(self) -> None:
@@ -150,7 +150,7 @@ def _add_block(spool: Spool, block: object) -> bool:
 
 def _nothing_left() -> InvalidDocumentError:
     return InvalidDocumentError(
-        "its open file gives nothing: it is empty, or was read to its end already.",
+        "its open file has no more bytes: it is empty, or was already read to its end.",
         "Give a file with contents; if it has any, open it again for each document, or seek to its beginning.",
     )
 

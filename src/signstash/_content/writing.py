@@ -48,7 +48,7 @@ class FileWrite:
         return True
 
     def write(self, *, with_digest: bool) -> None:
-        """Write the contents to a file without its name. If they are in a temporary file of its folder, it is that."""
+        """Write the contents to an unnamed file. A temporary file that is in its folder already is used itself."""
         digest = hashlib.sha256() if with_digest else None
 
         def blocks() -> Iterator[bytes]:

@@ -33,7 +33,7 @@ _HIDDEN_HEADERS: Final = ("set-cookie", "authorization", "proxy-authorization", 
 
 @attrs.frozen(kw_only=True)
 class ErrorContext:
-    """What an error says about the call that failed, which changes state if it must not be done twice."""
+    """What an error says about the call that failed. A call that changes state must not be processed twice."""
 
     client_service: str = ""
     token_server: str = ""

@@ -14,7 +14,7 @@ from .redaction import printable
 
 
 def error_from_network(error: BaseException, request: str, hint: str, context: ErrorContext) -> SignStashError:
-    """The exception for a request that was not processed. The request is named as the beginning of a sentence."""
+    """The exception for a request that was not processed; `request` is the beginning of a sentence."""
     if isinstance(error, RuntimeError):  # of a client that is closed, or has connections of another event loop
         problem = f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was sent"
         return ConfigurationError(context.sentence(problem), "Give one that is open and was made for this event loop.")
@@ -111,7 +111,7 @@ _NETWORK_FAULTS: Sequence[tuple[type[BaseException], str]] = (
     (httpx.WriteTimeout, "sending took too long"),
     (TimeoutError, "it took too long in all"),
     (httpx.ConnectError, "no connection could be made"),
-    (httpx.ProxyError, "the outbound proxy refused"),
+    (httpx.ProxyError, "the outbound proxy rejected the request"),
     (httpx.RemoteProtocolError, "the connection was closed or broke the protocol"),
     (httpx.DecodingError, "the response could not be decompressed"),
 )

@@ -61,7 +61,7 @@ def _limited(body: bytes, most_values: int) -> bytes | None:
     values = depth = position = start = 0
     for tokens, match in enumerate(_TOKENS.finditer(body)):
         token = body[match.start()]
-        values += token in b",{["  # without those in texts
+        values += token in b",{["  # not those within strings
         if values > most_values or tokens > 4 * most_values:
             return None
         if token in b"{[":

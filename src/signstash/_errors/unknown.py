@@ -1,4 +1,4 @@
-"""Words every unknown outcome: a document was sent, and nothing proves whether it is signed."""
+"""The errors for unknown outcomes: a document was sent, and nothing proves whether it is signed."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknown
 def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
     problem = (
         f"Document {name} ({reference}) was sent and its response was lost; sent again, the service says that the "
-        "reference is used. It was probably signed by the first request, which nothing proves."
+        "reference is used. It was probably signed by the first request, but nothing proves it."
     )
     hint = (
         "Look it up by its external reference on the Integration Service. A proxy returns its contents only once: "

@@ -44,12 +44,12 @@ class ConcurrencyLimiter:
         self._now = max(self._now / 2, 1.0)
 
     def record_latency(self, seconds: float) -> None:
-        """Take note of the seconds that a response took for each document."""
+        """Record the seconds that a response took for each document."""
         if self._usual is None:
             self._usual = seconds
         if seconds > max(3 * self._usual, QUICK):
             self.overloaded()
         else:
             self._now = min(self._now + 0.5 / self._now, float(self._most))
-        # The usual time follows slowly, so that a service that slows down is not taken for a slow one.
+        # The usual time follows slowly, so that a service that slows down does not pass for one that is always slow.
         self._usual += 0.1 * (min(seconds, 3 * self._usual) - self._usual)

@@ -45,7 +45,7 @@ class RunLedger:
             yield
 
     async def plan(self, documents: Sequence[Document]) -> list[PlannedDocument | Outcome]:
-        """Decide what becomes of documents: they are sent, or an outcome is known already."""
+        """Decide whether each document is sent, or its outcome is already known."""
         for document in documents:
             await document._load()
         if self.journal is None and self.files is None and all(document.in_memory for document in documents):
@@ -153,7 +153,7 @@ class RunLedger:
             await asyncio.to_thread(self.journal._record, [self._entry(item, "sent") for item in batch])
 
     async def not_sent(self, batch: Sequence[PlannedDocument]) -> None:
-        """Record that a request surely was not processed."""
+        """Record that a request was certainly not processed."""
         if self.journal is not None:
             entries = [self._entry(item, "planned") for item in batch]
             await asyncio.to_thread(self.journal._record, entries, keep=True)
@@ -161,7 +161,7 @@ class RunLedger:
     async def done(
         self, result: BatchResult, unsent: Sequence[PlannedDocument]
     ) -> tuple[list[Outcome], SignStashError | None]:
-        """Save what is signed, and record what came of a batch, and that its unsent documents are not processed.
+        """Save signed documents, and record the results of a batch, and that its unsent documents are not processed.
 
         Returns the outcomes, changed where a document could not be saved, and the error that ends the run, if any.
         """
@@ -204,7 +204,7 @@ class RunLedger:
         return outcomes, faults[0] if faults else None
 
     def _recorded(self, entries: Sequence[Entry]) -> list[SignStashError]:
-        """Record what came of documents; if this fails, they are saved and reported all the same."""
+        """Record the outcomes of documents; if this fails, they are still saved and reported."""
         try:
             if self.journal is not None:
                 self.journal._record(entries, keep=True)

@@ -1,4 +1,4 @@
-"""What a run plans: documents, the batches that they are sent in, and what came of a batch."""
+"""What a run plans: documents, the batches that they are sent in, and the results of batches."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..results import Outcome
 
 @attrs.frozen(eq=False, repr=False)
 class Callers:
-    """Those who want the documents of a run signed.
+    """The callers of a run, who want its documents signed.
 
     Attributes:
-        options_for: What is asked for a document. Documents with different options are in different requests.
+        options_for: The request options of a document. Documents with different ones are in different requests.
         want: Whether a document that is about to be sent is still wanted.
         sending: Is called when documents are sent, or an earlier run is known to have sent them.
         are_waiting: Whether somebody waits for each document, and not for the end of the run.
@@ -72,7 +72,7 @@ class Batch:
     Attributes:
         size: Bytes of the documents, while it is being filled.
         lost: The error by which the response to an earlier request with them was lost, or None.
-        look_up: Whether the service is asked what became of the document, before it is sent.
+        look_up: Whether the document is looked up at the service before it is sent.
     """
 
     items: list[PlannedDocument]
@@ -84,7 +84,7 @@ class Batch:
 
 @attrs.frozen(eq=False, repr=False)
 class BatchResult:
-    """What came of a batch. Documents that are neither in `outcomes` nor in `next` were not sent.
+    """The result of a batch. Documents that are neither in `outcomes` nor in `next` were not sent.
 
     Attributes:
         outcomes: By document.

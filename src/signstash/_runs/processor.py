@@ -1,4 +1,4 @@
-"""Sends one batch, and decides what becomes of each of its documents."""
+"""Sends one batch, and decides the outcome or the next step of each of its documents."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ USUAL_SIZE: Final = 200_000
 """Bytes of a usual document (vendor's figure); a longer one may take longer without the service being overloaded."""
 
 GIVE_UP_AFTER: Final = 3
-"""Requests in a row that may fail because the service is away, all their retries included, until the run ends."""
+"""Requests in a row that fail with all their retries, or whose single document gets a foreign response."""
 
 LOSE_NO_MORE_AFTER: Final = 5
-"""Requests in a row that may fail or lose their response, until the run ends: each puts its documents at risk."""
+"""The same if the last one may have been processed: each lost response puts documents at risk."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -65,7 +65,7 @@ class BatchProcessor:
 
     Attributes:
         fault: What ended the run, or None.
-        requests: Requests that were answered or failed.
+        requests: Requests that got a response or failed.
         content_bytes: Bytes of the documents that are done.
     """
 
@@ -96,7 +96,7 @@ class BatchProcessor:
         self._ended.set()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait before another try, but not longer than the run goes on."""
+        """Wait before another attempt, or until the run ends."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
@@ -194,7 +194,7 @@ class BatchProcessor:
             return response
 
     def _failed(self, batch: Batch, error: SignStashError) -> BatchResult:
-        """What becomes of the documents of a request that failed as a whole."""
+        """The result for the documents of a request that failed as a whole."""
         if error.maybe_processed:
             self._count_failure(error)
             if self.unknown_outcomes == "hold" or batch.lost is not None:
@@ -215,7 +215,7 @@ class BatchProcessor:
             return BatchResult(next=[attrs.evolve(batch, items=half) for half in halves])
         (item,) = batch.items
         if isinstance(error, UnexpectedResponseError) or getattr(error, "status_code", None) == 404:
-            self._count_failure(error)  # no document is at fault: something else responds there
+            self._count_failure(error)  # no document is at fault: something else responds at this URL
         if batch.lost is None:
             if isinstance(error, DuplicateReferenceError) and item.failed_before:
                 error = reference_used_by_failure(item.given.name, item.reference, error)
@@ -246,7 +246,7 @@ class BatchProcessor:
         return BatchResult({item: outcome})
 
     def _count_failure(self, error: SignStashError) -> None:
-        """When one request after another fails, the service is away: no more documents are put at risk."""
+        """End the run if requests keep failing, so that no more documents are put at risk."""
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= (LOSE_NO_MORE_AFTER if error.maybe_processed else GIVE_UP_AFTER):
             self.end(error)

@@ -286,7 +286,7 @@ class Run:
                 await asyncio.wait(pending)
             except asyncio.CancelledError as error:
                 cancellation = error
-                for each in pending:  # also once more the source, if it takes long to close
+                for each in pending:  # the source, too, a second time if it is slow to close
                     each.cancel()
         done = [each.result()[0] for each in self._requests if not each.cancelled() and each.exception() is None]
         log_unseen([*known, *(outcome for outcomes in done for outcome in outcomes)])
@@ -303,7 +303,7 @@ class Run:
 
 
 def log_unseen(outcomes: Iterable[Outcome]) -> None:
-    """Log the outcomes of documents that nobody waits for any more, those that are signed on one line."""
+    """Log the outcomes of documents that nobody waits for any more, on one line for each kind of outcome."""
     groups: dict[str, list[str]] = {}
     for outcome in outcomes:
         groups.setdefault("signed" if outcome.ok else str(outcome.error), []).append(outcome.document.name)

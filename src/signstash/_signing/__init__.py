@@ -1,1 +1,1 @@
-"""From documents to a request, from a response to results."""
+"""Makes requests from documents, and results from responses."""

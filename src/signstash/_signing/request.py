@@ -39,7 +39,7 @@ def _optional(require: Callable[[str, object], None]) -> Any:
 
 @attrs.frozen
 class RequestOptions:
-    """What is asked for all documents of a request: the arguments of `SignStash.sign`."""
+    """The options of a request, which are arguments of `SignStash.sign`."""
 
     description: str | None = attrs.field(default=None, validator=_optional(require_text))
     preservation: PreservationInfo | None = attrs.field(default=None, converter=preservation_from)

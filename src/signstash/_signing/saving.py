@@ -75,7 +75,7 @@ class SignedFiles:
         """Save what is signed, so that not even a power failure loses it.
 
         Args:
-            outcomes: What came of some documents.
+            outcomes: The outcomes of some documents.
             targets: The file for each.
             record: Is called once when all contents are on disk, before any file gets its name, with the SHA-256 of
                 each (hexadecimal digits; None for what is not signed or could not be written). If it raises, no file
@@ -100,7 +100,7 @@ class SignedFiles:
         return results
 
     def _saved(self, outcome: Outcome, file: FileWrite | None) -> Outcome:
-        """What came of saving; a signed document that was not saved is kept in the folder for recovery."""
+        """The outcome after saving; a signed document that was not saved is kept in the recovery folder."""
         if file is not None and outcome.signed is not None:
             outcome = outcome_of(outcome.document, outcome.signed._written(file))
         error = outcome.error

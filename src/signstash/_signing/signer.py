@@ -67,7 +67,7 @@ class Signer:
                     call = await self.prepare(sent, options, files=files, deadline=deadline)
                     response = await requests.send(call, deadline)
             except DuplicateReferenceError as error:
-                if len(given) > 1 or not given[0]._state.failed:  # of several documents it may be another one
+                if len(given) > 1 or not given[0]._state.failed:  # of several documents, the service does not say which
                     raise
                 raise reference_used_by_failure(given[0].name, next(iter(sent)), error) from error.__cause__
             with noted(sent, maybe_processed=True):
@@ -87,7 +87,7 @@ class Signer:
 
         Args:
             documents: The documents by their external references, in order.
-            options: What is asked for all of them.
+            options: The options of the request.
             folder: Where long signed contents are kept in files until they are saved, or None for the system's folder
                 of temporary files.
             files: Where the signed documents will be saved: each claims its file before anything else. The folder of
@@ -128,7 +128,7 @@ class Signer:
 
     @contextlib.contextmanager
     def noting_doubt(self, documents: Mapping[str, Document]) -> Iterator[None]:
-        """Take note of a request that fails although it may have signed documents, and name them on a cancellation."""
+        """Record on documents that a failed request may have signed them, and name them on a cancellation."""
         try:
             with noted(documents):
                 yield
@@ -164,7 +164,7 @@ class Signer:
 
 
 def _note_doubt(documents: Mapping[str, Document]) -> None:
-    """Take note that documents may be signed, so that what comes later is not put down to a failure."""
+    """Record that documents may be signed, so that a later rejection of their references may mean just that."""
     for reference, document in documents.items():
         document._note_request(reference, failed=False)
 

@@ -1,1 +1,1 @@
-"""Requests and responses on their way."""
+"""Sends requests, and reads responses."""

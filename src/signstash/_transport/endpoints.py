@@ -52,7 +52,7 @@ class Call:
         arguments: Headers, body and query parameters, as httpx takes them.
         inserts: Contents that take the places of their marks in the body, in order.
         receive: Reads a success, which may have `response_limit` bytes.
-        changes_state: Whether sending it twice by mistake does harm.
+        changes_state: Whether the service must not process it twice.
     """
 
     operation: str
@@ -83,7 +83,7 @@ def _json(value: object) -> bytes:
         pass  # the encoder's own error would hold the value
     raise InvalidDocumentError(
         "The request cannot be written as JSON.",
-        "Look for fields of the given models that hold a value of another type than the model says.",
+        "Look for fields of the given models whose value has another type than the model says.",
     )
 
 
@@ -120,7 +120,7 @@ def _require_sendable(method: object, path: object, headers: object, params: obj
 
 
 def sign_base64(body: models.SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
-    """Sign documents that are in the request itself; in the body a mark stands for each."""
+    """Sign documents that are in the request itself; the body has a mark for each."""
     references = [item.document_request.external_reference for item in body.documents]
     kwargs = api.sign_document_batch_base_64._get_kwargs(body=body)
     return _signing_call("signDocumentBatchBase64", kwargs, references, inserts, folder)

@@ -163,7 +163,7 @@ class ConnectionPool:
     Attributes:
         calls: Calls in flight.
         cancelled: Calls that were cancelled. httpcore may lose the connection of each: it is never used again, and
-            takes a place in the pool for ever.
+            takes a place in the pool until the client is closed.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -181,7 +181,7 @@ class HttpClients:
     def __init__(self, given: httpx.AsyncClient | None) -> None:
         self._given = given
         self._pool: ConnectionPool | None = None
-        # What ends each call or pause in flight, and what is done when it has ended and released its connection.
+        # The timeout that can end each call or pause, and the future that is done once its connection is released.
         self._in_flight = dict[asyncio.Timeout, asyncio.Future[None]]()
         self._closing = set[asyncio.Task[None]]()
         self.is_closed: bool = False

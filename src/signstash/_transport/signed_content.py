@@ -220,7 +220,7 @@ def restore_base64(value: Any, contents: Mapping[str, Contents]) -> None:
 
 
 def _unescaped(text: bytes) -> str | None:
-    """A string of JSON, or None if it is none."""
+    """A string of JSON, or None if it is invalid."""
     try:
         return str(json.loads(b'"%b"' % text, strict=False))
     except ValueError:

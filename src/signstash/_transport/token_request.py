@@ -48,7 +48,7 @@ class TokenRequest:
         context = ErrorContext(client_service=self.client_id, token_server=self.url)
         try:
             async with asyncio.timeout(3 * TOKEN_TIMEOUT):
-                # A token is needed about once a day, and no connection of an own client outlives its event loop.
+                # A token is needed about once a day; a client that is kept would be bound to one event loop.
                 async with nullcontext(self.http_client) if self.http_client else new_http_client() as client:
                     result = await self._post(client, context)
         except UnusableResponseError as unusable:

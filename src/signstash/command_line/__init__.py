@@ -42,9 +42,9 @@ class _Command:
 _COMMANDS: Final[Mapping[str, _Command]] = {
     "sign": _Command(".sign", "sign files and folders"),
     "watch": _Command(".watch", "sign what arrives in a folder, until stopped"),
-    "check": _Command(".check", "check settings and connection; signs nothing"),
+    "check": _Command(".check", "check settings and connection"),
     "failed": _Command(".failed", "list documents that failed or are in doubt"),
-    "verify": _Command(".verify", "verify who signed files, when, and what changed"),
+    "verify": _Command(".verify", "verify signed files: by whom, when, and whether they changed"),
     "sandbox": _Command("..sandbox.__main__", "run a local Sign'Stash for tests"),
 }
 
@@ -59,10 +59,11 @@ examples:
 Run a command with --help for its options. Settings come from environment
 variables (SIGNSTASH_BASE_URL, SIGNSTASH_CLIENT_ID, SIGNSTASH_CLIENT_SECRET,
 SIGNSTASH_ENVIRONMENT or SIGNSTASH_TOKEN_URL), a file (--config), and options;
-the later ones win.
+later ones override earlier ones.
 
 exit status: 0 success, 1 some documents failed or are in doubt, 2 wrong usage
-  or settings, 3 a fault that concerns all documents, 130 interrupted
+  or settings, 3 a fault that concerns all documents or lost output, 130
+  interrupted (`signstash verify --help` lists those of verify)
 """
 
 
@@ -106,7 +107,7 @@ def _with_plain_names(arguments: Sequence[str]) -> list[str]:
 
 
 def _status_with_output(status: int, *, debug: bool) -> int:
-    """Say if output was lost, which is a failure even if the command did all else."""
+    """Report lost output, which is a failure even if the command did everything else."""
     from .display import lost_output
 
     error = lost_output()

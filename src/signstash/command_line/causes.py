@@ -104,4 +104,4 @@ _OF_ONE_REQUEST: Final = (
     (re.compile(r"(^|Documents? )\.\.\.(, \.\.\.)*( and \d+ more)?: "), ""),
     (re.compile(r"^(Document \.\.\. was not signed: |Whether document \.\.\. is signed is not known: |\.\.\. )"), ""),
 )
-"""What differs from request to request, as references that were made here and operation IDs, or goes without saying."""
+"""Parts of a message that differ from request to request, such as operation IDs, or that are not needed."""

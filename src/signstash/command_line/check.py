@@ -1,4 +1,4 @@
-"""The command `signstash check`: checks settings and connection without signing anything."""
+"""The command `signstash check`: checks settings and connection; signs nothing without `--sign`."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ class _Check:
 
 
 def _described(document: Mapping[str, Any]) -> str:
-    """What a definition says of itself."""
+    """Version, title and size of a definition."""
     version = document.get("openapi") or document.get("swagger")
     return f"OpenAPI {version}, {title_of(document)}, {len(document['paths'])} paths,"
 

@@ -84,7 +84,7 @@ def _write(stream: TextIO, text: str) -> None:
         stream.write(f"{text}\n")
         stream.flush()
     except OSError as error:
-        # The reader has gone, as `head` does, or the disk is full. The command goes on, or documents would be lost.
+        # The reader has gone, as `head` does, or the disk is full. The command continues, or documents would be lost.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if not isinstance(error, BrokenPipeError):
             _unwritable.append(error)

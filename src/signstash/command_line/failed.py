@@ -88,7 +88,7 @@ _ADVICE: Final[Mapping[State, _Advice]] = {
     "requeued": _Advice("to be sent again", "run the same sign or watch command again."),
     "failed": _Advice("failed, not signed", "fix the cause, then run the same sign or watch command again."),
 }
-"""What is listed, and what to do about it."""
+"""A group of documents, and what to do about them."""
 
 
 def _argument_parser(program: str) -> argparse.ArgumentParser:

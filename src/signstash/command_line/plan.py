@@ -71,7 +71,7 @@ class Plan:
 
     Attributes:
         output: Folder for the signed files, which mirrors the folders that are signed. None puts each signed file
-            beside its original, as `<name>.signed.pdf`.
+            next to its original, as `<name>.signed.pdf`.
         binary: Whether files that are neither PDF nor XML are signed too.
         own_files: Files that belong to the command itself, such as its journal. They are never documents.
         left_out: What `files` has found in folders that is neither PDF nor XML.
@@ -279,7 +279,7 @@ def _unwritable(folder: Path) -> str | None:
 
 
 def beside(path: Path) -> Path:
-    """Return the name of a signed file beside its original."""
+    """Return the path of a signed file next to its original."""
     return path.with_name(f"{path.stem}.signed{path.suffix}")
 
 
@@ -289,7 +289,7 @@ def real_path(target: Path) -> Path:
 
 
 def parts_of_journal(journal: Path | None) -> list[Path]:
-    """Return a journal and the files that appear beside it while it is in use."""
+    """Return a journal and the files that appear next to it while it is in use."""
     return [] if journal is None else [journal.with_name(journal.name + part) for part in _JOURNAL_PARTS]
 
 

@@ -1,4 +1,4 @@
-"""Reads settings from environment variables, a file, and options; the later ones win."""
+"""Reads settings from environment variables, a file, and options; later ones override earlier ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--token-url", metavar="URL", help="token endpoint, instead of --environment")
     secret = group.add_mutually_exclusive_group()
     secret.add_argument("--secret-file", metavar="FILE", help="file that contains the secret")
-    secret.add_argument("--secret-command", metavar="CMD", help="command that prints it, such as 'pass show signstash'")
+    secret.add_argument("--secret-command", metavar="CMD", help="command that prints the secret (pass show signstash)")
     group.add_argument("--debug", action="store_true", help="log to standard error, and show tracebacks")
 
 
@@ -131,14 +131,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is not valid TOML: {error}.", "Fix the file.") from error
     if "client_secret" in settings:
         raise ConfigurationError(f"{path} contains client_secret.", "Use secret_file or secret_command instead.")
-    _refuse_wrong(path, settings)
+    _validate(path, settings)
     # Relative to the settings file.
     if "secret_file" in settings:
         settings["secret_file"] = str(path.parent / Path(settings["secret_file"]).expanduser())
     return settings
 
 
-def _refuse_wrong(path: Path, settings: Mapping[str, Any]) -> None:
+def _validate(path: Path, settings: Mapping[str, Any]) -> None:
     known = (*_TEXTS, *_OTHERS)
     unknown = [name for name in settings if name not in known]
     if unknown:

@@ -52,7 +52,7 @@ examples:
 """
 
 _STATUSES: Final = ("signed", "signed_before", "not_saved", "in_doubt", "failed", "not_sent")
-"""What becomes of a file. `signed_before` is what a journal knows as signed, `not_saved` signed without its file."""
+"""The result of a file: `signed_before` if a journal knows it as signed, `not_saved` if it lacks its signed file."""
 
 
 def _argument_parser(program: str) -> argparse.ArgumentParser:
@@ -366,7 +366,7 @@ class _Signing:
 
 
 def _status(error: SignStashError) -> str:
-    """What becomes of a document that has an error, in the terms of `signstash failed`."""
+    """The result of a document that has an error, in the terms of `signstash failed`."""
     if isinstance(error, DocumentNotSavedError) and error.signed is not None:
         return "not_saved"
     # The command makes references that are unique: one that is used was signed by a run that nobody knows of.

@@ -24,8 +24,8 @@ def add_signature_options(parser: argparse.ArgumentParser) -> None:
     add("--timestamp", action="store_true", help="add a qualified timestamp")
     add("--visible", type=_place, metavar="PLACE",
         help="on PDF: page=1,x=60,y=50 or field=NAME or placeholder=WORD")  # fmt: skip
-    add("--visible-text", metavar="TEXT", help="its text, such as 'Signed by $certificate.getCommonName()'")
-    add("--visible-image", type=Path, metavar="FILE", help="its image, PNG or JPG")
+    add("--visible-text", metavar="TEXT", help="visible text, such as 'Signed by $certificate.getCommonName()'")
+    add("--visible-image", type=Path, metavar="FILE", help="visible image, PNG or JPG")
     add("--xml-element", metavar="NAME", help="on XML: element that contains the signature")
 
 

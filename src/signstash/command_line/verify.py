@@ -86,7 +86,7 @@ def main(arguments: Sequence[str], *, program: str) -> int:
 
 
 def _found(paths: Sequence[Path], unreadable: list[SignStashError]) -> Iterator[tuple[Path, Path]]:
-    """The files, each with its place below the folder that was named, without originals beside their signed files."""
+    """The files, each with its path below the named folder, without originals next to their signed files."""
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 - Path's raises for a name that is too long
             yield path, Path(path.name)
@@ -106,7 +106,7 @@ def _found(paths: Sequence[Path], unreadable: list[SignStashError]) -> Iterator[
 
 
 def _original(signed: Path, namesake: Path) -> Path:
-    """The original of a signed file: its namesake, or `X.pdf` of `X.signed.pdf`, as `sign` names files."""
+    """The original of a signed file: of the same name, or `X.pdf` of `X.signed.pdf`, as `sign` names files."""
     original = namesake.with_name(f"{namesake.stem.removesuffix('.signed')}{namesake.suffix}")
     is_itself = os.path.realpath(namesake) == os.path.realpath(signed)
     return original if is_itself or os.path.lexists(original) else namesake

@@ -75,7 +75,7 @@ class WatchReport:
 
         Args:
             file: The document.
-            result: What became of it.
+            result: The signed document, or the error.
             signed_before: Whether the journal knew it as signed.
             names: What in an error message tells the document apart from others.
         """
@@ -109,7 +109,7 @@ class WatchReport:
                 self.display.note(remark)
 
     def failing(self, fault: SignStashError) -> None:
-        """Say once that the service fails."""
+        """Report once that the service fails."""
         problem = without_names(fault.problem, ())
         if problem != self._fault:
             self._fault = problem

@@ -45,14 +45,14 @@ from .watch_report import WatchReport
 FIRST_PAUSE: Final = 5.0
 """Seconds until the service is tried again after the first failure; the pause doubles with each further one."""
 LONGEST_PAUSE: Final = 60.0
-"""Most seconds between two attempts, and the pause after a fault that concerns all documents."""
+"""Maximum seconds between two attempts, and the pause after a fault that concerns all documents."""
 _LONGEST_RUN: Final = 10_000
 """Documents after which a new run begins, so that memory stays flat."""
 _OF_ALL: Final = (AuthenticationError, ClientServiceInactiveError, CertificateNotProvisionedError)
 _LOCAL: Final = (ConfigurationError, InvalidDocumentError, DocumentNotSavedError)
-"""Errors that tell nothing about the service."""
+"""Errors whose cause is on this machine, not at the service."""
 _OF_THE_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-"""Why no file can be written."""
+"""Errors of a disk to which no file can be written."""
 
 
 @attrs.define(kw_only=True)
@@ -274,7 +274,7 @@ class Watch:
             return
         if self._outage is None and not isinstance(error, (*_OF_ALL, *_LOCAL)) and not signed_before:
             if self._fault is not None:
-                self.display.note("Signing goes on.")
+                self.display.note("Signing continues.")
             self._fault, self._failures = None, 0
         is_gone = error is not None and not await asyncio.to_thread(os.path.lexists, file.path)
         if not is_gone:  # otherwise somebody took it away before it was sent

@@ -63,7 +63,8 @@ def argument_parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--state", type=Path, metavar="FILE", help="SQLite file that keeps the operations")
     parser.add_argument("--client", type=credentials, action="append", default=[], metavar="ALIAS:SECRET",
                         help="another client service")  # fmt: skip
-    parser.add_argument("--token-lifetime", type=int, default=86399, metavar="SECONDS", help="(default: %(default)s)")
+    parser.add_argument("--token-lifetime", type=int, default=86399, metavar="SECONDS",
+                        help="lifetime of a token (default: %(default)s)")  # fmt: skip
     parser.add_argument("--fault", type=fault, action="append", default=[], metavar="KIND[,NAME=VALUE...]",
                         help="a fault, for example too_many_requests,times=2,seconds=1")  # fmt: skip
     parser.add_argument("--script", type=script, default=[], metavar="FILE", help="JSON file with an array of faults")

@@ -26,7 +26,7 @@ class _Started:
 
 
 class AsynchronousMode:
-    """Signs when it is asked to start, and says once that it is still running.
+    """Signs at the first request, and reports once that signing is still running.
 
     Args:
         sign: Responds to a signing request with contents in base64.

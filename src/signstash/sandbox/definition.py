@@ -85,8 +85,8 @@ def as_swagger2(definition: Mapping[str, Any], host: str) -> dict[str, Any]:
 
 
 def _operation(method: str, operation: Mapping[str, Any]) -> dict[str, Any]:
-    answer = operation["responses"]["200"]
-    schema = next((item["schema"] for item in answer.get("content", {}).values()), None)
+    response = operation["responses"]["200"]
+    schema = next((item["schema"] for item in response.get("content", {}).values()), None)
     content = operation.get("requestBody", {}).get("content", {})
     parameters = [{**item, **item["schema"]} for item in operation.get("parameters", [])]
     for parameter in parameters:

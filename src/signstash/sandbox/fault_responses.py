@@ -21,9 +21,9 @@ HANG_UP: Final = "signstash.hang_up"
 """Name of the ASGI extension that closes a connection: a function of whether to reset it."""
 
 LINGER_BYTES: Final = 1024 * 1024
-"""How much of a body is still read after an early response."""
+"""Bytes of a body that are still read after an early response."""
 LINGER_SECONDS: Final = 0.2
-"""How long each part of it is waited for."""
+"""Seconds to wait for each part of it."""
 
 _GATEWAY_PAGE: Final = "<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
 

@@ -123,7 +123,7 @@ class Fault:
         on: `sign`, `consult`, or `token`: the kind of requests. By default the one that `kind` is made for.
         reference: Limits it to documents or requests whose external reference matches this pattern (`*` and `?`).
         name: Limits it to documents whose name matches this pattern.
-        times: How often it occurs, in requests or, for faults of documents, in documents. None: until it is cleared.
+        times: For how many requests it occurs, or documents if it is a fault of documents. None: until it is cleared.
         share: The share of the matching requests, from 0 to 1.
         seconds: The delay of latency faults, or the `Retry-After` of `too_many_requests`.
         status: HTTP status, if not the usual one.
@@ -158,6 +158,9 @@ class Fault:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Make a fault from JSON: an object with the arguments of `Fault`.
+
+        Args:
+            fields: The object.
 
         Raises:
             ValueError: If a field is unknown, missing, or not valid.

@@ -31,7 +31,7 @@ MAX_LEVELS: Final = 100
 MAX_PIXELS: Final = 25_000_000
 """Pixels of a picture."""
 _MAX_ERRORS: Final = 100
-"""Validation stops after so many errors."""
+"""Number of errors after which validation stops."""
 
 
 class Validation:

@@ -25,7 +25,7 @@ _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Sandbox(SandboxApplication):
-    """A Sign'Stash that runs for the length of a `with` or `async with` block.
+    """A Sign'Stash that runs in a `with` or `async with` block.
 
         async with Sandbox() as sandbox:
             client = SignStash(**sandbox.credentials)

@@ -26,7 +26,7 @@ from .signatures import CannotSignError, SignatureMaker
 from .signing_requests import SignRequest, read_base64, read_multipart
 
 SECONDS_PER_DOCUMENT: Final = 60.0
-"""How long signing a document may take. One that takes longer is not signed."""
+"""Seconds that signing a document may take. One that takes longer is not signed."""
 
 COMPANY: Final[Mapping[str, str]] = {
     "name": "Sandbox Test Company",

@@ -58,7 +58,7 @@ class Routes:
 
 
 class MockSignStash(Scenarios):
-    """A mocked Sign'Stash for the length of a `with` block. It receives every request of clients of httpx and httpx2.
+    """A mocked Sign'Stash in a `with` block. It receives every request of clients of httpx and httpx2.
 
         with MockSignStash() as mock:
             mock.rate_limited(times=1)

@@ -157,7 +157,7 @@ class Scenarios:
         self._fails(f"gateway_html({status_code})", lambda _: responses.gateway_page(status_code), times)
 
     def api_error(self, code: str, *, times: int | None = 1, status_code: int | None = None) -> None:
-        """A signing request is rejected with a code. `signstash.errors.ERROR_CODES` maps codes to exceptions.
+        """A signing request is rejected with an error code, and the call raises the exception for this code.
 
         Args:
             code: The `errorCode`. With `0.0.10` the client gets a new token, as in `token_expired`.

@@ -63,7 +63,7 @@ def known_hash(name: str) -> str:
 
 
 def new_digest(name: str) -> hashlib._Hash:
-    """A digest to feed.
+    """A new digest object.
 
     Raises:
         NotJudgedError: If the algorithm is not known.

@@ -1,4 +1,4 @@
-"""CAdES signatures: a CMS message that holds what it signs, or stands beside it."""
+"""CAdES signatures: a CMS message that contains what it signs, or is a file of its own."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class _SignedData(core.Sequence):  # type: ignore[misc]  # asn1crypto has no typ
 
 @attrs.frozen
 class Content:
-    """What a CMS signature is about.
+    """The content that a CMS signature covers.
 
     Attributes:
         digest: Gives its digest by the name of an algorithm.
@@ -135,7 +135,7 @@ def parse(encoded: bytes) -> SignedData:
 
 
 def _content_info(encoded: bytes) -> tuple[str, bytes | None]:
-    """The OID and the encoded content of a ContentInfo, whatever its type says that the content is."""
+    """The OID and the encoded content of a ContentInfo of any type."""
     contents = _parse(encoded)[4]
     length = parser.peek(contents)
     oid = str(core.ObjectIdentifier.load(contents[:length]).native)
@@ -248,7 +248,7 @@ def judge_timestamp(token: bytes, about: Content, which: str, findings: Findings
 
     Args:
         token: Its token.
-        about: What it should be about.
+        about: The content that it should cover.
         which: Its name.
         findings: Takes the time, and what is wrong.
     """

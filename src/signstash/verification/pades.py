@@ -21,7 +21,7 @@ from .cms import Content, SignedData, judge_signers, judge_timestamp, parse
 from .report import Findings, NotJudgedError
 from .revisions import Change, changes_between
 from .trust import judge_trust
-from .updates import Covered, judge_updates, newest
+from .updates import ProtectedRevision, judge_updates, newest
 
 MAX_BYTES: Final = 1024 * 1024 * 1024
 """Bytes that a PDF may have; it is streamed."""
@@ -250,7 +250,7 @@ def _judge_cms_of_digest(
 def _judge_rsa(
     signature: _Signature, digest_of: Callable[[str], bytes], roots: list[x509.Certificate], findings: Findings
 ) -> None:
-    """A bare RSA signature, with its certificates beside it (ISO 32000-1, 12.8.3.2)."""
+    """A bare RSA signature, with its certificates in the signature dictionary (ISO 32000-1, 12.8.3.2)."""
     held = signature.value["/Cert"]
     encoded = [held] if not isinstance(held, generic.ArrayObject) else list(held)
     certificates = [x509.Certificate.load(item.original_bytes) for item in encoded]
@@ -302,16 +302,16 @@ def _judge_updates(reader: PdfFileReader, signature: _Signature, findings: Findi
     if embedded.evaluate_signature_coverage() < SignatureCoverageLevel.ENTIRE_REVISION:
         findings.indeterminate(f"{signature.which} does not cover a whole revision of the file")
         return
-    covered = Covered(
-        revision=embedded.signed_revision, end=signature.end, name=signature.which, after=f"{signature.which} was made",
-        refusal=f"{signature.which} does not allow what was added later",
+    protected = ProtectedRevision(
+        number=embedded.signed_revision, end=signature.end, name=signature.which, event=f"{signature.which} was made",
+        violation=f"{signature.which} does not allow what was added later",
         permitted=embedded.docmdp_level, fields=embedded.fieldmdp,
     )  # fmt: skip
-    judge_updates(reader, covered, findings)
+    judge_updates(reader, protected, findings)
 
 
 def _judge_sent(reader: PdfFileReader, sent: int | None, original: Contents, findings: Findings) -> None:
-    """Judge what was added to what was sent, also before it was signed, or whether it was written anew."""
+    """Judge what was added to the original, before or after signing, or whether the PDF was written anew."""
     if sent is None:
         with original.opened() as opened:
             length = fingerprint_of(opened)[0]
@@ -328,11 +328,11 @@ def _judge_sent(reader: PdfFileReader, sent: int | None, original: Contents, fin
             findings.invalid("it does not begin with what was sent")
         return
     places = map(reader.xrefs.get_startxref_for_revision, range(reader.xrefs.total_revisions))
-    covered = Covered(
-        revision=max(0, sum(place < sent for place in places) - 1), end=sent, name="what was sent",
-        after="it was sent", refusal="it is not what was sent", may_be_filled_in=False,
+    protected = ProtectedRevision(
+        number=max(0, sum(place < sent for place in places) - 1), end=sent, name="what was sent",
+        event="it was sent", violation="it is not what was sent", may_be_filled_in=False,
     )  # fmt: skip
-    judge_updates(reader, covered, findings)
+    judge_updates(reader, protected, findings)
 
 
 def _judge_end(

@@ -19,7 +19,7 @@ class Verdict(StrEnum):
     """Every signature holds, and together they cover the document (`TOTAL-PASSED`)."""
 
     INVALID = "invalid"
-    """The document is not the one that was signed, or not all of it is signed (`TOTAL-FAILED`)."""
+    """The document is not the one that was signed or sent, or not all of it is signed (`TOTAL-FAILED`)."""
 
     INDETERMINATE = "indeterminate"
     """Nothing was found to be wrong, but it cannot be judged here (`INDETERMINATE`)."""
@@ -34,15 +34,15 @@ class Verification:
     Attributes:
         verdict: Whether the document is valid.
         signature_type: PAdES, XAdES or CAdES; None if the file is none of them.
-        problems: Why the document is not valid, the reasons for the verdict first; empty if it is valid.
+        problems: Why the document is invalid or cannot be judged, the reasons for the verdict first; else empty.
         notes: What is worth knowing but does not affect the verdict.
         signer: The signer of the newest signature, by the certificate's common name.
         identifiers: The signer's identifiers in the certificate, the organization's first: mostly tax numbers, such as
             `VATPT-123456789` (ETSI EN 319 412-1, 5.1).
-        issuer: The issuer of the certificate, likewise.
+        issuer: The issuer of the certificate, by its common name.
         certificate: The signer's certificate, in DER.
         signed_at: The time of signing that the signer claims.
-        timestamped_at: The time in the signature's timestamp, which it was signed before.
+        timestamped_at: The time in the signature's timestamp: it was signed before that.
         trusted: Whether every signer's certificate has a valid path to one of the given roots now. None without roots:
             then anybody can have signed the document.
     """

@@ -1,4 +1,4 @@
-"""What a revision of a PDF changes, where pyHanko's difference analysis cannot clear it."""
+"""What a revision of a PDF changes, for revisions that pyHanko's difference analysis does not accept."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def changes_between(old: HistoricalResolver, new: HistoricalResolver, end: int) 
     Args:
         old: The earlier revision.
         new: The later revision.
-        end: Where what the earlier revisions' signatures cover ends; new signatures cover more.
+        end: End of the bytes that the earlier revisions' signatures cover; new signatures cover more.
 
     Raises:
         NotJudgedError: If the document has too many objects.

@@ -14,13 +14,13 @@ from asn1crypto import pem, x509
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
 from pyhanko_certvalidator.errors import ExpiredError, NotYetValidError, PathBuildingError, PathError, ValidationError
 
-from .._content.arguments import Several
+from .._content.arguments import IterableNotStr
 from ..errors import ConfigurationError
 from .report import Findings
 
 _MAX_PATHS: Final = 1000
 Root = str | os.PathLike[str] | bytes
-Roots = Several[Root] | Iterator[Root]
+Roots = IterableNotStr[Root] | Iterator[Root]
 """Certificates of authorities: files, or their contents, in PEM (any number in each) or DER."""
 
 
@@ -94,7 +94,7 @@ def _untrusted(
 
 
 def _number_of_paths(certificate: x509.Certificate, others: Sequence[x509.Certificate]) -> int:
-    """How many paths the names of certificates allow at most."""
+    """The number of possible paths, counted by the names of certificates."""
     issuers = {(other.subject.hashable, other.issuer.hashable) for other in others}
     reached, found = {certificate.issuer.hashable}, 0
     while len(reached) > found:

@@ -97,7 +97,7 @@ def _document_or_none(content: bytes, findings: Findings) -> XmlDocument | None:
 def _form(signature: Any) -> bytes:
     try:
         return binary(signature.find(f"{DS}SignatureValue"))
-    except NotJudgedError:  # it is reported where the signature is judged
+    except NotJudgedError:  # reported where the signature is judged
         return b""
 
 
@@ -294,9 +294,7 @@ def _judge_coverage(document: XmlDocument, signatures: list[Any], covered: list[
     if not signed.comments:
         inner = list(document.root.iter(etree.Comment))
         if any(_divides_text(comment) for comment in inner):
-            findings.indeterminate(
-                "a comment that is not signed stands within text, which other software may cut there"
-            )
+            findings.indeterminate("a comment that is not signed is within text, which other software may cut there")
         elif inner or document.outer(etree.Comment):
             findings.note("its comments are not signed")
 

@@ -215,7 +215,7 @@ class NodeSet:
         number = max(self.included.find(1), 0)
         element = self.document.elements[number]
         if self.document.ends[number] != number + 1 or set(element.attrib) - _BESIDE_TEXT:
-            raise NotJudgedError("its base64 stands among elements or attributes, which are not signed")
+            raise NotJudgedError("its base64 is mixed with elements or attributes, which are not signed")
         return str(element.xpath("string()"))
 
     def canonical(self, method: Canonicalization) -> bytes:

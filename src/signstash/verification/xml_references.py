@@ -1,4 +1,4 @@
-"""References of XML signatures: what they are about, their transforms, and whether their digests match."""
+"""References of XML signatures: what they refer to, their transforms, and whether their digests match."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Compares a published definition with the contract: which operations are the known ones, and what differs on the wire.
 
 The contract is what the client was made from. An operation is recognised by its *role*: method and end of the path, or
-else the JSON fields of body and response. Then both sides are walked together by JSON names. Tags, operation ids and
-names of schemas mean nothing: they depend on the server's tools.
+else the JSON fields of body and response. Then both definitions are compared by JSON names. Tags, operation IDs and
+names of schemas do not count: they depend on the server's tools.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WRAPPERS: Final = {
     *("body", "headers", "statusCode", "statusCodeValue", "result", "setOrExpired", "present", "undefined", "empty"),
     *("cancelled", "done", "numberOfDependents", "completedExceptionally"),
 }
-"""Fields of Java's `ResponseEntity`, `DeferredResult`, `Optional`, `JsonNullable` and futures, which do not travel."""
+"""Fields of Java's `ResponseEntity`, `DeferredResult`, `Optional`, `JsonNullable` and futures: not in the JSON."""
 _API: Final = re.compile(r"^(?P<root>.*?)/api/(?:v(?P<version>\d+)/)?(?P<rest>.*?)/?$")
 
 
@@ -90,7 +90,7 @@ class _Comparer:
             if _API.match(operation.path) is None:
                 found.left_out.append(operation.path)
             elif operation.method == "OPTIONS":
-                continue  # gateways answer it on every path, for browsers
+                continue  # gateways respond to it on every path, for browsers
             elif (role := _role(operation)) in known:
                 candidates.setdefault(known[role].name, []).append(operation)
             else:
@@ -148,7 +148,7 @@ class _Comparer:
             and 2 * len(shared) >= max(len(mine.fields), len(their.fields))
         )
 
-    # What travels
+    # Requests and responses
 
     def _compare_operation(self, known: Operation, operation: Operation) -> None:
         for ours, theirs in zip(_in_path(known), _in_path(operation), strict=False):
@@ -159,28 +159,28 @@ class _Comparer:
             if place == "path" or name in parts or (place == "header" and name.lower() in _HTTP_HEADERS):
                 continue
             if parameter["required"]:
-                self._found.refuse(f"{known.name} requires the parameter {name} ({place}), which is not known")
+                self._found.reject(f"{known.name} requires the parameter {name} ({place}), which is not known")
             else:
                 self._found.new_parameters.setdefault(known.name, []).append(parameter)
         if parts:
             self._compare_parts(known, parts, operation)
         elif known.bodies and operation.bodies.keys().isdisjoint((JSON, "application/*", "*/*")) and operation.bodies:
-            self._found.refuse(f"{known.name} takes {', '.join(operation.bodies)}, and not {JSON}, which is sent")
+            self._found.reject(f"{known.name} takes {', '.join(operation.bodies)}, and not {JSON}, which is sent")
         elif known.bodies:
             self._compare_json(_first(known.bodies) or {}, _body(operation, "json"), f"{known.name} body", sent=True)
         elif any(self._shape(schema).required for schema in operation.bodies.values()):
-            self._found.refuse(f"{known.name} requires a body, which is not known")
-        answer = _first(known.responses)
+            self._found.reject(f"{known.name} requires a body, which is not known")
+        response = _first(known.responses)
         theirs = _first(operation.responses)
-        if answer is not None and theirs is not None:
-            self._compare_json(answer, theirs, f"{known.name} response", sent=False)
-        elif answer is not None and operation.responses.keys() == {"204"}:
-            self._found.refuse(f"{known.name} response is described as empty (204)")
-        elif answer is not None:
+        if response is not None and theirs is not None:
+            self._compare_json(response, theirs, f"{known.name} response", sent=False)
+        elif response is not None and operation.responses.keys() == {"204"}:
+            self._found.reject(f"{known.name} response is described as empty (204)")
+        elif response is not None:
             self._found.note(f"{known.name} response: not described")
 
     def _compare_json(self, ours: Schema, theirs: Schema, where: str, *, sent: bool) -> None:
-        """Compare what travels as JSON, which may be described as the text that it is."""
+        """Compare a body that is JSON, which may be described as the text that it is."""
         expected, described = shape_of(self._contract.schemas, ours).kind, self._shape(theirs)
         if expected == "object" and described.kind == "string" and described.format != "binary":
             self._found.note(f"{where}: described as string, {'sent' if sent else 'read'} as JSON")
@@ -209,11 +209,11 @@ class _Comparer:
                 elif self._shape(theirs).kind != "array":
                     self._found.note(f"{known.name}.{name}: described as one file")
             elif any(described):
-                self._found.refuse(f"{known.name} has no part {name}, which every request holds")
+                self._found.reject(f"{known.name} has no part {name}, which every request holds")
             else:
                 self._found.note(f"{known.name}.{name}: not described")
         for name in their:
-            self._found.refuse(f"{known.name} has the part {name}, which is not known")
+            self._found.reject(f"{known.name} has the part {name}, which is not known")
 
     def _is_file(self, schema: Schema) -> bool:
         shape = self._shape(schema)
@@ -240,7 +240,7 @@ class _Comparer:
         elif mine.kind == "array" or mine.kind == "object":
             if their.likely_kind != mine.kind:
                 if not self._unwrap(ours, mine, their, where, sent=sent):
-                    self._found.refuse(
+                    self._found.reject(
                         f"{where} is described as {_article(their.description)}, not as {_article(mine.kind)}"
                     )
             elif mine.kind == "array":
@@ -262,7 +262,7 @@ class _Comparer:
             if _is_wrapper(their):
                 self._found.note(f"{where}: described without fields")
             else:
-                self._found.refuse(f"{where} has none of the known fields, but {', '.join(their.fields)}")
+                self._found.reject(f"{where} has none of the known fields, but {', '.join(their.fields)}")
             return
         siblings = [
             schema.get("properties", {}).keys()
@@ -273,9 +273,9 @@ class _Comparer:
         for field in [field for field in mine.fields if field not in their.fields]:
             other = self._renamed(mine, field, {name: their.fields[name] for name in their.fields if name in unknown})
             if sent and field in mine.required:
-                self._found.refuse(f"{where} has no field {field}, which every request holds")
+                self._found.reject(f"{where} has no field {field}, which every request holds")
             elif other:
-                self._found.refuse(f"{where} has no field {field}, but {other}, which is not known")
+                self._found.reject(f"{where} has no field {field}, but {other}, which is not known")
             else:
                 self._found.note(f"{where}.{field}: not described here")
         for field, schema in their.fields.items():
@@ -286,7 +286,7 @@ class _Comparer:
             elif field not in unknown:
                 continue  # one schema stands for several of the contract's
             elif sent and field in their.required:
-                self._found.refuse(f"{where} requires the field {field}, which is not known")
+                self._found.reject(f"{where} requires the field {field}, which is not known")
             elif field.startswith(("$", "@")):
                 continue  # about the JSON itself: `$schema`, `@context`
             elif (where, field) not in [(known, name) for known, name, _ in self._found.new_fields]:
@@ -301,7 +301,7 @@ class _Comparer:
         return alike[0] if alike else None
 
     def _unwrap(self, ours: Schema, mine: Shape, their: Shape, where: str, *, sent: bool) -> bool:
-        """Look into what is described around the contents: `ResponseEntity` and the like, which do not travel."""
+        """Look into what is described around the contents: `ResponseEntity` and the like, which are not in the JSON."""
         for field, schema in their.fields.items():
             inner = self._shape(schema)
             deeper = any(mine.fields.keys() & self._shape(item).fields.keys() for item in inner.fields.values())
@@ -312,7 +312,7 @@ class _Comparer:
                     self._found.note(f"{where}: {inside}")
                     self._walk(ours, schema, where, sent=sent)
                 else:
-                    self._found.refuse(f"{where} is {inside}, where the client does not look for it")
+                    self._found.reject(f"{where} is {inside}, where the client does not look for it")
                 return True
         return False
 
@@ -320,20 +320,20 @@ class _Comparer:
         if not their.values:
             if their.kind != "string" and not _is_wrapper(their):
                 known = ", ".join(mine.values)
-                self._found.refuse(f"{where} is described as {_article(their.description)}, not as one of {known}")
+                self._found.reject(f"{where} is described as {_article(their.description)}, not as one of {known}")
             return
         values = [
             part for value in their.values for part in ([value] if value in mine.values else re.split(r", *", value))
         ]
         if not any(value in mine.values for value in values):
-            self._found.refuse(f"{where} has none of the known values, but {', '.join(values)}")
+            self._found.reject(f"{where} has none of the known values, but {', '.join(values)}")
             return
         new = [value for value in values if value not in mine.values]
         self._found.new_values += [(name, value) for value in new if (name, value) not in self._found.new_values]
         lacking = [value for value in mine.values if value not in values]
         for value in lacking:
             for other in [item for item in new if value in _NEEDED or _letters(item) == _letters(value)][:1]:
-                self._found.refuse(f"{where} has no value {value}, but {other}, which is not known")
+                self._found.reject(f"{where} has no value {value}, but {other}, which is not known")
         if lacking:
             self._found.note(f"{name or where}: without {', '.join(lacking)}")
 
@@ -343,7 +343,7 @@ class _Comparer:
         numbers = {"integer", "number"}
         if mine.kind != their.kind and not {mine.kind, their.kind} <= numbers:
             if where.endswith(" response") and their.kind in ("array", "object") and mine.format != "binary":
-                self._found.refuse(
+                self._found.reject(
                     f"{where} is described as {_article(their.description)}, not as {_article(mine.description)}"
                 )
                 return
@@ -363,12 +363,12 @@ class _Comparer:
             body = _body(operation, "json")
             inner = {field for schema in self._shape(body).fields.values() for field in self._shape(schema).fields}
             fields = self._shape(body).fields.keys() | inner
-            answer = self._response_fields(operation)
+            response = self._response_fields(operation)
             signs = any("documents" in item and item <= fields for item in requests)
             if _role(operation) in roles:
                 continue  # another version of a known operation
-            if operation.method != "GET" and signs and answer not in results:
-                started.append(answer)
+            if operation.method != "GET" and signs and response not in results:
+                started.append(response)
                 self._found.hints[str(operation)] = "looks like the asynchronous mode: start"
         for operation in self._found.additional if started else ():
             by_reference = [
@@ -376,10 +376,10 @@ class _Comparer:
             ]
             if str(operation) in self._found.hints or len(by_reference) != 1 or operation.bodies:
                 continue
-            answer = self._response_fields(operation)
-            if "documentList" in answer:
+            response = self._response_fields(operation)
+            if "documentList" in response:
                 self._found.hints[str(operation)] = "looks like the asynchronous mode: result"
-            elif answer and any(2 * len(answer & item) >= len(answer | item) for item in started):
+            elif response and any(2 * len(response & item) >= len(response | item) for item in started):
                 self._found.hints[str(operation)] = "looks like the asynchronous mode: status"
 
     def _response_fields(self, operation: Operation) -> set[str]:
@@ -419,7 +419,7 @@ def _body(operation: Operation, media: str) -> Schema:
 
 
 def _is_wrapper(shape: Shape) -> bool:
-    """Whether it is an object of Java around what travels."""
+    """Whether it is an object of Java around the JSON."""
     return shape.fields.keys() <= _WRAPPERS and bool(shape.fields.keys() - {"body", "result"})
 
 

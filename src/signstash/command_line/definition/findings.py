@@ -12,18 +12,18 @@ from .normalisation import Operation, Published, Schema
 
 @attrs.define
 class Comparison:
-    """What came of comparing.
+    """The result of a comparison.
 
     Attributes:
         published: The definition that was compared.
-        labels: What known operations do, by their ids.
-        offered: Known operations that it offers, by their ids in the contract.
-        missing: Ids of known operations that it does not offer.
+        labels: What known operations do, by their IDs.
+        offered: Known operations that it offers, by their IDs in the contract.
+        missing: IDs of known operations that it does not offer.
         additional: Further operations below `/api`.
-        hints: What additional operations look like, by their places.
-        left_out: Paths that have nothing to do with the API.
+        hints: What additional operations look like, by method and path.
+        left_out: Paths that do not belong to the API.
         problems: Why a client could not work with it.
-        notes: What it describes in another way, which does no harm.
+        notes: Differences that do no harm.
         new_fields: Fields that the contract does not know: schema, name and the published schema.
         new_values: Values of enums that the contract does not know: schema and value.
         new_parameters: Optional parameters that the contract does not know, by operation id.
@@ -49,17 +49,17 @@ class Comparison:
     root: str = ""
 
     def note(self, text: str) -> None:
-        """Note something once."""
+        """Add a note, unless there is the same already."""
         if text not in self.notes:
             self.notes.append(text)
 
-    def refuse(self, text: str) -> None:
-        """Note a reason why a client could not work."""
+    def reject(self, text: str) -> None:
+        """Add a problem: a reason why a client could not work."""
         if text not in self.problems:
             self.problems.append(text)
 
     def report(self) -> Iterator[tuple[str, str]]:
-        """What there is to say, as pairs of a subject and a text."""
+        """The report, as pairs of a subject and a text."""
         for name, label in self.labels.items():
             operation, subject = self.offered.get(name), uncapitalised(label)
             if operation is None:

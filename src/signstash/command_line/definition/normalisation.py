@@ -31,10 +31,10 @@ class Operation:
 
     Attributes:
         method: HTTP method in capital letters.
-        path: Path with what the server's URL puts before it.
+        path: Path, with the path of the server's URL before it.
         name: Its id in the definition, or "".
-        summary: What it says of itself, or "".
-        deprecated: Whether it says that it is deprecated.
+        summary: Its summary, or "".
+        deprecated: Whether it is marked as deprecated.
         parameters: Parameters in path, query, headers and cookies, each with a schema.
         bodies: Schemas of its body, by media type.
         responses: Schemas of its successful responses by status; None for a response without contents.
@@ -58,10 +58,10 @@ class Published:
     """A definition in one form.
 
     Attributes:
-        server: Path that the server's URL puts before all paths.
+        server: Path of the server's URL, which is put before all paths.
         operations: Its operations.
         schemas: Its schemas by name; their references are `#/components/schemas/<name>`, not encoded.
-        unreadable: Operations that are not as OpenAPI has them.
+        unreadable: Operations that do not conform to OpenAPI.
     """
 
     server: str
@@ -81,12 +81,14 @@ def normalise(document: Mapping[str, Any]) -> Published:
     """Read a definition, of whatever version.
 
     Raises:
-        DefinitionError: If nothing in it is as OpenAPI has it.
+        DefinitionError: If it does not conform to OpenAPI.
     """
     try:
         return _Normaliser(document).published()
     except _UNREADABLE as error:
-        raise DefinitionError(f"the definition is not as OpenAPI has it ({type(error).__name__}: {error}).") from error
+        raise DefinitionError(
+            f"the definition does not conform to OpenAPI ({type(error).__name__}: {error})."
+        ) from error
 
 
 class _Normaliser:
@@ -104,14 +106,14 @@ class _Normaliser:
         for path, reference in self._document["paths"].items():
             item = self._found(reference)
             if not isinstance(item, Mapping):
-                unreadable.append(f"{path}: not as OpenAPI has it (not an object)")
+                unreadable.append(f"{path}: does not conform to OpenAPI (not an object)")
                 continue
             for method, described in ((method, item[method]) for method in METHODS if method in item):
                 try:
                     operations.append(self._operation(str(path), method, described, item.get("parameters") or []))
                 except _UNREADABLE as error:
                     unreadable.append(
-                        f"{method.upper()} {path}: not as OpenAPI has it ({type(error).__name__}: {error})"
+                        f"{method.upper()} {path}: does not conform to OpenAPI ({type(error).__name__}: {error})"
                     )
         schemas: dict[str, Schema] = {}
         while left := self._named.keys() - schemas.keys():  # reading one may find others
@@ -177,7 +179,7 @@ class _Normaliser:
         return read or {"200": None}
 
     def _contents(self, content: Mapping[str, Any]) -> Schema | None:
-        """What a response holds: JSON, unless everything that is said of it is another type."""
+        """The schema of a response: of JSON, unless only other types are described."""
         schemas = {_plain(media): self.schema(item.get("schema")) for media, item in content.items()}
         for media, schema in sorted(schemas.items(), key=lambda item: (item[0] != JSON, "json" not in item[0])):
             if schema.get("format") in ("binary", "byte") and "json" not in media:
@@ -206,7 +208,7 @@ class _Normaliser:
         return value
 
     def schema(self, given: Any, depth: int = 0) -> Schema:
-        """A schema without what says nothing to a client, or would stop the generator."""
+        """A schema without what does not concern a client, or would stop the generator."""
         if not isinstance(given, Mapping) or depth > 64:
             return {}
         if isinstance(given.get("$ref"), str):

@@ -25,14 +25,14 @@ def parse_definition(content: bytes) -> dict[str, Any]:
     try:
         text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff").strip()
     except UnicodeDecodeError as error:
-        raise DefinitionError(f"what was read is not text: {error.reason} at byte {error.start}.") from None
+        raise DefinitionError(f"the content is not text: {error.reason} at byte {error.start}.") from None
     value = _value(text)
     if not isinstance(value, dict):
-        raise DefinitionError(f"what was read is {_kind(value)}, not a definition.{_addresses(value)}")
+        raise DefinitionError(f"the content is {_kind(value)}, not a definition.{_addresses(value)}")
     version = str(value.get("openapi", value.get("swagger", "")))
     if not re.match(r"3\.|2\.0$", version):
         found = f"it says version {version!r}" if version else f"its fields are {', '.join(map(str, list(value)[:8]))}"
-        raise DefinitionError(f"what was read is neither OpenAPI 3 nor Swagger 2.0: {found}.{_addresses(value)}")
+        raise DefinitionError(f"the content is neither OpenAPI 3 nor Swagger 2.0: {found}.{_addresses(value)}")
     if not isinstance(value.get("paths"), dict):
         raise DefinitionError("the definition has no `paths`.")
     return value
@@ -40,12 +40,12 @@ def parse_definition(content: bytes) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     if not text:
-        raise DefinitionError("what was read is empty.")
+        raise DefinitionError("the content is empty.")
     if text.startswith("<"):
         title = re.search(r"<title[^>]*>(.*?)</title", text, re.IGNORECASE | re.DOTALL)
         named = f", titled {' '.join(html.unescape(title[1]).split())!r}" if title else ""
         kind = "an HTML page" if re.match(r"<!doctype html|<html", text, re.IGNORECASE) else "markup"
-        raise DefinitionError(f"what was read is {kind}{named}: a page or a login, not the definition.")
+        raise DefinitionError(f"the content is {kind}{named}: a page or a login, not the definition.")
     try:
         value = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -54,7 +54,7 @@ def _value(text: str) -> Any:
             return _yaml(text, error)
         value = text
     except RecursionError:
-        raise DefinitionError("what was read is JSON that is nested too deeply.") from None
+        raise DefinitionError("the content is JSON that is nested too deeply.") from None
     return _inner(value) if isinstance(value, str) else value
 
 
@@ -65,7 +65,7 @@ def _inner(text: str) -> Any:
         try:
             text = base64.b64decode(text, validate=True).decode()
         except ValueError:
-            raise DefinitionError(f"what was read is a text, not a definition. It begins: {text[:60]!r}.") from None
+            raise DefinitionError(f"the content is a text, not a definition. It begins: {text[:60]!r}.") from None
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -78,10 +78,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _once(names: list[str]) -> None:
-    """Reject a name that is there twice: parsers take either."""
+    """Reject a duplicate name: some parsers take the first value, others the last."""
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DefinitionError(f"what was read has the field {twice!r} twice in one object. Delete one of them.")
+        raise DefinitionError(f"the content has the field {twice!r} twice in one object. Delete one of them.")
 
 
 def _yaml(text: str, error: json.JSONDecodeError) -> Any:
@@ -90,10 +90,10 @@ def _yaml(text: str, error: json.JSONDecodeError) -> Any:
     try:
         import yaml
     except ImportError:
-        raise DefinitionError(f"what was read {_YAML_MISSING}.") from None
+        raise DefinitionError(f"the content {_YAML_MISSING}.") from None
 
     class Loader(yaml.SafeLoader):
-        """YAML 1.2, in which dates, `yes`, `on` and `NO` are text, and each key is there once."""
+        """YAML 1.2, in which dates, `yes`, `on` and `NO` are text, and keys are unique."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             _once([key.value for key, _ in node.value if isinstance(key.value, str)])
@@ -110,7 +110,7 @@ def _yaml(text: str, error: json.JSONDecodeError) -> Any:
         mark = getattr(failure, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         begins = " ".join(text[:60].split())
-        raise DefinitionError(f"what was read is neither JSON nor YAML{where}. It begins: {begins!r}.") from None
+        raise DefinitionError(f"the content is neither JSON nor YAML{where}. It begins: {begins!r}.") from None
 
 
 def _broken(error: json.JSONDecodeError) -> DefinitionError:
@@ -118,7 +118,7 @@ def _broken(error: json.JSONDecodeError) -> DefinitionError:
     truncated = (len(rest) < 2 and rest not in ("}", "]")) or error.msg.startswith("Unterminated")
     state = "ends in the middle of its JSON" if truncated else "is not valid JSON"
     hint = "Download it again." if truncated else "Correct it there, or download it again."
-    return DefinitionError(f"what was read {state}: {error.msg} at line {error.lineno}, column {error.colno}. {hint}")
+    return DefinitionError(f"the content {state}: {error.msg} at line {error.lineno}, column {error.colno}. {hint}")
 
 
 def _kind(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What schemas say, with what they refer to and are composed of."""
+"""Schemas, resolved with everything that they refer to or are composed of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .normalisation import SCHEMAS, Schema
 
 @attrs.frozen
 class Shape:
-    """What a schema says, with what it refers to and is composed of.
+    """A schema, resolved with everything that it refers to or is composed of.
 
     Attributes:
         names: Names of the schemas that it refers to, from the outside to the inside.
@@ -42,7 +42,7 @@ class Shape:
         return self.kind or ("object" if self.fields else "")
 
     def joined(self, other: Shape, *, alternative: bool = False) -> Shape:
-        """This and another; an alternative has other values, and no certain fields."""
+        """This schema combined with another; an alternative adds values, and no required fields."""
         return Shape(
             (*self.names, *other.names),
             self.kind or other.kind,
@@ -55,7 +55,7 @@ class Shape:
 
 
 def shape_of(schemas: Mapping[str, Schema], schema: Schema, seen: frozenset[str] = frozenset()) -> Shape:
-    """What a schema says, with what it refers to and is composed of."""
+    """Resolve a schema with everything that it refers to or is composed of."""
     name = str(schema.get("$ref", "")).removeprefix(SCHEMAS)
     if name:
         if name in seen or name not in schemas:

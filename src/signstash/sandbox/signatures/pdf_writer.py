@@ -23,11 +23,11 @@ _REFERENCE: Final = re.compile(rb"(?<![\d.])(\d{1,7})\s+\d{1,5}\s+(?:R|obj)\b")
 _HIGHEST_NUMBER: Final = 8_388_607
 """Most indirect objects in a file (ISO 32000-1, Annex C)."""
 _MOST_DANGLING: Final = 100_000
-"""How far beyond the cross-reference table a reference is believed to be one, and not a coincidence in a stream."""
+"""Object numbers above those of the cross-reference table up to which a reference counts as real."""
 
 
 class PdfWriter(IncrementalPdfFileWriter):
-    """Writes an incremental update of a PDF, without what pyHanko does to the pages beside it.
+    """Writes an incremental update of a PDF, without the other changes that pyHanko makes.
 
     Three repairs: the trailer's `/Size` becomes large enough that no object number is used twice, a document encrypted
     with an empty user password is opened, and `/NeedAppearances` stays, since forms without appearances are blank

@@ -33,7 +33,7 @@ _XPATH_FILTER_2: Final = "http://www.w3.org/2002/06/xmldsig-filter2"
 class _Signer(XAdESSigner):
     """Signs a whole document under a chosen transform, in place.
 
-    signxml leaves out processing instructions beside the root element, and includes comments, although `URI=""` covers
+    signxml leaves out processing instructions outside the root element, and includes comments, although `URI=""` covers
     the former and not the latter (XMLDSig core, 4.4.3.3). It makes the enveloped transform only, and does not name the
     canonicalization of its other references.
     """
