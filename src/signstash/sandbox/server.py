@@ -90,10 +90,6 @@ class Sandbox(SandboxApplication):
                 if data:
                     super().data_received(data)
 
-            def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's closes the connection always
-                """Keep the connection open for the response, if the request is complete (RFC 9112, 9.6)."""
-                return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
-
             def _should_upgrade(self) -> bool:
                 return False  # Java's client offers HTTP/2 in every request; uvicorn would log warnings
 
