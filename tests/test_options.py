@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from signstash import Document, InvalidDocumentError, Preservation, SignStash, VisibleSignature
+from signstash import Document, InvalidDocumentError, Preservation, ServiceError, SignStash, VisibleSignature
 from signstash.models import (
     AdvancedSignatureInfo,
     CanonicalTransform,
@@ -71,7 +71,6 @@ class TestKinds:
             (pdf(signature_type="CAdES"), "application/pdf", "CAdES"),
             (xml(signature_type=SignatureType.CADES), "application/xml", "CAdES"),
             (xml(content_type="text/xml"), "text/xml", "XAdES"),
-            (binary(content_type="application/zip"), "application/zip", "CAdES"),
             (Document.binary(PDF, name="a", content_type=ContentType.APPLICATIONPDF), "application/pdf", "CAdES"),
         ],
     )
@@ -89,6 +88,17 @@ class TestKinds:
             "contentType": content_type,
             "base64Content": "...",
         }
+
+    async def test_a_content_type_that_is_not_published_is_sent(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        service.sign.respond(503)
+
+        with pytest.raises(ServiceError):
+            await client.sign(binary(content_type="application/zip"))
+
+        (fields,) = service.sent()["documents"]
+        assert fields["documentRequest"]["contentType"] == "application/zip"
 
     @pytest.mark.parametrize("option", ["nmae", "visible", "applyTimestamp", "contents", "preservation"])
     @pytest.mark.parametrize("make", [pdf, xml, binary])
