@@ -19,7 +19,7 @@ from .signer import CannotSignError
 HEADER_WITHIN: Final = 1024
 """The bytes in which readers look for the header (ISO 32000-1, Annex H, implementation note 13)."""
 
-_REFERENCE: Final = re.compile(rb"(?<![\d.])(\d{1,7})\s+\d{1,5}\s+(?:R|obj)\b")
+_REFERENCE: Final = re.compile(rb"(\d(?<![\d.]\d)\d{0,6})\s+\d{1,5}\s+(?:R|obj)\b")  # a digit first is fast
 _HIGHEST_NUMBER: Final = 8_388_607
 """Most indirect objects in a file (ISO 32000-1, Annex C)."""
 _MOST_DANGLING: Final = 100_000
