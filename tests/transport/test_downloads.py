@@ -507,6 +507,16 @@ def content(request: pytest.FixtureRequest) -> bytes:
     return request.param  # type: ignore[no-any-return]
 
 
+def create_meanwhile(service: MockedService, path: Path) -> None:
+    """Let another program create a file while the documents are signed."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        path.write_bytes(b"somebody else's")
+        return signed_response(request)
+
+    service.sign.mock(side_effect=respond)
+
+
 class TestSaveTo:
     async def test_a_document_is_saved_in_a_folder(self, client: SignStash, tmp_path: Path, content: bytes) -> None:
         signed = await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path / "new" / "signed")
@@ -609,11 +619,7 @@ class TestSaveTo:
     async def test_a_file_created_meanwhile_is_kept(
         self, client: SignStash, service: MockedService, tmp_path: Path, content: bytes
     ) -> None:
-        def write_first(request: httpx.Request) -> httpx.Response:
-            (tmp_path / "a.bin").write_bytes(b"somebody else's")
-            return signed_response(request)
-
-        service.sign.mock(side_effect=write_first)
+        create_meanwhile(service, tmp_path / "a.bin")
 
         with pytest.raises(DocumentNotSavedError, match="exists already") as failed:
             await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path)
@@ -625,11 +631,7 @@ class TestSaveTo:
     async def test_a_document_that_was_not_saved_can_be_saved_in_the_same_folder_more_than_once(
         self, client: SignStash, service: MockedService, tmp_path: Path, content: bytes
     ) -> None:
-        def write_first(request: httpx.Request) -> httpx.Response:
-            (tmp_path / "a.bin").write_bytes(b"somebody else's")
-            return signed_response(request)
-
-        service.sign.mock(side_effect=write_first)
+        create_meanwhile(service, tmp_path / "a.bin")
         with pytest.raises(DocumentNotSavedError) as failed:
             await client.sign(Document.binary(content, name="a.bin"), save_to=tmp_path)
         assert failed.value.signed is not None

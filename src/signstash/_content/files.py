@@ -72,7 +72,7 @@ class TemporaryFile:
                     with open(partial, "rb+") as copy:
                         os.fsync(copy.fileno())
                 _rename(partial, target, overwrite=overwrite)
-            except BaseException:
+            except BaseException:  # an interruption, too, leaves no file
                 _unlink(partial)
                 raise
         self.remove()

@@ -54,7 +54,7 @@ def _acquire(path: Path) -> int:
             _lock(descriptor)
             if _is_at(descriptor, path):
                 return descriptor
-        except BaseException:
+        except BaseException:  # nobody else knows the descriptor
             os.close(descriptor)
             raise
         os.close(descriptor)  # whoever held it has removed the file meanwhile

@@ -132,7 +132,7 @@ class RecordFile:
             while left:
                 left = left[self._file.write(left) :]
             _sync(self._file.fileno())
-        except BaseException:
+        except BaseException:  # an interruption, too, leaves no half record
             with contextlib.suppress(OSError):
                 self._file.truncate(self._length)
             raise

@@ -24,7 +24,7 @@ class FileWrite:
 
     Attributes:
         digest: SHA-256 of the contents in hexadecimal digits, if it is asked for and they could be written.
-        error: Why there is no file, or None.
+        error: The error that prevented the file, or None.
     """
 
     contents: Contents

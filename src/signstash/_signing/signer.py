@@ -132,7 +132,7 @@ class Signer:
         try:
             with noted(documents):
                 yield
-        except BaseException as error:
+        except BaseException as error:  # a cancellation, too
             if getattr(error, "maybe_processed", True):
                 _note_doubt(documents)
             raise

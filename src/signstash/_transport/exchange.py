@@ -85,7 +85,7 @@ class Exchange:
             log = partial(_log, call, prepared.body.length, time.monotonic())
             try:
                 response = await self._response(prepared, client, limit)
-            except BaseException as error:
+            except BaseException as error:  # a cancellation is logged, too
                 log(type(error).__name__, call.operation_id)
                 if isinstance(error, asyncio.CancelledError):
                     maybe_processed = vars(error)["maybe_processed"] = prepared.body.handed_over and call.changes_state

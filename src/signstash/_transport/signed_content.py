@@ -67,7 +67,7 @@ async def receive_operation(response: httpx.Response, limit: int, folder: Path |
                 begun = True
                 if parser.over_memory_limit:
                     await asyncio.to_thread(parser.make_room)
-    except BaseException:
+    except BaseException:  # a cancellation, too, leaves no temporary file
         parser.discard()
         raise
     return await asyncio.to_thread(parser.received) if parser.has_files else parser.received()

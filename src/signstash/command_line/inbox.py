@@ -105,7 +105,7 @@ class Inbox:
         return problems
 
     def release(self, path: Path) -> None:
-        """Record that a file is no longer being signed, so that a new version of it may be."""
+        """Allow a new version of a file to be signed: this one is done."""
         self._in_use.discard(path)
 
     def is_unchanged(self, path: Path) -> bool:
