@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-# What is tested with clients of httpx2, too.
+# What is tested with given clients of httpx and httpx2, too.
 FAULTS := tests/transport/test_faults.py tests/transport/test_connections.py tests/sandbox/test_integration_service.py
 
 .PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-source prove-faults prove-cancellation soak fuzz fuzz-sandbox bench sbom audit release docs lock clean
@@ -24,6 +24,7 @@ types: $(INSTALLED)
 	PYTHONPATH=src PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --verifytypes signstash --ignoreexternal
 
 pytest: $(INSTALLED)
+	SIGNSTASH_HTTP=httpx $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal $(FAULTS)
 	SIGNSTASH_HTTP=httpx2 $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal $(FAULTS)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 

@@ -27,7 +27,10 @@ from signstash.settings import ENVIRONMENT_VARIABLES
 from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response
 
 http_library: Any = import_module(os.environ.get("SIGNSTASH_HTTP", "httpx"))
-"""Whose clients the facade is given: `SIGNSTASH_HTTP=httpx2` makes them those of the fork, which users may have."""
+"""Whose clients the facade is given, if `SIGNSTASH_HTTP` is set: httpx, or its fork httpx2, which users may have."""
+
+own_client: bool = "SIGNSTASH_HTTP" not in os.environ
+"""Whether the facade makes its HTTP clients itself."""
 
 BASE_URL = "http://proxy.test:8081/signstash/einvoice-integration-ws"
 TOKEN_URL = "https://token.test/oauth2/authorization-server/oauth/token"
@@ -265,6 +268,6 @@ def sandbox(signstash_sandbox_server: Sandbox) -> Sandbox:
 async def sandbox_client(sandbox: Sandbox) -> AsyncIterator[SignStash]:
     async with (
         http_library.AsyncClient(trust_env=False) as http_client,
-        SignStash(**sandbox.credentials, http_client=None if http_library is httpx else http_client) as client,
+        SignStash(**sandbox.credentials, http_client=None if own_client else http_client) as client,
     ):
         yield client

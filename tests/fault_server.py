@@ -16,7 +16,16 @@ import httpx
 import pytest
 
 from signstash import SignStash
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, http_library, signed_response, token_response
+from tests.conftest import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    http_library,
+    own_client,
+    signed_response,
+    token_response,
+)
 
 LARGE = PDF + bytes(8 * 1024 * 1024)
 """More than the buffers on the way hold, so that the server has not got it whole while it does not read."""
@@ -59,6 +68,10 @@ class Connection:
     async def body(self, length: int) -> bytes:
         """Read so many bytes of the request's body."""
         return await self._reader.readexactly(length)
+
+    async def available(self) -> bytes:
+        """Read what has arrived; nothing at the end of the connection."""
+        return await self._reader.read(65536)
 
     async def chunks(self) -> bytes:
         """Read a body with chunked transfer encoding."""
@@ -200,9 +213,11 @@ async def at_once(_: float) -> None:
 async def client_of(base_url: str, *, http_client: Any = None, **options: Any) -> AsyncIterator[SignStash]:
     """A client that gets its token without the network."""
     options = {"timeout": httpx.Timeout(60.0), "deadline": 120.0, "token_url": TOKEN_URL} | options
+    if http_client is None and not own_client:
+        http_client = http_library.AsyncClient(verify=False, trust_env=False)
     async with (
         httpx.AsyncClient(transport=httpx.MockTransport(lambda request: token_response())) as tokens,
-        http_client or http_library.AsyncClient(verify=False, trust_env=False) as http_client,
+        http_client or contextlib.nullcontext(),
     ):
         options = {"http_client": http_client, "token_http_client": tokens} | options
         async with SignStash(base_url, CLIENT_ID, CLIENT_SECRET, **options) as client:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 import trustme
@@ -29,7 +28,17 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash._transport.http_client import is_excluded
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, PDF, TOKEN_URL, failure_of, http_library, mock_signed, pdf
+from tests.conftest import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    PDF,
+    TOKEN_URL,
+    failure_of,
+    http_library,
+    mock_signed,
+    own_client,
+    pdf,
+)
 from tests.fault_server import LARGE, Connection, FaultServer, Script, at_once, client_of
 
 
@@ -123,11 +132,6 @@ class TestNoConnection:
         assert (server.connections, len(server.bodies)) == (2, 3)  # not sent again automatically
 
 
-@pytest.fixture(scope="module")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.mark.parametrize("status", [200, 500])
 async def test_a_connection_is_released_after_any_response(status: int) -> None:
     async def answers_unusably(connection: Connection) -> None:
@@ -152,22 +156,19 @@ class TestTls:
         ca.issue_cert(name, **options).configure_cert(context)
         return FaultServer(signs_for_ever, tls=context)
 
-    def trusting(self, ca: trustme.CA) -> http_library.AsyncClient:
-        context = ssl.create_default_context()
-        ca.configure_trust(context)
-        return http_library.AsyncClient(verify=context, trust_env=False)
-
-    async def test_a_trusted_certificate_is_accepted(self, ca: trustme.CA) -> None:
+    async def test_a_trusted_certificate_is_accepted(self, ca: trustme.CA, trusting: Any) -> None:
         async with (
             self.server(ca) as server,
-            client_of(server.url, http_client=self.trusting(ca)) as client,
+            client_of(server.url, http_client=trusting) as client,
         ):
             assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     async def test_an_unknown_ca_raises(self, ca: trustme.CA) -> None:
         async with (
             self.server(ca) as server,
-            client_of(server.url, http_client=http_library.AsyncClient(trust_env=False)) as client,
+            client_of(
+                server.url, http_client=None if own_client else http_library.AsyncClient(trust_env=False)
+            ) as client,
         ):
             error = await failure_of(client)
 
@@ -175,18 +176,18 @@ class TestTls:
         assert re.search(r"\bCA\b", error.hint)
         assert server.connections == 0
 
-    async def test_an_expired_certificate_raises(self, ca: trustme.CA) -> None:
+    async def test_an_expired_certificate_raises(self, ca: trustme.CA, trusting: Any) -> None:
         ended = datetime(2020, 1, 2, tzinfo=UTC)
         async with (
             self.server(ca, not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=ended) as server,
-            client_of(server.url, http_client=self.trusting(ca)) as client,
+            client_of(server.url, http_client=trusting) as client,
         ):
             expect_nothing_processed(await failure_of(client), "127.0.0.1", "certificate has expired")
 
-    async def test_a_certificate_for_another_host_raises(self, ca: trustme.CA) -> None:
+    async def test_a_certificate_for_another_host_raises(self, ca: trustme.CA, trusting: Any) -> None:
         async with (
             self.server(ca, "elsewhere.test") as server,
-            client_of(server.url, http_client=self.trusting(ca)) as client,
+            client_of(server.url, http_client=trusting) as client,
         ):
             expect_nothing_processed(await failure_of(client), "not valid for '127.0.0.1'")
 
@@ -236,7 +237,7 @@ class TestTls:
         assert re.search(r"\bCA\b", error.hint)
         assert (tokens.connections, server.connections) == (0, 0)
 
-    async def test_a_missing_client_certificate_raises(self, ca: trustme.CA) -> None:
+    async def test_a_missing_client_certificate_raises(self, ca: trustme.CA, trusting: Any) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.verify_mode = ssl.CERT_REQUIRED
         ca.issue_cert("127.0.0.1").configure_cert(context)
@@ -254,7 +255,7 @@ class TestTls:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             serving = asyncio.create_task(asyncio.to_thread(refuse, listener))
             url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-            async with client_of(url, http_client=self.trusting(ca)) as client:
+            async with client_of(url, http_client=trusting) as client:
                 error = await failure_of(client)
             await serving
 
@@ -333,20 +334,21 @@ class TestCancellation:
     async def test_calls_cancelled_while_connecting_do_not_exhaust_the_pool(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        connect = anyio.connect_tcp
+        loop = asyncio.get_running_loop()
+        connect = loop.create_connection
 
         async def cancelled_meanwhile(*arguments: Any, **options: Any) -> Any:
-            stream = await connect(*arguments, **options)
+            connected = await connect(*arguments, **options)
             calling = asyncio.current_task()
             assert calling is not None
             calling.cancel()
-            return stream
+            return connected
 
         async with FaultServer(answers_for_ever) as server, client_of(server.url) as given:
             options: Any = {"auth": given._exchange.auth, "timeout": httpx.Timeout(60.0)}
             async with SignStash(server.url, CLIENT_ID, **options) as client:
                 with monkeypatch.context() as patched:
-                    patched.setattr(anyio, "connect_tcp", cancelled_meanwhile)
+                    patched.setattr(loop, "create_connection", cancelled_meanwhile)
                     for _ in range(120):  # more than the 100 connections of a pool
                         with pytest.raises(asyncio.CancelledError):
                             await asyncio.create_task(client.get_status(7))

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import random
 import socket
+import ssl
 import threading
 import time
 import tracemalloc
@@ -43,9 +44,19 @@ from tests.conftest import (
 from tests.fault_server import LARGE, Clock, Connection, FaultServer, Script, client_of, little_memory
 
 
-async def failure_at(script: Script, content: bytes = PDF, **options: Any) -> Any:
+@pytest.fixture(params=["http", "https"])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    """What the server speaks TLS with, if it does; the facade trusts it."""
+    if request.param == "http":
+        return None
+    request.getfixturevalue("trusted")
+    context: ssl.SSLContext = request.getfixturevalue("server_context")
+    return context
+
+
+async def failure_at(script: Script, content: bytes = PDF, *, tls: ssl.SSLContext | None = None, **options: Any) -> Any:
     """The error of a request to a server with this script."""
-    async with FaultServer(script) as server, client_of(server.url, **options) as client:
+    async with FaultServer(script, tls=tls) as server, client_of(server.url, **options) as client:
         error = await failure_of(client, pdf("FT_31", content=content))
         assert server.connections <= 2
     return error
@@ -95,9 +106,9 @@ async def stops_reading(connection: Connection) -> None:
     ],
 )
 async def test_an_incompletely_sent_request_was_not_processed(
-    script: Script, options: dict[str, Any], upload: str
+    script: Script, options: dict[str, Any], upload: str, tls: ssl.SSLContext | None
 ) -> None:
-    error = await failure_at(script, LARGE, upload=upload, **options)
+    error = await failure_at(script, LARGE, upload=upload, tls=tls, **options)
 
     assert type(error) is ConnectionFailedError
     assert error.maybe_processed is False
@@ -279,8 +290,10 @@ LOST_ANSWERS = [
 
 @pytest.mark.parametrize("upload", ["base64", "multipart"])
 @pytest.mark.parametrize(("script", "options"), LOST_ANSWERS)
-async def test_a_lost_response_leaves_the_outcome_unknown(script: Script, options: dict[str, Any], upload: str) -> None:
-    error = await failure_at(script, upload=upload, **options)
+async def test_a_lost_response_leaves_the_outcome_unknown(
+    script: Script, options: dict[str, Any], upload: str, tls: ssl.SSLContext | None
+) -> None:
+    error = await failure_at(script, upload=upload, tls=tls, **options)
 
     assert type(error) is OutcomeUnknownError
     assert error.maybe_processed is True
@@ -482,7 +495,7 @@ class TestEarlyRejection:
 
     async def test_a_new_token_is_kept(self) -> None:
         tokens = Tokens()
-        async with FaultServer(self.rejects_early) as server:
+        async with FaultServer(resets_after_the_head) as server:
             auth = tokens.auth(server.url, [1000.0])
             async with client_of(server.url, auth=auth) as client:
                 error = await failure_of(client, pdf(content=LARGE))

@@ -109,8 +109,8 @@ def new_http_client() -> httpx.AsyncClient:
 def _read_certificates() -> ssl.SSLContext:
     """The trusted certificates. Reading some hundred blocks: call it in a thread."""
     with contextlib.suppress(ImportError):  # what httpx loads at its first request, which would hold the event loop
-        import_module("httpcore")
         import_module("anyio._backends._asyncio")
+        import_module(f"{__package__}.network")
     try:
         context = httpx.create_ssl_context()
     except OSError as error:  # SSLError is one
@@ -127,9 +127,13 @@ def _read_certificates() -> ssl.SSLContext:
 
 def _transport(context: ssl.SSLContext, scheme: str, proxy: str) -> httpx.AsyncHTTPTransport:
     """Sends requests through the outbound proxy for a scheme, or directly if there is none."""
-    url = proxy if "://" in proxy or not proxy else f"http://{proxy}"
+    if not proxy:
+        from .network import DirectTransport
+
+        return DirectTransport(context)
+    url = proxy if "://" in proxy else f"http://{proxy}"
     try:
-        return httpx.AsyncHTTPTransport(verify=context, proxy=url or None)
+        return httpx.AsyncHTTPTransport(verify=context, proxy=url)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         # The URL may hold a password, and so may the error.
         raise ConfigurationError(

@@ -1,0 +1,239 @@
+"""Network connections for httpcore, over asyncio itself: those that httpcore makes, over anyio, cost more CPU time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, Final, TypeVar, cast
+
+import httpcore
+import httpx
+
+T = TypeVar("T")
+
+READ_AHEAD: Final = 4
+"""Pieces, of at most 256 KiB, that may wait to be read before the sender has to wait."""
+
+_IMMEDIATE: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+class DirectTransport(httpx.AsyncHTTPTransport):
+    """Sends requests without an outbound proxy. Its limits are the defaults of httpx."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=100,
+            max_keepalive_connections=20,
+            keepalive_expiry=5,
+            network_backend=_NetworkBackend(),
+        )
+
+
+class _NetworkBackend(httpcore.AsyncNetworkBackend):
+    def __init__(self) -> None:
+        self._anyio = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        loop = asyncio.get_running_loop()
+        # The loop of uvloop does not try the next address while the first one does not answer; anyio does.
+        if not isinstance(loop, asyncio.BaseEventLoop) or local_address or socket_options:
+            return await self._anyio.connect_tcp(host, port, timeout, local_address, socket_options)
+        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
+            async with asyncio.timeout(timeout):
+                _, connection = await loop.create_connection(_Connection, host, port, happy_eyeballs_delay=0.25)
+        return connection
+
+
+class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
+    """A TCP connection.
+
+    The first bytes of a request, its headers, are held until more is written or its response is read: they leave
+    together with the body. httpcore ends each request by writing nothing, or by reading.
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._received = deque[bytes]()
+        self._held: bytes | None = None  # None before a request
+        self._is_over = False
+        self._error: Exception | None = None
+        self._reading: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(0)  # what is written has been taken by the operating system
+
+    def data_received(self, data: bytes) -> None:
+        self._received.append(bytes(data))
+        if len(self._received) >= READ_AHEAD:
+            self._transport.pause_reading()
+        _finish(self._reading)
+
+    def eof_received(self) -> bool:
+        self._is_over = True
+        _finish(self._reading)
+        return True  # the rest of a request is still sent
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_over, self._error = True, exc
+        _finish(self._reading)
+        _finish(self._writing)
+
+    def pause_writing(self) -> None:
+        self._writing = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        _finish(self._writing)
+        self._writing = None
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - pieces are small
+        if self._held:
+            await self.write(b"", timeout)
+        self._held = None
+        if not self._received and not self._is_over:
+            self._reading = self._loop.create_future()
+            await _wait(self._reading, timeout, httpcore.ReadTimeout)
+        if not self._received:
+            if self._error is not None:
+                raise httpcore.ReadError(str(self._error)) from self._error
+            return b""
+        self._transport.resume_reading()
+        return self._received.popleft()
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if self._held is None:
+            self._held = buffer
+            return
+        data, self._held = self._held + buffer, b""
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+        if self._writing is not None:
+            await _wait(self._writing, timeout, httpcore.WriteTimeout)
+        if self._transport.is_closing():
+            await asyncio.sleep(0)  # until connection_lost has been called
+            raise httpcore.WriteError(str(self._error or "The connection was closed")) from self._error
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        connection = _TlsConnection(self, ssl_context, server_hostname)
+        try:
+            with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
+                async with asyncio.timeout(timeout):
+                    await connection.handshake()
+        except BaseException:
+            await self.aclose()
+            raise
+        return connection
+
+    async def aclose(self) -> None:
+        self._transport.abort()
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":  # also if the event loop, which may have been held, has not seen it yet
+            return self._is_over or bool(self._received) or _is_readable(self._transport.get_extra_info("socket"))
+        names = {"client_addr": "sockname", "server_addr": "peername"}
+        return self._transport.get_extra_info(names.get(info, info))
+
+
+class _TlsConnection(httpcore.AsyncNetworkStream):
+    """A TCP connection with TLS."""
+
+    def __init__(self, connection: _Connection, context: ssl.SSLContext, hostname: str | None) -> None:
+        self._connection = connection
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
+
+    async def handshake(self) -> None:
+        await self._call(self._ssl.do_handshake, None)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            return await self._call(partial(self._read, max_bytes), timeout)
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+        except ssl.SSLError as error:
+            raise httpcore.ReadError(str(error)) from error
+
+    def _read(self, max_bytes: int) -> bytes:
+        """What has been received: OpenSSL returns one record, of at most 16 KiB, at once."""
+        records = [self._ssl.read(max_bytes)]
+        with contextlib.suppress(ssl.SSLError):  # the next call raises it again
+            while self._incoming.pending and records[-1]:
+                records.append(self._ssl.read(max_bytes))
+        return b"".join(records)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:
+            await self._connection.write(buffer, timeout)
+            return
+        try:
+            await self._call(partial(self._ssl.write, buffer), timeout)
+        except ssl.SSLError as error:
+            raise httpcore.WriteError(str(error)) from error
+
+    async def _call(self, method: Callable[[], T], timeout: float | None) -> T:
+        while True:
+            try:
+                return method()
+            except ssl.SSLWantReadError:
+                pass
+            finally:
+                if self._outgoing.pending:
+                    await self._connection.write(self._outgoing.read(), timeout)
+            if data := await self._connection.read(max_bytes=0, timeout=timeout):
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._ssl if info == "ssl_object" else self._connection.get_extra_info(info)
+
+
+@contextlib.contextmanager
+def _mapped(timeout: type[Exception], error: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as cause:
+        raise timeout(str(cause)) from cause
+    except (OSError, UnicodeError, httpcore.NetworkError) as cause:
+        raise error(str(cause)) from cause
+
+
+async def _wait(done: asyncio.Future[None], timeout: float | None, error: type[Exception]) -> None:
+    try:
+        async with asyncio.timeout(timeout):
+            await done
+    except TimeoutError:
+        raise error from None
+
+
+def _finish(done: asyncio.Future[None] | None) -> None:
+    if done is not None and not done.done():
+        done.set_result(None)
+
+
+def _is_readable(connection: Any) -> bool:
+    with _IMMEDIATE() as selector:
+        selector.register(connection, selectors.EVENT_READ)
+        return bool(selector.select(0))

@@ -1,0 +1,205 @@
+"""Connections of the facade's own HTTP clients, beside those that httpx makes itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from signstash import Document
+from signstash._transport.network import DirectTransport
+from tests.conftest import PDF, failure_of, mock_signed, pdf, signed_response
+from tests.fault_server import LARGE, Connection, FaultServer, client_of
+from tests.transport.test_connections import answers_for_ever, signs_for_ever
+
+
+@pytest.fixture(params=["http", "https"])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    if request.param == "http":
+        return None
+    request.getfixturevalue("trusted")
+    context: ssl.SSLContext = request.getfixturevalue("server_context")
+    return context
+
+
+async def test_large_documents_arrive(tls: ssl.SSLContext | None) -> None:
+    async with FaultServer(signs_for_ever, tls=tls) as server, client_of(server.url) as client:
+        for _ in range(2):
+            assert (await client.sign(Document.pdf(LARGE, name="a.pdf"))).content == mock_signed(LARGE)
+
+    assert server.connections == 1
+
+
+async def test_many_documents_arrive_at_once(tls: ssl.SSLContext | None) -> None:
+    contents = [PDF + bytes(number * 10_000) for number in range(30)]
+    async with FaultServer(signs_for_ever, tls=tls) as server, client_of(server.url) as client:
+        signed = await asyncio.gather(*(client.sign(Document.pdf(content, name="a.pdf")) for content in contents))
+
+    assert [one.content for one in signed] == [mock_signed(content) for content in contents]
+
+
+@pytest.mark.parametrize("turns", [0, 10])
+async def test_a_response_that_nobody_asked_for_is_not_taken_for_one(turns: int, tls: ssl.SSLContext | None) -> None:
+    idle = asyncio.Event()
+
+    async def signs_and_times_out(connection: Connection) -> None:
+        await connection.sign()
+        await idle.wait()
+        await connection.respond(b"", status=408)
+        await connection.stay()
+
+    async with (
+        FaultServer(signs_and_times_out, signs_for_ever, tls=tls) as server,
+        client_of(server.url) as client,
+    ):
+        await client.sign(pdf())
+        idle.set()
+        await server.reached.wait()
+        for _ in range(turns):  # of the event loop, in which it is read
+            await asyncio.sleep(0)
+
+        assert (await client.sign(pdf())).content == mock_signed(PDF)
+
+    assert server.connections == 2
+
+
+async def test_a_short_request_is_sent_at_once() -> None:
+    async def signs(connection: Connection) -> None:
+        while received := await connection.available():
+            head, _, body = received.partition(b"\r\n\r\n")
+            assert b"content-length: %d\r\n" % len(body) in head.lower()
+            await connection.respond(signed_response(httpx.Request("POST", server.url, content=body)).content)
+
+    async with FaultServer(signs) as server, client_of(server.url) as client:
+        for _ in range(3):
+            assert (await client.sign(pdf())).content == mock_signed(PDF)
+
+
+async def test_what_follows_the_end_of_tls_is_ignored(trusted: None, server_context: ssl.SSLContext) -> None:
+    async def signs_and_ends(connection: Connection) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = server_context.wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            incoming.write(await connection.available())
+            try:
+                tls.do_handshake()
+                tls.read(65536)  # the request, which fits
+                break
+            except ssl.SSLWantReadError:
+                await connection.send(outgoing.read())
+        tls.write(b'HTTP/1.1 200 OK\r\n\r\n{"id": 7, "status": "EXECUTED"}')
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()
+        await connection.send(outgoing.read() + b"garbage")
+        await connection.stay()
+
+    async with FaultServer(signs_and_ends) as server, client_of(server.url.replace("http:", "https:")) as client:
+        assert (await client.get_status(7)).status == "EXECUTED"
+
+
+async def test_the_error_of_the_system_is_named() -> None:
+    async def resets(connection: Connection) -> None:
+        await connection.request()
+        connection.reset()
+
+    async with FaultServer(resets) as server, client_of(server.url) as client:
+        assert "Connection reset by peer" in str(await failure_of(client))
+
+
+async def test_a_connection_closed_while_the_event_loop_was_held_is_replaced() -> None:
+    def sign_once(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as received:
+            length = 0
+            while (line := received.readline()) != b"\r\n":
+                length = int(line[15:]) if line.lower().startswith(b"content-length:") else length
+            answer = signed_response(httpx.Request("POST", "http://h", content=received.read(length))).content
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with client_of(url) as client:
+            for _ in range(2):
+                serving = threading.Thread(target=sign_once, args=[listener])
+                serving.start()
+                assert (await client.sign(pdf())).content == mock_signed(PDF)
+                serving.join()  # holds the event loop until the server has closed the connection
+
+
+async def test_all_addresses_of_a_host_are_tried(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FaultServer(signs_for_ever) as server, client_of("http://proxy.test") as client:
+        found: list[Any] = [
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))
+            for port in (closed_port, server.port)
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+        assert (await client.sign(pdf())).content == mock_signed(PDF)
+
+
+async def test_a_sender_waits_for_the_reader(tls: ssl.SSLContext | None) -> None:
+    piece, sent = bytes(1_000_000), 0
+
+    async def sends_much(connection: Connection) -> None:
+        nonlocal sent
+        await connection.head()
+        await connection.respond(b"", length=100 * len(piece))
+        for _ in range(100):
+            await connection.send(piece)
+            sent += len(piece)
+
+    async with (
+        FaultServer(sends_much, tls=tls) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client,
+        client.stream("GET", server.url) as response,
+    ):
+        for _ in range(2000):  # in which asyncio would read all of it
+            await asyncio.sleep(0)
+        held = sent
+        read = sum([len(data) async for data in response.aiter_raw()])
+
+    assert held < 30_000_000  # which the buffers of the system hold
+    assert read == 100 * len(piece)
+
+
+async def test_a_call_cancelled_during_the_handshake_leaves_no_connection(trusted: None) -> None:
+    closed = asyncio.Event()
+
+    async def says_nothing(connection: Connection) -> None:
+        await connection.body(100)
+        connection.server.reached.set()
+        while await connection.available():
+            pass
+        closed.set()
+
+    async with FaultServer(says_nothing) as server, client_of(server.url.replace("http:", "https:")) as client:
+        call = asyncio.create_task(client.sign(pdf()))
+        await server.reached.wait()
+        call.cancel()
+        await asyncio.wait([call])
+        async with asyncio.timeout(30):
+            await closed.wait()
+
+
+async def test_the_addresses_are_known(tls: ssl.SSLContext | None) -> None:
+    context = httpx.create_ssl_context()
+    known = list[Any]()
+    for transport in (DirectTransport(context), httpx.AsyncHTTPTransport(verify=context)):
+        async with (
+            FaultServer(answers_for_ever, tls=tls) as server,
+            httpx.AsyncClient(transport=transport) as client,
+            client.stream("GET", server.url) as response,
+        ):
+            stream = response.extensions["network_stream"]
+            names = ("client_addr", "server_addr", "socket", "ssl_object", "unknown")
+            client_address, server_address, connected, tls_object, unknown = map(stream.get_extra_info, names)
+            known.append((client_address[0], connected.family, tls_object and tls_object.version(), unknown))
+            assert server_address == ("127.0.0.1", server.port)
+
+    assert known[0] == known[1]
