@@ -16,6 +16,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import ssl
 import statistics
 import subprocess
 import sys
@@ -26,10 +27,12 @@ from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import attrs
 import httpx
+import trustme
 
 from signstash import Document, SignStash
 from tests.benchmarks.processes import stub
@@ -169,7 +172,7 @@ async def with_aiohttp(_: Work) -> AsyncIterator[Sign]:
         async with client.post(work.base_url + PATH, json=work.request()) as answer:
             work.save(await answer.json())
 
-    async with aiohttp.ClientSession(headers=HEADERS) as client:
+    async with aiohttp.ClientSession(headers=HEADERS, connector=aiohttp.TCPConnector(ssl=False)) as client:
         yield sign
 
 
@@ -259,11 +262,26 @@ def memory(kind: str) -> float:
     return int(Path("/proc/self/status").read_text("ascii").partition(f"{kind}:")[2].split()[0]) / 1024
 
 
-def serve(ours: Connection) -> None:
+@contextlib.contextmanager
+def secure_stub() -> Iterator[str]:
+    """The URL of a stub that speaks TLS; new clients trust its CA."""
+    ca = trustme.CA()
+    with tempfile.TemporaryDirectory() as folder:
+        trusted, certificate = Path(folder, "ca.pem"), Path(folder, "server.pem")
+        ca.cert_pem.write_to_path(trusted)
+        ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+        with mock.patch.dict(os.environ, SSL_CERT_FILE=str(trusted)), stub(serve, certificate) as url:
+            yield url.replace("http:", "https:")
+
+
+def serve(ours: Connection, certificate: Path | None = None) -> None:
     """Serve a stub that signs whatever it gets; the base URL says how many documents, and how long they are."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
+    if tls and certificate:
+        tls.load_cert_chain(certificate)
 
     async def serve() -> None:
-        server = await asyncio.start_server(_answer, "127.0.0.1", 0, limit=2**20)
+        server = await asyncio.start_server(_answer, "127.0.0.1", 0, limit=2**20, ssl=tls)
         ours.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 

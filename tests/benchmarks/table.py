@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from tests.benchmarks.limits import Limits
-from tests.benchmarks.payloads import cpu_times, import_times, serve, work
+from tests.benchmarks.payloads import cpu_times, import_times, secure_stub, serve, work
 from tests.benchmarks.processes import stub
 from tests.benchmarks.runs import serve as serve_runs
 from tests.benchmarks.volume import measured
@@ -33,13 +33,19 @@ def rows(*, rounds: int, requests: int, documents: int) -> Iterator[str]:
     yield str(limits)
     yield HEAD.strip()
     notes: list[str] = []
-    with stub(serve) as url:
-        for count, size, saved in ((50, 200_000, True), (1, 20_000, True), (1, 20_000, False)):
+    with stub(serve) as plain, secure_stub() as secure:
+        for count, size, saved, url in (
+            (50, 200_000, True, plain),
+            (1, 20_000, True, plain),
+            (1, 20_000, False, plain),
+            (1, 20_000, False, secure),
+        ):
             with work(url, count=count, size=size) as given:
                 if not saved:
                     given = attrs.evolve(given, contents=[path.read_bytes() for path in given.paths])
                 times = asyncio.run(cpu_times(given, rounds=rounds, requests=requests * 50 // count))
             name = f"{count} x {size // 1000} KB, {'disk to disk' if saved else 'in memory'}"
+            name += ", TLS" if url is secure else ""
             yield _row(name, times, "with care" if saved else None, "httpx")
             notes.append(f"{name}: {limits.of(count, size, syncs=(count + 1) * saved)}")
     with stub(serve_runs, 0.0, 0.0) as url:

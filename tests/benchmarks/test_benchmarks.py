@@ -60,8 +60,8 @@ def test_table() -> None:
     limit, _, *rows = table.rows(rounds=1, requests=1, documents=60)
 
     assert limit.startswith("limit: ")
-    assert [row.count("|") for row in rows] == [5] * 5 + [0] * 4
-    assert all("limit: " in row for row in rows[5:])
+    assert [row.count("|") for row in rows] == [5] * 6 + [0] * 5
+    assert all("limit: " in row for row in rows[6:])
 
 
 def test_sandbox() -> None:
