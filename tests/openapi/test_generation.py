@@ -401,6 +401,22 @@ class TestGeneration:
         with pytest.raises(generate.GenerationError, match=r"openapi-python-client failed:(?s:.*)(?i:folder)"):
             generate.generate_package(tmp_path / "flawed.json", tmp_path / "_generated")
 
+    @pytest.mark.parametrize("first", ["company", "folder"])
+    def test_models_that_refer_to_one_another_read_themselves(self, generate: Any, tmp_path: Path, first: str) -> None:
+        def refer(definition: Definition) -> None:
+            for schema, other in (("Company", "Folder"), ("Folder", "Company")):
+                field = {"$ref": f"#/components/schemas/{other}"}
+                definition["components"]["schemas"][schema]["properties"][other.lower()] = field
+
+        (tmp_path / "circle.json").write_text(json.dumps(changed(CORRECTED, refer)), "utf-8")
+        generate.generate_package(tmp_path / "circle.json", tmp_path / "circle")
+        company = {"name": "a", "vatNumber": "1", "countryCode": "PRT"}
+        value = {**company, "folder": {"company": company}}
+        program = f"import circle.models.{first}; from circle.models import Company as C; print(C.from_dict({value}))"
+        read = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+        assert [model for model in ("Folder(", "company=Company(") if model not in read.stdout] == []
+
 
 class TestCheck:
     def test_a_manual_edit_is_shown_and_kept(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -10,11 +10,6 @@ from attrs import field as _attrs_field
 from ..models.operation_status import OperationStatus
 from ..models.operation_type import OperationType
 from ..types import UNSET, Unset, parse_datetime, show_without_contents, without_null
-
-if TYPE_CHECKING:
-    from ..models.company import Company
-    from ..models.signature_queue_priority import SignatureQueuePriority
-
 
 T = TypeVar("T", bound="BaseOperation")
 
@@ -93,9 +88,6 @@ class BaseOperation:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.company import Company  # noqa: PLC0415
-        from ..models.signature_queue_priority import SignatureQueuePriority  # noqa: PLC0415
-
         d = without_null(
             src_dict,
             {
@@ -179,3 +171,7 @@ class BaseOperation:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.company import Company
+from ..models.signature_queue_priority import SignatureQueuePriority

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset, show_without_contents, without_null
-
-if TYPE_CHECKING:
-    from ..models.person import Person
-
 
 T = TypeVar("T", bound="DeliveryInfo")
 
@@ -48,8 +44,6 @@ class DeliveryInfo:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.person import Person  # noqa: PLC0415
-
         d = without_null(src_dict, {"personReceiver", "attachDocuments"})
         person_receiver = []
         _person_receiver = d.pop("personReceiver")
@@ -83,3 +77,6 @@ class DeliveryInfo:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.person import Person

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -13,10 +13,6 @@ from ..models.signing_error import SigningError
 from ..models.signing_status import SigningStatus
 from ..models.storage_status import StorageStatus
 from ..types import UNSET, Unset, parse_datetime, show_without_contents, without_null
-
-if TYPE_CHECKING:
-    from ..models.document_attribute_response import DocumentAttributeResponse
-
 
 T = TypeVar("T", bound="DocumentResponse")
 
@@ -149,8 +145,6 @@ class DocumentResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.document_attribute_response import DocumentAttributeResponse  # noqa: PLC0415
-
         d = without_null(
             src_dict,
             {
@@ -281,3 +275,6 @@ class DocumentResponse:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.document_attribute_response import DocumentAttributeResponse

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset, show_without_contents, without_null
-
-if TYPE_CHECKING:
-    from ..models.delivery_info import DeliveryInfo
-
 
 T = TypeVar("T", bound="PreservationInfo")
 
@@ -53,8 +49,6 @@ class PreservationInfo:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.delivery_info import DeliveryInfo  # noqa: PLC0415
-
         d = without_null(src_dict, {"preserveContent", "alias", "deliveryInfo"})
         preserve_content = d.pop("preserveContent")
 
@@ -91,3 +85,6 @@ class PreservationInfo:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.delivery_info import DeliveryInfo

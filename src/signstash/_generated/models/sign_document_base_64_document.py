@@ -1,17 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import show_without_contents, without_null
-
-if TYPE_CHECKING:
-    from ..models.base_64_document import Base64Document
-    from ..models.signature_info import SignatureInfo
-
 
 T = TypeVar("T", bound="SignDocumentBase64Document")
 
@@ -45,9 +40,6 @@ class SignDocumentBase64Document:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.base_64_document import Base64Document  # noqa: PLC0415
-        from ..models.signature_info import SignatureInfo  # noqa: PLC0415
-
         d = without_null(src_dict, {"documentRequest", "signatureInfo"})
         document_request = Base64Document.from_dict(d.pop("documentRequest"))
 
@@ -76,3 +68,7 @@ class SignDocumentBase64Document:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.base_64_document import Base64Document
+from ..models.signature_info import SignatureInfo

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -14,10 +14,6 @@ from ..types import (
     show_without_contents,
     without_null,
 )
-
-if TYPE_CHECKING:
-    from ..models.sign_request_document import SignRequestDocument
-
 
 T = TypeVar("T", bound="SignDocumentBatchBinaryBody")
 
@@ -71,8 +67,6 @@ class SignDocumentBatchBinaryBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.sign_request_document import SignRequestDocument  # noqa: PLC0415
-
         d = without_null(src_dict, {"files", "signRequest"})
         files = []
         _files = d.pop("files")
@@ -106,3 +100,6 @@ class SignDocumentBatchBinaryBody:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.sign_request_document import SignRequestDocument

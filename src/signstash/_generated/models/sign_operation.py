@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -10,14 +10,6 @@ from attrs import field as _attrs_field
 from ..models.operation_status import OperationStatus
 from ..models.operation_type import OperationType
 from ..types import UNSET, Unset, parse_datetime, show_without_contents, without_null
-
-if TYPE_CHECKING:
-    from ..models.company import Company
-    from ..models.delivery_info import DeliveryInfo
-    from ..models.document_response import DocumentResponse
-    from ..models.folder import Folder
-    from ..models.signature_queue_priority import SignatureQueuePriority
-
 
 T = TypeVar("T", bound="SignOperation")
 
@@ -129,12 +121,6 @@ class SignOperation:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.company import Company  # noqa: PLC0415
-        from ..models.delivery_info import DeliveryInfo  # noqa: PLC0415
-        from ..models.document_response import DocumentResponse  # noqa: PLC0415
-        from ..models.folder import Folder  # noqa: PLC0415
-        from ..models.signature_queue_priority import SignatureQueuePriority  # noqa: PLC0415
-
         d = without_null(
             src_dict,
             {
@@ -251,3 +237,10 @@ class SignOperation:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.company import Company
+from ..models.delivery_info import DeliveryInfo
+from ..models.document_response import DocumentResponse
+from ..models.folder import Folder
+from ..models.signature_queue_priority import SignatureQueuePriority

@@ -1,17 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset, show_without_contents, without_null
-
-if TYPE_CHECKING:
-    from ..models.preservation_info import PreservationInfo
-    from ..models.sign_document_base_64_document import SignDocumentBase64Document
-
 
 T = TypeVar("T", bound="SignRequestBase64Document")
 
@@ -68,9 +63,6 @@ class SignRequestBase64Document:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.preservation_info import PreservationInfo  # noqa: PLC0415
-        from ..models.sign_document_base_64_document import SignDocumentBase64Document  # noqa: PLC0415
-
         d = without_null(
             src_dict,
             {
@@ -127,3 +119,7 @@ class SignRequestBase64Document:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.preservation_info import PreservationInfo
+from ..models.sign_document_base_64_document import SignDocumentBase64Document

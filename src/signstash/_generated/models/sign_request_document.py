@@ -1,17 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset, show_without_contents, without_null
-
-if TYPE_CHECKING:
-    from ..models.preservation_info import PreservationInfo
-    from ..models.sign_document_document import SignDocumentDocument
-
 
 T = TypeVar("T", bound="SignRequestDocument")
 
@@ -68,9 +63,6 @@ class SignRequestDocument:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.preservation_info import PreservationInfo  # noqa: PLC0415
-        from ..models.sign_document_document import SignDocumentDocument  # noqa: PLC0415
-
         d = without_null(
             src_dict,
             {
@@ -127,3 +119,7 @@ class SignRequestDocument:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.preservation_info import PreservationInfo
+from ..models.sign_document_document import SignDocumentDocument

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.signature_type import SignatureType
 from ..types import UNSET, Unset, show_without_contents, without_null
-
-if TYPE_CHECKING:
-    from ..models.advanced_signature_info import AdvancedSignatureInfo
-    from ..models.visible_signature_info import VisibleSignatureInfo
-
 
 T = TypeVar("T", bound="SignatureInfo")
 
@@ -75,9 +70,6 @@ class SignatureInfo:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.advanced_signature_info import AdvancedSignatureInfo  # noqa: PLC0415
-        from ..models.visible_signature_info import VisibleSignatureInfo  # noqa: PLC0415
-
         d = without_null(
             src_dict,
             {
@@ -138,3 +130,7 @@ class SignatureInfo:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.advanced_signature_info import AdvancedSignatureInfo
+from ..models.visible_signature_info import VisibleSignatureInfo
