@@ -190,6 +190,18 @@ async def test_a_document_keeps_its_reference_when_it_is_sent_again(client: Sign
     assert lost.value.external_references == (references[0],)
 
 
+async def test_cookies_of_the_service_are_sent_back(client: SignStash, service: MockedService) -> None:
+    def routed(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Set-Cookie": "route=one"}, content=signed_response(request).content)
+
+    service.sign_effects(routed, signed_response, signed_response)
+    for _ in range(3):
+        await client.sign(pdf())
+
+    sent = [call.request.headers.get_list("cookie") for call in service.sign.calls]
+    assert sent == [[], ["route=one"], ["route=one"]]
+
+
 class TestMultipart:
     @pytest.fixture
     def multipart(self, service: MockedService) -> respx.Route:

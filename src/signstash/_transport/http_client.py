@@ -21,6 +21,7 @@ from .._errors.network import status_of_invalid_redirect
 from ..errors import ConfigurationError
 from ..retries import Deadline, running_loop
 from .bodies import UnusableResponseError
+from .cookies import AsyncClient
 
 USER_AGENT: Final = f"signstash/{__version__} httpx/{httpx.__version__} Python/{sys.version.split()[0]}"
 
@@ -103,7 +104,7 @@ def use_transport(make: Callable[[], httpx.AsyncBaseTransport]) -> Iterator[None
 
 def new_http_client() -> httpx.AsyncClient:
     """An HTTP client that obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`."""
-    return httpx.AsyncClient(transport=_new_transport(), trust_env=False, headers={"User-Agent": USER_AGENT})
+    return AsyncClient(transport=_new_transport(), trust_env=False, headers={"User-Agent": USER_AGENT})
 
 
 def _read_certificates() -> ssl.SSLContext:
