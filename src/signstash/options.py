@@ -131,6 +131,8 @@ def signature_from(options: SignatureOptions, default: models.SignatureType, con
     Raises:
         InvalidDocumentError: If they contradict each other, or ask for what the service cannot do.
     """
+    if options.keys() <= {"name", "external_reference"}:  # most documents: what is made for a kind is possible
+        return models.SignatureInfo(signature_type=default, apply_timestamp=False)
     given = [name for name in _SIGNATURE if options.get(name) is not None]
     _require_types(
         visible_signature=(options.get("visible_signature"), VisibleSignature | models.VisibleSignatureInfo),
@@ -149,8 +151,7 @@ def signature_from(options: SignatureOptions, default: models.SignatureType, con
             model.reason = reason
         if (location := options.get("location")) is not None:
             model.location = location
-        visible = options.get("visible_signature")
-        if visible is not None:
+        if (visible := options.get("visible_signature")) is not None:
             model.visible_signature_info = (
                 _visible_info(visible) if isinstance(visible, VisibleSignature) else copy.deepcopy(visible)
             )

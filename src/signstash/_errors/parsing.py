@@ -27,6 +27,7 @@ VALUE_LIMIT: Final = 50_000
 DEPTH_LIMIT: Final = 64
 """Levels of nesting that are read; what is nested more deeply becomes null."""
 
+_decode_json: Final = json.JSONDecoder(strict=False).decode
 _TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{},]', re.DOTALL)  # also a string that does not end
 
 
@@ -37,9 +38,10 @@ def json_value(body: bytes, most_values: int = VALUE_LIMIT) -> Any:
         return NOT_JSON
     with contextlib.suppress(ValueError, RecursionError):
         try:
-            return json.loads(limited, strict=False)
+            text = limited.decode(json.detect_encoding(limited), "surrogatepass")
         except UnicodeDecodeError:
-            return json.loads(limited.decode("latin-1"), strict=False)
+            text = limited.decode("latin-1")
+        return _decode_json(text)
     return NOT_JSON
 
 

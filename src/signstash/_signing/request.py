@@ -138,8 +138,7 @@ def _multipart_request(documents: Mapping[str, Document], fields: Mapping[str, A
 
 
 def _described(reference: str, document: Document) -> dict[str, Any]:
-    content_type = ContentType(document.content_type)
-    return {"external_reference": reference, "name": document.name, "content_type": content_type}
+    return {"external_reference": reference, "name": document.name, "content_type": ContentType(document.content_type)}
 
 
 def _require_different_names(names: Sequence[str]) -> None:

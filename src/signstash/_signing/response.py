@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import attrs
@@ -27,6 +28,10 @@ for _name in dir(models):  # loaded now: at the first response, it would hold th
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What the generated models raise for values of a type that the definition does not know."""
+
+
+_Received = tuple[Mapping[str, Any], models.DocumentResponse]
+"""A document of a response: as it came, and as it was read."""
 
 
 class Model(Protocol):
@@ -85,20 +90,18 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], res
     expected = {item.get("signedContent") for item in items if isinstance(item.get("signedContent"), str)}
     if strays := {mark: contents for mark, contents in response.contents.items() if mark not in expected}:
         restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
-    without_content = [_without(item, "signedContent") for item in items]
-    operation = read_operation({**fields, "documentList": without_content})
+    operation = read_operation({**fields, "documentList": [_without(item, "signedContent") for item in items]})
     received: dict[str, list[_Received]] = {}
     for item, details in zip(items, operation.document_list or (), strict=True):
         reference = item.get("externalReference")
-        is_reference = isinstance(reference, str | int) and not isinstance(reference, bool)
-        received.setdefault(str(reference) if is_reference else "", []).append(_Received(item, details))
-    context = attrs.evolve(response.context, operation_id=operation_id_in(fields.get("id")))
+        received.setdefault(str(reference) if type(reference) in (str, int) else "", []).append((item, details))
+    about = partial(attrs.evolve, response.context, operation_id=operation_id_in(fields.get("id")))
     if strangers := len(received.keys() - documents.keys()):
-        logger.warning("the response has %d references that were not sent%s", strangers, context.origin)
+        logger.warning("the response has %d references that were not sent%s", strangers, about().origin)
 
     def outcome(reference: str, document: Document) -> Outcome:
-        about = attrs.evolve(context, external_references=(reference,))
-        return outcome_of(document, _result(document.name, received.get(reference, []), response, about))
+        context = about(external_references=(reference,))
+        return outcome_of(document, _result(document.name, received.get(reference, []), response, context))
 
     return SignedBatch(operation=operation, outcomes=tuple(outcome(*item) for item in documents.items()))
 
@@ -108,28 +111,23 @@ def verified(outcome: Outcome) -> Outcome:
     signed = outcome.signed
     if signed is None:
         return outcome
-    verdict: Literal["invalid", "indeterminate"] = "indeterminate"
     try:
         found = signed._verify(outcome.document)
         if found.ok:
             return outcome
-        problems = found.problems
-        verdict = "invalid" if found.verdict == "invalid" else "indeterminate"
-    except SignStashError as error:  # the original was removed meanwhile
-        problems = (error.problem,)
-    name = f"Document {signed.name} ({signed.external_reference})"
-    was = "was returned, but" if verdict == "invalid" else "was returned, and its signature cannot be judged:"
+        problems, is_invalid = found.problems, found.verdict == "invalid"
+    except SignStashError as unreadable:  # the original was removed meanwhile
+        problems, is_invalid = (unreadable.problem,), False
+    verdict: Literal["invalid", "indeterminate"] = "invalid" if is_invalid else "indeterminate"
+    was = "was returned, but" if is_invalid else "was returned, and its signature cannot be judged:"
     hint = (
         "Do not use it. Inspect it (it is this error's `signed`), and contact the vendor's support."
-        if verdict == "invalid"
+        if is_invalid
         else "Check it (it is this error's `signed`) with a validation service before you use it."
     )
-    return outcome_of(
-        outcome.document,
-        SignatureInvalidError(
-            f"{name} {was} {'; '.join(problems)}.", hint, signed=signed, problems=problems, verdict=verdict
-        ),
-    )
+    problem = f"Document {signed.name} ({signed.external_reference}) {was} {'; '.join(problems)}."
+    error = SignatureInvalidError(problem, hint, signed=signed, problems=problems, verdict=verdict)
+    return outcome_of(outcome.document, error)
 
 
 def read_signed_documents(fields: Mapping[str, Any], contents: Mapping[str, Contents]) -> list[SignedDocument]:
@@ -149,14 +147,6 @@ def read_signed_documents(fields: Mapping[str, Any], contents: Mapping[str, Cont
     return found
 
 
-@attrs.frozen
-class _Received:
-    """A document of a response: as it came, and as it was read."""
-
-    fields: Mapping[str, Any]
-    details: models.DocumentResponse
-
-
 def _result(
     name: str, received: Sequence[_Received], response: ServiceResponse, context: ErrorContext
 ) -> SignedDocument | SignStashError:
@@ -166,8 +156,8 @@ def _result(
         return left_open(f"{which} is missing from the service's response", context)
     if len(received) > 1:
         return _unusable(f"{which} is in it {len(received)} times", response, context)
-    # From the response itself: a value of an unexpected type must not count as missing.
-    fields = received[0].fields
+    # The fields as they came: a value of an unexpected type must not count as missing.
+    fields, details = received[0]
     sign_error, sign_status = fields.get("signError") or None, fields.get("signStatus") or None
     if sign_status == models.SigningStatus.RECEIVED and sign_error is None:
         return left_open(f"{which} was received, but is not signed yet", context)
@@ -183,11 +173,7 @@ def _result(
     if contents is None:
         return _unusable(f"{which} is signed, but its contents are missing or not base64", response, context)
     return SignedDocument(
-        content=contents,
-        name=name,
-        external_reference=reference,
-        operation_id=context.operation_id,
-        details=received[0].details,
+        content=contents, name=name, external_reference=reference, operation_id=context.operation_id, details=details
     )
 
 

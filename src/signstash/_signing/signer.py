@@ -103,12 +103,12 @@ class Signer:
             folder=folder,
             files=files,
         )
+        if files is None and len(documents) == 1 and all(document.in_memory for document in documents.values()):
+            return make()
         try:
             async with asyncio.timeout_at(deadline.at):
                 for document in documents.values():
                     await document._load()
-                if files is None and len(documents) == 1 and all(item.in_memory for item in documents.values()):
-                    return make()
                 return await asyncio.to_thread(make)
         except TimeoutError as error:
             raise reading_took_too_long(self.exchange.deadline, tuple(documents)) from error

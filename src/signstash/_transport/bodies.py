@@ -59,9 +59,11 @@ async def read_error(response: httpx.Response) -> bytes:
 
 def without_credentials(response: httpx.Response, body: bytes) -> bytes:
     """The body without the request's credentials, which servers and gateways quote."""
-    credentials = response.request.headers.get("Authorization", "").partition(" ")[2].encode()
-    # Short values are not tokens; replacing them would corrupt the text.
-    return body.replace(credentials, b"(hidden)") if len(credentials) > 10 else body
+    for name, value in response.request.headers.raw:
+        # Short values are not tokens; replacing them would corrupt the text.
+        if name.lower() == b"authorization" and len(credentials := value.partition(b" ")[2]) > 10:
+            body = body.replace(credentials, b"(hidden)")
+    return body
 
 
 async def response_bytes(response: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:

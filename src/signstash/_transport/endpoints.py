@@ -38,7 +38,9 @@ _METHOD_OR_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A method or the name of a header: a `token` of RFC 9110, section 5.6.2."""
 _FRAMING: Final = ("content-length", "transfer-encoding")
 """Headers that depend on the body, so that callers cannot set them."""
+_encode_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
+SignRequest = models.SignRequestBase64Document | models.SignRequestDocument
 Receive = Callable[[httpx.Response, int], Awaitable[Received]]
 """Reads a success of a maximum length in bytes."""
 
@@ -49,7 +51,8 @@ class Call:
 
     Attributes:
         path: Path below the service's base URL, ready to be sent.
-        arguments: Headers, body and query parameters, as httpx takes them.
+        arguments: Headers, query parameters and files, as httpx takes them.
+        content: The body, if it is not made of files.
         inserts: Contents that take the places of their marks in the body, in order.
         receive: Reads a success, which may have `response_limit` bytes.
         changes_state: Whether the service must not process it twice.
@@ -59,6 +62,7 @@ class Call:
     method: str
     path: str
     arguments: Mapping[str, Any] = attrs.field(repr=False)
+    content: bytes = attrs.field(default=b"", repr=False)
     inserts: Sequence[ContentSlot] = attrs.field(default=(), repr=False)
     receive: Receive = attrs.field(default=receive_whole, repr=False)
     response_limit: int = RESPONSE_LIMIT
@@ -71,14 +75,12 @@ def _call(operation: str, kwargs: Mapping[str, Any], **details: Any) -> Call:
     """A call from the arguments for httpx that a generated endpoint function makes."""
     arguments = dict(kwargs)
     method, path, body = arguments.pop("method").upper(), arguments.pop("url"), arguments.pop("json", None)
-    if body is not None:
-        arguments["content"] = _json(body)
-    return Call(operation, method, path, arguments, **details)
+    return Call(operation, method, path, arguments, b"" if body is None else _json(body), **details)
 
 
 def _json(value: object) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _encode_json(value).encode()
     except (TypeError, ValueError):
         pass  # the encoder's own error would hold the value
     raise InvalidDocumentError(
@@ -121,33 +123,26 @@ def _require_sendable(method: object, path: object, headers: object, params: obj
 
 def sign_base64(body: models.SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:
     """Sign documents that are in the request itself; the body has a mark for each."""
-    references = [item.document_request.external_reference for item in body.documents]
     kwargs = api.sign_document_batch_base_64._get_kwargs(body=body)
-    return _signing_call("signDocumentBatchBase64", kwargs, references, inserts, folder)
+    return _signing_call("signDocumentBatchBase64", kwargs, body, inserts, folder)
 
 
 def sign_multipart(
     body: models.SignRequestDocument, file_names: Sequence[str], inserts: Sequence[ContentSlot], *, folder: Path | None
 ) -> Call:
     """Sign documents whose contents are parts of a multipart request."""
-    requests = [item.document_request for item in body.documents]
     files = [
-        File(payload=BytesIO(insert.mark.encode()), file_name=name, mime_type=document.content_type)
-        for name, document, insert in zip(file_names, requests, inserts, strict=True)
+        File(payload=BytesIO(insert.mark.encode()), file_name=name, mime_type=item.document_request.content_type)
+        for name, item, insert in zip(file_names, body.documents, inserts, strict=True)
     ]
     kwargs = api.sign_document_batch_binary._get_kwargs(
         body=models.SignDocumentBatchBinaryBody(files=files, sign_request=body)
     )
-    references = [document.external_reference for document in requests]
-    return _signing_call("signDocumentBatchBinary", kwargs, references, inserts, folder)
+    return _signing_call("signDocumentBatchBinary", kwargs, body, inserts, folder)
 
 
 def _signing_call(
-    operation: str,
-    kwargs: Mapping[str, Any],
-    references: Sequence[str],
-    inserts: Sequence[ContentSlot],
-    folder: Path | None,
+    operation: str, kwargs: Mapping[str, Any], body: SignRequest, inserts: Sequence[ContentSlot], folder: Path | None
 ) -> Call:
     return _call(
         operation,
@@ -157,7 +152,7 @@ def _signing_call(
         # A signature adds some ten kilobytes, an archive timestamp more; with base64 that is not four times as long.
         response_limit=RESPONSE_LIMIT + 4 * sum(insert.reading.size for insert in inserts),
         changes_state=True,
-        external_references=tuple(references),
+        external_references=tuple(item.document_request.external_reference for item in body.documents),
     )
 
 

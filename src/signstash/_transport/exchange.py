@@ -110,17 +110,16 @@ class Exchange:
         )
         try:
             url = _url(self.base_url + call.path)
-            request = client.build_request(call.method, url, timeout=self.timeout, **call.arguments)
+            extensions = {"timeout": self.timeout.as_dict()}
+            bare = client.build_request(call.method, url, extensions=extensions, **call.arguments)
         except httpx.InvalidURL as error:
             problem = f"A request ({call.operation[:100]}) cannot be sent: {error}."
             raise ConfigurationError(problem, "Shorten its path, reference or params.") from error
-        body = RequestBody(await request.aread(), call.inserts)
+        body = RequestBody(call.content or await bare.aread(), call.inserts)
+        # A request that holds its content beside its stream may be sent without the stream being read.
+        request = httpx.Request(bare.method, bare.url, headers=bare.headers, stream=body, extensions=bare.extensions)
         if body.length:
             request.headers["Content-Length"] = str(body.length)
-        # A request that holds its content beside its stream may be sent without the stream being read.
-        request = httpx.Request(
-            request.method, request.url, headers=request.headers, stream=body, extensions=request.extensions
-        )
         # The response is mostly base64 of compressed data: compressing it again only costs time.
         request.headers["Accept-Encoding"], request.headers["Accept"] = "identity", "application/json, */*;q=0.5"
         return _Request(call, context, request, body)
@@ -185,6 +184,8 @@ _url: Final = lru_cache(64)(httpx.URL)  # parsing one takes as long as writing a
 
 
 def _log(call: Call, length: int, started: float, result: str, operation_id: int | None) -> None:
+    if not logger.isEnabledFor(logging.INFO):
+        return
     fields = {
         "operation": call.operation,
         "result": result,

@@ -11,6 +11,7 @@ from typing import Any, cast
 import httpx
 
 from .bodies import Redacted
+from .cookies import AsyncClient
 
 
 def as_httpx(client: object) -> httpx.AsyncClient | None:
@@ -21,7 +22,7 @@ def as_httpx(client: object) -> httpx.AsyncClient | None:
     return _Client(client, httpx2)
 
 
-class _Client(httpx.AsyncClient):
+class _Client(AsyncClient):
     """Builds requests with the settings of a client of httpx2; it has no settings or connections of its own."""
 
     def __init__(self, client: Any, httpx2: ModuleType) -> None:
@@ -29,9 +30,6 @@ class _Client(httpx.AsyncClient):
         self._client = client
 
     def build_request(self, method: str, url: httpx.URL | str, **arguments: Any) -> httpx.Request:
-        timeout = arguments.pop("timeout", None)
-        if isinstance(timeout, httpx.Timeout):
-            arguments["extensions"] = {"timeout": timeout.as_dict(), **(arguments.get("extensions") or {})}
         built = self._client.build_request(method, str(url), **arguments)
         return httpx.Request(
             built.method, str(built.url), headers=built.headers.raw, content=built.read(), extensions=built.extensions

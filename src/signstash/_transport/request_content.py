@@ -44,21 +44,10 @@ class ContentSlot:
         """The contents as they are written. Each block may have to be waited for: take it in a thread."""
         blocks = self.reading.blocks(BLOCK)
         try:
-            yield from blocks if self.encoding == "binary" else _base64(blocks)
+            yield from blocks if self.encoding == "binary" else map(encode_base64, blocks)
         except InvalidDocumentError as error:
             problem = f"Document {self.document}: {error.problem}"
             raise InvalidDocumentError(problem, error.hint, document=self.document) from error.__cause__
-
-
-def _base64(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for block in blocks:
-        whole = rest + block if rest else block
-        cut = len(whole) - len(whole) % 3
-        rest = whole[cut:]
-        yield encode_base64(whole[:cut] if rest else whole)
-    if rest:
-        yield encode_base64(rest)
 
 
 class RequestBody(httpx.AsyncByteStream):
