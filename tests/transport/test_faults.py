@@ -11,7 +11,7 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -126,6 +126,22 @@ async def test_an_early_response_is_the_response() -> None:
 
     assert type(error) is InvalidRequestError
     assert error.maybe_processed is False
+
+
+async def test_after_an_early_success_the_document_may_be_signed() -> None:
+    class Broken(http_library.AsyncByteStream):  # type: ignore[misc]  # it is Any, either of two
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b'{"id": '
+            raise http_library.ReadError("broken")
+
+    class Transport(http_library.AsyncBaseTransport):  # type: ignore[misc]  # as above
+        async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+            return http_library.Response(200, stream=Broken())  # type: ignore[no-any-return]  # as above
+
+    async with client_of("http://proxy.test", http_client=http_library.AsyncClient(transport=Transport())) as client:
+        error = await failure_of(client)
+
+    assert type(error) is OutcomeUnknownError
 
 
 @pytest.mark.parametrize("upload", ["base64", "multipart"])

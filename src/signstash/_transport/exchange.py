@@ -150,6 +150,7 @@ class Exchange:
         call = prepared.call
         async with opened(client, prepared.request, self.auth) as response:
             if response.is_success:
+                prepared.body.handed_over = True  # even if its end was not awaited
                 received = await call.receive(response, call.response_limit)
             else:
                 received = Received(await read_error(response))
