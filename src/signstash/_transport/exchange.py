@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -148,7 +149,7 @@ class Exchange:
 
     async def _exchange(self, prepared: _Request, client: httpx.AsyncClient) -> ServiceResponse:
         call = prepared.call
-        async with opened(client, prepared.request, self.auth) as response:
+        async with aclosing(await opened(client, prepared.request, self.auth)) as response:
             if response.is_success:
                 prepared.body.handed_over = True  # even if its end was not awaited
                 received = await call.receive(response, call.response_limit)

@@ -9,7 +9,7 @@ import os
 import ssl
 import sys
 import urllib.request
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Final
 
@@ -29,28 +29,21 @@ CANCELLED_LIMIT: Final = 40
 """Cancelled calls after which a pool of 100 connections is replaced."""
 
 
-@contextlib.asynccontextmanager
-async def opened(
-    client: httpx.AsyncClient, request: httpx.Request, auth: httpx.Auth
-) -> AsyncGenerator[httpx.Response, None]:
-    """Send a request. Its response is closed at the end; a redirect is not followed.
+async def opened(client: httpx.AsyncClient, request: httpx.Request, auth: httpx.Auth) -> httpx.Response:
+    """Send a request. The caller closes the response; a redirect is not followed.
 
     Raises:
         UnusableResponseError: If it redirects to an invalid URL, which httpx parses all the same.
     """
     try:
-        response = await client.send(request, auth=auth, follow_redirects=False, stream=True)
+        return await client.send(request, auth=auth, follow_redirects=False, stream=True)
     except httpx.HTTPStatusError as error:
-        response = error.response  # a hook of the client raises for error responses
+        return error.response  # a hook of the client raises for error responses
     except (httpx.RemoteProtocolError, httpx.InvalidURL, UnicodeError) as error:
         status_code = status_of_invalid_redirect(error)
         if status_code is None:
             raise
         raise UnusableResponseError("redirects to an invalid URL", status_code) from None
-    try:
-        yield response
-    finally:
-        await response.aclose()
 
 
 class EnvironmentTransport(httpx.AsyncBaseTransport):

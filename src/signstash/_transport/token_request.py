@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from typing import Any, Final
 
 import attrs
@@ -71,7 +71,7 @@ class TokenRequest:
             extensions={"timeout": httpx.Timeout(TOKEN_TIMEOUT).as_dict()},
         )
         credentials = httpx.BasicAuth(self.client_id.encode(), self.client_secret.reveal().encode())
-        async with opened(client, request, credentials) as response:
+        async with aclosing(await opened(client, request, credentials)) as response:
             if response.is_success:
                 try:
                     return _token_in(json_object(await read_whole(response, _RESPONSE_LIMIT)))
