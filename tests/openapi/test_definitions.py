@@ -316,6 +316,23 @@ def with_fields_about_json(d: Definition) -> None:
         schema(d, name)["required"] = [*schema(d, name).get("required", []), "$schema"]
 
 
+def with_the_version_as_a_parameter(**described: Any) -> Change:
+    """As ASP.NET describes versions of an API."""
+
+    def change(d: Definition) -> None:
+        parameter = {"name": "version", "in": "path", "required": True, "schema": {"type": "string", **described}}
+        rewrite(d, ('"/api/v0/', '"/api/v{version}/'))
+        for item in d["paths"].values():
+            item["parameters"] = [parameter]
+
+    return change
+
+
+def octets(d: Definition) -> None:
+    """As api-spec-converter writes `*/*`."""
+    rewrite(d, ('"application/json": {', '"application/octet-stream": {'))
+
+
 def with_linked_data_first(d: Definition) -> None:
     linked = {"schema": {"type": "object", "properties": {"hydra:member": {"type": "array"}}}}
     for described in (operation(d)["requestBody"], operation(d)["responses"]["200"]):
@@ -365,6 +382,10 @@ SAME: dict[str, Change] = {
     "fields about the JSON": with_fields_about_json,
     "JSON-LD before JSON": with_linked_data_first,
     "OPTIONS on every path": options_on_every_path,
+    "version with a default": with_the_version_as_a_parameter(default="0"),
+    "version of one value": with_the_version_as_a_parameter(enum=["0"]),
+    "version that is a number": with_the_version_as_a_parameter(type="integer", default=0),
+    "JSON as octets": octets,
     "a parameter in the root": lambda d: rewrite(d, ('"/api/v0/', '"/{tenant}/api/v0/')),
 }
 """What makes no difference: the client is the one of the contract."""
@@ -460,6 +481,45 @@ def test_different_descriptions_are_noted(scripts: dict[str, ModuleType], laid: 
 
     assert found.problems == []
     assert [text for text in found.notes if note in text], found.notes
+    assert rest(found.definition) == rest(scripts["generate"].contract())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("/api/v0/", "/api/v{version}/"),
+        ("/api/v0/", "/api/{version}/"),
+        ("/api/v0/", "/api/v0/{tenant}/"),
+        ("/document/sign/", "/document/{tenant}/sign/"),
+    ],
+)
+def test_an_unknown_parameter_in_the_path_is_named_with_the_fix(
+    scripts: dict[str, ModuleType], laid: Lay, old: str, new: str
+) -> None:
+    definition = contract()
+    rewrite(definition, (old, new))
+    path = BASE64.replace(old, new)
+
+    with pytest.raises(scripts["laying"].DefinitionError) as failed:
+        laid(definition)
+
+    assert str(failed.value) in [
+        f"the path of POST /signstash/einvoice-integration-ws{path} has a parameter that is not known. "
+        "Write its value into the paths of a copy, and use that."
+        for path in (path, FILES.replace(old, new))
+    ]
+
+
+def test_octets_that_are_described_as_streams_are_octets(scripts: dict[str, ModuleType], laid: Lay) -> None:
+    definition = contract()
+    fields = {"inputStream": {"type": "object"}, "open": {"type": "boolean"}}
+    definition["components"]["schemas"]["Resource"] = {"type": "object", "properties": fields}
+    stream = {"application/octet-stream": {"schema": {"$ref": "#/components/schemas/Resource"}}}
+    response(definition, stream, "/api/v0/operation/sign/detail/{operationId}/documents")
+
+    found = laid(definition)
+
+    assert found.notes == []
     assert rest(found.definition) == rest(scripts["generate"].contract())
 
 
@@ -797,6 +857,27 @@ class TestSwagger2:
         assert found.problems == []
         assert rest(found.definition) == rest(scripts["generate"].contract())
 
+    @pytest.mark.parametrize("types", [["application/octet-stream"], ["application/octet-stream", "application/json"]])
+    def test_octets_that_are_described_as_json_are_json(
+        self, scripts: dict[str, ModuleType], laid: Lay, types: list[str]
+    ) -> None:
+        definition = published("01")
+        definition["paths"][BASE64]["post"] |= {"consumes": types, "produces": types}
+
+        found = laid(definition)
+
+        assert found.problems == []
+        assert rest(found.definition) == rest(scripts["generate"].contract())
+
+    def test_the_version_in_the_path_has_a_default(self, scripts: dict[str, ModuleType], laid: Lay) -> None:
+        definition = published("01")
+        rewrite(definition, ('"/api/v0/', '"/api/v{api-version}/'))
+        version = {"name": "api-version", "in": "path", "required": True, "type": "string", "default": "1.0"}
+        for item in definition["paths"].values():
+            item["parameters"] = [version]
+
+        assert "/api/v1.0/document/sign/base64/" in laid(definition).definition["paths"]
+
     def test_failures_without_a_schema_and_other_types_are_converted(self, laid: Lay) -> None:
         definition = published("01")
         described = definition["paths"][BASE64]["post"]
@@ -840,7 +921,18 @@ class TestReading:
                 r"ends in the middle of its JSON: .* at line \d\d+, column",
             ),
             (b'{"openapi": "3.0.1",\n "paths" {}}', r"is not valid JSON: .* at line 2, column 10"),
-            (b'{"openapi": "3.0.1", "paths": {},\n}', "is not valid JSON: .*Correct it there"),
+            (b'{"openapi": "3.0.1", "paths": \'\'}', "is not valid JSON: .*Correct it there"),
+            (b'\n\n{"openapi" "3.0.1"}', r"at line 3, column 12"),
+            (
+                b'{"openapi": "3.0.1", "paths": {},\n}',
+                r"is not valid JSON: a comma after the last item at line 1, column 33\. Delete it",
+            ),
+            (b'{"openapi": "3.0.1",\n "tags": ["a", ]}', r"a comma after the last item at line 2, column 14"),
+            (b'{"openapi": "3.0.1" // Sign\n}', r"a comment at line 1, column 21\. JSON has no comments: delete it"),
+            (b'// Sign\n{"openapi": "3.0.1"}', r"a comment at line 1, column 1\. JSON has no comments"),
+            (b'/* Sign */ {"openapi": "3.0.1"}', "a comment at line 1, column 1"),
+            (b'{"openapi": "3.0.1",\n /* Sign */ "paths": {}}', "a comment at line 2, column 2"),
+            (b'{"openapi": "3.0.1"}\n# Sign', "a comment at line 2, column 1"),
             (b'{"openapi": "3.0.1", "paths": {}, "paths": {}}', "the field 'paths' twice"),
             (b"openapi: 3.0.1\npaths: {}\npaths: {}", "the field 'paths' twice"),
             (b"a: b: c", r"neither JSON nor YAML \(line 1, column 5\)"),

@@ -36,7 +36,7 @@ _WRAPPERS: Final = {
     *("cancelled", "done", "numberOfDependents", "completedExceptionally"),
 }
 """Fields of Java's `ResponseEntity`, `DeferredResult`, `Optional`, `JsonNullable` and futures: not in the JSON."""
-_API: Final = re.compile(r"^(?P<root>.*?)/api/(?:v(?P<version>\d+)/)?(?P<rest>.*?)/?$")
+_API: Final = re.compile(r"^(?P<root>.*?)/api/(?:v(?P<version>\d+)[\d.]*/)?(?P<rest>.*?)/?$")
 
 
 def compare(contract: Mapping[str, Any], document: Mapping[str, Any]) -> Comparison:
@@ -72,6 +72,11 @@ class _Comparer:
             offers += map(str, found.additional)
             if found.left_out:
                 offers.append(f"{len(found.left_out)} operations not below /api ({', '.join(found.left_out[:3])})")
+            if unknown := [operation for operation in found.additional if self._has_a_parameter_more(operation)]:
+                raise DefinitionError(
+                    f"the path of {unknown[0]} has a parameter that is not known. "
+                    "Write its value into the paths of a copy, and use that."
+                )
             raise DefinitionError(
                 f"the definition offers nothing that signs. It offers: {'; '.join(offers) or 'nothing'}."
             )
@@ -147,6 +152,11 @@ class _Comparer:
             and mine.required <= their.fields.keys()
             and 2 * len(shared) >= max(len(mine.fields), len(their.fields))
         )
+
+    def _has_a_parameter_more(self, operation: Operation) -> bool:
+        """Whether it would be known without a parameter in its path, such as a version or a tenant."""
+        method, rest = _role(operation)
+        return any(_role(self._known[name]) == (method, re.sub(r"[^/]*\{\}[^/]*/", "", rest)) for name in _SIGNING)
 
     # Requests and responses
 

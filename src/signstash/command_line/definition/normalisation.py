@@ -20,6 +20,9 @@ BINARY: Final[Schema] = {"type": "string", "format": "binary"}
 TEXT: Final[Schema] = {"type": "string", "format": "text"}
 """What a response holds that is a text, and not JSON."""
 
+_OCTETS: Final = "application/octet-stream"
+_STREAMS: Final = {"inputStream", "absolutePath"}
+"""Fields of Java's `Resource` and `File`, which some tools describe as objects: not JSON."""
 _TYPES: Final = ("object", "array", "string", "integer", "number", "boolean")
 _FORMATS: Final = ("date-time", "date", "int32", "int64", "float", "double", "binary", "byte", "uuid")
 _UNREADABLE: Final = (LookupError, AttributeError, TypeError, ValueError, RecursionError)
@@ -129,28 +132,34 @@ class _Normaliser:
         parameters: dict[tuple[str, str], Schema] = {}
         bodies: dict[str, Schema] = {}
         parts: dict[str, Any] = {}
+        fixed: dict[str, str] = {}
         for parameter in map(self._found, [*shared, *(described.get("parameters") or [])]):
             name, place = str(parameter["name"]), parameter["in"]
             given = parameter.get("schema") or _only(parameter.get("content")) or parameter
             schema = self.schema(given)
             required = parameter.get("required") in (True, "true") and "default" not in {**parameter, **given}
+            if place == "path" and (value := _only_value(given, parameter)):
+                fixed[name] = value
             if place in ("path", "query", "header", "cookie"):
                 required = required or place == "path"
                 parameters[name, place] = {"name": name, "in": place, "required": required, "schema": schema}
             else:
                 parts[name] = (place, schema, required)
-        path = re.sub(r"\{(\w+):[^/]*\}", r"{\1}", path)
+        path = re.sub(r"\{(\w+):[^/]*\}", r"{\1}", self._server + path)
+        # ASP.NET describes the version of an API as a parameter.
+        path = re.sub(r"(?<=/api/)(v?)\{([^}/]*)\}(?=/)", lambda m: m[1] + fixed[m[2]] if m[2] in fixed else m[0], path)
         in_path = re.findall(r"\{([^}]*)\}", path)
         for name in in_path:
             undescribed = {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             parameters.setdefault((name, "path"), undescribed)
         if parts:
-            bodies = _form(parts, described.get("consumes") or self._document.get("consumes") or [])
+            form = _form(parts, described.get("consumes") or self._document.get("consumes") or [])
+            bodies = {self._media(media, schema): schema for media, schema in form.items()}
         content = self._found(described.get("requestBody") or {}).get("content") or {}
-        bodies |= {_plain(media): self.schema(item.get("schema")) for media, item in content.items()}
+        bodies |= self._schemas(content)
         return Operation(
             method.upper(),
-            self._server + path,
+            path,
             str(described.get("operationId") or ""),
             str(described.get("summary") or described.get("description") or ""),
             bool(described.get("deprecated")),
@@ -180,7 +189,7 @@ class _Normaliser:
 
     def _contents(self, content: Mapping[str, Any]) -> Schema | None:
         """The schema of a response: of JSON, unless only other types are described."""
-        schemas = {_plain(media): self.schema(item.get("schema")) for media, item in content.items()}
+        schemas = self._schemas(content)
         for media, schema in sorted(schemas.items(), key=lambda item: (item[0] != JSON, "json" not in item[0])):
             if schema.get("format") in ("binary", "byte") and "json" not in media:
                 return BINARY
@@ -188,6 +197,28 @@ class _Normaliser:
                 return schema
             return TEXT if media.startswith("text/") else BINARY
         return None
+
+    def _schemas(self, content: Mapping[str, Any]) -> dict[str, Schema]:
+        schemas = [(media, self.schema(item.get("schema"))) for media, item in content.items()]
+        return {self._media(media, schema): schema for media, schema in schemas}
+
+    def _media(self, media: str, schema: Schema) -> str:
+        """A media type without parameters. Converters to Swagger 2.0 write octets for JSON of any type."""
+        plain = media.partition(";")[0].strip().lower()
+        return JSON if plain == _OCTETS and self._is_json(schema) else plain
+
+    def _is_json(self, schema: Schema, depth: int = 0) -> bool:
+        """Whether a schema describes what octets alone are not."""
+        name = str(schema.get("$ref", "")).removeprefix(SCHEMAS)
+        described = self.schema(self._named[name]) if name else schema
+        if fields := described.get("properties"):
+            return _STREAMS.isdisjoint(fields)
+        if described.get("type") == "array":
+            return described["items"].get("format") not in ("binary", "byte")
+        composed = [part for keyword in ("allOf", "anyOf", "oneOf") for part in described.get(keyword, ())]
+        return described.get("type") in ("integer", "number", "boolean") or (
+            depth < 8 and any(self._is_json(part, depth + 1) for part in composed)
+        )
 
     def _found(self, value: Any) -> Any:
         """What a reference refers to; anything else as it is."""
@@ -261,15 +292,20 @@ class _Normaliser:
         return {"$ref": SCHEMAS + name}
 
 
-def _plain(media: str) -> str:
-    """A media type without parameters."""
-    return media.partition(";")[0].strip().lower()
-
-
 def _is_read_only(properties: Any, name: object) -> bool:
     """Whether only responses hold a field, even if it is required."""
     described = properties.get(name) if isinstance(properties, Mapping) else None
     return isinstance(described, Mapping) and described.get("readOnly") is True
+
+
+def _only_value(*described: Mapping[str, Any]) -> str | None:
+    """The value that a parameter has if nothing is said, or the only one that it may have."""
+    for item in described:
+        values = item.get("enum")
+        only = values[0] if isinstance(values, list) and len(values) == 1 else item.get("const", item.get("default"))
+        if only is not None:
+            return str(only)
+    return None
 
 
 def _only(content: object) -> Any:
@@ -282,7 +318,7 @@ def _form(parts: Mapping[str, tuple[str, Schema, bool]], consumes: list[str]) ->
     if len(parts) == 1:
         ((place, schema, _),) = parts.values()
         if place == "body":
-            return dict.fromkeys(map(_plain, consumes or [JSON]), schema)
+            return dict.fromkeys(consumes or [JSON], schema)
     properties = {name: schema for name, (_, schema, _) in parts.items()}
     form = {"type": "object", "properties": properties, "required": [name for name, part in parts.items() if part[2]]}
     is_plain = all(schema.get("type") in ("string", "integer", "number", "boolean") for schema in properties.values())

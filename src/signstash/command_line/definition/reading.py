@@ -23,7 +23,7 @@ def parse_definition(content: bytes) -> dict[str, Any]:
         DefinitionError: If it is neither Swagger 2.0 nor OpenAPI 3.
     """
     try:
-        text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff").strip()
+        text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff").rstrip()
     except UnicodeDecodeError as error:
         raise DefinitionError(f"the content is not text: {error.reason} at byte {error.start}.") from None
     value = _value(text)
@@ -39,19 +39,22 @@ def parse_definition(content: bytes) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    if not text:
+    begins = text.lstrip()[:15].lower()
+    if not begins:
         raise DefinitionError("the content is empty.")
-    if text.startswith("<"):
+    if begins.startswith("<"):
         title = re.search(r"<title[^>]*>(.*?)</title", text, re.IGNORECASE | re.DOTALL)
         named = f", titled {' '.join(html.unescape(title[1]).split())!r}" if title else ""
-        kind = "an HTML page" if re.match(r"<!doctype html|<html", text, re.IGNORECASE) else "markup"
+        kind = "an HTML page" if begins.startswith(("<!doctype html", "<html")) else "markup"
         raise DefinitionError(f"the content is {kind}{named}: a page or a login, not the definition.")
     try:
         value = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
+        if begins.startswith(("{", "[", "//", "/*")):
+            raise _broken(error) from None
         encoded = re.fullmatch(r"[A-Za-z0-9+/\s]+=*", text)
         if not encoded or len(text) < 40:
-            return _yaml(text, error)
+            return _yaml(text)
         value = text
     except RecursionError:
         raise DefinitionError("the content is JSON that is nested too deeply.") from None
@@ -84,9 +87,7 @@ def _once(names: list[str]) -> None:
         raise DefinitionError(f"the content has the field {twice!r} twice in one object. Delete one of them.")
 
 
-def _yaml(text: str, error: json.JSONDecodeError) -> Any:
-    if text.startswith(("{", "[")):
-        raise _broken(error)
+def _yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError:
@@ -109,16 +110,24 @@ def _yaml(text: str, error: json.JSONDecodeError) -> Any:
     except yaml.YAMLError as failure:
         mark = getattr(failure, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        begins = " ".join(text[:60].split())
+        begins = " ".join(text.lstrip()[:60].split())
         raise DefinitionError(f"the content is neither JSON nor YAML{where}. It begins: {begins!r}.") from None
 
 
 def _broken(error: json.JSONDecodeError) -> DefinitionError:
-    rest = error.doc[error.pos :].strip()
+    before, rest = error.doc[: error.pos].rstrip(), error.doc[error.pos :].strip()
+    if rest.startswith(","):  # where newer versions of Python find a trailing comma
+        before, rest = before + ",", rest[1:].lstrip()
     truncated = (len(rest) < 2 and rest not in ("}", "]")) or error.msg.startswith("Unterminated")
-    state = "ends in the middle of its JSON" if truncated else "is not valid JSON"
-    hint = "Download it again." if truncated else "Correct it there, or download it again."
-    return DefinitionError(f"the content {state}: {error.msg} at line {error.lineno}, column {error.colno}. {hint}")
+    state, problem, hint = "is not valid JSON", error.msg, "Correct it there, or download it again."
+    if rest.startswith(("//", "/*", "#")):
+        problem, hint = "a comment", "JSON has no comments: delete it and all others."
+    elif before.endswith(",") and rest.startswith(("}", "]")):
+        error = json.JSONDecodeError(error.msg, error.doc, len(before) - 1)
+        problem, hint = "a comma after the last item", "Delete it and all others of the kind."
+    elif truncated:
+        state, hint = "ends in the middle of its JSON", "Download it again."
+    return DefinitionError(f"the content {state}: {problem} at line {error.lineno}, column {error.colno}. {hint}")
 
 
 def _kind(value: object) -> str:
