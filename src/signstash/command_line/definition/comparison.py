@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
+from .asynchronous_mode import recognise_asynchronous_mode
 from .findings import Comparison, relative_path, uncapitalised
 from .normalisation import JSON, Operation, Published, Schema, normalise
 from .reading import DefinitionError
@@ -36,7 +37,6 @@ _WRAPPERS: Final = {
     *("cancelled", "done", "numberOfDependents", "completedExceptionally"),
 }
 """Fields of Java's `ResponseEntity`, `DeferredResult`, `Optional`, `JsonNullable` and futures: not in the JSON."""
-_API: Final = re.compile(r"^(?P<root>.*?)/api/(?:v(?P<version>\d+)[\d.]*/)?(?P<rest>.*?)/?$")
 
 
 def compare(contract: Mapping[str, Any], document: Mapping[str, Any]) -> Comparison:
@@ -72,7 +72,7 @@ class _Comparer:
             offers += map(str, found.additional)
             if found.left_out:
                 offers.append(f"{len(found.left_out)} operations not below /api ({', '.join(found.left_out[:3])})")
-            if unknown := [operation for operation in found.additional if self._has_a_parameter_more(operation)]:
+            if unknown := [operation for operation in found.additional if self._has_unknown_parameter(operation)]:
                 raise DefinitionError(
                     f"the path of {unknown[0]} has a parameter that is not known. "
                     "Write its value into the paths of a copy, and use that."
@@ -82,28 +82,29 @@ class _Comparer:
             )
         for name, operation in found.offered.items():
             self._compare_operation(self._known[name], operation)
-        self._recognise_asynchronous_mode()
+        signing = [found.offered[name] for name in _SIGNING if name in found.offered]
+        recognise_asynchronous_mode(found, signing, {operation.role for operation in self._known.values()})
         found.additional.sort(key=lambda operation: (operation.path, operation.method))
         return found
 
     # Roles
 
     def _find_by_path(self) -> None:
-        found, known = self._found, {_role(item): item for item in self._known.values()}
+        found, known = self._found, {item.role: item for item in self._known.values()}
         candidates: dict[str, list[Operation]] = {}
         for operation in self._published.operations:
-            if _API.match(operation.path) is None:
+            if not operation.is_below_api:
                 found.left_out.append(operation.path)
             elif operation.method == "OPTIONS":
                 continue  # gateways respond to it on every path, for browsers
-            elif (role := _role(operation)) in known:
+            elif (role := operation.role) in known:
                 candidates.setdefault(known[role].name, []).append(operation)
             else:
                 found.additional.append(operation)
-        roots = [_root(item) for name, items in candidates.items() if name in _SIGNING for item in items]
+        roots = [item.root for name, items in candidates.items() if name in _SIGNING for item in items]
         found.root = max(roots, key=roots.count) if roots else self._published.server
         for name, operations in candidates.items():
-            here = [item for item in operations if _root(item) == found.root]
+            here = [item for item in operations if item.root == found.root]
             best = min(here or operations, key=partial(_distance, self._known[name]))
             found.offered[name] = best
             found.additional += [
@@ -112,7 +113,7 @@ class _Comparer:
                 if relative_path(item.path).rstrip("/") != relative_path(best.path).rstrip("/")
             ]
         found.offered = {name: found.offered[name] for name in self._known if name in found.offered}
-        for operation in [item for item in found.additional if roots and _root(item) != found.root]:
+        for operation in [item for item in found.additional if roots and item.root != found.root]:
             found.additional.remove(operation)
             found.left_out.append(operation.path)
 
@@ -124,7 +125,7 @@ class _Comparer:
                     self._found.additional.remove(alike[0])
                     self._found.offered[name] = alike[0]
                     if name in _SIGNING:
-                        self._found.root = _root(alike[0])
+                        self._found.root = alike[0].root
 
     def _is_alike(self, known: Operation, operation: Operation) -> bool:
         kinds = [
@@ -135,10 +136,7 @@ class _Comparer:
             return False
         if ("multipart/form-data" in known.bodies) != ("multipart/form-data" in operation.bodies):
             return False
-        pairs = [
-            (_first(known.responses), _first(operation.responses)),
-            (_first(known.bodies), _first(operation.bodies)),
-        ]
+        pairs = [(known.response, operation.response), (known.body("json"), operation.body("json"))]
         return all(self._is_same_shape(ours, theirs) for ours, theirs in pairs)
 
     def _is_same_shape(self, ours: Schema | None, theirs: Schema | None) -> bool:
@@ -153,10 +151,10 @@ class _Comparer:
             and 2 * len(shared) >= max(len(mine.fields), len(their.fields))
         )
 
-    def _has_a_parameter_more(self, operation: Operation) -> bool:
+    def _has_unknown_parameter(self, operation: Operation) -> bool:
         """Whether it would be known without a parameter in its path, such as a version or a tenant."""
-        method, rest = _role(operation)
-        return any(_role(self._known[name]) == (method, re.sub(r"[^/]*\{\}[^/]*/", "", rest)) for name in _SIGNING)
+        method, rest = operation.role
+        return any(self._known[name].role == (method, re.sub(r"[^/]*\{\}[^/]*/", "", rest)) for name in _SIGNING)
 
     # Requests and responses
 
@@ -177,13 +175,12 @@ class _Comparer:
         elif known.bodies and operation.bodies.keys().isdisjoint((JSON, "application/*", "*/*")) and operation.bodies:
             self._found.reject(f"{known.name} takes {', '.join(operation.bodies)}, and not {JSON}, which is sent")
         elif known.bodies:
-            self._compare_json(_first(known.bodies) or {}, _body(operation, "json"), f"{known.name} body", sent=True)
+            self._compare_json(known.body("json"), operation.body("json"), f"{known.name} body", sent=True)
         elif any(self._shape(schema).required for schema in operation.bodies.values()):
             self._found.reject(f"{known.name} requires a body, which is not known")
-        response = _first(known.responses)
-        theirs = _first(operation.responses)
-        if response is not None and theirs is not None:
-            self._compare_json(response, theirs, f"{known.name} response", sent=False)
+        response, described = known.response, operation.response
+        if response is not None and described is not None:
+            self._compare_json(response, described, f"{known.name} response", sent=False)
         elif response is not None and operation.responses.keys() == {"204"}:
             self._found.reject(f"{known.name} response is described as empty (204)")
         elif response is not None:
@@ -200,7 +197,7 @@ class _Comparer:
     def _compare_parts(self, known: Operation, parts: Mapping[str, Schema], operation: Operation) -> None:
         """Tell files and request in a multipart body by what they are: names of parts differ."""
         forms = [body for media, body in operation.bodies.items() if "form" in media]  # files and fields may be apart
-        described = [self._shape(body).fields for body in forms or [_body(operation, "multipart/")]]
+        described = [self._shape(body).fields for body in forms or [operation.body("multipart/")]]
         their = {name: schema for fields in described for name, schema in fields.items()}
         for name, ours in parts.items():
             kind = shape_of(self._contract.schemas, ours).kind
@@ -360,59 +357,11 @@ class _Comparer:
             how = f"sent as {mine.description}" if sent else "read liberally"
             self._found.note(f"{where}: described as {their.description}, {how}")
 
-    # The asynchronous mode
-
-    def _recognise_asynchronous_mode(self) -> None:
-        """Name what looks like starting, and asking for status and result by external reference."""
-        signing = [name for name in self._found.offered if name in _SIGNING]
-        requests = [self._shape(_body(self._found.offered[name], "json")).fields.keys() for name in signing]
-        results = [self._response_fields(self._found.offered[name]) for name in signing]
-        started: list[set[str]] = []
-        roles = set(map(_role, self._known.values()))
-        for operation in self._found.additional:
-            body = _body(operation, "json")
-            inner = {field for schema in self._shape(body).fields.values() for field in self._shape(schema).fields}
-            fields = self._shape(body).fields.keys() | inner
-            response = self._response_fields(operation)
-            signs = any("documents" in item and item <= fields for item in requests)
-            if _role(operation) in roles:
-                continue  # another version of a known operation
-            if operation.method != "GET" and signs and response not in results:
-                started.append(response)
-                self._found.hints[str(operation)] = "looks like the asynchronous mode: start"
-        for operation in self._found.additional if started else ():
-            by_reference = [
-                item for item in operation.parameters if item["in"] in ("path", "query") and item["required"]
-            ]
-            if str(operation) in self._found.hints or len(by_reference) != 1 or operation.bodies:
-                continue
-            response = self._response_fields(operation)
-            if "documentList" in response:
-                self._found.hints[str(operation)] = "looks like the asynchronous mode: result"
-            elif response and any(2 * len(response & item) >= len(response | item) for item in started):
-                self._found.hints[str(operation)] = "looks like the asynchronous mode: status"
-
-    def _response_fields(self, operation: Operation) -> set[str]:
-        shape = self._shape(_first(operation.responses) or {})
-        return set((self._shape(shape.items) if shape.kind == "array" else shape).fields)
-
-
-def _role(operation: Operation) -> tuple[str, str]:
-    match = _API.match(operation.path)
-    rest = match["rest"] if match else operation.path
-    return operation.method, re.sub(r"\{[^}]*\}", "{}", rest)
-
-
-def _root(operation: Operation) -> str:
-    match = _API.match(operation.path)
-    return match["root"] if match else ""
-
 
 def _distance(known: Operation, operation: Operation) -> tuple[object, ...]:
     """How far an operation is from the known one, for choosing among several."""
-    versions = [int(match["version"] or 0) for path in (known.path, operation.path) if (match := _API.match(path))]
     slashes = known.path.endswith("/") == operation.path.endswith("/")
-    return versions[0] != versions[1], operation.deprecated, -versions[1], not slashes
+    return known.version != operation.version, operation.deprecated, -operation.version, not slashes
 
 
 def _in_path(operation: Operation) -> Iterator[Schema]:
@@ -420,12 +369,6 @@ def _in_path(operation: Operation) -> Iterator[Schema]:
     described = {item["name"]: item for item in operation.parameters if item["in"] == "path"}
     for name in re.findall(r"\{([^}]*)\}", relative_path(operation.path)):
         yield described.get(name, {"name": name, "schema": {}})
-
-
-def _body(operation: Operation, media: str) -> Schema:
-    """A body of this media type, or else of any."""
-    bodies = sorted(operation.bodies.items(), key=lambda item: (media not in item[0], item[0] != JSON))
-    return bodies[0][1] if bodies else {}
 
 
 def _is_wrapper(shape: Shape) -> bool:
@@ -436,10 +379,6 @@ def _is_wrapper(shape: Shape) -> bool:
 def _letters(name: str) -> str:
     """What names have in common that are written in different ways, such as `signedContent` and `signed_content`."""
     return re.sub(r"[\W_]", "", name).lower()
-
-
-def _first(schemas: Mapping[str, Any]) -> Any:
-    return next(iter(schemas.values()), None)
 
 
 def _article(word: str) -> str:

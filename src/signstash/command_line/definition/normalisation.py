@@ -23,6 +23,7 @@ TEXT: Final[Schema] = {"type": "string", "format": "text"}
 _OCTETS: Final = "application/octet-stream"
 _STREAMS: Final = {"inputStream", "absolutePath"}
 """Fields of Java's `Resource` and `File`, which some tools describe as objects: not JSON."""
+_API: Final = re.compile(r"^(?P<root>.*?)/api/(?:v(?P<version>\d+)[\d.]*/)?(?P<rest>.*?)/?$")
 _TYPES: Final = ("object", "array", "string", "integer", "number", "boolean")
 _FORMATS: Final = ("date-time", "date", "int32", "int64", "float", "double", "binary", "byte", "uuid")
 _UNREADABLE: Final = (LookupError, AttributeError, TypeError, ValueError, RecursionError)
@@ -54,6 +55,39 @@ class Operation:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def is_below_api(self) -> bool:
+        """Whether it belongs to the API, and not to the server."""
+        return _API.match(self.path) is not None
+
+    @property
+    def root(self) -> str:
+        """Its path before `/api`."""
+        match = _API.match(self.path)
+        return match["root"] if match else ""
+
+    @property
+    def version(self) -> int:
+        """The version of the API in its path."""
+        match = _API.match(self.path)
+        return int((match and match["version"]) or 0)
+
+    @property
+    def role(self) -> tuple[str, str]:
+        """What it is known by: its method, and its path after the version without names of parameters."""
+        match = _API.match(self.path)
+        return self.method, re.sub(r"\{[^}]*\}", "{}", match["rest"] if match else self.path)
+
+    @property
+    def response(self) -> Schema | None:
+        """The schema of its first successful response."""
+        return next(iter(self.responses.values()))
+
+    def body(self, media: str) -> Schema:
+        """The schema of its body of this media type, or else of any."""
+        bodies = sorted(self.bodies.items(), key=lambda item: (media not in item[0], item[0] != JSON))
+        return bodies[0][1] if bodies else {}
 
 
 @attrs.frozen
