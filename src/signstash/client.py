@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import attrs
@@ -172,18 +173,14 @@ class SignStash(IntegrationQueries, OtherOperations):
         """End the calls in flight, close the client's own connections, and raise `ConfigurationError` on further use.
 
         May be called more than once; closing a view has no effect. What `sign_all` and `batching` have in flight is
-        awaited, saved and recorded first, unless the task that calls this is cancelled. All other calls, also those of
-        views (`with_options`, `at`), are ended, and raise an `OutcomeUnknownError` if their request was sent.
+        awaited, saved and recorded first, unless the task that calls this is cancelled, or is in a hook of a request of
+        theirs. All other calls, also those of views, are ended, and raise an `OutcomeUnknownError` if they were sent.
         """
         if self._is_view:
             return
         self._exchange.clients.is_closed = True
-        try:
-            await self._runs.aclose()
-        finally:
-            if self._own_auth is not None:
-                await self._own_auth.aclose()
-            await self._exchange.clients.aclose()
+        async with aclosing(self._exchange.clients), aclosing(self._own_auth) if self._own_auth else nullcontext():
+            await self._runs.aclose(getattr(self._exchange.auth, "_renewal", None))
 
     def with_options(
         self,

@@ -7,8 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from signstash import ConfigurationError, CredentialsRejectedError, TokenAuth
-from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, renewals, status, until
+from signstash import ConfigurationError, CredentialsRejectedError, SignStashError, TokenAuth
+from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, renewals, settle, status, until
 from tests.conftest import new_client
 
 
@@ -56,6 +56,37 @@ class TestClosing:
         await asyncio.wait([waiting])
 
         assert waiting.cancelled()
+
+    async def test_a_second_cancellation_closes_the_connections_all_the_same(
+        self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def slow(*_: object) -> None:
+            while True:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    if ending.is_set():
+                        raise
+
+        ending = asyncio.Event()
+        client = new_client(token_http_client=vendor.client(event_hooks={"request": [slow]}))
+        signing = asyncio.create_task(client.get_status(7))
+        await until(renewals)
+        await settle()
+        http_client = client._exchange.clients._pool.client  # type: ignore[union-attr]
+        closing = asyncio.create_task(client.aclose())
+        await settle()
+        closing.cancel()
+        await settle()
+        ending.set()
+        for renewal in renewals():
+            renewal.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert http_client.is_closed
+        with pytest.raises(SignStashError):
+            await signing
 
     async def test_use_after_closing_raises(self, client: httpx.AsyncClient, auth: TokenAuth, vendor: Vendor) -> None:
         await call(client)

@@ -33,6 +33,7 @@ from signstash import (
     RetryPolicy,
     SignStash,
     SignStashError,
+    TokenAuth,
 )
 from signstash.testing import MockSignStash
 from tests.conftest import (
@@ -254,6 +255,66 @@ class TestLeaving:
         await client.aclose()
 
         assert "it took too long in all" in str((await run).error)
+
+    @pytest.mark.parametrize("how", ["sign", "sign_all", "batching"])
+    @pytest.mark.parametrize("event", ["request", "response"])
+    @pytest.mark.parametrize("url", [TOKEN_URL, url_of("signDocumentBatchBase64")])
+    async def test_closing_within_a_hook_of_a_request_ends_it(
+        self, service: MockedService, how: str, event: str, url: str
+    ) -> None:
+        async def close(message: httpx.Request | httpx.Response) -> None:
+            if (message if isinstance(message, httpx.Request) else message.request).url == url:
+                await client.aclose()
+
+        async def sign(document: Document) -> None:
+            if how == "sign":
+                await client.sign(document)
+            elif how == "batching":
+                await client.batching().sign(document)
+            else:
+                outcomes.update(await collect(client.sign_all([document]), outcomes))
+
+        outcomes: dict[str, Outcome] = {}
+        async with httpx.AsyncClient(event_hooks={event: [close]}) as http_client:
+            client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client)
+            with pytest.raises(SignStashError, match="closed") as failed:
+                async with asyncio.timeout(100):
+                    await sign(pdfs(1)[0])
+            async with asyncio.timeout(100):
+                await client.aclose()
+
+        is_sent = event == "response" and url != TOKEN_URL
+        errors = [failed.value, *(outcome.error for outcome in outcomes.values())]
+        assert any(isinstance(error, OutcomeUnknownError) for error in errors) is is_sent
+
+    async def test_closing_within_a_hook_of_a_shared_token_request_ends_the_run(self, service: MockedService) -> None:
+        async def close(_: httpx.Request) -> None:
+            await client.aclose()
+
+        async with httpx.AsyncClient(event_hooks={"request": [close]}) as tokens:
+            auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=BASE_URL, http_client=tokens)
+            client = SignStash(BASE_URL, auth=auth)
+            with pytest.raises(ConfigurationError, match="closed during a run"):
+                async with asyncio.timeout(100):
+                    await collect(client.sign_all(pdfs(1)))
+            await auth.aclose()
+
+    async def test_hooks_of_all_requests_may_close_the_client(self, service: MockedService) -> None:
+        async def close(_: httpx.Response) -> None:
+            await both_are_sent.wait()
+            await client.aclose()
+
+        both_are_sent = asyncio.Barrier(2)
+        outcomes: dict[str, Outcome] = {}
+        async with httpx.AsyncClient(event_hooks={"response": [close]}) as http_client, httpx.AsyncClient() as tokens:
+            auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=BASE_URL, http_client=tokens)
+            client = SignStash(BASE_URL, auth=auth, http_client=http_client)
+            with pytest.raises(ConfigurationError, match="closed during a run"):
+                async with asyncio.timeout(100):
+                    await collect(client.sign_all(pdfs(2), batch_documents=1), outcomes)
+
+        assert {type(outcome.error) for outcome in outcomes.values()} == {OutcomeUnknownError}
+        assert len(outcomes) == 2
 
     async def test_a_cancelled_block_does_not_wait_for_what_is_in_flight(
         self, service: MockedService, tmp_path: Path
@@ -986,7 +1047,7 @@ class TestWaitingSources:
 
     @pytest.mark.parametrize("linger", [-1, float("inf"), float("nan"), True, "1"])
     def test_an_invalid_linger_is_rejected(self, client: SignStash, linger: Any) -> None:
-        with pytest.raises(ConfigurationError, match="linger is"):
+        with pytest.raises(ConfigurationError, match=r"linger is .*Give a finite number of seconds, 0 or more"):
             client.sign_all([], linger=linger)
 
     async def test_leaving_an_endless_queue_accounts_for_every_document(

@@ -11,12 +11,7 @@ from typing import Final
 
 import attrs
 
-from .._errors.unknown import (
-    held_for_review,
-    reference_used,
-    reference_used_by_failure,
-    signed_but_lost,
-)
+from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure, signed_but_lost
 from .._signing.request import index_by_reference
 from .._signing.signer import Signer
 from .._transport.endpoints import Call

@@ -322,10 +322,11 @@ class OpenRuns(weakref.WeakSet[Run]):
             if fault is not None or not run.callers.are_waiting:
                 run.end(fault)
 
-    async def aclose(self) -> None:
+    async def aclose(self, renewal: asyncio.Task[Any] | None) -> None:
         """End all of them, and wait until what is in flight is saved and recorded, unless this task is cancelled."""
         self.end(ConfigurationError("The client was closed during a run.", "Close it after the run."))
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         in_flight = [each for run in self for each in run._requests if each.get_loop() is loop]
-        if in_flight and not (task is not None and task.cancelling()):
+        is_own = task in in_flight or task is renewal  # in a hook: what it waits for would wait for it
+        if in_flight and not is_own and not (task is not None and task.cancelling()):
             await asyncio.wait(in_flight)
