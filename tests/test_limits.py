@@ -346,6 +346,12 @@ def test_a_policy_with_more_seconds_than_a_clock_has_raises() -> None:
         RetryPolicy(attempts=2, first_bound=1, longest_bound=1, deadline=10**400)
 
 
+@pytest.mark.parametrize(("name", "least"), [("shortest_pause", "0 or more"), ("longest_bound", "above 0")])
+def test_a_policy_says_which_seconds_are_allowed(name: str, least: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{name} is -1\. Give a finite number of seconds, {least}"):
+        RetryPolicy(attempts=2, **{name: -1})
+
+
 def test_a_policy_needs_a_number_of_attempts_only() -> None:
     policy = RetryPolicy(attempts=5)
 

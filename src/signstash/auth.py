@@ -21,7 +21,7 @@ from ._transport.httpx2 import as_httpx
 from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
 from .errors import AuthenticationError, ConfigurationError, CredentialsRejectedError, ServiceError, SignStashError
-from .retries import Retries, RetryPolicy, Sleep, current_attempt, running_loop
+from .retries import LONGEST_RETRY_AFTER, Retries, RetryPolicy, Sleep, current_attempt, running_loop
 from .settings import HttpClient
 
 logger: Final = logging.getLogger("signstash")
@@ -61,7 +61,7 @@ class TokenAuth(httpx.Auth):
     - In the last tenth of its lifetime (five minutes at most) the token is refreshed in the background; if that fails,
       again after `RENEWAL_PAUSE` seconds. A token is not used in its last thirty seconds, or last twentieth if that is
       shorter.
-    - While `Retry-After` of the token server lasts, calls without a token fail at once, with the same error.
+    - While `Retry-After` of the token server lasts, ten minutes at most, calls without a token fail at once.
     - A rejected token (HTTP 401 without a licence code, or code `0.0.10`) is dropped, unless a newer one has already
       replaced it, and the request is sent once more with a new one, byte for byte the same. If that is rejected too,
       `TokenRejectedError` is raised, and no other token is requested for `RENEWAL_PAUSE` seconds.
@@ -244,10 +244,12 @@ class TokenAuth(httpx.Auth):
             self._token = await self._retries.run(self._fetch)
         except SignStashError as error:
             pause = REJECTION_PAUSE if isinstance(error, CredentialsRejectedError) else 0.0
-            pause = max(pause, getattr(error, "retry_after", None) or 0.0)
+            pause = max(pause, min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER))
             self._failure = error if pause else None
             self._next_renewal = self._clock() + (pause or RENEWAL_PAUSE)
-            logger.warning("no new token: %s", error)
+            error.hint = f"{error.hint} The signing service processed nothing."
+            if self._token is not None and self._clock() < self._token.due:  # else it is raised
+                logger.warning("no new token: %s", error)
             return error
         return self._token
 
@@ -267,7 +269,7 @@ class TokenAuth(httpx.Auth):
             outcome = type(error).__name__
             raise
         finally:
-            milliseconds = 1000 * (self._clock() - sent_at)
-            logger.info("token: %s, %.0f ms, attempt %d", outcome, milliseconds, current_attempt.get())
+            seconds = self._clock() - sent_at
+            logger.info("token: %s, %.0f ms, attempt %d", outcome, 1000 * seconds, current_attempt.get())
         early = due - min(300.0, lifetime / 10) * (1 - 0.2 * self._jitter())
         return _Token(Secret(f"Bearer {value.reveal()}"), issued=sent_at, early=early, due=due)

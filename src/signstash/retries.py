@@ -26,6 +26,9 @@ Sleep = Callable[[float], Awaitable[None]]
 current_attempt: Final = ContextVar("signstash_attempt", default=1)
 """Number of the current attempt, from 1."""
 
+LONGEST_RETRY_AFTER: Final = 600.0
+"""Seconds for which a `Retry-After` is obeyed where no deadline limits it."""
+
 _sleep_of_tests: Sleep | None = None
 
 
@@ -70,10 +73,10 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
     """Check that a value is a number of seconds above 0, or 0 if there may be none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
-        raise ConfigurationError(f"{name} is {value!r}.", "Give a positive, finite number.")
-    if value == 0 and not or_none:
-        raise ConfigurationError(f"{name} is {value!r}.", "Give a number above 0.")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
+    if not is_number or (value == 0 and not or_none):
+        which = "0 or more" if or_none else "above 0"
+        raise ConfigurationError(f"{name} is {value!r}.", f"Give a finite number of seconds, {which}.")
 
 
 def require_count(name: str, value: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -254,6 +255,20 @@ class TestRetryAfter:
         assert (first.retry_after, later.retry_after) == (200, 50)
         assert later.hint == first.hint.replace("200 seconds", "50 seconds")
 
+    async def test_no_longer_than_ten_minutes(
+        self, client: httpx.AsyncClient, vendor: Vendor, status_code: int
+    ) -> None:
+        vendor.respond_to_token = lambda _: httpx.Response(status_code, headers={"Retry-After": "31536000"})
+        first: Any = await failure_of(client)
+        vendor.clock.now += 599.9
+        await failure_of(client)
+        vendor.clock.now += 0.1
+        vendor.respond_to_token = vendor.issue
+
+        assert first.retry_after == 31536000
+        assert len(vendor.token_requests) == 1
+        assert (await call(client)).status_code == 200
+
     async def test_early_renewals_wait(self, client: httpx.AsyncClient, vendor: Vendor, status_code: int) -> None:
         vendor.lifetime = 10_000
         await call(client)
@@ -283,6 +298,47 @@ class TestRetryAfter:
 
 
 class TestReported:
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            lambda: httpx.ConnectError("no route to host"),
+            lambda: httpx.Response(503),
+            lambda: httpx.Response(429, headers={"Retry-After": "60"}),
+            lambda: httpx.Response(401),
+            lambda: httpx.Response(400, json={"error": "invalid_scope"}),
+            lambda: httpx.Response(200, text="<html>"),
+            lambda: httpx.Response(302, headers={"Location": "https://elsewhere.test"}),
+            lambda: httpx.Response(200, json={}),
+        ],
+    )
+    async def test_it_says_that_nothing_was_processed(
+        self, client: httpx.AsyncClient, vendor: Vendor, failure: Callable[[], Response]
+    ) -> None:
+        vendor.respond_to_token = lambda _: failure()
+        first, later = await failure_of(client), await failure_of(client)
+
+        for error in (first, later):
+            assert error.hint.endswith(" The signing service processed nothing.")
+            assert error.hint.count("processed") == 1
+            assert not error.maybe_processed
+
+    async def test_it_is_logged_only_if_it_is_not_raised(
+        self, client: httpx.AsyncClient, vendor: Vendor, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        vendor.respond_to_token = lambda _: httpx.Response(401)
+        await failure_of(client)
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+        vendor.clock.now += 30
+        vendor.respond_to_token = vendor.issue
+        await call(client)
+        vendor.clock.now += 880
+        vendor.respond_to_token = lambda _: httpx.Response(401)
+        await call(client)
+        await settle()
+        (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert record.getMessage().startswith("no new token: The token server rejected the credentials")
+
     async def test_a_connection_that_failed_keeps_its_cause(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.respond_to_token = lambda _: httpx.ConnectError("no route to host")
         error = await failure_of(client)

@@ -236,8 +236,9 @@ class TestFiles:
         [
             (["-o", "inbox"], "-o and INBOX are the same folder"),
             (["--done", "signed"], "-o and --done are the same folder"),
-            (["-o", "file"], "file cannot be written"),
-            (["--done", "file/below"], "file/below cannot be written"),
+            (["-o", "file"], "file cannot be written: it is not a folder"),
+            (["--done", "file/below"], "file/below cannot be written: file is not a folder"),
+            (["--status", "file/s.json"], "file cannot be written: it is not a folder"),
         ],
     )
     async def test_impossible_folders_are_rejected(
@@ -567,6 +568,17 @@ class TestOutages:
         assert 2 <= calls <= 12
         assert len(shown.notes) == 3
         assert shown.with_status("failed") == []
+
+    async def test_retry_after_is_obeyed_for_ten_minutes_at_most(
+        self, inbox: Path, signstash_mock: MockSignStash
+    ) -> None:
+        drop("FT_1.xml")
+        signstash_mock.rate_limited(retry_after=31_536_000)
+
+        status, shown = await watched(lambda clock: clock.seconds(700))
+
+        assert (status, files_in("signed")) == (0, {"FT_1.xml"})
+        assert shown.times[-1] - 1000 >= 600
 
     async def test_settings_are_reloaded(
         self, inbox: Path, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch

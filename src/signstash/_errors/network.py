@@ -19,7 +19,7 @@ def error_from_network(error: BaseException, request: str, hint: str, context: E
         problem = f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was sent"
         return ConfigurationError(context.sentence(problem), "Give one that is open and was made for this event loop.")
     problem = context.sentence(f"{request} failed: {describe_network_error(error)}")
-    return ConnectionFailedError(problem, f"{hint_for(error)} {hint}")
+    return ConnectionFailedError(problem, f"{hint_for(error)} {hint}".rstrip())
 
 
 def describe_network_error(error: BaseException) -> str:

@@ -54,8 +54,7 @@ class TokenRequest:
         except UnusableResponseError as unusable:
             raise unreadable_response(unusable.status_code, {}, b"", str(unusable), context) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, RuntimeError) as error:
-            hint = "Nothing was sent to the signing service."
-            raise error_from_network(error, "The token request", hint, context) from error
+            raise error_from_network(error, "The token request", "", context) from error
         # Raised here: the traceback has no local variables with the response, which may hold token and secret.
         if isinstance(result, SignStashError):
             raise result

@@ -30,7 +30,7 @@ from ..errors import (
 )
 from ..journal import Journal
 from ..results import SignedDocument
-from ..retries import completed
+from ..retries import LONGEST_RETRY_AFTER, completed
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED
 from .display import Display
 from .document_names import named_by_journal
@@ -324,7 +324,7 @@ class Watch:
         if _is_transient(fault) or fault.maybe_processed:
             pause = min(FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
             if isinstance(fault, RateLimitedError) and fault.retry_after is not None:
-                pause = max(pause, fault.retry_after)
+                pause = max(pause, min(fault.retry_after, LONGEST_RETRY_AFTER))
         self._failures += 1
         self.report.failing(fault)
         until = self.clock() + pause
