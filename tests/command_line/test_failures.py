@@ -44,6 +44,19 @@ class TestLongNames:
         assert ended.status in ((0, 1, 2) if dry_run else (1, 2))
         assert "Traceback" not in ended.err
 
+    @pytest.mark.parametrize(("output", "reason"), [("file", "it is"), ("file/below", "file is"), ("link", "it is")])
+    def test_an_output_folder_that_is_a_file_is_named(self, folder: Path, run: Run, output: str, reason: str) -> None:
+        Path("file").touch()
+        Path("link").symlink_to("nowhere")
+
+        ended = run("sign", "invoices", "-o", output)
+
+        assert (ended.status, ended.err.split()) == (
+            2,
+            f"signstash: {output} cannot be written: {reason} not a folder. Nothing was sent. "
+            "Check its permissions, or name another folder with -o.".split(),
+        )
+
     @pytest.mark.parametrize(("dry_run", "word"), [([], "cannot be written"), (["--dry-run"], "planned")])
     def test_a_signed_name_that_is_too_long_does_not_affect_others(
         self, folder: Path, run: Run, dry_run: list[str], word: str

@@ -323,6 +323,19 @@ class TestSources:
         with pytest.raises(InvalidDocumentError, match=text):
             Document.pdf(source)
 
+    @pytest.mark.parametrize("text", ["<a/>", "<Invoice><Lines/></Invoice>\n", "%PDF-1.7\n%%EOF", " \n<a>/</a>"])
+    @pytest.mark.parametrize(("options", "named"), [({}, "The"), ({"name": "a.xml"}, "Document a.xml: The")])
+    def test_contents_that_are_given_as_a_text_raise_at_once(
+        self, text: str, options: dict[str, Any], named: str
+    ) -> None:
+        with pytest.raises(InvalidDocumentError) as failed:
+            Document.xml(text, **options)
+
+        assert str(failed.value) == (
+            f"{named} contents are given as a text, which would be a path. Give them as bytes."
+        )
+        assert failed.value.document == options.get("name")
+
     async def test_an_empty_upload_raises(self, refusal: Refusal) -> None:
         upload = UploadFile(io.BytesIO(), filename="a.pdf")
 

@@ -47,8 +47,8 @@ def contents_of(source: Any) -> Contents:
     """The contents that a user gives as a `Source`; anything else is an `InvalidDocumentError`."""
     if isinstance(source, bytes | bytearray | memoryview):
         return InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
-    if isinstance(source, str) and (source.lstrip()[:1] == "<" or len(source) > _LONGEST_PATH):
-        raise InvalidDocumentError("Its contents are given as a text, which would be a path.", "Give them as bytes.")
+    if isinstance(source, str) and (source.lstrip().startswith(("<", "%PDF-")) or len(source) > _LONGEST_PATH):
+        raise InvalidDocumentError("The contents are given as a text, which would be a path.", "Give them as bytes.")
     if isinstance(source, str | os.PathLike):
         return InPath(Path(source))
     if isinstance(source, io.TextIOBase):

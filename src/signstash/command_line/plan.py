@@ -273,6 +273,9 @@ def _unwritable(folder: Path) -> str | None:
     """Make a folder; return why files cannot be created in it, or None if they can."""
     try:
         make_folder(folder)
+    except (FileExistsError, NotADirectoryError):
+        not_folder = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        return f"{'it' if not_folder == folder else printable(not_folder)} is not a folder"
     except OSError as error:
         return error.strerror or str(error)
     return None
