@@ -27,11 +27,11 @@ def test_valid_signatures_pass(signed: Path, run: Run) -> None:
     assert ended.status == 0
     first, second = ended.out.splitlines()
     assert first.startswith(
-        "ok      signed/FT_1.pdf: PAdES, by Sandbox Test Signer - NOT QUALIFIED "
+        "valid         signed/FT_1.pdf: PAdES, by Sandbox Test Signer - NOT QUALIFIED "
         "(issued by Sandbox Test Root - NOT QUALIFIED), claimed time 20"
     )
     assert re.search(r" UTC([+-]\d\d:\d\d)?, trust not judged$", first)
-    assert second.startswith("ok      signed/FT_2.pdf: ")
+    assert second.startswith("valid         signed/FT_2.pdf: ")
 
 
 def test_roots_decide_trust(signed: Path, run: Run, sandbox: Sandbox) -> None:
@@ -39,7 +39,7 @@ def test_roots_decide_trust(signed: Path, run: Run, sandbox: Sandbox) -> None:
 
     (found,) = run("verify", "signed/FT_1.pdf", "--root", "root.pem", "--json").objects
 
-    assert (found["status"], found["trusted"], found["problems"]) == ("ok", True, [])
+    assert (found["status"], found["trusted"], found["problems"]) == ("valid", True, [])
     assert found["signed_at"].startswith("20")
 
 
@@ -102,9 +102,9 @@ def test_invalid_signatures_fail(signed: Path, run: Run) -> None:
     ended = run("verify", "signed/FT_1.pdf", "signed/FT_2.pdf")
 
     assert ended.status == 1
-    assert ended.out.splitlines()[0] == ("failed  signed/FT_1.pdf: it holds no signature")
+    assert ended.out.splitlines()[0] == ("invalid       signed/FT_1.pdf: it holds no signature")
     assert (
-        "unclear signed/FT_2.pdf: 5 bytes follow the end of the last revision and are not signed; PAdES, by"
+        "indeterminate signed/FT_2.pdf: 5 bytes follow the end of the last revision and are not signed; PAdES, by"
         in ended.out
     )
 
@@ -113,13 +113,11 @@ def test_undecided_signatures_have_their_own_exit_status(signed: Path, run: Run)
     Path("zeros").write_bytes(bytes(1000))
 
     assert run("verify", "zeros").out == (
-        "unclear zeros: it is neither a PDF, nor XML, nor a CMS message; unknown type, trust not judged\n"
+        "indeterminate zeros: it is neither a PDF, nor XML, nor a CMS message; unknown type, trust not judged\n"
     )
     ended = run("verify", "signed", "zeros", "--json")
     assert (ended.status, ended.err) == (4, "")
-    assert [(item["status"], item["verdict"]) for item in ended.objects] == [
-        ("ok", "valid"), ("ok", "valid"), ("unclear", "indeterminate"),
-    ]  # fmt: skip
+    assert [item["status"] for item in ended.objects] == ["valid", "valid", "indeterminate"]
     assert run("verify", "zeros", "invoices").status == 1
 
 
@@ -129,7 +127,7 @@ def test_a_different_original_fails(signed: Path, run: Run) -> None:
     ended = run("verify", "signed", "--originals", "invoices")
 
     assert ended.status == 1
-    assert "failed  signed/FT_2.pdf: it does not begin with what was sent" in ended.out
+    assert "invalid       signed/FT_2.pdf: it does not begin with what was sent" in ended.out
 
 
 @pytest.mark.parametrize(
@@ -163,7 +161,7 @@ def test_unreadable_files_do_not_keep_others_from_being_verified(
     as_json = run("verify", *names, "--originals", "invoices", "--json")
 
     assert (ended.status, as_json.status) == (2, 2)
-    assert [line.split(":")[0] for line in ended.out.splitlines()] == ["ok      signed/FT_2.pdf"] * 2
+    assert [line.split(":")[0] for line in ended.out.splitlines()] == ["valid         signed/FT_2.pdf"] * 2
     for problem in (
         "nope.pdf cannot be read", "signed/locked cannot be read (Permission denied).", "empty holds no files.",
         "invoices/FT_1.pdf cannot be read",
@@ -171,7 +169,7 @@ def test_unreadable_files_do_not_keep_others_from_being_verified(
         assert f"signstash: {problem}" in ended.err
     assert [(item["status"], item["file"]) for item in as_json.objects] == [
         ("unreadable", "nope.pdf"), ("unreadable", "x" * 300), ("unreadable", "signed/FT_1.pdf"),
-        ("ok", "signed/FT_2.pdf"), ("ok", "signed/FT_2.pdf"),
+        ("valid", "signed/FT_2.pdf"), ("valid", "signed/FT_2.pdf"),
     ]  # fmt: skip
 
 
@@ -197,7 +195,7 @@ def test_files_signed_next_to_their_originals_are_verified(folder: Path, run: Ru
     Path("invoices/FT_2.pdf").unlink()
     ended = run("verify", "invoices", "--originals", "invoices")
     assert ended.status == 1
-    assert "failed  invoices/FT_1.signed.pdf: it does not begin with what was sent" in ended.out
+    assert "invalid       invoices/FT_1.signed.pdf: it does not begin with what was sent" in ended.out
     assert "invoices/FT_2.pdf cannot be read" in ended.err
 
 

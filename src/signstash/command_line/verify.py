@@ -18,13 +18,11 @@ from .text import printable
 INDETERMINATE: Final = 4
 """Exit status: no file is invalid, but some cannot be judged."""
 
-_STATUS: Final = {Verdict.VALID: "ok", Verdict.INVALID: "failed", Verdict.INDETERMINATE: "unclear"}
-
 _EXAMPLES: Final = """
-Each file is valid (ok), invalid (failed) or indeterminate (unclear): nothing
-is wrong with it, but it cannot be judged here. --json has it as "verdict".
-Trust is judged only against the roots that are given; revocation, and whether
-a certificate is qualified, are not judged: use a validation service.
+Each file is valid, invalid or indeterminate: nothing is wrong with it, but it
+cannot be judged here. Trust is judged only against the roots that are given;
+revocation, and whether a certificate is qualified, are not judged: use a
+validation service.
 
 examples:
   signstash verify signed/*.pdf
@@ -113,7 +111,6 @@ def _original(signed: Path, namesake: Path) -> Path:
 
 
 def _show(path: Path, found: Verification, lines: Lines) -> None:
-    status = _STATUS[found.verdict]
     times = [
         f"{what} {time:%Y-%m-%d %H:%M:%S %Z}"
         for what, time in (("claimed time", found.signed_at), ("timestamp", found.timestamped_at))
@@ -126,10 +123,9 @@ def _show(path: Path, found: Verification, lines: Lines) -> None:
     is_unsigned = "it holds no signature" in found.problems
     about = [] if is_unsigned else [", ".join([kind, *signer, *times, trust])]
     lines.result(
-        f"{status:<7} {printable(path)}: {'; '.join([*found.problems, *about, *found.notes])}",
+        f"{found.verdict:<13} {printable(path)}: {'; '.join([*found.problems, *about, *found.notes])}",
         {
-            "status": status,
-            "verdict": found.verdict,
+            "status": found.verdict,
             "file": str(path),
             "problems": found.problems,
             "notes": found.notes,
