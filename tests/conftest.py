@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -157,6 +158,15 @@ async def failure_of(client: SignStash, document: Document | None = None) -> Any
         assert sentence[0].isupper() or sentence.startswith(("client_id", "signDocumentBatch"))
         assert sentence.isprintable()
     return error
+
+
+async def note_of_cancellation(call: asyncio.Task[Any]) -> str:
+    """Cancel a call, and return what its cancellation says about its documents."""
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await call
+    (note,) = cancelled.value.__notes__
+    return note
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:

@@ -86,7 +86,7 @@ class AtOnce(ThreadPoolExecutor):
 class Shown:
     """The output of the command."""
 
-    clock: Clock
+    clock: Clock = attrs.field(factory=Clock)
     results: list[Mapping[str, Any]] = attrs.field(factory=list[Mapping[str, Any]])
     times: list[float] = attrs.field(factory=list[float])
     texts: list[str] = attrs.field(factory=list[str])
@@ -106,17 +106,14 @@ class Shown:
         return [item["file"] for item in self.results if item.get("status") == status]
 
 
-async def watched(
-    script: Callable[[Clock], Ticks], *options: str, clock: Clock | None = None, shown: Shown | None = None
-) -> tuple[int, Shown]:
+async def watched(script: Callable[[Clock], Ticks], *options: str, shown: Shown | None = None) -> tuple[int, Shown]:
     """Run the command while a script changes the inbox; when the script ends, the command is stopped."""
     asyncio.get_running_loop().set_default_executor(AtOnce())
-    clock = clock or Clock()
-    shown = shown or Shown(clock)
+    shown = shown or Shown()
     arguments = ["inbox", "-o", "signed", "--journal", "j", "--json", *options]
-    watch = command.new_watch(command.argument_parser("watch").parse_args(arguments), shown, clock=clock)
+    watch = command.new_watch(command.argument_parser("watch").parse_args(arguments), shown, clock=shown.clock)
     with Journal(watch.given.journal) as journal:
-        return await watch.run(journal, script(clock)), shown
+        return await watch.run(journal, script(shown.clock)), shown
 
 
 def fail(mock: MockSignStash, names: str, sign_error: str = REFUSED, *, times: int | None = None) -> None:
@@ -482,8 +479,7 @@ class TestOutages:
     ) -> None:
         drop("FT_1.xml")
         signstash_mock.connection_refused(times=None)
-        clock = Clock()
-        shown = Shown(clock)
+        shown = Shown()
         notes: list[str] = []
 
         async def script(clock: Clock) -> Ticks:
@@ -498,7 +494,7 @@ class TestOutages:
             async for tick in clock.until(lambda: "FT_1.xml" in files_in("signed")):
                 yield tick
 
-        await watched(script, clock=clock, shown=shown)
+        await watched(script, shown=shown)
 
         assert len(notes) == 2
         assert shown.notes[2:] == ["Signing continues."]
@@ -508,8 +504,7 @@ class TestOutages:
     ) -> None:
         drop("FT_1.xml", "FT_2.xml")
         signstash_mock.connection_refused(times=None)
-        clock = Clock()
-        shown = Shown(clock)
+        shown = Shown()
 
         async def script(clock: Clock) -> Ticks:
             async for tick in clock.until(lambda: len(shown.notes) == 2):
@@ -521,7 +516,7 @@ class TestOutages:
             async for tick in clock.seconds(60):
                 yield tick
 
-        status, shown = await watched(script, clock=clock, shown=shown)
+        status, shown = await watched(script, shown=shown)
 
         assert (status, files_in("signed")) == (0, {"FT_2.xml"})
         assert shown.with_status("failed") == []
@@ -529,19 +524,19 @@ class TestOutages:
     async def test_pauses_of_an_outage_grow_and_one_document_is_tried(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
-        clock = Clock()
+        shown = Shown()
         times: list[tuple[float, int]] = []
         signed: Any = signstash_mock.routes.sign.side_effect
 
         def record(request: Any) -> Any:
-            times.append((clock.now, len(json.loads(request.content)["documents"])))
+            times.append((shown.clock.now, len(json.loads(request.content)["documents"])))
             return signed(request)
 
         signstash_mock.routes.sign.side_effect = record
         drop(*(f"{number}.xml" for number in range(20)))
         signstash_mock.rate_limited(times=20)
 
-        await watched(script_until(lambda: len(files_in("signed")) == 20), clock=clock)
+        await watched(script_until(lambda: len(files_in("signed")) == 20), shown=shown)
 
         assert times[-1][0] - times[0][0] >= 300  # 5, 10, 20 and 40 seconds, and then a minute each
         assert {documents for _, documents in times[3:20]} == {1}
@@ -552,7 +547,6 @@ class TestOutages:
     ) -> None:
         drop("FT_1.xml", "FT_2.xml")
         getattr(signstash_mock, scenario)()
-        clock = Clock()
 
         async def script(clock: Clock) -> Ticks:
             async for tick in clock.seconds(600):
@@ -561,7 +555,7 @@ class TestOutages:
             async for tick in clock.until(lambda: len(files_in("signed")) == 2):
                 yield tick
 
-        status, shown = await watched(script, clock=clock)
+        status, shown = await watched(script)
 
         assert status == 0
         calls = signstash_mock.routes.token.call_count
@@ -668,6 +662,11 @@ class Disk:
         if self.is_full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    async def full_until_reported(self, shown: Shown) -> Ticks:
+        self.is_full = True
+        async for tick in shown.clock.until(lambda: len(shown.notes) == 2):
+            yield tick
+
 
 class TestFullDisk:
     @pytest.fixture
@@ -690,12 +689,10 @@ class TestFullDisk:
             monkeypatch.setattr("signstash._signing.saving.write_atomically", self.write_on_another_disk)
         drop(*(f"{number}.xml" for number in range(70)))
         states: list[Mapping[str, Any]] = []
-        clock = Clock()
-        shown = Shown(clock)
+        shown = Shown()
 
         async def script(clock: Clock) -> Ticks:
-            disk.is_full = True
-            async for tick in clock.until(lambda: len(shown.notes) == 2):
+            async for tick in disk.full_until_reported(shown):
                 yield tick
             async for tick in clock.seconds(600):
                 yield tick
@@ -705,7 +702,7 @@ class TestFullDisk:
             async for tick in clock.until(lambda: len(files_in("done")) == 70):
                 yield tick
 
-        status, _ = await watched(script, "--done", "done", "--status", "s.json", clock=clock, shown=shown)
+        status, _ = await watched(script, "--done", "done", "--status", "s.json", shown=shown)
 
         assert status == 0
         sent = [document.name for request in signstash_mock.sign_requests for document in request.documents]
@@ -727,16 +724,14 @@ class TestFullDisk:
         self, inbox: Path, signstash_mock: MockSignStash, disk: Disk
     ) -> None:
         drop("1.xml")
-        clock = Clock()
-        shown = Shown(clock)
+        shown = Shown()
 
         async def script(clock: Clock) -> Ticks:
-            disk.is_full = True
-            async for tick in clock.until(lambda: len(shown.notes) == 2):
+            async for tick in disk.full_until_reported(shown):
                 yield tick
             disk.is_full = False
 
-        status, _ = await watched(script, "--status", "s.json", clock=clock, shown=shown)
+        status, _ = await watched(script, "--status", "s.json", shown=shown)
 
         assert status == 0
         assert files_in("signed") == {"1.xml"}
@@ -784,8 +779,7 @@ class TestFullDisk:
         drop("FT_1.xml")
         if signed_before:
             await watched(lambda clock: clock.until(lambda: files_in("signed")))
-        clock = Clock()
-        shown = Shown(clock)
+        shown = Shown()
 
         def digest_before_the_change(contents: Any) -> str:
             digest = digest_of(contents)
@@ -801,7 +795,7 @@ class TestFullDisk:
             async for tick in clock.until(lambda: shown.with_status("signed")):
                 yield tick
 
-        await watched(script, "--force", clock=clock, shown=shown)
+        await watched(script, "--force", shown=shown)
 
         signed = Path("signed/FT_1.xml").read_bytes()
         assert signed.startswith(b"<changed/>")
@@ -815,19 +809,17 @@ class TestFullDisk:
         self, inbox: Path, signstash_mock: MockSignStash, disk: Disk
     ) -> None:
         drop("FT_1.xml", "FT_2.xml")
-        clock = Clock()
-        shown = Shown(clock)
+        shown = Shown()
 
         async def script(clock: Clock) -> Ticks:
-            disk.is_full = True
-            async for tick in clock.until(lambda: len(shown.notes) == 2):
+            async for tick in disk.full_until_reported(shown):
                 yield tick
             Path("signed/FT_1.xml").write_text("mine")
             disk.is_full = False
             async for tick in clock.until(lambda: shown.with_status("signed")):
                 yield tick
 
-        status, _ = await watched(script, clock=clock, shown=shown)
+        status, _ = await watched(script, shown=shown)
 
         assert status == 1
         assert Path("signed/FT_1.xml").read_text() == "mine"
@@ -839,8 +831,7 @@ class TestFullDisk:
         self, inbox: Path, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch, method: str
     ) -> None:
         disk, works = Disk(), getattr(RecordFile, method)
-        clock = Clock()
-        shown = Shown(clock)
+        shown = Shown()
 
         def fails(file: RecordFile, *given: object) -> Any:
             disk.require_room()
@@ -862,7 +853,7 @@ class TestFullDisk:
             async for tick in clock.until(lambda: len(files_in("signed")) == 80):
                 yield tick
 
-        status, _ = await watched(script, "--done", "done", clock=clock, shown=shown)
+        status, _ = await watched(script, "--done", "done", shown=shown)
 
         sent = [document.name for request in signstash_mock.sign_requests for document in request.documents]
         assert status == 0
@@ -881,8 +872,7 @@ class TestFullDisk:
 
         monkeypatch.setattr("shutil.move", move_if_there_is_room)
         drop("FT_1.xml", "FT_2.xml")
-        clock = Clock()
-        shown = Shown(clock)
+        shown = Shown()
 
         async def script(clock: Clock) -> Ticks:
             async for tick in clock.until(lambda: len(shown.with_status("signed")) == 2 and len(shown.notes) == 2):
@@ -894,7 +884,7 @@ class TestFullDisk:
             async for tick in clock.until(lambda: files_in("done") == {"FT_1.xml", "FT_2.xml"}):
                 yield tick
 
-        status, _ = await watched(script, "--done", "done", clock=clock, shown=shown)
+        status, _ = await watched(script, "--done", "done", shown=shown)
 
         assert (status, files_in("inbox"), len(shown.with_status("signed"))) == (0, set(), 2)
         assert shown.notes[1:] == ["Originals cannot be moved to done: No space left on device."]
@@ -951,11 +941,11 @@ class TestRestart:
 
         Path("signed").mkdir()
         status, shown = await watched(script, *done)
-        clock = Clock()
-        later = Shown(clock)
-        known = 0 if done else 3
-        script_of_restart = script_until(lambda: len(later.with_status("signed_before")) == known and clock.now > 1020)
-        await watched(script_of_restart, *done, clock=clock, shown=later)
+        later, known = Shown(), 0 if done else 3
+        script_of_restart = script_until(
+            lambda: len(later.with_status("signed_before")) == known and later.clock.now > 1020
+        )
+        await watched(script_of_restart, *done, shown=later)
 
         assert (status, len(shown.with_status("signed"))) == (0, 3)
         assert files_in("signed") == {"a/FT.xml", "b/FT.xml", "FT.xml"}
@@ -974,8 +964,7 @@ class TestRestart:
 
     async def test_a_moved_file_is_not_signed_again(self, inbox: Path, signstash_mock: MockSignStash) -> None:
         drop("a/FT.xml")
-        clock = Clock()
-        shown = Shown(clock)
+        shown = Shown()
 
         async def script(clock: Clock) -> Ticks:
             async for tick in clock.until(lambda: files_in("signed")):
@@ -986,7 +975,7 @@ class TestRestart:
                 yield tick
 
         Path("signed").mkdir()
-        status, _ = await watched(script, clock=clock, shown=shown)
+        status, _ = await watched(script, shown=shown)
 
         assert (status, len(signstash_mock.sign_requests)) == (0, 1)
         assert shown.with_status("signed_before") == ["inbox/b/FT.xml"]
@@ -1009,7 +998,6 @@ class TestReports:
     async def test_a_summary_is_written_each_minute_with_changes(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
-        clock = Clock()
 
         async def script(clock: Clock) -> Ticks:
             for number in range(180):
@@ -1021,7 +1009,7 @@ class TestReports:
             async for tick in clock.seconds(600):
                 yield tick
 
-        _, shown = await watched(script, clock=clock)
+        _, shown = await watched(script)
 
         summaries = [
             (item["summary"], time) for item, time in zip(shown.results, shown.times, strict=True) if "summary" in item
