@@ -176,7 +176,7 @@ class TestFiles:
 
         assert run("sign", "-o", "signed", "invoices/FT_1.pdf", "--", "-o.pdf", "--force.pdf").status == 0
         assert names_in("signed") == ["--force.pdf", "-o.pdf", "FT_1.pdf"]
-        assert run("verify", "--", "-o.pdf").out.startswith("failed  -o.pdf: ")
+        assert run("verify", "--", "-o.pdf").out.startswith("invalid       -o.pdf: ")
 
     def test_a_file_named_twice_is_signed_once(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         ended = run("sign", "invoices/FT_1.pdf", "invoices/../invoices/FT_1.pdf", "invoices/FT_1.pdf", "-o", "signed")

@@ -37,7 +37,7 @@ from .document_names import named_by_journal
 from .inbox import Inbox
 from .interruption import Interruption
 from .plan import Identity, MakeDocument, PlannedFile
-from .sign import is_from_elsewhere, names_of
+from .signing import is_from_elsewhere, names_of
 from .text import of_the_command
 from .watch_files import move_to, remove_reason, save_late, write_reason
 from .watch_report import WatchReport
