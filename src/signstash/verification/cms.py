@@ -171,7 +171,7 @@ def _chunks(contents: memoryview) -> Iterator[memoryview]:
 
 
 def judge_signers(
-    data: SignedData, content: Content, roots: list[x509.Certificate], which: str, findings: Findings
+    data: SignedData, content: Content, roots: list[x509.Certificate], label: str, findings: Findings
 ) -> None:
     """Judge every signer of a message.
 
@@ -179,7 +179,7 @@ def judge_signers(
         data: The message.
         content: What it signs.
         roots: Trusted certificates.
-        which: The name of the signature.
+        label: What messages call the signature.
         findings: Takes the result.
     """
     content = attrs.evolve(content, digest=functools.cache(content.digest))
@@ -188,10 +188,10 @@ def judge_signers(
             _ = certificate.native  # parsed as a whole, also if no signer needs it
             load_der_x509_certificate(certificate.dump())  # which tolerates no unknown fields
         except (ValueError, TypeError, KeyError):
-            findings.indeterminate(f"a certificate in {which} cannot be read, so other software may reject it")
+            findings.indeterminate(f"a certificate in {label} cannot be read, so other software may reject it")
     for number, signer in enumerate(data.signers, 1):
         found = Findings()
-        name = which if len(data.signers) == 1 else f"{which} by signer {number}"
+        name = label if len(data.signers) == 1 else f"{label} by signer {number}"
         try:
             _judge_signer(data, signer, content, roots, name, found)
         except NotJudgedError as error:
@@ -202,7 +202,7 @@ def judge_signers(
 
 
 def _judge_signer(
-    data: SignedData, signer: Any, content: Content, roots: list[x509.Certificate], which: str, found: Findings
+    data: SignedData, signer: Any, content: Content, roots: list[x509.Certificate], label: str, found: Findings
 ) -> None:
     certificate = _certificate(data, signer)
     found.signed_by(certificate)
@@ -210,10 +210,10 @@ def _judge_signer(
     try:
         found.signed_at = next(_values(signed, "signing time"), None)
     except ValueError:
-        found.note(f"the claimed time of {which} cannot be read")
+        found.note(f"the claimed time of {label} cannot be read")
     hash_name = signer["digest_algorithm"]["algorithm"].native
     if hash_name not in data.digests:  # software may refuse it then (RFC 5652, 5.1)
-        found.indeterminate(f"{which} does not list its digest algorithm")
+        found.indeterminate(f"{label} does not list its digest algorithm")
     made = content.digest(hash_name)
     if len(signed):
         stated = list(_values(signed, "message digest"))
@@ -221,35 +221,35 @@ def _judge_signer(
         if len(stated) != 1 or len(stated_type) != 1:  # RFC 5652, 11.1 and 11.2
             raise NotJudgedError("its signed attributes lack the content type or the message digest, or repeat them")
         if stated != [made]:
-            found.invalid(f"{content.name} was changed after {which} was made: its digest differs")
+            found.invalid(f"{content.name} was changed after {label} was made: its digest differs")
         if stated_type != [data.content_type]:
-            found.invalid(f"the content is not of the type that {which} states")
+            found.invalid(f"the content is not of the type that {label} states")
     elif content.octets is not None and content.octets[:1] == b"\x31" and _MESSAGE_DIGEST in content.octets:
         raise NotJudgedError("its content may be the signed attributes of another signature")
     algorithm = _algorithm(signer["signature_algorithm"], hash_name)
     if not _fits(signer, certificate, algorithm, content):
         if algorithm.hash_name not in ("", hash_name):
             raise NotJudgedError(f"its digest algorithms are {hash_name} and {algorithm.hash_name}")
-        found.invalid(f"the value of {which} does not match what it signs and its certificate")
+        found.invalid(f"the value of {label} does not match what it signs and its certificate")
     weak = weakness(certificate.public_key.dump(), hash_name, algorithm.hash_name)
     if weak:
-        found.indeterminate(f"{which} {weak}")
+        found.indeterminate(f"{label} {weak}")
     if not _names(signed, certificate):
-        found.indeterminate(f"{which} names another certificate than the one that it holds")
+        found.indeterminate(f"{label} names another certificate than the one that it holds")
     others = [other for other in data.certificates if other.dump() != certificate.dump()]
-    judge_trust(certificate, others, roots, which, found)
+    judge_trust(certificate, others, roots, label, found)
     value = signer["signature"].native
     for token in _values(signer["unsigned_attrs"], "signature timestamp", native=False):
-        judge_timestamp(token, Content.of(value), f"the timestamp of {which}", found)
+        judge_timestamp(token, Content.of(value), f"the timestamp of {label}", found)
 
 
-def judge_timestamp(token: bytes, about: Content, which: str, findings: Findings) -> None:
+def judge_timestamp(token: bytes, about: Content, label: str, findings: Findings) -> None:
     """Judge a timestamp (RFC 3161); the trust in its authority is not judged.
 
     Args:
         token: Its token.
         about: The content that it should cover.
-        which: Its name.
+        label: What messages call it.
         findings: Takes the time, and what is wrong.
     """
     inner = Findings()
@@ -267,16 +267,16 @@ def judge_timestamp(token: bytes, about: Content, which: str, findings: Findings
         judge_signers(data, Content.of(data.content), [], "it", inner)
         time: dt.datetime = info["gen_time"].native
     except NotJudgedError as error:
-        findings.note(f"{which} cannot be judged: {error}")
+        findings.note(f"{label} cannot be judged: {error}")
         return
     except (ValueError, TypeError, KeyError):
-        findings.note(f"{which} cannot be read")
+        findings.note(f"{label} cannot be read")
         return
     verdict = inner.report()
     if verdict.verdict == "invalid":
-        findings.invalid(f"{which} does not hold ({verdict.problems[0]})")
+        findings.invalid(f"{label} does not hold ({verdict.problems[0]})")
     elif not verdict.ok:
-        findings.note(f"{which} is not used: {verdict.reason}")
+        findings.note(f"{label} is not used: {verdict.reason}")
     else:
         findings.timestamped_at = min(time, findings.timestamped_at or time)
 

@@ -59,7 +59,7 @@ class _Signature:
         return str(self.value["/SubFilter"]) if "/SubFilter" in self.value else ""
 
     @property
-    def which(self) -> str:
+    def label(self) -> str:
         return f"{'document timestamp' if self.subfilter == _TIMESTAMP else 'signature'} {self.name}"
 
 
@@ -100,7 +100,7 @@ def verify_pdf(
         before = Findings()
         before.include_as_notes(found)
         for problem in before.report().notes:
-            findings.note(f"{signature.which} was in what was sent, and {problem}")
+            findings.note(f"{signature.label} was in what was sent, and {problem}")
     for signature in new:
         found = Findings()
         _judge_guarded(reader, file, size, signature, roots, found)
@@ -180,26 +180,26 @@ def _judge_guarded(
         if signature.end < size:
             _judge_updates(reader, signature, findings)
     except NotJudgedError as error:
-        findings.indeterminate(f"{signature.which} cannot be judged: {error}")
+        findings.indeterminate(f"{signature.label} cannot be judged: {error}")
     except Exception as error:  # noqa: BLE001 - a broken signature must not hide what is known of the others
-        findings.indeterminate(f"{signature.which} cannot be read ({type(error).__name__}: {error})")
+        findings.indeterminate(f"{signature.label} cannot be read ({type(error).__name__}: {error})")
 
 
 def _judge_byte_range(file: BinaryIO, size: int, signature: _Signature, findings: Findings) -> bool:
     """Whether the ByteRange leaves out the signature value alone (ETSI EN 319 142-1, 5.3)."""
     first, length, second, rest = signature.byte_range
     if min(signature.byte_range) < 0 or length > second or second + rest > size:
-        findings.invalid(f"the ByteRange of {signature.which} does not fit the file")
+        findings.invalid(f"the ByteRange of {signature.label} does not fit the file")
         return False
     if first != 0:
-        findings.invalid(f"{signature.which} does not cover the beginning of the file")
+        findings.invalid(f"{signature.label} does not cover the beginning of the file")
     file.seek(first + length)
     gap = file.read(second - first - length)
     inner = b"".join(gap[1:-1].split())
     if not _HEXADECIMAL.fullmatch(gap) or bytes.fromhex((inner + b"0" * (len(inner) % 2)).decode()) != (
         signature.contents
     ):
-        findings.invalid(f"{signature.which} leaves out more of the file than its own value")
+        findings.invalid(f"{signature.label} leaves out more of the file than its own value")
     return True
 
 
@@ -230,8 +230,8 @@ def _judge_cms(
 ) -> None:
     data = _parsed(signature)
     if not data.signers:
-        findings.invalid(f"{signature.which} is not signed by anybody")
-    judge_signers(data, Content(digest_of, name="the document"), roots, signature.which, findings)
+        findings.invalid(f"{signature.label} is not signed by anybody")
+    judge_signers(data, Content(digest_of, name="the document"), roots, signature.label, findings)
     _take_time(signature, findings)
 
 
@@ -241,8 +241,8 @@ def _judge_cms_of_digest(
     """A CMS message that holds the SHA-1 digest of the document (ISO 32000-1, 12.8.3.3.1)."""
     data = _parsed(signature)
     if data.content != digest_of("sha1"):
-        findings.invalid(f"the document was changed after {signature.which} was made: its digest differs")
-    judge_signers(data, Content.of(data.content or b""), roots, signature.which, findings)
+        findings.invalid(f"the document was changed after {signature.label} was made: its digest differs")
+    judge_signers(data, Content.of(data.content or b""), roots, signature.label, findings)
     _take_time(signature, findings)
     _report_sha1(signature, findings)
 
@@ -258,21 +258,21 @@ def _judge_rsa(
     value = core.OctetString.load(signature.contents).native
     algorithm = SignatureAlgorithm(kind="rsa", hash_name="sha1")
     if not matches(certificates[0].public_key.dump(), algorithm, value, None, digest_of("sha1")):
-        findings.invalid(f"the value of {signature.which} does not match what it signs and its certificate")
-    judge_trust(certificates[0], certificates[1:], roots, signature.which, findings)
+        findings.invalid(f"the value of {signature.label} does not match what it signs and its certificate")
+    judge_trust(certificates[0], certificates[1:], roots, signature.label, findings)
     _take_time(signature, findings)
     _report_sha1(signature, findings)
 
 
 def _report_sha1(signature: _Signature, findings: Findings) -> None:
     kind = signature.subfilter.removeprefix("/")
-    findings.indeterminate(f"{signature.which} is of type {kind}, which {unreliable('sha1')}")
+    findings.indeterminate(f"{signature.label} is of type {kind}, which {unreliable('sha1')}")
 
 
 def _judge_document_timestamp(
     signature: _Signature, digest_of: Callable[[str], bytes], _: list[x509.Certificate], findings: Findings
 ) -> None:
-    judge_timestamp(signature.contents, Content(digest_of), signature.which, findings)
+    judge_timestamp(signature.contents, Content(digest_of), signature.label, findings)
     findings.timestamped_at = None  # it says nothing about when the document was signed
 
 
@@ -294,17 +294,17 @@ def _take_time(signature: _Signature, findings: Findings) -> None:
         try:
             findings.signed_at = generic.parse_pdf_date(signature.value["/M"], strict=False)
         except Exception:  # noqa: BLE001 - a claim only
-            findings.note(f"the claimed time of {signature.which} cannot be read")
+            findings.note(f"the claimed time of {signature.label} cannot be read")
 
 
 def _judge_updates(reader: PdfFileReader, signature: _Signature, findings: Findings) -> None:
     embedded = EmbeddedPdfSignature(reader, signature.field, signature.name)
     if embedded.evaluate_signature_coverage() < SignatureCoverageLevel.ENTIRE_REVISION:
-        findings.indeterminate(f"{signature.which} does not cover a whole revision of the file")
+        findings.indeterminate(f"{signature.label} does not cover a whole revision of the file")
         return
     protected = ProtectedRevision(
-        number=embedded.signed_revision, end=signature.end, name=signature.which, event=f"{signature.which} was made",
-        violation=f"{signature.which} does not allow what was added later",
+        number=embedded.signed_revision, end=signature.end, name=signature.label, event=f"{signature.label} was made",
+        violation=f"{signature.label} does not allow what was added later",
         permitted=embedded.docmdp_level, fields=embedded.fieldmdp,
     )  # fmt: skip
     judge_updates(reader, protected, findings)
@@ -347,4 +347,4 @@ def _judge_end(
     if after.strip() or len(after) > 2:
         findings.indeterminate(f"{len(after)} bytes follow the end of the last revision and are not signed")
     elif (reader.last_startxref or 0) < last.end:
-        findings.indeterminate(f"{size - last.end} bytes follow {last.which} and are not signed")
+        findings.indeterminate(f"{size - last.end} bytes follow {last.label} and are not signed")

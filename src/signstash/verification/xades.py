@@ -62,9 +62,9 @@ def verify_xml(
     covered: list[NodeSet] = []
     complete = True
     for number, signature in enumerate(signatures, 1):
-        which = "the signature" if len(signatures) == 1 else f"signature {number}"
+        label = "the signature" if len(signatures) == 1 else f"signature {number}"
         found = Findings()
-        judged = _judge_guarded(document, signature, sent, roots if signature in new else [], which, found)
+        judged = _judge_guarded(document, signature, sent, roots if signature in new else [], label, found)
         if signature in new:
             findings.include(found)
             covered += judged or ()
@@ -73,7 +73,7 @@ def verify_xml(
             earlier = Findings()
             earlier.include_as_notes(found)
             for problem in earlier.report().notes:
-                findings.note(f"{which} was in what was sent, and {problem}")
+                findings.note(f"{label} was in what was sent, and {problem}")
     if new and complete:
         _judge_coverage(document, signatures, covered, findings)
     if new and sent is not None and not _is_detached(document, new):
@@ -106,15 +106,15 @@ def _judge_guarded(
     signature: Any,
     original: bytes | None,
     roots: list[x509.Certificate],
-    which: str,
+    label: str,
     findings: Findings,
 ) -> list[NodeSet] | None:
     try:
-        return _judge(document, signature, original, roots, which, findings)
+        return _judge(document, signature, original, roots, label, findings)
     except NotJudgedError as error:
-        findings.indeterminate(f"{which} cannot be judged: {error}")
+        findings.indeterminate(f"{label} cannot be judged: {error}")
     except Exception as error:  # noqa: BLE001 - a broken signature must not hide what is known of the others
-        findings.indeterminate(f"{which} cannot be read ({type(error).__name__}: {error})")
+        findings.indeterminate(f"{label} cannot be read ({type(error).__name__}: {error})")
     return None
 
 
@@ -123,7 +123,7 @@ def _judge(
     signature: Any,
     original: bytes | None,
     roots: list[x509.Certificate],
-    which: str,
+    label: str,
     findings: Findings,
 ) -> list[NodeSet] | None:
     """Judge one signature, and return what it covers, or None if that is not known."""
@@ -138,19 +138,19 @@ def _judge(
     if not certificates:
         raise NotJudgedError("it does not hold the signer's certificate")
     before = len(findings.problems)
-    signer = _judge_value(signature, certificates, algorithm, octets, which, findings)
-    _judge_properties(signature, which, findings)
+    signer = _judge_value(signature, certificates, algorithm, octets, label, findings)
+    _judge_properties(signature, label, findings)
     references = [
         Reference(element, document, signature, original) for element in signed_info.findall(f"{DS}Reference")
     ]
-    covered = [document.subtree(signed_info), *_judge_references(references, which, findings)]
+    covered = [document.subtree(signed_info), *_judge_references(references, label, findings)]
     complete = len(findings.problems) == before
     names = (reference.hash_name for reference in references if _has_known_hash(reference))
     if weak := weakness(signer.public_key.dump(), algorithm.hash_name, *names):
-        findings.indeterminate(f"{which} {weak}")
+        findings.indeterminate(f"{label} {weak}")
     others = [item for item in certificates if item.dump() != signer.dump()]
-    judge_trust(signer, others, roots, which, findings)
-    _judge_timestamps(document, signature, which, findings)
+    judge_trust(signer, others, roots, label, findings)
+    _judge_timestamps(document, signature, label, findings)
     return covered if complete else None
 
 
@@ -172,7 +172,7 @@ def _judge_value(
     certificates: list[x509.Certificate],
     algorithm: SignatureAlgorithm,
     octets: bytes,
-    which: str,
+    label: str,
     findings: Findings,
 ) -> x509.Certificate:
     """Judge the signature value, and return the certificate that it was made with."""
@@ -180,11 +180,11 @@ def _judge_value(
     made = digest(algorithm.hash_name, octets) if algorithm.hash_name else b""
     fitting = [item for item in certificates if matches(item.public_key.dump(), algorithm, value, octets, made)]
     if not fitting:
-        findings.invalid(f"the value of {which} does not match what it signs and its certificate")
+        findings.invalid(f"the value of {label} does not match what it signs and its certificate")
         fitting = certificates
     named = [item for item in fitting if _is_named(signature, item)]
     if not named:
-        findings.indeterminate(f"{which} names another certificate than the one that it holds")
+        findings.indeterminate(f"{label} names another certificate than the one that it holds")
     signer = (named or fitting)[0]
     findings.signed_by(signer)
     return signer
@@ -201,26 +201,26 @@ def _is_named(signature: Any, certificate: x509.Certificate) -> bool:
     return not digests or any(value == digest(name, certificate.dump()) for name, value in digests)
 
 
-def _judge_references(references: list[Reference], which: str, findings: Findings) -> Iterator[NodeSet]:
+def _judge_references(references: list[Reference], label: str, findings: Findings) -> Iterator[NodeSet]:
     """Judge the digests, and yield what is covered by those that hold."""
     if len([reference for reference in references if reference.is_external]) > 1:
-        findings.indeterminate(f"{which} is about several files, which cannot be judged together")
+        findings.indeterminate(f"{label} is about several files, which cannot be judged together")
         return
     for reference in references:
         try:
             if not reference.holds():
-                findings.invalid(f"{_part(reference)} was changed after {which} was made: its digest differs")
+                findings.invalid(f"{_part(reference)} was changed after {label} was made: its digest differs")
                 continue
             nodes = reference.nodes()
         except NotJudgedError as error:
-            findings.indeterminate(f"{which} cannot be judged: {error}")
+            findings.indeterminate(f"{label} cannot be judged: {error}")
             continue
         if nodes is not None:
             yield nodes
         target = reference.target()
         if reference.element.get("Type") == _MANIFEST and target is not None:
             inner = [attrs.evolve(reference, element=element) for element in target.iter(f"{DS}Reference")]
-            yield from _judge_references(inner, which, findings)
+            yield from _judge_references(inner, label, findings)
 
 
 def _part(reference: Reference) -> str:
@@ -235,29 +235,29 @@ def _part(reference: Reference) -> str:
     )
 
 
-def _judge_properties(signature: Any, which: str, findings: Findings) -> None:
+def _judge_properties(signature: Any, label: str, findings: Findings) -> None:
     properties = signature.find(f"{DS}Object/{{*}}QualifyingProperties/{{*}}SignedProperties")
     if properties is None:
-        findings.note(f"{which} is a plain XML signature without the properties of XAdES")
+        findings.note(f"{label} is a plain XML signature without the properties of XAdES")
         return
     text = properties.findtext("{*}SignedSignatureProperties/{*}SigningTime")
     if text is not None:
         try:
             time = dt.datetime.fromisoformat(text.strip())
         except ValueError:
-            findings.note(f"the claimed time of {which} cannot be read")
+            findings.note(f"the claimed time of {label} cannot be read")
             return
         findings.signed_at = time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
 
 
-def _judge_timestamps(document: XmlDocument, signature: Any, which: str, findings: Findings) -> None:
+def _judge_timestamps(document: XmlDocument, signature: Any, label: str, findings: Findings) -> None:
     """Judge the timestamps of the signature value (ETSI EN 319 132-1, 5.3)."""
     value = signature.find(f"{DS}SignatureValue")
     properties = f"{DS}Object/{{*}}QualifyingProperties/{{*}}UnsignedProperties/{{*}}UnsignedSignatureProperties"
     for stamp in signature.iterfind(f"{properties}/{{*}}SignatureTimeStamp"):
         method = stamp.find(f"{DS}CanonicalizationMethod")
         canonicalization = Canonicalization() if method is None else Canonicalization.of(method)
-        name = f"the timestamp of {which}"
+        name = f"the timestamp of {label}"
         if canonicalization is None:
             findings.note(f"{name} cannot be judged: its canonicalization is not supported")
             continue
