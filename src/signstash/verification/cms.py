@@ -24,6 +24,7 @@ _ATTRIBUTES: Final = {
     "signing certificate": "1.2.840.113549.1.9.16.2.12",
     "signing certificate v2": "1.2.840.113549.1.9.16.2.47",
     "signature timestamp": "1.2.840.113549.1.9.16.2.14",
+    "countersignature": "1.2.840.113549.1.9.6",
 }
 _SIGNATURES: Final[dict[str, tuple[str, str]]] = {
     "1.2.840.113549.1.1.1": ("rsa", ""),
@@ -53,6 +54,7 @@ _MAX_CERTIFICATES: Final = 1000
 _MAX_ATTRIBUTES: Final = 64 * 1024
 """Bytes of signed attributes that are encoded anew."""
 _MESSAGE_DIGEST: Final = core.ObjectIdentifier(_ATTRIBUTES["message digest"]).dump()
+_COUNTERSIGNATURE: Final = core.ObjectIdentifier(_ATTRIBUTES["countersignature"]).dump()
 _parse: Any = parser.parse  # its annotation is wrong
 _PSS: Final = "1.2.840.113549.1.1.10"
 
@@ -96,7 +98,7 @@ class SignedData:
         signers: Its signer infos.
         certificates: Its certificates.
         digests: The digest algorithms that it lists.
-        content_type: OID of its content.
+        content_type: OID of its content; empty for a countersignature, which states none.
         content: The content, or None if it is detached.
         length: Bytes of its encoding.
     """
@@ -121,7 +123,8 @@ def parse(encoded: bytes) -> SignedData:
     if message_type != _SIGNED_DATA or message is None:
         raise NotJudgedError("its CMS message is not signed data")
     signed: Any = _SignedData.load(message)
-    if len(signed["signer_infos"]) > _MAX_SIGNERS or len(signed["certificates"] or ()) > _MAX_CERTIFICATES:
+    most = max(len(signed["signer_infos"]), encoded[:length].count(_COUNTERSIGNATURE))
+    if most > _MAX_SIGNERS or len(signed["certificates"] or ()) > _MAX_CERTIFICATES:
         raise NotJudgedError(f"it has more than {_MAX_SIGNERS} signers or {_MAX_CERTIFICATES} certificates")
     content_type, content = _content_info(signed["encap_content_info"].dump())
     return SignedData(
@@ -190,15 +193,21 @@ def judge_signers(
         except (ValueError, TypeError, KeyError):
             findings.indeterminate(f"a certificate in {label} cannot be read, so other software may reject it")
     for number, signer in enumerate(data.signers, 1):
-        found = Findings()
         name = label if len(data.signers) == 1 else f"{label} by signer {number}"
-        try:
-            _judge_signer(data, signer, content, roots, name, found)
-        except NotJudgedError as error:
-            found.indeterminate(f"{name} cannot be judged: {error}")
-        except (ValueError, TypeError, KeyError) as error:
-            found.indeterminate(f"{name} cannot be read ({str(error).splitlines()[0]})")
-        findings.include(found)
+        findings.include(_findings_about(data, signer, content, roots, name))
+
+
+def _findings_about(
+    data: SignedData, signer: Any, content: Content, roots: list[x509.Certificate], label: str
+) -> Findings:
+    found = Findings()
+    try:
+        _judge_signer(data, signer, content, roots, label, found)
+    except NotJudgedError as error:
+        found.indeterminate(f"{label} cannot be judged: {error}")
+    except (ValueError, TypeError, KeyError) as error:
+        found.indeterminate(f"{label} cannot be read ({str(error).splitlines()[0]})")
+    return found
 
 
 def _judge_signer(
@@ -212,17 +221,17 @@ def _judge_signer(
     except ValueError:
         found.note(f"the claimed time of {label} cannot be read")
     hash_name = signer["digest_algorithm"]["algorithm"].native
-    if hash_name not in data.digests:  # software may refuse it then (RFC 5652, 5.1)
+    if data.content_type and hash_name not in data.digests:  # software may refuse it then (RFC 5652, 5.1)
         found.indeterminate(f"{label} does not list its digest algorithm")
     made = content.digest(hash_name)
     if len(signed):
         stated = list(_values(signed, "message digest"))
         stated_type = list(_values(signed, "content type", native=False))
-        if len(stated) != 1 or len(stated_type) != 1:  # RFC 5652, 11.1 and 11.2
+        if len(stated) != 1 or len(stated_type) != bool(data.content_type):  # RFC 5652, 11.1, 11.2 and 11.4
             raise NotJudgedError("its signed attributes lack the content type or the message digest, or repeat them")
         if stated != [made]:
             found.invalid(f"{content.name} was changed after {label} was made: its digest differs")
-        if stated_type != [data.content_type]:
+        if stated_type not in ([], [data.content_type]):
             found.invalid(f"the content is not of the type that {label} states")
     elif content.octets is not None and content.octets[:1] == b"\x31" and _MESSAGE_DIGEST in content.octets:
         raise NotJudgedError("its content may be the signed attributes of another signature")
@@ -241,6 +250,20 @@ def _judge_signer(
     value = signer["signature"].native
     for token in _values(signer["unsigned_attrs"], "signature timestamp", native=False):
         judge_timestamp(token, Content.of(value), f"the timestamp of {label}", found)
+    found.compare_times(label)
+    _judge_countersignatures(data, signer, label, found)
+
+
+def _judge_countersignatures(data: SignedData, signer: Any, label: str, findings: Findings) -> None:
+    """Judge the signatures of the signature value (RFC 5652, 11.4); the trust in their signers is not judged."""
+    about = attrs.evolve(Content.of(signer["signature"].native), name="the signature value")
+    encoded = list(_values(signer["unsigned_attrs"], "countersignature", native=False))
+    if len(encoded) > _MAX_SIGNERS:
+        raise NotJudgedError(f"it has more than {_MAX_SIGNERS} countersignatures")
+    for item in encoded:
+        found = _findings_about(attrs.evolve(data, content_type=""), cms.SignerInfo.load(item), about, [], "it")
+        if findings.include_attached(found, f"the countersignature of {label}"):
+            findings.note(f"{label} is countersigned by {found.report().signer}")
 
 
 def judge_timestamp(token: bytes, about: Content, label: str, findings: Findings) -> None:
@@ -272,12 +295,7 @@ def judge_timestamp(token: bytes, about: Content, label: str, findings: Findings
     except (ValueError, TypeError, KeyError):
         findings.note(f"{label} cannot be read")
         return
-    verdict = inner.report()
-    if verdict.verdict == "invalid":
-        findings.invalid(f"{label} does not hold ({verdict.problems[0]})")
-    elif not verdict.ok:
-        findings.note(f"{label} is not used: {verdict.reason}")
-    else:
+    if findings.include_attached(inner, label):
         findings.timestamped_at = min(time, findings.timestamped_at or time)
 
 

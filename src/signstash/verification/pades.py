@@ -295,6 +295,7 @@ def _take_time(signature: _Signature, findings: Findings) -> None:
             findings.signed_at = generic.parse_pdf_date(signature.value["/M"], strict=False)
         except Exception:  # noqa: BLE001 - a claim only
             findings.note(f"the claimed time of {signature.label} cannot be read")
+        findings.compare_times(signature.label)
 
 
 def _judge_updates(reader: PdfFileReader, signature: _Signature, findings: Findings) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from asn1crypto import x509
 
 from ..models import SignatureType
+
+_CLOCKS_DIFFER: Final = dt.timedelta(minutes=1)
+"""How much the clocks of a signer and a timestamp authority may differ."""
 
 
 class Verdict(StrEnum):
@@ -43,8 +46,8 @@ class Verification:
         certificate: The signer's certificate, in DER.
         signed_at: The time of signing that the signer claims.
         timestamped_at: The time in the signature's timestamp: it was signed before that.
-        trusted: Whether every signer's certificate has a valid path to one of the given roots now. None without roots:
-            then anybody can have signed the document.
+        trusted: Whether every signer's certificate has a valid path to one of the given roots now, whenever it signed.
+            None without roots: then anybody can have signed the document.
     """
 
     verdict: Verdict
@@ -127,6 +130,21 @@ class Findings:
     def include_as_notes(self, other: Findings) -> None:
         """Add what was found about a signature that the verdict does not depend on."""
         self._notes += [*other.problems, *other._notes]
+
+    def include_attached(self, other: Findings, label: str) -> bool:
+        """Add what was found about a timestamp or countersignature of a signature, and tell whether it holds."""
+        found = other.report()
+        if found.verdict is Verdict.INVALID:
+            self.invalid(f"{label} does not hold ({found.problems[0]})")
+        elif not found.ok:
+            self.note(f"{label} is not used: {found.reason}")
+        return found.ok
+
+    def compare_times(self, label: str) -> None:
+        """Note if the signer claims to have signed after the timestamp."""
+        claimed, stamped = self.signed_at, self.timestamped_at
+        if claimed and stamped and claimed.tzinfo and claimed - stamped > _CLOCKS_DIFFER:
+            self.note(f"the claimed time of {label} is later than its timestamp, so one of them is wrong")
 
     def report(self) -> Verification:
         """The result."""

@@ -7,11 +7,13 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from asn1crypto import pem, x509
-from pyhanko_certvalidator import CertificateValidator, ValidationContext
+from pyhanko_certvalidator import CertificateValidator, PKIXValidationParams, ValidationContext
+from pyhanko_certvalidator.authority import CertTrustAnchor, TrustedServiceType, derive_quals_from_cert
 from pyhanko_certvalidator.errors import ExpiredError, NotYetValidError, PathBuildingError, PathError, ValidationError
 
 from .._content.arguments import IterableNotStr
@@ -41,8 +43,8 @@ def certificates(roots: Roots) -> list[x509.Certificate]:
             found += [x509.Certificate.load(der, strict=True) for _, _, der in armoured]
             [certificate.subject for certificate in found]  # asn1crypto parses lazily
         except (OSError, ValueError, TypeError) as error:
-            which = "A root that was given as bytes" if isinstance(root, bytes) else f"The root {root}"
-            raise ConfigurationError(f"{which} cannot be used: {error}.", "Give certificates in PEM or DER.") from error
+            label = "A root that was given as bytes" if isinstance(root, bytes) else f"The root {root}"
+            raise ConfigurationError(f"{label} cannot be used: {error}.", "Give certificates in PEM or DER.") from error
     return found
 
 
@@ -50,7 +52,7 @@ def judge_trust(
     certificate: x509.Certificate,
     others: Iterable[x509.Certificate],
     roots: list[x509.Certificate],
-    which: str,
+    label: str,
     findings: Findings,
 ) -> None:
     """Judge the path of a signer's certificate, at the present moment and without network; key usage plays no role.
@@ -59,7 +61,7 @@ def judge_trust(
         certificate: The signer's certificate.
         others: Further certificates that came with the signature.
         roots: The trusted certificates; without any, trust is not judged.
-        which: The name of the signature.
+        label: What messages call the signature.
         findings: Takes the result.
     """
     if not roots:
@@ -67,7 +69,7 @@ def judge_trust(
     reason = _untrusted(certificate, others, roots)
     findings.trusted = reason is None
     if reason is not None:
-        findings.indeterminate(f"the certificate of {which} {reason}")
+        findings.indeterminate(f"the certificate of {label} {reason}")
 
 
 def _untrusted(
@@ -76,9 +78,9 @@ def _untrusted(
     others = () if any(certificate.dump() == root.dump() for root in roots) else list(others)
     if _number_of_paths(certificate, others) > _MAX_PATHS:
         return "has too many possible paths to be judged"
-    context = ValidationContext(trust_roots=roots, allow_fetching=False)
-    validator = CertificateValidator(certificate, others, validation_context=context)
     try:
+        context = ValidationContext(trust_roots=[_anchor(root) for root in roots], allow_fetching=False)
+        validator = CertificateValidator(certificate, others, validation_context=context)
         asyncio.run(validator.async_validate_path())
     except PathBuildingError:
         return "leads to none of the trusted roots"
@@ -90,7 +92,20 @@ def _untrusted(
         if certificate.issuer == certificate.subject:
             return "leads to none of the trusted roots"
         return f"has no valid path to a trusted root: {error}"
+    except NotImplementedError as error:  # such as name constraints for IP addresses
+        return f"has a path that cannot be judged: {error}"
     return None
+
+
+def _anchor(root: x509.Certificate) -> CertTrustAnchor:
+    """A root with the limits that its certificate states: validity, length of paths, and names, but not policies."""
+    limits = derive_quals_from_cert(root)
+    names = limits.standard_parameters and PKIXValidationParams(
+        initial_permitted_subtrees=limits.standard_parameters.initial_permitted_subtrees,
+        initial_excluded_subtrees=limits.standard_parameters.initial_excluded_subtrees,
+    )
+    any_service = TrustedServiceType.UNSPECIFIED
+    return CertTrustAnchor(root, replace(limits, standard_parameters=names, trusted_service_type=any_service))
 
 
 def _number_of_paths(certificate: x509.Certificate, others: Sequence[x509.Certificate]) -> int:

@@ -24,9 +24,10 @@ from .xml_references import DS, Reference, hash_of
 _ETSI: Final = "http://uri.etsi.org/01903/"
 _STRUCTURE: Final = (f"{{{_ETSI}", DS, "{http://www.w3.org/2009/xmldsig11#}")
 """Namespaces of what a signature itself consists of."""
+_UNSIGNED: Final = f"{DS}Object/{{*}}QualifyingProperties/{{*}}UnsignedProperties/{{*}}UnsignedSignatureProperties"
 _MANIFEST: Final = "http://www.w3.org/2000/09/xmldsig#Manifest"
 _MAX_OCTETS: Final = 512 * 1024**2
-"""Bound of the work for all references: their number times the document's bytes."""
+"""Bound of the work for all signatures and references: their number times the document's bytes."""
 
 
 def verify_xml(
@@ -57,8 +58,8 @@ def verify_xml(
     new = [signature for signature in signatures if _form(signature) not in present]
     if not new:
         findings.invalid("it was not signed anew: its signatures were in what was sent")
-    if len(list(document.root.iter(f"{DS}Reference"))) * size > _MAX_OCTETS:
-        raise NotJudgedError("its signatures have too many references for its size")
+    if len(list(document.root.iter(f"{DS}Reference", f"{DS}Signature"))) * size > _MAX_OCTETS:
+        raise NotJudgedError("it has too many signatures or references for its size")
     covered: list[NodeSet] = []
     complete = True
     for number, signature in enumerate(signatures, 1):
@@ -151,6 +152,8 @@ def _judge(
     others = [item for item in certificates if item.dump() != signer.dump()]
     judge_trust(signer, others, roots, label, findings)
     _judge_timestamps(document, signature, label, findings)
+    findings.compare_times(label)
+    _judge_countersignatures(document, signature, label, findings)
     return covered if complete else None
 
 
@@ -253,8 +256,7 @@ def _judge_properties(signature: Any, label: str, findings: Findings) -> None:
 def _judge_timestamps(document: XmlDocument, signature: Any, label: str, findings: Findings) -> None:
     """Judge the timestamps of the signature value (ETSI EN 319 132-1, 5.3)."""
     value = signature.find(f"{DS}SignatureValue")
-    properties = f"{DS}Object/{{*}}QualifyingProperties/{{*}}UnsignedProperties/{{*}}UnsignedSignatureProperties"
-    for stamp in signature.iterfind(f"{properties}/{{*}}SignatureTimeStamp"):
+    for stamp in signature.iterfind(f"{_UNSIGNED}/{{*}}SignatureTimeStamp"):
         method = stamp.find(f"{DS}CanonicalizationMethod")
         canonicalization = Canonicalization() if method is None else Canonicalization.of(method)
         name = f"the timestamp of {label}"
@@ -264,6 +266,18 @@ def _judge_timestamps(document: XmlDocument, signature: Any, label: str, finding
         octets = document.subtree(value).canonical(canonicalization)
         for token in stamp.iterfind("{*}EncapsulatedTimeStamp"):
             judge_timestamp(binary(token), Content.of(octets), name, findings)
+
+
+def _judge_countersignatures(document: XmlDocument, signature: Any, label: str, findings: Findings) -> None:
+    """Judge the signatures of the signature value (ETSI EN 319 132-1, 5.2.7); trust in their signers is not judged."""
+    value = document.index[signature.find(f"{DS}SignatureValue")]
+    for element in signature.iterfind(f"{_UNSIGNED}/{{*}}CounterSignature/{DS}Signature"):
+        found = Findings()
+        covered = _judge_guarded(document, element, None, [], "it", found)
+        if covered is not None and not any(nodes.included[value] for nodes in covered):
+            found.invalid("it is about something else than the signature value")
+        if findings.include_attached(found, f"the countersignature of {label}"):
+            findings.note(f"{label} is countersigned by {found.report().signer}")
 
 
 def _judge_coverage(document: XmlDocument, signatures: list[Any], covered: list[NodeSet], findings: Findings) -> None:
