@@ -45,15 +45,15 @@ class SignedContent(Protocol):
 
     @property
     def content(self) -> bytes:
-        """The signed bytes."""
+        """The signed contents."""
         ...
 
     async def read(self) -> bytes:
-        """The signed bytes, read in a thread."""
+        """The signed contents, read in a thread."""
         ...
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the signed bytes to a file."""
+        """Write the signed contents to a file."""
         ...
 
 

@@ -24,10 +24,10 @@ State = Literal["planned", "sent", "received", "signed", "failed", "held", "requ
 
 - `planned`: it has a reference, and nothing was sent.
 - `sent`: a request with it went out, and no response is recorded.
-- `received`: it is signed, and its signed bytes are not in their file yet; `kept_as` says where they are.
-- `signed`: its signed bytes are saved.
+- `received`: it is signed, and its signed contents are not in their file yet; `kept_as` says where they are.
+- `signed`: its signed contents are saved.
 - `failed`: it is not signed; the next run sends it again.
-- `held`: whether it is signed is not known, or its signed bytes are lost: it needs a manual decision.
+- `held`: whether it is signed is not known, or its signed contents are lost: it needs a manual decision.
 - `requeued`: somebody decided that the next run sends it again.
 - `dropped`: somebody decided that it is forgotten: the next run treats it as a new document.
 """
@@ -45,11 +45,11 @@ class Entry:
         reference_number: Number of its reference, from 1, or 0 if it is the caller's own. A document gets another
             reference after a failure that may have used up the last one.
         used_up: Whether a failed request may have used up this reference.
-        probably_signed: Whether it is held although it is probably signed: its reference is used, or its signed bytes
-            are lost.
-        saved_as: File of its signed bytes, which may not be written yet.
-        kept_as: Where its signed bytes are if they could not be saved there.
-        signed_digest: SHA-256 of its signed bytes, by which they are recognised.
+        probably_signed: Whether it is held although it is probably signed: its reference is used, or its contents are
+            lost.
+        saved_as: File of its signed contents, which may not be written yet.
+        kept_as: Where its signed contents are if they could not be saved there.
+        signed_digest: SHA-256 of its signed contents, by which they are recognised.
         operation_id: ID of the operation that signed it, if it is known.
         reason: Why it is not signed, or None.
         run: Number of the last run that recorded it.

@@ -47,7 +47,7 @@ class SignedDocument:
 
     @property
     def content(self) -> bytes:
-        """The signed bytes. If they are long or were saved, this reads a file and blocks; `read` does not.
+        """The signed contents. If they are long or were saved, this reads a file and blocks; `read` does not.
 
         Raises:
             DocumentNotSavedError: If they were saved, and the file cannot be read.
@@ -58,7 +58,7 @@ class SignedDocument:
             raise DocumentNotSavedError(error.problem, error.hint, signed=self) from error.__cause__
 
     async def read(self) -> bytes:
-        """The signed bytes, read in a thread if they are in a file.
+        """The signed contents, read in a thread if they are in a file.
 
         Raises:
             DocumentNotSavedError: If they were saved, and the file cannot be read.
@@ -66,7 +66,7 @@ class SignedDocument:
         return await asyncio.to_thread(lambda: self.content)
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the signed bytes to a file, completely or not at all, so that a power failure does not lose them.
+        """Write the signed contents to a file, completely or not at all, so that a power failure does not lose them.
 
         Args:
             path: The file. Its folders are created.
@@ -162,7 +162,7 @@ class SignedOutcome:
 
     @property
     def saved_as(self) -> Path | None:
-        """Where the signed bytes are saved, or None."""
+        """Where the signed contents are saved, or None."""
         return self.signed.saved_as
 
     def unwrap(self) -> SignedDocument:

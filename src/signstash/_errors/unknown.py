@@ -110,7 +110,7 @@ def reference_used(name: str, reference: str, cause: SignStashError) -> OutcomeU
 
 
 def signed_but_lost(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
-    problem = f"Document {name} ({reference}) is signed, but an earlier run ended before its signed bytes were saved."
+    problem = f"Document {name} ({reference}) is signed, but an earlier run ended before it was saved."
     hint = "Fetch it from the Integration Service by its reference; a proxy returns its contents only once."
     return _unknown((reference,), problem, hint, cause)
 

@@ -133,7 +133,7 @@ class RunLedger:
         return None
 
     def _taken_up(self, journal: Journal, given: Document, entry: Entry, path: Path) -> Outcome:
-        """Complete what an earlier run could not: the signed bytes are in a file, and get their place and record."""
+        """Complete what an earlier run could not: the signed contents are in a file, and get their place and record."""
         signed = _signed_document(given, entry, path)
         outcome = outcome_of(given, signed, signed_before=True)
         if self.files is not None and str(path) != entry.saved_as:
@@ -290,7 +290,7 @@ def _signed_document(given: Document, entry: Entry, path: Path | None) -> Signed
 
 
 def _is_signed_file(path: Path, entry: Entry) -> bool:
-    """Whether a file has the signed bytes of a document, by their digest.
+    """Whether a file has the signed contents of a document, by their digest.
 
     Raises:
         DocumentNotSavedError: If it cannot be read, so that this is not known.

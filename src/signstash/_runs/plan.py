@@ -57,7 +57,7 @@ class PlannedDocument:
 
     @property
     def is_signed(self) -> bool:
-        """Whether a response to an earlier run said that it is signed, and its signed bytes are lost."""
+        """Whether a response to an earlier run said that it is signed, and its signed contents are lost."""
         return self.entry.state == "received"
 
     @property
