@@ -100,6 +100,11 @@ TRUSTED: dict[str, Callable[[], Chain]] = {
         constraints(permitted=x509.RFC822Name("example.pt")), leaf=[also_named(x509.RFC822Name("a@example.pt"))]
     ),
     "a name that the root permits": lambda: chain(root=[constraints(permitted=country("PT"))]),
+    "a name of another kind than those that the root limits": lambda: chain(
+        root=[constraints(permitted=country("PT"))], leaf=[also_named(x509.RFC822Name("a@example.pt"))]
+    ),
+    "a root that limits networks": lambda: chain(root=[constraints(permitted=NETWORK)]),
+    "a name that the root does not exclude": lambda: chain(root=[constraints(excluded=country("ES"))]),
     "a root with policies": lambda: chain(
         root=[x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3"), None)])]
     ),
@@ -132,6 +137,7 @@ UNTRUSTED: dict[str, tuple[Callable[[], Chain], str]] = {
     "a name that the root does not permit": (
         lambda: chain(root=[constraints(permitted=country("ES"))]), "permitted"
     ),
+    "a name that the root excludes": (lambda: chain(root=[constraints(excluded=country("PT"))]), "excluded"),
     "an issuer that is no CA": (lambda: chain(NOT_CA), "not a CA"),
     "a path that is too long": (
         lambda: chain(root=[x509.BasicConstraints(ca=True, path_length=0)]), "maximum path length"

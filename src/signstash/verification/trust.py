@@ -80,7 +80,8 @@ def _untrusted(
         return "has too many possible paths to be judged"
     try:
         context = ValidationContext(trust_roots=[_anchor(root) for root in roots], allow_fetching=False)
-        validator = CertificateValidator(certificate, others, validation_context=context)
+        # Parameters of its own, or else a root that limits names of one kind would permit none of the others.
+        validator = CertificateValidator(certificate, others, context, PKIXValidationParams())
         asyncio.run(validator.async_validate_path())
     except PathBuildingError:
         return "leads to none of the trusted roots"
