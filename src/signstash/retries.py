@@ -9,7 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any, Final, Self, TypeVar
 
 import attrs
@@ -43,9 +43,14 @@ def use_sleep(sleep: Sleep) -> Iterator[None]:
         _sleep_of_tests = before
 
 
-async def completed(work: Coroutine[Any, Any, Result]) -> Result:
+def in_thread(function: Callable[[], Result]) -> asyncio.Future[Result]:
+    """Call a function in a thread, as `asyncio.to_thread` does, but without a task that could be cancelled."""
+    return asyncio.get_running_loop().run_in_executor(None, copy_context().run, function)
+
+
+async def completed(work: Coroutine[Any, Any, Result] | asyncio.Future[Result]) -> Result:
     """Await work to its end, even if this task is cancelled meanwhile; then raise the cancellation."""
-    task = asyncio.create_task(work)
+    task = asyncio.ensure_future(work)
     cancellation: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -24,7 +24,6 @@ from signstash import (
     SignStash,
     SignStashError,
 )
-from signstash._signing.signer import Signer
 from signstash.options import UnknownOutcomes
 from tests.conftest import BASE_URL, CLIENT_ID, PDF, MockedService, mock_signed, new_client, signed_response
 from tests.runs.test_runs import collect
@@ -181,15 +180,16 @@ class TestAfterAFailure:
                 async for outcome in client.sign_all([document]):
                     outcome.unwrap()
 
-        async def read(*_: object) -> None:
+        def read(_: object) -> asyncio.Future[None]:
             is_read.set()
-            await asyncio.Event().wait()
+            return asyncio.get_running_loop().create_future()
 
         with pytest.raises(DocumentNotSignedError):
             await sign()
         if is_cancelled:
             with monkeypatch.context() as patched:
-                patched.setattr(Signer, "_batch", read)
+                patched.setattr("signstash._signing.signer.SMALL_BODY", 0)
+                patched.setattr("signstash._signing.signer.in_thread", read)
                 call = asyncio.create_task(sign())
                 await is_read.wait()
                 call.cancel()

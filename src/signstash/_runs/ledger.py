@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
@@ -25,7 +26,7 @@ from ..errors import (
 )
 from ..journal import Entry, Journal, State
 from ..results import Outcome, SignedDocument, outcome_of
-from ..retries import completed
+from ..retries import completed, in_thread
 from .plan import BatchResult, PlannedDocument
 
 
@@ -50,7 +51,7 @@ class RunLedger:
             await document._load()
         if self.journal is None and self.files is None and all(document.in_memory for document in documents):
             return list(map(self._planned, documents))
-        planned = asyncio.to_thread(lambda: list(map(self._planned, documents)))
+        planned = in_thread(lambda: list(map(self._planned, documents)))
         # A thread that goes on when the run is over must not write into the journal of another one.
         return await (planned if self.journal is None else completed(planned))
 
@@ -147,16 +148,11 @@ class RunLedger:
         journal._record([attrs.evolve(entry, state="signed", kept_as=None, reason=None)])
         return outcome
 
-    async def sending(self, batch: Sequence[PlannedDocument]) -> None:
-        """Record that a request goes out."""
+    async def note(self, batch: Sequence[PlannedDocument], state: Literal["sent", "planned"]) -> None:
+        """Record that a request goes out, or that it was certainly not processed."""
         if self.journal is not None:
-            await asyncio.to_thread(self.journal._record, [self._entry(item, "sent") for item in batch])
-
-    async def not_sent(self, batch: Sequence[PlannedDocument]) -> None:
-        """Record that a request was certainly not processed."""
-        if self.journal is not None:
-            entries = [self._entry(item, "planned") for item in batch]
-            await asyncio.to_thread(self.journal._record, entries, keep=True)
+            entries = [self._entry(item, state) for item in batch]
+            await completed(in_thread(partial(self.journal._record, entries, keep=state == "planned")))
 
     async def done(
         self, result: BatchResult, unsent: Sequence[PlannedDocument]
@@ -167,7 +163,7 @@ class RunLedger:
         """
         if self.journal is None and self.files is None:
             return list(result.outcomes.values()), None
-        return await asyncio.to_thread(self._done, result, unsent)
+        return await completed(in_thread(partial(self._done, result, unsent)))
 
     def _done(
         self, result: BatchResult, unsent: Sequence[PlannedDocument]
@@ -188,7 +184,7 @@ class RunLedger:
             faults.extend(self._recorded(received))
 
         if self.files is not None:
-            targets = [item.target or self.files.target(item.given) for item in results]
+            targets = [item.target for item in results if item.target is not None]  # each has one
             outcomes = self.files.save(outcomes, targets, None if self.journal is None else record_received)
             faults += [item.error for item in outcomes if isinstance(item.error, DocumentNotSavedError)]
         entries = [

@@ -29,7 +29,7 @@ from ..errors import (
 )
 from ..options import UnknownOutcomes
 from ..results import Outcome, outcome_of
-from ..retries import Deadline, Retries, RetryPolicy, completed
+from ..retries import Deadline, Retries, RetryPolicy
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
 from .plan import Batch, BatchResult, Callers, PlannedDocument
@@ -101,7 +101,7 @@ class BatchProcessor:
         result = await self._result(batch)
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
-        outcomes, fault = await completed(self.ledger.done(result, unsent))
+        outcomes, fault = await self.ledger.done(result, unsent)
         if fault is not None:
             self.end(fault)
         self.content_bytes += sum(item.size for item in result.outcomes)
@@ -167,7 +167,7 @@ class BatchProcessor:
             self.callers.sending(batch.items)
             began = time.monotonic()
             try:
-                await completed(self.ledger.sending(batch.items))
+                await self.ledger.note(batch.items, "sent")
                 began = time.monotonic()
                 response = await self.signer.exchange.send(call, deadline)
             except (SignStashError, asyncio.CancelledError) as error:
@@ -179,7 +179,7 @@ class BatchProcessor:
                         references = ", ".join(item.reference for item in batch.items)
                         logger.warning("cancelled after a request was sent; it may have signed %s", references)
                 elif batch.lost is None and (failure is None or failure.retryable):
-                    await completed(self.ledger.not_sent(batch.items))  # before any pause, in which all may end
+                    await self.ledger.note(batch.items, "planned")  # before any pause, in which all may end
                 raise
             finally:
                 self.requests += 1

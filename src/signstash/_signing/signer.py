@@ -23,7 +23,7 @@ from .._transport.tracing import call_span, note_documents
 from ..documents import Document, require_document
 from ..errors import ApiError, DuplicateReferenceError
 from ..results import Outcome, SignedBatch
-from ..retries import Deadline, completed
+from ..retries import Deadline, completed, in_thread
 from ..settings import MultipartFileNames, SaveTo, Upload
 from .request import RequestOptions, index_by_reference, signing_call
 from .response import read_batch, verified
@@ -71,8 +71,7 @@ class Signer:
                     raise
                 raise reference_used_by_failure(given[0].name, next(iter(sent)), error) from error.__cause__
             with noted(sent, maybe_processed=True):
-                received = self.read(response, sent, files)
-                return await (received if files is None else completed(received))
+                return await self.read(response, sent, files)
 
     async def prepare(
         self,
@@ -109,7 +108,7 @@ class Signer:
             async with asyncio.timeout_at(deadline.at):
                 for document in documents.values():
                     await document._load()
-                return await asyncio.to_thread(make)
+                return await in_thread(make)
         except TimeoutError as error:
             raise reading_took_too_long(self.exchange.deadline, tuple(documents)) from error
 
@@ -118,13 +117,23 @@ class Signer:
     ) -> SignedBatch:
         """Read the response to a request, and save what is signed in the files that are claimed."""
         _note_doubt(documents)  # until it is read
-        batch = await self._batch(response, documents)
-        for (reference, document), outcome in zip(documents.items(), batch.outcomes, strict=True):
-            document._note_request(reference, failed=is_certainly_not_signed(outcome.error))
-        note_documents(failed=sum(not outcome.ok for outcome in batch.outcomes), of=len(batch.outcomes))
-        if files is None:
-            return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(files.save, batch.outcomes, list(files.claimed)))
+        fields = await response.json()
+        if not isinstance(fields, dict) or not fields.keys() & {"id", "documentList"}:
+            raise response.unreadable("is not an operation")
+
+        def read() -> SignedBatch:
+            batch = read_batch(fields, documents, response)
+            outcomes = tuple(map(verified, batch.outcomes)) if self.verify_signatures else batch.outcomes
+            for (reference, document), outcome in zip(documents.items(), outcomes, strict=True):
+                document._note_request(reference, failed=is_certainly_not_signed(outcome.error))
+            note_documents(failed=sum(not outcome.ok for outcome in outcomes), of=len(outcomes))
+            saved = outcomes if files is None else files.save(outcomes, list(files.claimed))
+            return SignedBatch(operation=batch.operation, outcomes=saved)
+
+        if files is not None:
+            return await completed(in_thread(read))
+        is_small = len(response.body) < SMALL_BODY and response.body.count(b"{") < FEW_OBJECTS
+        return read() if is_small and not self.verify_signatures else await in_thread(read)
 
     @contextlib.contextmanager
     def noting_doubt(self, documents: Mapping[str, Document]) -> Iterator[None]:
@@ -148,19 +157,8 @@ class Signer:
                 return None
             raise
         call = detail(found, include_content=True, receive=partial(receive_operation, folder=folder))
-        batch = await self._batch(await self.exchange.send(call, deadline), {reference: document})
+        batch = await self.read(await self.exchange.send(call, deadline), {reference: document})
         return batch.outcomes[0]
-
-    async def _batch(self, response: ServiceResponse, documents: Mapping[str, Document]) -> SignedBatch:
-        fields = await response.json()
-        if not isinstance(fields, dict) or not fields.keys() & {"id", "documentList"}:
-            raise response.unreadable("is not an operation")
-        read = partial(read_batch, fields, documents, response)
-        is_small = len(response.body) < SMALL_BODY and response.body.count(b"{") < FEW_OBJECTS
-        batch = read() if is_small else await asyncio.to_thread(read)
-        if not self.verify_signatures:
-            return batch
-        return attrs.evolve(batch, outcomes=await asyncio.to_thread(lambda: tuple(map(verified, batch.outcomes))))
 
 
 def _note_doubt(documents: Mapping[str, Document]) -> None:
