@@ -42,7 +42,7 @@ def require_path(name: str, value: object) -> Path:
     """An argument as a path. An empty one is an error: files would be written to the current folder."""
     with contextlib.suppress(TypeError, ValueError):  # UnicodeError is one
         if isinstance(value, str | os.PathLike) and value != "" and b"\0" not in os.fsencode(value):
-            return Path(value)
+            return value if isinstance(value, Path) else Path(value)  # copying one takes longer than the checks
     raise ConfigurationError(f"{name} is {value!r}.", "Give a path.")
 
 

@@ -31,9 +31,8 @@ class Contents(Protocol):
 class InMemory:
     content: bytes = attrs.field(repr=False)
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
-        yield io.BytesIO(self.content)
+    def opened(self) -> contextlib.AbstractContextManager[BinaryIO]:
+        return contextlib.nullcontext(io.BytesIO(self.content))
 
 
 @attrs.frozen
@@ -73,10 +72,8 @@ def fingerprint_of(file: BinaryIO) -> tuple[int, ...]:
 class InTemporaryFile:
     file: TemporaryFile
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
-        with InPath(Path(self.file.path)).opened() as opened:
-            yield opened
+    def opened(self) -> contextlib.AbstractContextManager[BinaryIO]:
+        return InPath(Path(self.file.path)).opened()
 
     def __reduce__(self) -> tuple[Any, ...]:
         with self.opened() as opened:

@@ -50,7 +50,7 @@ def contents_of(source: Any) -> Contents:
     if isinstance(source, str) and (source.lstrip().startswith(("<", "%PDF-")) or len(source) > _LONGEST_PATH):
         raise InvalidDocumentError("The contents are given as a text, which would be a path.", "Give them as bytes.")
     if isinstance(source, str | os.PathLike):
-        return InPath(Path(source))
+        return InPath(source if isinstance(source, Path) else Path(source))
     if isinstance(source, io.TextIOBase):
         raise InvalidDocumentError("Its file is opened in text mode.", "Open it with mode 'rb'.")
     if not callable(getattr(source, "read", None)):
@@ -82,10 +82,8 @@ class InOpenFile:
                 finally:
                     stopped.set()
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
-        with self._read(threading.Event()).opened() as opened:
-            yield opened
+    def opened(self) -> contextlib.AbstractContextManager[BinaryIO]:
+        return self._read(threading.Event()).opened()
 
     def _read(self, stopped: threading.Event) -> Contents:
         """Copy the file, or what is left of it since an earlier call was stopped."""
@@ -130,14 +128,12 @@ class InAsyncFile:
             except InvalidDocumentError as error:
                 self._error = error
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
+    def opened(self) -> contextlib.AbstractContextManager[BinaryIO]:
         if self._copy is None:
             raise self._error or InvalidDocumentError(
                 "its file is asynchronous, and cannot be read here.", "Await its `read`, and give the bytes."
             )
-        with self._copy.opened() as opened:
-            yield opened
+        return self._copy.opened()
 
 
 def _add_block(spool: Spool, block: object) -> bool:
