@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,21 +42,22 @@ class TemporaryFile:
         self.remove = weakref.finalize(self, _unlink, self.path, os.getpid())
 
     def append(self, blocks: Iterable[bytes]) -> None:
-        with self._opened() as file:
+        def write(file: int) -> None:
             for block in blocks:
                 left = memoryview(block)
                 while left:
                     left = left[os.write(file, left) :]
 
+        self._use(write)
+
     def start_writeback(self) -> None:
         """Let the system begin to write it to disk, so that files that are synced one after the other wait less."""
         if hasattr(os, "posix_fadvise"):
-            with contextlib.suppress(OSError), self._opened() as file:
-                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            with contextlib.suppress(OSError):
+                self._use(lambda file: os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED))
 
     def sync(self) -> None:
-        with self._opened() as file:
-            os.fsync(file)
+        self._use(os.fsync)
 
     def rename(self, target: Path, *, overwrite: bool) -> None:
         """Give it its final name, in the folder in which it was made."""
@@ -88,20 +89,18 @@ class TemporaryFile:
             return False
         return True
 
-    def _opened(self) -> contextlib.AbstractContextManager[int]:
-        return _appending(self.path) if self._descriptor is None else contextlib.nullcontext(self._descriptor)
+    def _use(self, function: Callable[[int], None]) -> None:
+        """Call a function with a descriptor that writes to its end."""
+        if self._descriptor is not None:
+            return function(self._descriptor)
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
+        try:
+            function(file)
+        finally:
+            os.close(file)
 
 
 _unnamed: Final = set[int]()
-
-
-@contextlib.contextmanager
-def _appending(path: str) -> Iterator[int]:
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
-    try:
-        yield file
-    finally:
-        os.close(file)
 
 
 def _open_unnamed(folder: Path) -> int | None:
@@ -171,6 +170,20 @@ def make_folder(folder: Path) -> None:
             sync_folder(path.parent)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def real_path(folder: str) -> str:
+    """The real path of a folder, which may not exist. Blocks."""
+    if _O_TMPFILE:  # the system knows it, where Python looks at each of its parents
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+            try:
+                path = os.readlink(f"/proc/self/fd/{descriptor}")
+            finally:
+                os.close(descriptor)
+            if not path.endswith(" (deleted)"):  # unless it was removed meanwhile
+                return path
+    return os.path.realpath(folder)
 
 
 def sync_folder(folder: str | Path) -> None:

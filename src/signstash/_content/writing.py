@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 
 from ..errors import InvalidDocumentError
-from .contents import Contents, InTemporaryFile
+from .contents import Contents, InMemory, InTemporaryFile
 from .files import TemporaryFile, make_folder, require_replaceable, sync_folder
-from .snapshots import snapshot
+from .snapshots import digest_of, snapshot
 
 _BLOCK: Final = 1024 * 1024
 
@@ -49,23 +48,15 @@ class FileWrite:
 
     def write(self, *, with_digest: bool) -> None:
         """Write the contents to an unnamed file. A temporary file that is in its folder already is used itself."""
-        digest = hashlib.sha256() if with_digest else None
-
-        def blocks() -> Iterator[bytes]:
-            for block in snapshot(self.contents).blocks(_BLOCK):
-                if digest is not None:
-                    digest.update(block)
-                yield block
-
-        if isinstance(self.contents, InTemporaryFile) and self.contents.file.folder == self.folder:
-            self.file = self.contents.file
-            if with_digest:
-                deque(blocks(), maxlen=0)
+        contents = self.contents
+        self.digest = digest_of(contents) if with_digest else None
+        if isinstance(contents, InTemporaryFile) and contents.file.folder == self.folder:
+            self.file = contents.file
         else:
             self.file = TemporaryFile(self.folder)
-            self.file.append(blocks())
-        self.file.start_writeback()
-        self.digest = None if digest is None else digest.hexdigest()
+            self.file.append(
+                [contents.content] if isinstance(contents, InMemory) else snapshot(contents).blocks(_BLOCK)
+            )
 
 
 def write_files(files: Sequence[FileWrite], *, overwrite: bool, record: Callable[[], None] | None = None) -> None:
@@ -80,6 +71,8 @@ def write_files(files: Sequence[FileWrite], *, overwrite: bool, record: Callable
     for file in files:
         with file:
             file.write(with_digest=record is not None)
+            if file.file is not None and len(files) > 1:
+                file.file.start_writeback()
     for file in files:
         with file as written:
             if written is not None:
@@ -90,7 +83,7 @@ def write_files(files: Sequence[FileWrite], *, overwrite: bool, record: Callable
         with file as written:
             if written is not None:
                 written.rename(file.target, overwrite=overwrite)
-    for folder in {file.folder for file in files if file.error is None}:
+    for folder in {os.fspath(file.folder) for file in files if file.error is None}:
         sync_folder(folder)
 
 

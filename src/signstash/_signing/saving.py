@@ -6,13 +6,12 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 
 import attrs
 
-from .._content.arguments import require_flags, require_path
-from .._content.files import make_folder, require_replaceable
+from .._content.arguments import require_path
+from .._content.files import make_folder, real_path, require_replaceable
 from .._content.names import safe_names
 from .._content.writing import FileWrite, write_atomically, write_files
 from ..documents import Document
@@ -26,45 +25,47 @@ class SignedFiles:
     """Where signed documents are saved, or else kept for recovery. Its methods block: call them in a thread."""
 
     save_to: SaveTo = attrs.field(validator=lambda _, __, value: callable(value) or require_path("save_to", value))
-    overwrite: bool = attrs.field(validator=lambda _, __, value: require_flags(overwrite=value))
+    overwrite: bool
     recovery: Path | None = None
     claimed: dict[Path, None] = attrs.field(init=False, factory=dict[Path, None])  # in their order
-    _real_path: Callable[[str], str] = attrs.field(init=False, factory=lambda: cache(lambda at: os.path.realpath(at)))
-    _make_folder: Callable[[Path], None] = attrs.field(init=False, factory=lambda: cache(make_folder))
+    _folders: dict[str, Path] = attrs.field(init=False, factory=dict[str, Path])  # made, by what was given
     _temporary: list[Path] = attrs.field(init=False, factory=list[Path])
-
-    def target(self, document: Document) -> Path:
-        """The file for a signed document."""
-        if not callable(self.save_to):
-            folder = os.fspath(self.save_to)
-            _require_folder(folder, document)
-            return Path(self._real_path(folder), document.name)
-        try:
-            named: object = self.save_to(document)
-        except StopIteration as error:  # which would end the run as if there were no more documents
-            raise ConfigurationError(f"save_to raised StopIteration for {document.name}.", "Return a path.") from error
-        if not isinstance(named, str | os.PathLike):
-            raise ConfigurationError(f"save_to returned {named!r} for {document.name}.", "Return a path.")
-        folder, name = os.path.split(os.fspath(named))
-        return Path(self._real_path(folder), name)
 
     def claim(self, document: Document) -> Path:
         """The file for a signed document, which no other document gets."""
         # Before the request: a signature that cannot be saved would be lost, or paid for in vain.
         try:
-            target = self.target(document)
+            folder, name = self._place(document)
+            real_folder = self._folders.get(folder) or Path(real_path(folder))
+            target = real_folder / name
             if target in self.claimed:
                 raise DocumentNotSavedError(
                     f"Another document is saved as {target}, so {document.name} was not sent.",
                     "Give the documents different names, or let `save_to` be a function that tells their files apart.",
                 )
             require_replaceable(target, overwrite=self.overwrite)
-            self._make_folder(target.parent)
+            if folder not in self._folders:
+                make_folder(real_folder)
+                self._folders[folder] = real_folder
         except (OSError, ValueError) as error:
             where = getattr(error, "filename", None) or f"The file for {document.name}"
             raise not_saved(where, error, unsent=document) from error
         self.claimed[target] = None
         return target
+
+    def _place(self, document: Document) -> tuple[str, str]:
+        """Folder and name of the file for a signed document."""
+        if not callable(self.save_to):
+            folder = os.fspath(self.save_to)
+            _require_folder(folder, document)
+            return folder, document.name
+        try:
+            named: object = self.save_to(document)
+        except StopIteration as error:  # which would end the run as if there were no more documents
+            raise ConfigurationError(f"save_to raised StopIteration for {document.name}.", "Return a path.") from error
+        if not isinstance(named, str | os.PathLike):
+            raise ConfigurationError(f"save_to returned {named!r} for {document.name}.", "Return a path.")
+        return os.path.split(os.fspath(named))
 
     def save(
         self,
