@@ -175,7 +175,7 @@ class Document:
         from ._content.snapshots import digested
 
         contents, digest = self._read_with(digested)
-        return attrs.evolve(self, contents=contents), digest
+        return self if contents is self._contents else attrs.evolve(self, contents=contents), digest
 
 
 def unique_reference(client_service: str, name: str, distinction: str) -> str:

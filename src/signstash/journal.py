@@ -240,11 +240,10 @@ class Journal:
         if "reference" not in record:
             self._last_run = record["run"]
             return
-        entry = Entry(**record)
-        contents = _key(entry.digest, entry.name)
-        key = contents if entry.reference_number else _key(entry.reference)
+        contents, is_own = _key(record["digest"], record["name"]), not record.get("reference_number")
+        key = _key(record["reference"]) if is_own else contents
         self._offsets[key] = offset
-        if not entry.reference_number:
+        if is_own:
             self._own_references[contents] = key
 
     @contextlib.contextmanager

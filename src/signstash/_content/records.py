@@ -26,6 +26,8 @@ _FORMAT: Final = "signstash-journal 1"
 
 Record = dict[str, Any]
 
+_as_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class RecordFile:
     """A file of records: lines of JSON, each with a checksum of all lines up to it. Its methods block.
@@ -93,7 +95,7 @@ class RecordFile:
         checksum = self._checksum
         lines: list[bytes] = []
         for record in records:
-            text = json.dumps(record, separators=(",", ":")).encode()
+            text = _as_json(record).encode()
             checksum = zlib.crc32(text, checksum)
             lines.append(b"%08x %b\n" % (checksum, text))
         data, offset = b"".join(lines), self._length + len(self._kept)

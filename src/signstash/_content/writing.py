@@ -48,15 +48,13 @@ class FileWrite:
 
     def write(self, *, with_digest: bool) -> None:
         """Write the contents to an unnamed file. A temporary file that is in its folder already is used itself."""
-        contents = self.contents
-        self.digest = digest_of(contents) if with_digest else None
-        if isinstance(contents, InTemporaryFile) and contents.file.folder == self.folder:
-            self.file = contents.file
+        source = self.contents
+        self.digest = digest_of(source) if with_digest else None
+        if isinstance(source, InTemporaryFile) and source.file.folder == self.folder:
+            self.file = source.file
         else:
             self.file = TemporaryFile(self.folder)
-            self.file.append(
-                [contents.content] if isinstance(contents, InMemory) else snapshot(contents).blocks(_BLOCK)
-            )
+            self.file.append([source.content] if isinstance(source, InMemory) else snapshot(source).blocks(_BLOCK))
 
 
 def write_files(files: Sequence[FileWrite], *, overwrite: bool, record: Callable[[], None] | None = None) -> None:

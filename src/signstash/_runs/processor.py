@@ -152,7 +152,8 @@ class BatchProcessor:
                 return None
             signed = await self.signer.read(response, documents)
         return [
-            attrs.evolve(outcome, document=item.given) for item, outcome in zip(items, signed.outcomes, strict=True)
+            outcome if outcome.document is item.given else attrs.evolve(outcome, document=item.given)
+            for item, outcome in zip(items, signed.outcomes, strict=True)
         ]
 
     async def _transmit(self, batch: Batch, call: Call, deadline: Deadline) -> ServiceResponse | None:
