@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -81,26 +83,122 @@ async def test_a_short_request_is_sent_at_once() -> None:
             assert (await client.sign(pdf())).content == mock_signed(PDF)
 
 
+class TlsServer:
+    """TLS of a script that decides itself which bytes are sent."""
+
+    def __init__(self, connection: Connection, context: ssl.SSLContext) -> None:
+        self._connection = connection
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+
+    async def request(self) -> None:
+        """Read a request, which fits into one record."""
+        while True:
+            self.incoming.write(await self._connection.available())
+            try:
+                self.tls.do_handshake()
+                self.tls.read(65536)
+                return
+            except ssl.SSLWantReadError:
+                await self._connection.send(self.outgoing.read())
+
+    async def respond(self, response: bytes, *, then: bytes = b"") -> None:
+        """Send a response, and the end of TLS, at once."""
+        self.tls.write(response)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        await self._connection.send(self.outgoing.read() + then)
+
+    async def fail(self, response: bytes) -> None:
+        """Send a response, and a fatal alert, at once."""
+        self.tls.write(response)
+        self.incoming.write(b"\x17\x03\x03\0\x20" + bytes(32))  # a record that cannot be decrypted
+        with contextlib.suppress(ssl.SSLError):
+            self.tls.read(1)
+        await self._connection.send(self.outgoing.read())
+
+
+STATUS = b'HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n{"id": 7, "status": "EXECUTED"}\n'
+
+
 async def test_what_follows_the_end_of_tls_is_ignored(trusted: None, server_context: ssl.SSLContext) -> None:
     async def signs_and_ends(connection: Connection) -> None:
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = server_context.wrap_bio(incoming, outgoing, server_side=True)
-        while True:
-            incoming.write(await connection.available())
-            try:
-                tls.do_handshake()
-                tls.read(65536)  # the request, which fits
-                break
-            except ssl.SSLWantReadError:
-                await connection.send(outgoing.read())
-        tls.write(b'HTTP/1.1 200 OK\r\n\r\n{"id": 7, "status": "EXECUTED"}')
-        with contextlib.suppress(ssl.SSLWantReadError):
-            tls.unwrap()
-        await connection.send(outgoing.read() + b"garbage")
+        server = TlsServer(connection, server_context)
+        await server.request()
+        await server.respond(b'HTTP/1.1 200 OK\r\n\r\n{"id": 7, "status": "EXECUTED"}', then=b"garbage")
         await connection.stay()
 
     async with FaultServer(signs_and_ends) as server, client_of(server.url.replace("http:", "https:")) as client:
         assert (await client.get_status(7)).status == "EXECUTED"
+
+
+@pytest.mark.parametrize("end", [TlsServer.respond, TlsServer.fail])
+async def test_a_connection_whose_tls_has_ended_is_replaced(
+    end: Callable[[TlsServer, bytes], Awaitable[None]], trusted: None, server_context: ssl.SSLContext
+) -> None:
+    async def answers_and_ends(connection: Connection) -> None:
+        server = TlsServer(connection, server_context)
+        await server.request()
+        await end(server, STATUS)
+        await connection.stay()
+
+    async with FaultServer(answers_and_ends) as server, client_of(server.url.replace("http:", "https:")) as client:
+        for _ in range(2):
+            assert (await client.get_status(7)).status == "EXECUTED"
+
+    assert server.connections == 2
+
+
+async def test_a_failure_of_tls_is_not_the_end_of_a_response(trusted: None, server_context: ssl.SSLContext) -> None:
+    async def answers_in_part(connection: Connection) -> None:
+        server = TlsServer(connection, server_context)
+        await server.request()
+        await server.fail(b"HTTP/1.1 200 OK\r\n\r\nA part")
+        await connection.stay()
+
+    async with (
+        FaultServer(answers_in_part) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client,
+    ):
+        with pytest.raises(httpx.ReadError, match=r"(?i)bad.record.mac"):
+            await client.get(server.url.replace("http:", "https:"))
+
+
+async def test_a_connection_that_is_closed_here_is_not_the_end_of_a_response(tls: ssl.SSLContext | None) -> None:
+    async def answers_in_part(connection: Connection) -> None:
+        await connection.head()
+        await connection.send(b"HTTP/1.1 200 OK\r\n\r\nA part")
+        await connection.stay()
+
+    transport = DirectTransport(httpx.create_ssl_context())
+    async with (
+        FaultServer(answers_in_part, tls=tls) as server,
+        httpx.AsyncClient(transport=transport) as client,
+        client.stream("GET", server.url) as response,
+    ):
+        await transport.aclose()
+        with pytest.raises(httpx.ReadError):
+            await response.aread()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+async def test_the_connections_of_a_client_that_nobody_closes_are_closed(tls: ssl.SSLContext | None) -> None:
+    closed = asyncio.Event()
+
+    async def answers_once(connection: Connection) -> None:
+        await connection.head()
+        await connection.respond(b"")
+        await connection.available()
+        closed.set()
+
+    async with FaultServer(answers_once, tls=tls) as server:
+        client: httpx.AsyncClient | None = httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context()))
+        assert client is not None
+        await client.get(server.url)
+        client = None
+        gc.collect()
+        async with asyncio.timeout(30):
+            await closed.wait()
 
 
 async def test_the_error_of_the_system_is_named() -> None:

@@ -6,20 +6,13 @@ import asyncio
 import contextlib
 import selectors
 import ssl
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpcore
 import httpx
 
 T = TypeVar("T")
-
-READ_AHEAD: Final = 4
-"""Pieces, of at most 256 KiB, that may wait to be read before the sender has to wait."""
-
-_IMMEDIATE: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class DirectTransport(httpx.AsyncHTTPTransport):
@@ -37,9 +30,6 @@ class DirectTransport(httpx.AsyncHTTPTransport):
 
 
 class _NetworkBackend(httpcore.AsyncNetworkBackend):
-    def __init__(self) -> None:
-        self._anyio = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
-
     async def connect_tcp(
         self,
         host: str,
@@ -51,7 +41,8 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         # The loop of uvloop does not try the next address while the first one does not answer; anyio does.
         if not isinstance(loop, asyncio.BaseEventLoop) or local_address or socket_options:
-            return await self._anyio.connect_tcp(host, port, timeout, local_address, socket_options)
+            backend = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
+            return await backend.connect_tcp(host, port, timeout, local_address, socket_options)
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
             async with asyncio.timeout(timeout):
                 _, connection = await loop.create_connection(_Connection, host, port, happy_eyeballs_delay=0.25)
@@ -69,7 +60,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._received = deque[bytes]()
+        self._received = b""
         self._held: bytes | None = None  # None before a request
         self._is_over = False
         self._error: Exception | None = None
@@ -81,9 +72,8 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._transport.set_write_buffer_limits(0)  # what is written has been taken by the operating system
 
     def data_received(self, data: bytes) -> None:
-        self._received.append(bytes(data))
-        if len(self._received) >= READ_AHEAD:
-            self._transport.pause_reading()
+        self._received += data  # at most 256 KiB
+        self._transport.pause_reading()  # the event loop holds no reference to an idle connection
         _finish(self._reading)
 
     def eof_received(self) -> bool:
@@ -92,7 +82,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return True  # the rest of a request is still sent
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_over, self._error = True, exc
+        self._is_over, self._error = True, exc or ConnectionAbortedError("The connection was closed")
         _finish(self._reading)
         _finish(self._writing)
 
@@ -108,18 +98,18 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
             await self.write(b"", timeout)
         self._held = None
         if not self._received and not self._is_over:
+            self._transport.resume_reading()
             self._reading = self._loop.create_future()
             await _wait(self._reading, timeout, httpcore.ReadTimeout)
-        if not self._received:
-            if self._error is not None:
-                raise httpcore.ReadError(str(self._error)) from self._error
-            return b""
-        self._transport.resume_reading()
-        return self._received.popleft()
+        data, self._received = self._received, b""
+        if not data and self._error is not None:
+            raise httpcore.ReadError(str(self._error)) from self._error
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if self._held is None:
             self._held = buffer
+            self._transport.resume_reading()  # a response that arrives while its request is sent
             return
         data, self._held = self._held + buffer, b""
         if data and not self._transport.is_closing():
@@ -128,13 +118,13 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
             await _wait(self._writing, timeout, httpcore.WriteTimeout)
         if self._transport.is_closing():
             await asyncio.sleep(0)  # until connection_lost has been called
-            raise httpcore.WriteError(str(self._error or "The connection was closed")) from self._error
+            raise httpcore.WriteError(str(self._error)) from self._error
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        connection = _TlsConnection(self, ssl_context, server_hostname)
         try:
+            connection = _TlsConnection(self, ssl_context, server_hostname)
             with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
                 async with asyncio.timeout(timeout):
                     await connection.handshake()
@@ -160,13 +150,14 @@ class _TlsConnection(httpcore.AsyncNetworkStream):
         self._connection = connection
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
+        self._error: ssl.SSLError | None = None
 
     async def handshake(self) -> None:
         await self._call(self._ssl.do_handshake, None)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
-            return await self._call(partial(self._read, max_bytes), timeout)
+            return await self._call(lambda: self._read(max_bytes), timeout)
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
         except ssl.SSLError as error:
@@ -174,10 +165,18 @@ class _TlsConnection(httpcore.AsyncNetworkStream):
 
     def _read(self, max_bytes: int) -> bytes:
         """What has been received: OpenSSL returns one record, of at most 16 KiB, at once."""
+        if self._error is not None:
+            raise self._error
         records = [self._ssl.read(max_bytes)]
-        with contextlib.suppress(ssl.SSLError):  # the next call raises it again
+        try:
             while self._incoming.pending and records[-1]:
                 records.append(self._ssl.read(max_bytes))
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._error = error
+        if self._error or not records[-1]:
+            self._connection.eof_received()  # nothing that arrives can be read
         return b"".join(records)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -185,7 +184,7 @@ class _TlsConnection(httpcore.AsyncNetworkStream):
             await self._connection.write(buffer, timeout)
             return
         try:
-            await self._call(partial(self._ssl.write, buffer), timeout)
+            await self._call(lambda: self._ssl.write(buffer), timeout)
         except ssl.SSLError as error:
             raise httpcore.WriteError(str(error)) from error
 
@@ -234,6 +233,6 @@ def _finish(done: asyncio.Future[None] | None) -> None:
 
 
 def _is_readable(connection: Any) -> bool:
-    with _IMMEDIATE() as selector:
+    with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
         selector.register(connection, selectors.EVENT_READ)
         return bool(selector.select(0))
