@@ -124,8 +124,8 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         try:
-            connection = _TlsConnection(self, ssl_context, server_hostname)
             with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
+                connection = _TlsConnection(self, ssl_context, server_hostname)
                 async with asyncio.timeout(timeout):
                     await connection.handshake()
         except BaseException:
