@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from signstash import Document
+from signstash import Document, InvalidRequestError
 from signstash._transport.network import DirectTransport
 from tests.conftest import PDF, failure_of, mock_signed, pdf, signed_response
 from tests.fault_server import LARGE, Connection, FaultServer, client_of
@@ -179,6 +179,21 @@ async def test_a_connection_that_is_closed_here_is_not_the_end_of_a_response(tls
         await transport.aclose()
         with pytest.raises(httpx.ReadError):
             await response.aread()
+
+
+async def test_the_response_to_a_request_that_cannot_be_sent_whole_is_read(tls: ssl.SSLContext | None) -> None:
+    async def signs_then_rejects(connection: Connection) -> None:
+        await connection.sign()
+        await connection.head()
+        await connection.respond(b'{"errorCode": "0.0.4"}', status=413)
+        for _ in range(20):  # turns of the event loop, in which it is read
+            await asyncio.sleep(0)
+        connection.reset()
+
+    async with FaultServer(signs_then_rejects, tls=tls) as server, client_of(server.url) as client:
+        await client.sign(pdf())
+        with pytest.raises(InvalidRequestError):
+            await client.sign(Document.pdf(LARGE, name="a.pdf"))
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
