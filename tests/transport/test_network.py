@@ -132,6 +132,17 @@ async def test_what_follows_the_end_of_tls_is_ignored(trusted: None, server_cont
         assert (await client.get_status(7)).status == "EXECUTED"
 
 
+async def test_a_response_may_end_without_the_end_of_tls(trusted: None, server_context: ssl.SSLContext) -> None:
+    async def answers_and_closes(connection: Connection) -> None:
+        server = TlsServer(connection, server_context)
+        await server.request()
+        server.tls.write(b'HTTP/1.1 200 OK\r\n\r\n{"id": 7, "status": "EXECUTED"}')
+        await connection.send(server.outgoing.read())
+
+    async with FaultServer(answers_and_closes) as server, client_of(server.url.replace("http:", "https:")) as client:
+        assert (await client.get_status(7)).status == "EXECUTED"
+
+
 @pytest.mark.parametrize("end", [TlsServer.respond, TlsServer.fail])
 async def test_a_connection_whose_tls_has_ended_is_replaced(
     end: Callable[[TlsServer, bytes], Awaitable[None]], trusted: None, server_context: ssl.SSLContext
@@ -256,6 +267,31 @@ async def test_all_addresses_of_a_host_are_tried(closed_port: int, monkeypatch: 
         assert (await client.sign(pdf())).content == mock_signed(PDF)
 
 
+async def test_an_address_that_does_not_respond_is_passed_over(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, trying = asyncio.get_running_loop().sock_connect, asyncio.Event()
+
+    async def connect_to_second(connection: socket.socket, address: Any) -> None:
+        if address[1] == closed_port:
+            trying.set()
+            await asyncio.Event().wait()
+        await connect(connection, address)
+
+    async with FaultServer(signs_for_ever) as server, client_of("http://proxy.test") as client:
+        found: list[Any] = [
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))
+            for port in (closed_port, server.port)
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", connect_to_second)
+        call = asyncio.create_task(client.sign(pdf()))
+        await trying.wait()
+        await server.clock.pass_by(1.0)
+
+        assert (await call).content == mock_signed(PDF)
+
+
 async def test_a_sender_waits_for_the_reader(tls: ssl.SSLContext | None) -> None:
     piece, sent = bytes(1_000_000), 0
 
@@ -279,6 +315,19 @@ async def test_a_sender_waits_for_the_reader(tls: ssl.SSLContext | None) -> None
 
     assert held < 30_000_000  # which the buffers of the system hold
     assert read == 100 * len(piece)
+
+
+async def test_a_connection_reset_during_the_handshake_was_not_made() -> None:
+    async def resets(connection: Connection) -> None:
+        await connection.body(100)
+        connection.reset()
+
+    async with (
+        FaultServer(resets) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client,
+    ):
+        with pytest.raises(httpx.ConnectError, match="Connection reset by peer"):
+            await client.get(server.url.replace("http:", "https:"))
 
 
 async def test_a_call_cancelled_during_the_handshake_leaves_no_connection(trusted: None) -> None:

@@ -138,7 +138,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":  # also if the event loop, which may have been held, has not seen it yet
-            return self._is_over or bool(self._received) or _is_readable(self._transport.get_extra_info("socket"))
+            return self._is_over or _is_readable(self._transport.get_extra_info("socket"))
         names = {"client_addr": "sockname", "server_addr": "peername"}
         return self._transport.get_extra_info(names.get(info, info))
 
