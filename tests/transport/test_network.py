@@ -8,7 +8,7 @@ import gc
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -81,6 +81,32 @@ async def test_a_short_request_is_sent_at_once() -> None:
     async with FaultServer(signs) as server, client_of(server.url) as client:
         for _ in range(3):
             assert (await client.sign(pdf())).content == mock_signed(PDF)
+
+
+async def test_each_piece_of_a_body_is_sent_at_once(tls: ssl.SSLContext | None) -> None:
+    arrived = asyncio.Event()
+
+    async def reads_pieces(connection: Connection) -> None:
+        await connection.head()
+        for _ in range(4):
+            await connection.body(1)
+            arrived.set()
+        await connection.respond(b"")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"1", b"2", b"3", b"4"):
+            arrived.clear()
+            yield piece
+            async with asyncio.timeout(10):
+                await arrived.wait()
+
+    async with (
+        FaultServer(reads_pieces, tls=tls) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client,
+    ):
+        response = await client.post(server.url, content=pieces(), headers={"Content-Length": "4"})
+
+    assert response.status_code == 200
 
 
 class TlsServer:
@@ -347,6 +373,54 @@ async def test_a_call_cancelled_during_the_handshake_leaves_no_connection(truste
         await asyncio.wait([call])
         async with asyncio.timeout(30):
             await closed.wait()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "content", "error"),
+    [("https", b"", httpx.ConnectTimeout), ("http", b"", httpx.ReadTimeout), ("http", LARGE, httpx.WriteTimeout)],
+)
+async def test_each_wait_ends_in_time(scheme: str, content: bytes, error: type[Exception]) -> None:
+    async with (
+        FaultServer(Connection.stay) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context()), timeout=60.0) as client,
+    ):
+        call = asyncio.create_task(client.post(f"{scheme}://127.0.0.1:{server.port}", content=content))
+        await server.reached.wait()
+        for _ in range(20):  # turns of the event loop, in which the connection is made
+            await asyncio.sleep(0)
+        while not call.done():
+            await server.clock.pass_by(61.0)
+
+        with pytest.raises(error):
+            await call
+
+
+async def test_the_rest_of_a_cancelled_request_is_not_sent() -> None:
+    content, received = bytes(50_000_000), 0
+    cancelled, ended = asyncio.Event(), asyncio.Event()
+
+    async def reads_late(connection: Connection) -> None:
+        nonlocal received
+        await connection.head()
+        connection.server.reached.set()
+        await cancelled.wait()
+        with contextlib.suppress(OSError):
+            while data := await connection.available():
+                received += len(data)
+        ended.set()
+
+    async with (
+        FaultServer(reads_late) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client,
+    ):
+        call = asyncio.create_task(client.post(server.url, content=content))
+        await server.reached.wait()
+        call.cancel()
+        await asyncio.wait([call])
+        cancelled.set()
+        await ended.wait()
+
+    assert received < len(content) / 2  # which the buffers of the system hold
 
 
 async def test_the_addresses_are_known(tls: ssl.SSLContext | None) -> None:
