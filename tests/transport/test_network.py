@@ -293,6 +293,12 @@ async def test_all_addresses_of_a_host_are_tried(closed_port: int, monkeypatch: 
         assert (await client.sign(pdf())).content == mock_signed(PDF)
 
 
+async def test_an_invalid_host_name_cannot_be_connected_to() -> None:
+    async with httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client:
+        with pytest.raises(httpx.ConnectError, match="label empty"):
+            await client.get("http://a..b")
+
+
 async def test_an_address_that_does_not_respond_is_passed_over(
     closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
