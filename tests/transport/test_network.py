@@ -445,3 +445,13 @@ async def test_the_addresses_are_known(tls: ssl.SSLContext | None) -> None:
             assert server_address == ("127.0.0.1", server.port)
 
     assert known[0] == known[1]
+
+
+async def test_a_closed_client_has_no_socket(tls: ssl.SSLContext | None) -> None:
+    client = httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context()))
+    async with FaultServer(answers_for_ever, tls=tls) as server:
+        response = await client.get(server.url)
+        connected = response.extensions["network_stream"].get_extra_info("socket")
+        assert connected.fileno() > 0
+        await client.aclose()
+        assert connected.fileno() == -1

@@ -135,6 +135,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         self._transport.abort()
+        await asyncio.sleep(0)  # in which the socket is closed
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":  # also if the event loop, which may have been held, has not seen it yet
