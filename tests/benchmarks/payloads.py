@@ -16,6 +16,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import resource
 import ssl
 import statistics
 import subprocess
@@ -214,13 +215,12 @@ def import_times(rounds: int) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as cache:
         for number in range(rounds + 1):  # the first one compiles
             for name, program in programs.items():
-                before = os.times()
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
                 environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
                 subprocess.run([sys.executable, "-c", program], check=True, env=environment)
-                after = os.times()
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 if number:
-                    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-                    taken[name].append(1000 * cpu)
+                    taken[name].append(1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
     return taken
 
 
