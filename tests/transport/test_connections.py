@@ -336,12 +336,11 @@ class TestCancellation:
     ) -> None:
         loop = asyncio.get_running_loop()
         connect = loop.create_connection
+        calls: list[asyncio.Task[Any]] = []
 
         async def cancelled_meanwhile(*arguments: Any, **options: Any) -> Any:
             connected = await connect(*arguments, **options)
-            calling = asyncio.current_task()
-            assert calling is not None
-            calling.cancel()
+            calls[-1].cancel()
             return connected
 
         async with FaultServer(answers_for_ever) as server, client_of(server.url) as given:
@@ -350,8 +349,9 @@ class TestCancellation:
                 with monkeypatch.context() as patched:
                     patched.setattr(loop, "create_connection", cancelled_meanwhile)
                     for _ in range(120):  # more than the 100 connections of a pool
+                        calls.append(asyncio.create_task(client.get_status(7)))
                         with pytest.raises(asyncio.CancelledError):
-                            await asyncio.create_task(client.get_status(7))
+                            await calls[-1]
 
                 assert (await client.get_status(7)).status == "EXECUTED"
 

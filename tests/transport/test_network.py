@@ -455,3 +455,26 @@ async def test_a_closed_client_has_no_socket(tls: ssl.SSLContext | None) -> None
         assert connected.fileno() > 0
         await client.aclose()
         assert connected.fileno() == -1
+
+
+@pytest.mark.parametrize("ports", ["open", "closed open", "open open", "open closed"])
+async def test_a_call_cancelled_at_any_moment_leaves_no_connection(
+    ports: str, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FaultServer(answers_for_ever) as server, client_of("http://proxy.test") as client:
+        numbers = {"open": server.port, "closed": closed_port}
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", numbers[port])) for port in ports.split()]
+
+        async def known(*_: Any, **__: Any) -> Any:
+            return found
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", known)
+        for turns in range(25):
+            call = asyncio.create_task(client.get_status(7))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+        gc.collect()  # which reports sockets that were not closed
+
+        assert (await client.get_status(7)).status == "EXECUTED"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import selectors
+import socket
 import ssl
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import httpcore
 import httpx
 
 T = TypeVar("T")
+_Attempt: TypeAlias = "asyncio.Task[tuple[asyncio.Transport, _Connection]]"
 
 
 class DirectTransport(httpx.AsyncHTTPTransport):
@@ -45,8 +49,7 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
             return await backend.connect_tcp(host, port, timeout, local_address, socket_options)
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
             async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(_Connection, host, port, happy_eyeballs_delay=0.25)
-        return connection
+                return await _connected(host, port)
 
 
 class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
@@ -208,6 +211,42 @@ class _TlsConnection(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._ssl if info == "ssl_object" else self._connection.get_extra_info(info)
+
+
+async def _connected(host: str, port: int) -> _Connection:
+    """The first connection that is made to an address of a host; the next one is tried after 250 ms (RFC 8305).
+
+    asyncio can do this, but leaves a connection open if it is cancelled just when it is made.
+    """
+    loop, turns = asyncio.get_running_loop(), defaultdict[int, Iterator[int]](itertools.count)
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found.sort(key=lambda item: next(turns[item[0]]))  # families take turns
+    addresses: list[Any] = [address[:2] for *_, address in found]
+    attempts: list[_Attempt] = []
+    pending: set[_Attempt] = set()
+    errors: list[BaseException] = []
+    try:
+        while addresses or pending:
+            if addresses:
+                attempts.append(loop.create_task(loop.create_connection(_Connection, *addresses.pop(0))))
+                pending.add(attempts[-1])
+            delay = 0.25 if addresses else None
+            done, pending = await asyncio.wait(pending, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in done:
+                if (error := attempt.exception()) is None:
+                    attempts.remove(attempt)
+                    return attempt.result()[1]
+                errors.append(error)
+        raise errors[0]
+    finally:
+        for attempt in attempts:
+            attempt.cancel()
+            attempt.add_done_callback(_abandon)
+
+
+def _abandon(attempt: _Attempt) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result()[0].abort()
 
 
 @contextlib.contextmanager
