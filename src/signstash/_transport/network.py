@@ -10,13 +10,12 @@ import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpcore
 import httpx
 
 T = TypeVar("T")
-_Attempt: TypeAlias = "asyncio.Task[tuple[asyncio.Transport, _Connection]]"
 
 
 class DirectTransport(httpx.AsyncHTTPTransport):
@@ -222,9 +221,8 @@ async def _connected(host: str, port: int) -> _Connection:
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     found.sort(key=lambda item: next(turns[item[0]]))  # families take turns
     addresses: list[Any] = [address[:2] for *_, address in found]
-    attempts: list[_Attempt] = []
-    pending: set[_Attempt] = set()
-    errors: list[BaseException] = []
+    attempts: list[asyncio.Task[tuple[Any, _Connection]]] = []
+    pending = set(attempts)
     try:
         while addresses or pending:
             if addresses:
@@ -233,20 +231,14 @@ async def _connected(host: str, port: int) -> _Connection:
             delay = 0.25 if addresses else None
             done, pending = await asyncio.wait(pending, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
             for attempt in done:
-                if (error := attempt.exception()) is None:
+                if attempt.exception() is None:
                     attempts.remove(attempt)
                     return attempt.result()[1]
-                errors.append(error)
-        raise errors[0]
+        return attempts[0].result()[1]  # raises its error
     finally:
         for attempt in attempts:
-            attempt.cancel()
-            attempt.add_done_callback(_abandon)
-
-
-def _abandon(attempt: _Attempt) -> None:
-    if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result()[0].abort()
+            if not attempt.cancel() and not attempt.cancelled() and attempt.exception() is None:
+                attempt.result()[0].abort()
 
 
 @contextlib.contextmanager
