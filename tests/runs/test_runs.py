@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, suppress
@@ -476,6 +477,27 @@ async def test_a_call_cancelled_while_its_response_is_parsed_may_be_signed(
         with pytest.raises(asyncio.CancelledError) as failed:
             await call
         assert [entry.state for entry in journal.entries()] == ["sent"] * is_run
+
+    (note,) = failed.value.__notes__
+    assert "after its request was sent" in note
+
+
+@pytest.mark.parametrize("is_run", [False, True])
+async def test_a_call_cancelled_while_its_documents_are_read_may_be_signed(
+    client: SignStash, service: MockedService, monkeypatch: pytest.MonkeyPatch, is_run: bool
+) -> None:
+    def read(*_: Any) -> Any:
+        loop.call_soon_threadsafe(call.cancel)
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+        raise AssertionError
+
+    many: dict[str, Any] = {"more": [{}] * 1000}  # so that they are read in a thread
+    service.sign.mock(side_effect=lambda request: httpx.Response(200, json=signed_response(request).json() | many))
+    monkeypatch.setattr("signstash._signing.signer.read_batch", read)
+    loop = asyncio.get_running_loop()
+    call = asyncio.create_task(collect(client.sign_all(pdfs(1))) if is_run else client.sign(pdf("FT_31")))
+    with pytest.raises(asyncio.CancelledError) as failed:
+        await call
 
     (note,) = failed.value.__notes__
     assert "after its request was sent" in note
@@ -1277,6 +1299,24 @@ class TestSaving:
         self, client: SignStash, service: MockedService, save_to: Any
     ) -> None:
         found = await collect(client.sign_all(pdfs(1), save_to=save_to))
+
+        assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
+        assert service.sign.call_count == 0
+
+    async def test_a_path_may_be_of_bytes(self, client: SignStash, tmp_path: Path) -> None:
+        class Target:
+            def __fspath__(self) -> bytes:
+                return os.fsencode(tmp_path / "new" / "a.pdf")
+
+        found = await collect(client.sign_all(pdfs(1), save_to=lambda _: Target()))  # type: ignore[arg-type]
+
+        assert found["0.pdf"].unwrap().saved_as == tmp_path / "new" / "a.pdf"
+
+    @pytest.mark.parametrize("end", ["", ".", ".."])
+    async def test_a_path_that_ends_as_a_folder_is_reported_before_sending(
+        self, client: SignStash, service: MockedService, tmp_path: Path, end: str
+    ) -> None:
+        found = await collect(client.sign_all(pdfs(1), save_to=lambda _: f"{tmp_path}/new/{end}"))
 
         assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
         assert service.sign.call_count == 0

@@ -43,10 +43,10 @@ class SignedFiles:
                     f"Another document is saved as {target}, so {document.name} was not sent.",
                     "Give the documents different names, or let `save_to` be a function that tells their files apart.",
                 )
-            require_replaceable(target, overwrite=self.overwrite)
             if folder not in self._folders:
                 make_folder(real_folder)
                 self._folders[folder] = real_folder
+            require_replaceable(target, overwrite=self.overwrite)  # last: a path such as 'new/' names that folder
         except (OSError, ValueError) as error:
             where = getattr(error, "filename", None) or f"The file for {document.name}"
             raise not_saved(where, error, unsent=document) from error
@@ -65,7 +65,7 @@ class SignedFiles:
             raise ConfigurationError(f"save_to raised StopIteration for {document.name}.", "Return a path.") from error
         if not isinstance(named, str | os.PathLike):
             raise ConfigurationError(f"save_to returned {named!r} for {document.name}.", "Return a path.")
-        return os.path.split(os.fspath(named))
+        return os.path.split(os.fsdecode(named))
 
     def save(
         self,

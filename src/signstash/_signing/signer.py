@@ -70,8 +70,7 @@ class Signer:
                 if len(given) > 1 or not given[0]._state.failed:  # of several documents, the service does not say which
                     raise
                 raise reference_used_by_failure(given[0].name, next(iter(sent)), error) from error.__cause__
-            with noted(sent, maybe_processed=True):
-                return await self.read(response, sent, files)
+            return await self.read(response, sent, files)
 
     async def prepare(
         self,
@@ -130,10 +129,11 @@ class Signer:
             saved = outcomes if files is None else files.save(outcomes, list(files.claimed))
             return SignedBatch(operation=batch.operation, outcomes=saved)
 
-        if files is not None:
-            return await completed(in_thread(read))
         is_small = len(response.body) < SMALL_BODY and response.body.count(b"{") < FEW_OBJECTS
-        return read() if is_small and not self.verify_signatures else await in_thread(read)
+        with noted(documents, maybe_processed=True):
+            if files is not None:
+                return await completed(in_thread(read))
+            return read() if is_small and not self.verify_signatures else await in_thread(read)
 
     @contextlib.contextmanager
     def noting_doubt(self, documents: Mapping[str, Document]) -> Iterator[None]:
