@@ -28,10 +28,10 @@ from signstash.settings import ENVIRONMENT_VARIABLES
 from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response
 
 http_library: Any = import_module(os.environ.get("SIGNSTASH_HTTP", "httpx"))
-"""Whose clients the facade is given, if `SIGNSTASH_HTTP` is set: httpx, or its fork httpx2, which users may have."""
+"""The library of the HTTP clients that tests pass, if `SIGNSTASH_HTTP` is set: httpx, or its fork httpx2."""
 
 own_client: bool = "SIGNSTASH_HTTP" not in os.environ
-"""Whether the facade makes its HTTP clients itself."""
+"""Whether `SignStash` makes its HTTP clients itself."""
 
 BASE_URL = "http://proxy.test:8081/signstash/einvoice-integration-ws"
 TOKEN_URL = "https://token.test/oauth2/authorization-server/oauth/token"

@@ -173,8 +173,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         """End the calls in flight, close the client's own connections, and raise `ConfigurationError` on further use.
 
         May be called more than once; closing a view has no effect. What `sign_all` and `batching` have in flight is
-        awaited, saved and recorded first, unless the task that calls this is cancelled, or is in a hook of a request of
-        theirs. All other calls, also those of views, are ended, and raise an `OutcomeUnknownError` if they were sent.
+        awaited, saved and recorded first, unless the calling task is cancelled, or runs a hook of one of these
+        requests. All other calls, also those of views, end, and raise an `OutcomeUnknownError` if they were sent.
         """
         if self._is_view:
             return

@@ -222,7 +222,7 @@ def _named(error: InvalidDocumentError, name: object, reference: object) -> Inva
 
 def _own_name(source: Source) -> str:
     if isinstance(source, str | os.PathLike):
-        contents_of(source)  # which have no name if they were given as a text
+        contents_of(source)  # raises for text, which has no file name
         return Path(source).name
     name = getattr(source, "name", None) or getattr(source, "filename", None)  # the latter of Starlette's UploadFile
     if not isinstance(name, str) or not name:  # a form without a file gives an empty one

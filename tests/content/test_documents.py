@@ -331,9 +331,7 @@ class TestSources:
         with pytest.raises(InvalidDocumentError) as failed:
             Document.xml(text, **options)
 
-        assert str(failed.value) == (
-            f"{named} contents are given as a text, which would be a path. Give them as bytes."
-        )
+        assert str(failed.value) == (f"{named} contents are text, which would be read as a path. Give them as bytes.")
         assert failed.value.document == options.get("name")
 
     async def test_an_empty_upload_raises(self, refusal: Refusal) -> None:

@@ -504,7 +504,7 @@ def test_an_unknown_parameter_in_the_path_is_named_with_the_fix(
         laid(definition)
 
     assert str(failed.value) in [
-        f"the path of POST /signstash/einvoice-integration-ws{path} has a parameter that is not known. "
+        f"the path of POST /signstash/einvoice-integration-ws{path} has an unknown parameter. "
         "Write its value into the paths of a copy, and use that."
         for path in (path, FILES.replace(old, new))
     ]
@@ -928,8 +928,8 @@ class TestReading:
                 r"is not valid JSON: a comma after the last item at line 1, column 33\. Delete it",
             ),
             (b'{"openapi": "3.0.1",\n "tags": ["a", ]}', r"a comma after the last item at line 2, column 14"),
-            (b'{"openapi": "3.0.1" // Sign\n}', r"a comment at line 1, column 21\. JSON has no comments: delete it"),
-            (b'// Sign\n{"openapi": "3.0.1"}', r"a comment at line 1, column 1\. JSON has no comments"),
+            (b'{"openapi": "3.0.1" // Sign\n}', r"a comment at line 1, column 21\. Delete all comments: JSON has none"),
+            (b'// Sign\n{"openapi": "3.0.1"}', r"a comment at line 1, column 1\. Delete all comments"),
             (b'/* Sign */ {"openapi": "3.0.1"}', "a comment at line 1, column 1"),
             (b'{"openapi": "3.0.1",\n /* Sign */ "paths": {}}', "a comment at line 2, column 2"),
             (b'{"openapi": "3.0.1"}\n# Sign', "a comment at line 2, column 1"),

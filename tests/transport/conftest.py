@@ -20,20 +20,20 @@ def ca() -> trustme.CA:
 
 @pytest.fixture
 def trusted(ca: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Lets new clients trust the CA."""
+    """Let new clients trust the CA."""
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
 
 @pytest.fixture
 def trusting(trusted: None) -> Any:
-    """An HTTP client that trusts the CA, or None if the facade makes its own, which does."""
+    """An HTTP client that trusts the CA, or None if `SignStash` makes its own, which trusts it."""
     return None if own_client else http_library.AsyncClient(verify=httpx.create_ssl_context(), trust_env=False)
 
 
 @pytest.fixture
 def server_context(ca: trustme.CA) -> ssl.SSLContext:
-    """What a server of 127.0.0.1 speaks TLS with."""
+    """The TLS settings of a server on 127.0.0.1."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1").configure_cert(context)
     return context

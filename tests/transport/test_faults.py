@@ -46,7 +46,7 @@ from tests.fault_server import LARGE, Clock, Connection, FaultServer, Script, cl
 
 @pytest.fixture(params=["http", "https"])
 def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
-    """What the server speaks TLS with, if it does; the facade trusts it."""
+    """The TLS settings of the server, if it uses TLS; clients trust its certificate."""
     if request.param == "http":
         return None
     request.getfixturevalue("trusted")

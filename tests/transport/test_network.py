@@ -1,4 +1,4 @@
-"""Connections of the facade's own HTTP clients, beside those that httpx makes itself."""
+"""Connections of the default HTTP client, and, for comparison, those that httpx makes itself."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_a_countersignature_of_something_else_in_xml_is_invalid(judges: Judges) 
 
     assert xmlsec_accepts(judges, signed)
     assert verify_file(signed).problems == (
-        "the countersignature of the signature does not hold (it is about something else than the signature value)",
+        "the countersignature of the signature does not hold (it does not cover the signature value)",
     )
 
 

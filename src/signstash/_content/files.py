@@ -90,7 +90,7 @@ class TemporaryFile:
         return True
 
     def _use(self, function: Callable[[int], None]) -> None:
-        """Call a function with a descriptor that writes to its end."""
+        """Call a function with a descriptor that appends to the file."""
         if self._descriptor is not None:
             return function(self._descriptor)
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
@@ -174,7 +174,7 @@ def make_folder(folder: Path) -> None:
 
 def real_path(folder: str) -> str:
     """The real path of a folder, which may not exist. Blocks."""
-    if _O_TMPFILE:  # the system knows it, where Python looks at each of its parents
+    if _O_TMPFILE:  # one call, where `os.path.realpath` makes one for each parent
         with contextlib.suppress(OSError):
             descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
             try:

@@ -48,7 +48,7 @@ def contents_of(source: Any) -> Contents:
     if isinstance(source, bytes | bytearray | memoryview):
         return InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
     if isinstance(source, str) and (source.lstrip().startswith(("<", "%PDF-")) or len(source) > _LONGEST_PATH):
-        raise InvalidDocumentError("The contents are given as a text, which would be a path.", "Give them as bytes.")
+        raise InvalidDocumentError("The contents are text, which would be read as a path.", "Give them as bytes.")
     if isinstance(source, str | os.PathLike):
         return InPath(source if isinstance(source, Path) else Path(source))
     if isinstance(source, io.TextIOBase):

@@ -327,6 +327,6 @@ class OpenRuns(weakref.WeakSet[Run]):
         self.end(ConfigurationError("The client was closed during a run.", "Close it after the run."))
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         in_flight = [each for run in self for each in run._requests if each.get_loop() is loop]
-        is_own = task in in_flight or task is renewal  # in a hook: what it waits for would wait for it
+        is_own = task in in_flight or task is renewal  # in a hook: the two would wait for each other
         if in_flight and not is_own and not (task is not None and task.cancelling()):
             await asyncio.wait(in_flight)

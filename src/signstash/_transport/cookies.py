@@ -1,4 +1,4 @@
-"""Spares responses that set no cookies the search for them."""
+"""Looks for cookies only in responses that set some."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class Exchange:
         call = prepared.call
         async with aclosing(await opened(client, prepared.request, self.auth)) as response:
             if response.is_success:
-                prepared.body.handed_over = True  # even if its end was not awaited
+                prepared.body.handed_over = True  # a success may precede the end of the body
                 received = await call.receive(response, call.response_limit)
             else:
                 received = Received(await read_error(response))

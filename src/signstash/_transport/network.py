@@ -1,4 +1,4 @@
-"""Network connections for httpcore, over asyncio itself: those that httpcore makes, over anyio, cost more CPU time."""
+"""Network connections for httpcore, made with asyncio directly: its own, made with anyio, take more CPU time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         loop = asyncio.get_running_loop()
-        # The loop of uvloop does not try the next address while the first one does not answer; anyio does.
+        # uvloop does not try the next address while the first one does not respond; anyio does.
         if not isinstance(loop, asyncio.BaseEventLoop) or local_address or socket_options:
             backend = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
             return await backend.connect_tcp(host, port, timeout, local_address, socket_options)
@@ -54,8 +54,8 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
 class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """A TCP connection.
 
-    The first bytes of a request, its headers, are held until more is written or its response is read: they leave
-    together with the body. httpcore ends each request by writing nothing, or by reading.
+    The first bytes of a request, its headers, are held until more is written or the response is read, so that they
+    leave together with the body. After each request httpcore writes an empty string, or reads.
     """
 
     _transport: asyncio.Transport
@@ -71,7 +71,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(0)  # what is written has been taken by the operating system
+        self._transport.set_write_buffer_limits(0)  # a write ends once the operating system has taken it
 
     def data_received(self, data: bytes) -> None:
         self._received += data  # at most 256 KiB
@@ -111,7 +111,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if self._held is None:
             self._held = buffer
-            self._transport.resume_reading()  # a response that arrives while its request is sent
+            self._transport.resume_reading()  # a response may arrive while its request is sent
             return
         data, self._held = self._held + buffer, b""
         if data and not self._transport.is_closing():
@@ -137,10 +137,10 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         self._transport.abort()
-        await asyncio.sleep(0)  # in which the socket is closed
+        await asyncio.sleep(0)  # until the event loop has closed the socket
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":  # also if the event loop, which may have been held, has not seen it yet
+        if info == "is_readable":  # even if a blocked event loop has not noticed it yet
             return self._is_over or _is_readable(self._transport.get_extra_info("socket"))
         names = {"client_addr": "sockname", "server_addr": "peername"}
         return self._transport.get_extra_info(names.get(info, info))
@@ -167,7 +167,7 @@ class _TlsConnection(httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(str(error)) from error
 
     def _read(self, max_bytes: int) -> bytes:
-        """What has been received: OpenSSL returns one record, of at most 16 KiB, at once."""
+        """Return what has been received: OpenSSL returns one record, of at most 16 KiB, at a time."""
         if self._error is not None:
             raise self._error
         records = [self._ssl.read(max_bytes)]
@@ -179,7 +179,7 @@ class _TlsConnection(httpcore.AsyncNetworkStream):
         except ssl.SSLError as error:
             self._error = error
         if self._error or not records[-1]:
-            self._connection.eof_received()  # nothing that arrives can be read
+            self._connection.eof_received()  # nothing that arrives later can be read
         return b"".join(records)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:

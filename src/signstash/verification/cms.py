@@ -221,7 +221,7 @@ def _judge_signer(
     except ValueError:
         found.note(f"the claimed time of {label} cannot be read")
     hash_name = signer["digest_algorithm"]["algorithm"].native
-    if data.content_type and hash_name not in data.digests:  # software may refuse it then (RFC 5652, 5.1)
+    if data.content_type and hash_name not in data.digests:  # software may then reject it (RFC 5652, 5.1)
         found.indeterminate(f"{label} does not list its digest algorithm")
     made = content.digest(hash_name)
     if len(signed):

@@ -46,8 +46,8 @@ class Verification:
         certificate: The signer's certificate, in DER.
         signed_at: The time of signing that the signer claims.
         timestamped_at: The time in the signature's timestamp: it was signed before that.
-        trusted: Whether every signer's certificate has a valid path to one of the given roots now, whenever it signed.
-            None without roots: then anybody can have signed the document.
+        trusted: Whether every signer's certificate has a valid path to one of the given roots now, no matter when it
+            was used. None without roots: then anybody may have signed the document.
     """
 
     verdict: Verdict
@@ -132,7 +132,7 @@ class Findings:
         self._notes += [*other.problems, *other._notes]
 
     def include_attached(self, other: Findings, label: str) -> bool:
-        """Add what was found about a timestamp or countersignature of a signature, and tell whether it holds."""
+        """Add what was found about a timestamp or countersignature of a signature, and return whether it holds."""
         found = other.report()
         if found.verdict is Verdict.INVALID:
             self.invalid(f"{label} does not hold ({found.problems[0]})")

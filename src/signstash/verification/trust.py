@@ -80,7 +80,7 @@ def _untrusted(
         return "has too many possible paths to be judged"
     try:
         context = ValidationContext(trust_roots=[_anchor(root) for root in roots], allow_fetching=False)
-        # Parameters of its own, or else a root that limits names of one kind would permit none of the others.
+        # With the default parameters, a root that limits names of one kind would permit none of any other kind.
         validator = CertificateValidator(certificate, others, context, PKIXValidationParams())
         asyncio.run(validator.async_validate_path())
     except PathBuildingError:
@@ -99,7 +99,7 @@ def _untrusted(
 
 
 def _anchor(root: x509.Certificate) -> CertTrustAnchor:
-    """A root with the limits that its certificate states: validity, length of paths, and names, but not policies."""
+    """A root with the limits that its certificate states: validity, path length and names, but not policies."""
     limits = derive_quals_from_cert(root)
     names = limits.standard_parameters and PKIXValidationParams(
         initial_permitted_subtrees=limits.standard_parameters.initial_permitted_subtrees,

@@ -275,7 +275,7 @@ def _judge_countersignatures(document: XmlDocument, signature: Any, label: str, 
         found = Findings()
         covered = _judge_guarded(document, element, None, [], "it", found)
         if covered is not None and not any(nodes.included[value] for nodes in covered):
-            found.invalid("it is about something else than the signature value")
+            found.invalid("it does not cover the signature value")
         if findings.include_attached(found, f"the countersignature of {label}"):
             findings.note(f"{label} is countersigned by {found.report().signer}")
 

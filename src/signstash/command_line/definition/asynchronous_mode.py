@@ -12,12 +12,12 @@ from .shapes import shape_of
 def recognise_asynchronous_mode(
     found: Comparison, signing: Iterable[Operation], known_roles: Set[tuple[str, str]]
 ) -> None:
-    """Add hints to what looks like starting to sign, and asking for status and result by external reference.
+    """Add hints to operations that seem to start signing, or to return status or result by external reference.
 
     Args:
         found: The comparison, complete but for its hints.
-        signing: The operations that sign, as they are published.
-        known_roles: Roles of known operations; additional ones with the same are other versions of them.
+        signing: The published operations that sign.
+        known_roles: Roles of known operations; additional operations with such a role are other versions of them.
     """
     published = found.published
     candidates = [operation for operation in found.additional if operation.role not in known_roles]

@@ -74,7 +74,7 @@ class _Comparer:
                 offers.append(f"{len(found.left_out)} operations not below /api ({', '.join(found.left_out[:3])})")
             if unknown := [operation for operation in found.additional if self._has_unknown_parameter(operation)]:
                 raise DefinitionError(
-                    f"the path of {unknown[0]} has a parameter that is not known. "
+                    f"the path of {unknown[0]} has an unknown parameter. "
                     "Write its value into the paths of a copy, and use that."
                 )
             raise DefinitionError(

@@ -58,7 +58,7 @@ class Operation:
 
     @property
     def is_below_api(self) -> bool:
-        """Whether it belongs to the API, and not to the server."""
+        """Whether it belongs to the API, rather than to the server, such as its health."""
         return _API.match(self.path) is not None
 
     @property
@@ -75,7 +75,7 @@ class Operation:
 
     @property
     def role(self) -> tuple[str, str]:
-        """What it is known by: its method, and its path after the version without names of parameters."""
+        """What identifies it in every version: its method, and its path after the version, without parameter names."""
         match = _API.match(self.path)
         return self.method, re.sub(r"\{[^}]*\}", "{}", match["rest"] if match else self.path)
 
@@ -242,7 +242,7 @@ class _Normaliser:
         return JSON if plain == _OCTETS and self._is_json(schema) else plain
 
     def _is_json(self, schema: Schema, depth: int = 0) -> bool:
-        """Whether a schema describes what octets alone are not."""
+        """Whether a schema describes more than a sequence of octets."""
         name = str(schema.get("$ref", "")).removeprefix(SCHEMAS)
         described = self.schema(self._named[name]) if name else schema
         if fields := described.get("properties"):
@@ -333,7 +333,7 @@ def _is_read_only(properties: Any, name: object) -> bool:
 
 
 def _only_value(*described: Mapping[str, Any]) -> str | None:
-    """The value that a parameter has if nothing is said, or the only one that it may have."""
+    """The default of a parameter, or its only possible value."""
     for item in described:
         values = item.get("enum")
         only = values[0] if isinstance(values, list) and len(values) == 1 else item.get("const", item.get("default"))

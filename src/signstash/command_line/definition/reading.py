@@ -121,10 +121,10 @@ def _broken(error: json.JSONDecodeError) -> DefinitionError:
     truncated = (len(rest) < 2 and rest not in ("}", "]")) or error.msg.startswith("Unterminated")
     state, problem, hint = "is not valid JSON", error.msg, "Correct it there, or download it again."
     if rest.startswith(("//", "/*", "#")):
-        problem, hint = "a comment", "JSON has no comments: delete it and all others."
+        problem, hint = "a comment", "Delete all comments: JSON has none."
     elif before.endswith(",") and rest.startswith(("}", "]")):
         error = json.JSONDecodeError(error.msg, error.doc, len(before) - 1)
-        problem, hint = "a comma after the last item", "Delete it and all others of the kind."
+        problem, hint = "a comma after the last item", "Delete it and all others like it."
     elif truncated:
         state, hint = "ends in the middle of its JSON", "Download it again."
     return DefinitionError(f"the content {state}: {problem} at line {error.lineno}, column {error.colno}. {hint}")
