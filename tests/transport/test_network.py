@@ -401,6 +401,18 @@ async def test_each_wait_ends_in_time(scheme: str, content: bytes, error: type[E
             await call
 
 
+async def test_a_handshake_without_response_gets_its_own_hint() -> None:
+    async with FaultServer(Connection.stay) as server, client_of(server.url.replace("http:", "https:")) as client:
+        failure = asyncio.create_task(failure_of(client))
+        await server.reached.wait()
+        for _ in range(20):  # turns of the event loop, in which the connection is made
+            await asyncio.sleep(0)
+        while not failure.done():
+            await server.clock.pass_by(11.0)
+
+    assert "if it speaks no TLS, the URL begins with http://" in str(await failure)
+
+
 async def test_the_rest_of_a_cancelled_request_is_not_sent() -> None:
     content, received = bytes(50_000_000), 0
     cancelled, ended = asyncio.Event(), asyncio.Event()

@@ -46,7 +46,7 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
         if not isinstance(loop, asyncio.BaseEventLoop) or local_address or socket_options:
             backend = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
             return await backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
+        with _mapped(""):
             async with asyncio.timeout(timeout):
                 return await _connected(host, port)
 
@@ -126,7 +126,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         try:
-            with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
+            with _mapped("the SSL handshake did not end"):
                 connection = _TlsConnection(self, ssl_context, server_hostname)
                 async with asyncio.timeout(timeout):
                     await connection.handshake()
@@ -242,13 +242,13 @@ async def _connected(host: str, port: int) -> _Connection:
 
 
 @contextlib.contextmanager
-def _mapped(timeout: type[Exception], error: type[Exception]) -> Iterator[None]:
+def _mapped(timeout: str) -> Iterator[None]:
     try:
         yield
     except TimeoutError as cause:
-        raise timeout(str(cause)) from cause
+        raise httpcore.ConnectTimeout(str(cause) or timeout) from cause
     except (OSError, UnicodeError, httpcore.NetworkError) as cause:
-        raise error(str(cause)) from cause
+        raise httpcore.ConnectError(str(cause)) from cause
 
 
 async def _wait(done: asyncio.Future[None], timeout: float | None, error: type[Exception]) -> None:
