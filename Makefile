@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-# What is tested with given clients of httpx and httpx2, too.
+# Tests that also run with clients of httpx and httpx2 that are passed to SignStash.
 FAULTS := tests/transport/test_faults.py tests/transport/test_connections.py tests/sandbox/test_integration_service.py
 
 .PHONY: demo test lint types pytest generate check-generated spec-diff regenerate public-names prove-regeneration prove-package prove-kills prove-watch prove-source prove-faults prove-cancellation soak fuzz fuzz-sandbox bench sbom audit release docs lock clean

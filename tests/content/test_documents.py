@@ -325,9 +325,7 @@ class TestSources:
 
     @pytest.mark.parametrize("text", ["<a/>", "<Invoice><Lines/></Invoice>\n", "%PDF-1.7\n%%EOF", " \n<a>/</a>"])
     @pytest.mark.parametrize(("options", "named"), [({}, "The"), ({"name": "a.xml"}, "Document a.xml: The")])
-    def test_contents_that_are_given_as_a_text_raise_at_once(
-        self, text: str, options: dict[str, Any], named: str
-    ) -> None:
+    def test_contents_given_as_text_raise_at_once(self, text: str, options: dict[str, Any], named: str) -> None:
         with pytest.raises(InvalidDocumentError) as failed:
             Document.xml(text, **options)
 

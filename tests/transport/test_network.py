@@ -110,7 +110,7 @@ async def test_each_piece_of_a_body_is_sent_at_once(tls: ssl.SSLContext | None) 
 
 
 class TlsServer:
-    """TLS of a script that decides itself which bytes are sent."""
+    """The TLS of a server whose script decides which bytes are sent."""
 
     def __init__(self, connection: Connection, context: ssl.SSLContext) -> None:
         self._connection = connection
@@ -129,14 +129,14 @@ class TlsServer:
                 await self._connection.send(self.outgoing.read())
 
     async def respond(self, response: bytes, *, then: bytes = b"") -> None:
-        """Send a response, and the end of TLS, at once."""
+        """Send a response and the end of TLS together."""
         self.tls.write(response)
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
         await self._connection.send(self.outgoing.read() + then)
 
     async def fail(self, response: bytes) -> None:
-        """Send a response, and a fatal alert, at once."""
+        """Send a response and a fatal alert together."""
         self.tls.write(response)
         self.incoming.write(b"\x17\x03\x03\0\x20" + bytes(32))  # a record that cannot be decrypted
         with contextlib.suppress(ssl.SSLError):

@@ -148,7 +148,7 @@ def test_a_broken_countersignature_in_cms_is_invalid(judges: Judges, change: Cal
 
     found = verify_file(signed)
 
-    assert judges.openssl_accepts(signed)  # it passes over unsigned attributes
+    assert judges.openssl_accepts(signed)  # it ignores unsigned attributes
     assert found.verdict is Verdict.INVALID
     assert found.problems[0].startswith("the countersignature of the signature does not hold (")
 

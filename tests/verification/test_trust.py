@@ -21,7 +21,7 @@ from tests.verification.conftest import Judges
 
 NOW = dt.datetime.now(dt.UTC)
 Days = tuple[int, int]
-"""From when to when a certificate is valid, in days from now."""
+"""Beginning and end of a certificate's validity, in days from now."""
 NOW_VALID, EXPIRED, FUTURE = (-1000, 1000), (-900, -10), (10, 900)
 NOT_CA = x509.BasicConstraints(ca=False, path_length=None)
 
@@ -33,7 +33,7 @@ def name(common: str) -> x509.Name:
 
 @attrs.frozen
 class Entity:
-    """Somebody with a name and a key; different ones may have the same name."""
+    """An entity with a name and a key; several may have the same name."""
 
     name: x509.Name = attrs.field(converter=name)
     key: ec.EllipticCurvePrivateKey = attrs.field(factory=lambda: ec.generate_private_key(ec.SECP256R1()))

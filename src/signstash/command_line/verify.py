@@ -19,9 +19,9 @@ INDETERMINATE: Final = 4
 """Exit status: no file is invalid, but some cannot be judged."""
 
 _EXAMPLES: Final = """
-Each file is valid, invalid or indeterminate: nothing is wrong with it, but it
-cannot be judged here. Trust is judged only against the roots that are given;
-revocation, and whether a certificate is qualified, are not judged: use a
+Each file is valid, invalid or indeterminate. An indeterminate file has no known
+fault, but cannot be judged here. Trust is judged only against the given roots.
+Revocation, and whether a certificate is qualified, are not judged: use a
 validation service.
 
 examples:
