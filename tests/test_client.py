@@ -202,6 +202,18 @@ async def test_cookies_of_the_service_are_sent_back(client: SignStash, service: 
     assert sent == [[], ["route=one"], ["route=one"]]
 
 
+async def test_cookies_that_cannot_be_sent_back_are_ignored(client: SignStash, service: MockedService) -> None:
+    def greeted(request: httpx.Request) -> httpx.Response:
+        headers = [(b"Set-Cookie", "name=João".encode())]
+        return httpx.Response(200, headers=headers, content=signed_response(request).content)
+
+    service.sign_effects(greeted, signed_response)
+    for _ in range(2):
+        await client.sign(pdf())
+
+    assert [call.request.headers.get("cookie") for call in service.sign.calls] == [None, None]
+
+
 class TestMultipart:
     @pytest.fixture
     def multipart(self, service: MockedService) -> respx.Route:

@@ -9,12 +9,13 @@ import httpx
 
 class _Cookies(httpx.Cookies):
     def extract_cookies(self, response: httpx.Response) -> None:
-        if "set-cookie" in response.headers:  # copying all headers for `http.cookiejar` takes a tenth of a short call
+        # Copying all headers for `http.cookiejar` takes a tenth of a short call. What is not ASCII cannot be sent back.
+        if (cookies := response.headers.get("set-cookie")) and cookies.isascii():
             super().extract_cookies(response)
 
 
 class AsyncClient(httpx.AsyncClient):
-    """A client that keeps cookies as httpx does."""
+    """A client that keeps cookies as httpx does, except those that httpx cannot send back."""
 
     @cached_property
     def cookies(self) -> httpx.Cookies:  # pyright: ignore[reportIncompatibleMethodOverride]  # never set
