@@ -37,3 +37,13 @@ def server_context(ca: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1").configure_cert(context)
     return context
+
+
+@pytest.fixture(params=["http", "https"])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    """The TLS settings of the server, if it uses TLS; clients trust its certificate."""
+    if request.param == "http":
+        return None
+    request.getfixturevalue("trusted")
+    context: ssl.SSLContext = request.getfixturevalue("server_context")
+    return context

@@ -44,16 +44,6 @@ from tests.conftest import (
 from tests.fault_server import LARGE, Clock, Connection, FaultServer, Script, client_of, little_memory
 
 
-@pytest.fixture(params=["http", "https"])
-def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
-    """The TLS settings of the server, if it uses TLS; clients trust its certificate."""
-    if request.param == "http":
-        return None
-    request.getfixturevalue("trusted")
-    context: ssl.SSLContext = request.getfixturevalue("server_context")
-    return context
-
-
 async def failure_at(script: Script, content: bytes = PDF, *, tls: ssl.SSLContext | None = None, **options: Any) -> Any:
     """The error of a request to a server with this script."""
     async with FaultServer(script, tls=tls) as server, client_of(server.url, **options) as client:

@@ -21,15 +21,6 @@ from tests.fault_server import LARGE, Connection, FaultServer, client_of
 from tests.transport.test_connections import answers_for_ever, signs_for_ever
 
 
-@pytest.fixture(params=["http", "https"])
-def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
-    if request.param == "http":
-        return None
-    request.getfixturevalue("trusted")
-    context: ssl.SSLContext = request.getfixturevalue("server_context")
-    return context
-
-
 async def test_large_documents_arrive(tls: ssl.SSLContext | None) -> None:
     async with FaultServer(signs_for_ever, tls=tls) as server, client_of(server.url) as client:
         for _ in range(2):

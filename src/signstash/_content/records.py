@@ -101,7 +101,7 @@ class RecordFile:
         data, offset = b"".join(lines), self._length + len(self._kept)
         try:
             self._write(self._kept + data)
-        except BaseException:
+        except BaseException:  # an interruption, too: the file may have a part of it
             # What cannot be removed from the file is kept, too: what follows has to follow it.
             if not keep and os.fstat(self._file.fileno()).st_size <= self._length:
                 raise

@@ -72,10 +72,10 @@ class DocumentReader:
                     self._add(await anext(documents))
         except StopAsyncIteration:
             pass
-        except BaseException as error:
+        except BaseException as error:  # whatever it is: documents that are in flight must not be lost by it
             if self._is_stopped and isinstance(error, asyncio.CancelledError):
                 raise
-            self.fault = error  # whatever it is: documents that are in flight must not be lost by it
+            self.fault = error
         finally:
             self.is_exhausted = True
             self.is_waiting = False

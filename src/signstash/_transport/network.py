@@ -130,7 +130,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
                 connection = _TlsConnection(self, ssl_context, server_hostname)
                 async with asyncio.timeout(timeout):
                     await connection.handshake()
-        except BaseException:
+        except BaseException:  # a cancellation, too, leaves no connection
             await self.aclose()
             raise
         return connection
