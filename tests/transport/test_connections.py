@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import re
 import socket
 import ssl
 import warnings
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -395,6 +397,26 @@ async def test_a_hook_that_closes_the_response_raises() -> None:
 
     assert type(error) is OutcomeUnknownError
     assert isinstance(error.__cause__, httpx.StreamError)
+
+
+async def test_a_request_does_not_wait_for_the_garbage_collection() -> None:
+    sent: list[weakref.ref[Any]] = []
+
+    async def note(request: Any) -> None:
+        sent.append(weakref.ref(request))
+
+    hooks: Any = {"request": [note]}
+    async with (
+        FaultServer(signs_for_ever) as server,
+        client_of(server.url, http_client=http_library.AsyncClient(event_hooks=hooks)) as client,
+    ):
+        gc.collect()
+        gc.disable()
+        try:
+            await client.sign(pdf())
+            assert [request() for request in sent] == [None]
+        finally:
+            gc.enable()
 
 
 class TestSetup:

@@ -214,4 +214,4 @@ class Batching:
                 waiting.sent_as = item.reference
 
     def _reference(self, waiting: _Waiting) -> str:
-        return waiting.sent_as or waiting.document.reference(self._settings.signer.client_service)
+        return waiting.sent_as or waiting.document.reference(self._settings.signer.exchange.client_service)

@@ -74,7 +74,8 @@ class RunSettings:
 
     def new_run(self, callers: Callers, limiter: ConcurrencyLimiter | None = None) -> Run:
         """A new run for those who want documents signed, which ends when the client is closed."""
-        ledger = RunLedger(client_service=self.signer.client_service, journal=self.journal, files=self._files())
+        service = self.signer.exchange.client_service
+        ledger = RunLedger(client_service=service, journal=self.journal, files=self._files())
         processor = BatchProcessor(
             signer=self.signer,
             ledger=ledger,

@@ -42,10 +42,6 @@ class Signer:
     multipart_file_names: MultipartFileNames
     verify_signatures: bool
 
-    @property
-    def client_service(self) -> str:
-        return self.exchange.client_service
-
     async def sign(
         self,
         documents: Iterable[Document],
@@ -58,7 +54,7 @@ class Signer:
         """Sign documents with one request, and save them if it is asked for."""
         require_flags(overwrite=overwrite)
         given = [require_document(document) for document in documents]
-        sent = index_by_reference([(document.reference(self.client_service), document) for document in given])
+        sent = index_by_reference([(document.reference(self.exchange.client_service), document) for document in given])
         files = None if save_to is None else SignedFiles(save_to=save_to, overwrite=overwrite)
         deadline = Deadline.after(self.exchange.deadline)
         with call_span("sign", sent):
@@ -95,7 +91,7 @@ class Signer:
         make = partial(
             signing_call,
             documents,
-            options.fields(documents, self.client_service),
+            options.fields(documents, self.exchange.client_service),
             upload=self.upload,
             multipart_file_names=self.multipart_file_names,
             folder=folder,

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -149,7 +148,8 @@ class Exchange:
 
     async def _exchange(self, prepared: _Request, client: httpx.AsyncClient) -> ServiceResponse:
         call = prepared.call
-        async with aclosing(await opened(client, prepared.request, self.auth)) as response:
+        response = await opened(client, prepared.request, self.auth)
+        try:
             if response.is_success:
                 prepared.body.handed_over = True  # a success may precede the end of the body
                 received = await call.receive(response, call.response_limit)
@@ -162,6 +162,9 @@ class Exchange:
                 contents=received.contents,
                 context=prepared.context,
             )
+        finally:
+            await response.aclose()
+            response.stream = httpx.ByteStream(b"")  # its own refers to the response, and would keep both in memory
 
     def _failure(self, prepared: _Request, error: BaseException) -> SignStashError:
         call, context, host = prepared.call, prepared.context, httpx.URL(self.base_url).host

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import selectors
 import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import httpcore
@@ -23,13 +25,18 @@ class DirectTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(verify=context)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=100,
-            max_keepalive_connections=20,
-            keepalive_expiry=5,
-            network_backend=_NetworkBackend(),
-        )
+        self._pool = httpcore.AsyncConnectionPool(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5)
+        new = partial(_HttpConnection, ssl_context=context, keepalive_expiry=5, network_backend=_NetworkBackend())
+        self._pool.create_connection = new  # type: ignore[method-assign]
+
+
+class _HttpConnection(httpcore.AsyncHTTPConnection):
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        response = await super().handle_async_request(request)
+        # The locks of anyio let the event loop run other tasks whenever they are acquired, even if they are free.
+        for part in (self, getattr(self, "_connection", self)):
+            vars(part).update(dict.fromkeys(("_request_lock", "_state_lock"), asyncio.Lock()))
+        return response
 
 
 class _NetworkBackend(httpcore.AsyncNetworkBackend):
@@ -41,9 +48,8 @@ class _NetworkBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        loop = asyncio.get_running_loop()
-        # uvloop does not try the next address while the first one does not respond; anyio does.
-        if not isinstance(loop, asyncio.BaseEventLoop) or local_address or socket_options:
+        if not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+            # uvloop does not try the next address while the first one does not respond; anyio does.
             backend = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
             return await backend.connect_tcp(host, port, timeout, local_address, socket_options)
         with _mapped(""):
@@ -252,16 +258,16 @@ def _mapped(timeout: str) -> Iterator[None]:
 
 
 async def _wait(done: asyncio.Future[None], timeout: float | None, error: type[Exception]) -> None:
+    timer = asyncio.get_running_loop().call_later(math.inf if timeout is None else timeout, _finish, done, error())
     try:
-        async with asyncio.timeout(timeout):
-            await done
-    except TimeoutError:
-        raise error from None
+        await done
+    finally:
+        timer.cancel()
 
 
-def _finish(done: asyncio.Future[None] | None) -> None:
+def _finish(done: asyncio.Future[None] | None, error: Exception | None = None) -> None:
     if done is not None and not done.done():
-        done.set_result(None)
+        done.set_result(None) if error is None else done.set_exception(error)
 
 
 def _is_readable(connection: Any) -> bool:

@@ -41,21 +41,16 @@ def call_span(operation: str, references: Iterable[str] = (), operation_id: int 
 
 def note(**attributes: str | int | Sequence[str] | None) -> None:
     """Set attributes of the current call's span, if there is one; None and empty lists are left out."""
-    span = _span.get()
-    if span is None:
-        return
-    for name, value in attributes.items():
-        if value is not None and value != []:
-            span.set_attribute(f"signstash.{name}", value)
+    if (span := _span.get()) is not None:
+        for name, value in attributes.items():
+            if value is not None and value != []:
+                span.set_attribute(f"signstash.{name}", value)
 
 
 def note_documents(*, failed: int, of: int) -> None:
     """Set the number of failed documents on the span; its status is an error if there are any."""
-    span = _span.get()
-    if span is None:
-        return
     note(documents_failed=failed)
-    if failed:
+    if failed and (span := _span.get()) is not None:
         from opentelemetry.trace import Status, StatusCode
 
         span.set_status(Status(StatusCode.ERROR, f"{failed} of {of} documents were not signed"))
