@@ -124,7 +124,7 @@ def test_type_checkers_accept_every_snippet(tmp_path: Path) -> None:
             path = tmp_path / f"{re.sub(r'[^a-z]', '_', guide.lower())}_{number}.py"
             path.write_text(block if complete else GIVEN + textwrap.indent(block, "    "))
 
-    for command in (["mypy", str(tmp_path)], ["pyright", str(tmp_path)]):
+    for command in (["mypy", str(tmp_path)], ["pyright", "--pythonpath", sys.executable, str(tmp_path)]):
         ended = subprocess.run(
             [sys.executable, "-m", *command], cwd=PROJECT, capture_output=True, text=True, check=False
         )
