@@ -18,10 +18,10 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel
 from .._content.contents import Contents, fingerprint_of
 from .algorithms import SignatureAlgorithm, matches, new_digest, unreliable
 from .cms import Content, SignedData, judge_signers, judge_timestamp, parse
+from .pdf_changes import Change, changes_between
+from .pdf_updates import ProtectedRevision, judge_updates, newest
 from .report import Findings, NotJudgedError
-from .revisions import Change, changes_between
 from .trust import judge_trust
-from .updates import ProtectedRevision, judge_updates, newest
 
 MAX_BYTES: Final = 1024 * 1024 * 1024
 """Bytes that a PDF may have; it is streamed."""

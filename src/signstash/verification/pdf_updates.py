@@ -7,8 +7,8 @@ from pyhanko.pdf_utils.reader import HistoricalResolver, PdfFileReader
 from pyhanko.sign.diff_analysis import DEFAULT_DIFF_POLICY, ModificationLevel, SuspiciousModification
 from pyhanko.sign.fields import FieldMDPSpec, MDPPerm
 
+from .pdf_changes import Change, changed_fields, changes_between
 from .report import Findings
-from .revisions import Change, changed_fields, changes_between
 
 
 @attrs.frozen(kw_only=True)
