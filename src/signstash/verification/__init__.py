@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import BinaryIO, Final
+from typing import Final
 
 from .._content.contents import Contents, fingerprint_of
 from .._content.sources import Source, contents_of
@@ -20,11 +20,10 @@ from ..errors import ConfigurationError, InvalidDocumentError
 from ..models import SignatureType
 
 try:
-    from asn1crypto import x509
-
     from .cades import ARMOUR, verify_cms
     from .pades import verify_pdf
     from .report import Findings, NotJudgedError, Verdict, Verification
+    from .signed_file import SignedFile
     from .trust import Roots, certificates
     from .xades import verify_xml
 except ImportError as _missing:
@@ -69,7 +68,7 @@ def verify_contents(signed: Contents, original: Contents | None, trusted_roots: 
     findings = Findings()
     with signed.opened() as file, _without_logs():
         try:
-            _judge(file, original, roots, findings)
+            _judge(SignedFile(file, fingerprint_of(file)[0], original, roots), findings)
         except NotJudgedError as error:
             findings.indeterminate(str(error))
         except InvalidDocumentError:
@@ -87,11 +86,10 @@ _DER: Final = re.compile(rb"\x30(?:\x80|[\x00-\x7f]|\x81.|\x82..|\x83...|\x84...
 _XML: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*<|\xff\xfe(?:[\s]\0)*<\0|\xfe\xff(?:\0\s)*\0<|<\0|\0<")
 
 
-def _judge(file: BinaryIO, original: Contents | None, roots: list[x509.Certificate], findings: Findings) -> None:
+def _judge(signed: SignedFile, findings: Findings) -> None:
     """Judge a file by its kind, which its structure tells: `%PDF-` within a CMS message does not make it a PDF."""
-    size = fingerprint_of(file)[0]
-    start = file.read(_START)
-    file.seek(0)
+    start = signed.file.read(_START)
+    signed.file.seek(0)
     if _DER.match(start) or start.startswith(b"-----BEGIN "):
         kind, judge = SignatureType.CADES, verify_cms
     elif _XML.match(start):
@@ -101,9 +99,9 @@ def _judge(file: BinaryIO, original: Contents | None, roots: list[x509.Certifica
     elif ARMOUR.search(start):
         kind, judge = SignatureType.CADES, verify_cms
     else:
-        raise NotJudgedError("it is empty" if not size else "it is neither a PDF, nor XML, nor a CMS message")
+        raise NotJudgedError("it is neither a PDF, nor XML, nor a CMS message" if signed.size else "it is empty")
     findings.signature_type = kind
-    judge(file, size, original, roots, findings)
+    judge(signed, findings)
 
 
 _verifying: ContextVar[bool] = ContextVar("_verifying", default=False)

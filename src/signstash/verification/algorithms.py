@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import attrs
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from .report import NotJudgedError
+from .report import Findings, NotJudgedError
 
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "md5": hashes.MD5(),  # noqa: S303 - judged, and reported as unreliable
@@ -62,23 +63,20 @@ def known_hash(name: str) -> str:
     return name
 
 
-def new_digest(name: str) -> hashlib._Hash:
-    """A new digest object.
-
-    Raises:
-        NotJudgedError: If the algorithm is not known.
-    """
-    return hashlib.new(known_hash(name), usedforsecurity=False)
-
-
 def digest(name: str, data: bytes) -> bytes:
     """The digest of data.
 
     Raises:
         NotJudgedError: If the algorithm is not known.
     """
-    made = new_digest(name)
-    made.update(data)
+    return digest_of_blocks(name, (data,))
+
+
+def digest_of_blocks(name: str, blocks: Iterable[bytes]) -> bytes:
+    """The digest of data that is too large for memory, as `digest` returns it."""
+    made = hashlib.new(known_hash(name), usedforsecurity=False)
+    for block in blocks:
+        made.update(block)
     return made.digest()
 
 
@@ -87,14 +85,16 @@ def unreliable(name: str) -> str | None:
     return f"rests on {_UNRELIABLE[name]}, which cannot be relied on" if name in _UNRELIABLE else None
 
 
-def weakness(public_key: bytes, *hash_names: str) -> str | None:
-    """What is wrong with relying on a key and digest algorithms, or None (ETSI TS 119 312, 6.2 and 5.2)."""
+def judge_strength(public_key: bytes, hash_names: Iterable[str], findings: Findings) -> None:
+    """Report a key, or else a digest algorithm, that cannot be relied on (ETSI TS 119 312, 6.2 and 5.2)."""
+    problem = next((problem for name in hash_names if (problem := unreliable(name))), None)
     key = _key(public_key)
     if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey | ec.EllipticCurvePublicKey):
         least = _MIN_CURVE_BITS if isinstance(key, ec.EllipticCurvePublicKey) else _MIN_BITS
         if key.key_size < least:
-            return f"rests on a key of {key.key_size} bits, which cannot be relied on"
-    return next((problem for name in hash_names if (problem := unreliable(name))), None)
+            problem = f"rests on a key of {key.key_size} bits, which cannot be relied on"
+    if problem:
+        findings.indeterminate(f"{findings.label} {problem}")
 
 
 def _key(public_key: bytes) -> object:

@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import binascii
+import io
 import re
-from typing import BinaryIO, Final
-
-from asn1crypto import x509
+from typing import Final
 
 from .._content.contents import Contents
-from .algorithms import new_digest
-from .cms import Content, judge_signers, parse
+from .algorithms import digest_of_blocks
+from .cms import Content, judge_signers
+from .cms_message import parse
 from .report import Findings, NotJudgedError
+from .signed_file import SignedFile, blocks, length_of_original, limit_size
 
 MAX_BYTES: Final = 128 * 1024 * 1024
 """Bytes that a CMS message may have; it is held in memory."""
 
 ARMOUR: Final = re.compile(rb"^(?:\xef\xbb\xbf)?-----BEGIN ([A-Z0-9 #]{1,40})-----[ \t]*\r?$", re.MULTILINE)
 _LABELS: Final = (b"CMS", b"PKCS7", b"PKCS #7 SIGNED DATA")
-_BLOCK: Final = 1024 * 1024
 
 
-def verify_cms(
-    file: BinaryIO, size: int, original: Contents | None, roots: list[x509.Certificate], findings: Findings
-) -> None:
-    """Judge a CMS signature, attached or detached.
-
-    Args:
-        file: The signature, in DER, BER or PEM.
-        size: Its length in bytes.
-        original: What was signed, if it is known.
-        roots: Trusted certificates.
-        findings: Takes the result.
+def verify_cms(signed: SignedFile, findings: Findings) -> None:
+    """Judge a CMS signature in DER, BER or PEM, attached or detached.
 
     Raises:
         NotJudgedError: If it cannot be judged.
     """
-    if size > MAX_BYTES:
-        raise NotJudgedError(f"it has {size} bytes; CMS signatures are judged up to {MAX_BYTES}")
-    encoded = file.read()
+    limit_size(signed.size, MAX_BYTES, "CMS signatures are")
+    encoded = signed.file.read()
+    # A message in DER may hold text that looks like an armour.
     armour = None if encoded[:1] == b"\x30" else ARMOUR.search(encoded)
     if armour is not None:
         encoded = _unarmoured(encoded, armour, findings)
@@ -49,14 +40,18 @@ def verify_cms(
     if not data.signers:
         findings.invalid("it holds no signature")
         return
-    if data.content is None and original is None:
-        raise NotJudgedError("it does not hold what it signs: give the original")
-    if data.content is None and original is not None:
+    original = signed.original
+    if data.content is not None:
+        content = Content.of(data.content)
+    elif original is not None:
         content = Content(lambda name: _digest(original, name), name="the original is another file, or")
     else:
-        content = Content.of(data.content or b"")
-    judge_signers(data, content, roots, "the signature", findings)
-    if data.content is not None and original is not None and not _same(data.content, original):
+        raise NotJudgedError("it does not hold what it signs: give the original")
+    found = Findings("the signature")
+    judge_signers(data, content, signed.roots, found)
+    findings.include(found)
+    held = data.content
+    if held is not None and original is not None and length_of_original(io.BytesIO(held), original) != len(held):
         findings.invalid("it does not hold what was sent")
 
 
@@ -81,18 +76,5 @@ def _unarmoured(text: bytes, armour: re.Match[bytes], findings: Findings) -> byt
 
 
 def _digest(original: Contents, name: str) -> bytes:
-    made = new_digest(name)
     with original.opened() as opened:
-        while block := opened.read(_BLOCK):
-            made.update(block)
-    return made.digest()
-
-
-def _same(content: bytes, original: Contents) -> bool:
-    place = 0
-    with original.opened() as opened:
-        while block := opened.read(_BLOCK):
-            if content[place : place + len(block)] != block:
-                return False
-            place += len(block)
-    return place == len(content)
+        return digest_of_blocks(name, blocks(opened))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final
 
 import attrs
 from asn1crypto import x509
 
+from ..errors import InvalidDocumentError
 from ..models import SignatureType
 
 _CLOCKS_DIFFER: Final = dt.timedelta(minutes=1)
@@ -77,15 +80,20 @@ class NotJudgedError(Exception):
     """Something is not understood, not available or too large; its text is the reason."""
 
 
-@attrs.define(kw_only=True)
+@attrs.define
 class Findings:
-    """Collects what is found about a document; the last signer that is added is the newest."""
+    """Collects what is found about a document or one of its signatures; the last signer that is added is the newest.
 
-    signature_type: SignatureType | None = None
-    signer: x509.Certificate | None = None
-    signed_at: dt.datetime | None = None
-    timestamped_at: dt.datetime | None = None
-    trusted: bool | None = None
+    Attributes:
+        label: What messages call the document or signature.
+    """
+
+    label: str = "it"
+    signature_type: SignatureType | None = attrs.field(default=None, init=False)
+    signer: x509.Certificate | None = attrs.field(default=None, init=False)
+    signed_at: dt.datetime | None = attrs.field(default=None, init=False)
+    timestamped_at: dt.datetime | None = attrs.field(default=None, init=False)
+    trusted: bool | None = attrs.field(default=None, init=False)
     _invalid: list[str] = attrs.field(factory=list, init=False)
     _indeterminate: list[str] = attrs.field(factory=list, init=False)
     _notes: list[str] = attrs.field(factory=list, init=False)
@@ -112,6 +120,31 @@ class Findings:
         """Record what does not affect the verdict."""
         self._notes.append(text)
 
+    def digest_differs(self, part: str) -> None:
+        """Record that a part of the document is not what was signed."""
+        self.invalid(f"{part} was changed after {self.label} was made: its digest differs")
+
+    def value_differs(self) -> None:
+        """Record that the signature value was not made for what is signed, or with another key."""
+        self.invalid(f"the value of {self.label} does not match what it signs and its certificate")
+
+    def certificate_differs(self) -> None:
+        """Record that the signed attributes or properties name another certificate than the signer's."""
+        self.indeterminate(f"{self.label} names another certificate than the one that it holds")
+
+    @contextlib.contextmanager
+    def judging(self) -> Iterator[None]:
+        """Record what ends the judging of a signature early: it must not hide what is known of the others."""
+        try:
+            yield
+        except NotJudgedError as error:
+            self.indeterminate(f"{self.label} cannot be judged: {error}")
+        except InvalidDocumentError:  # a file cannot be read, which says nothing about the signature
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a broken signature raises in its parser
+            reason = str(error).partition("\n")[0]
+            self.indeterminate(f"{self.label} cannot be read ({type(error).__name__}: {reason})")
+
     @property
     def problems(self) -> tuple[str, ...]:
         """All problems, those that make the document invalid first."""
@@ -127,9 +160,9 @@ class Findings:
         if other.trusted is not None:
             self.trusted = other.trusted and self.trusted is not False
 
-    def include_as_notes(self, other: Findings) -> None:
-        """Add what was found about a signature that the verdict does not depend on."""
-        self._notes += [*other.problems, *other._notes]
+    def include_earlier(self, other: Findings) -> None:
+        """Add what was found about a signature that was in the original: the verdict does not depend on it."""
+        self._notes += [f"{other.label} was in what was sent, and {text}" for text in (*other.problems, *other._notes)]
 
     def include_attached(self, other: Findings, label: str) -> bool:
         """Add what was found about a timestamp or countersignature of a signature, and return whether it holds."""
@@ -140,21 +173,23 @@ class Findings:
             self.note(f"{label} is not used: {found.reason}")
         return found.ok
 
-    def compare_times(self, label: str) -> None:
+    def include_countersignature(self, other: Findings) -> None:
+        """Add what was found about a countersignature of this signature."""
+        if self.include_attached(other, f"the countersignature of {self.label}"):
+            self.note(f"{self.label} is countersigned by {other.report().signer}")
+
+    def compare_times(self) -> None:
         """Note if the signer claims to have signed after the timestamp."""
         claimed, stamped = self.signed_at, self.timestamped_at
         if claimed and stamped and claimed.tzinfo and claimed - stamped > _CLOCKS_DIFFER:
-            self.note(f"the claimed time of {label} is later than its timestamp, so one of them is wrong")
+            self.note(f"the claimed time of {self.label} is later than its timestamp, so one of them is wrong")
 
     def report(self) -> Verification:
         """The result."""
         subject: Any = None if self.signer is None else self.signer.subject
+        verdict = Verdict.INVALID if self._invalid else Verdict.INDETERMINATE if self._indeterminate else Verdict.VALID
         return Verification(
-            verdict=Verdict.INVALID
-            if self._invalid
-            else Verdict.INDETERMINATE
-            if self._indeterminate
-            else Verdict.VALID,
+            verdict=verdict,
             signature_type=self.signature_type,
             problems=tuple(dict.fromkeys(self.problems)),
             notes=tuple(dict.fromkeys(self._notes)),

@@ -49,33 +49,30 @@ def certificates(roots: Roots) -> list[x509.Certificate]:
 
 
 def judge_trust(
-    certificate: x509.Certificate,
-    others: Iterable[x509.Certificate],
-    roots: list[x509.Certificate],
-    label: str,
-    findings: Findings,
+    certificate: x509.Certificate, held: Iterable[x509.Certificate], roots: list[x509.Certificate], findings: Findings
 ) -> None:
     """Judge the path of a signer's certificate, at the present moment and without network; key usage plays no role.
 
     Args:
         certificate: The signer's certificate.
-        others: Further certificates that came with the signature.
+        held: All certificates that came with the signature.
         roots: The trusted certificates; without any, trust is not judged.
-        label: What messages call the signature.
         findings: Takes the result.
     """
     if not roots:
         return
+    others = [other for other in held if other.dump() != certificate.dump()]
     reason = _untrusted(certificate, others, roots)
     findings.trusted = reason is None
     if reason is not None:
-        findings.indeterminate(f"the certificate of {label} {reason}")
+        findings.indeterminate(f"the certificate of {findings.label} {reason}")
 
 
 def _untrusted(
-    certificate: x509.Certificate, others: Iterable[x509.Certificate], roots: list[x509.Certificate]
+    certificate: x509.Certificate, others: list[x509.Certificate], roots: list[x509.Certificate]
 ) -> str | None:
-    others = () if any(certificate.dump() == root.dump() for root in roots) else list(others)
+    if any(certificate.dump() == root.dump() for root in roots):
+        others = []
     if _number_of_paths(certificate, others) > _MAX_PATHS:
         return "has too many possible paths to be judged"
     try:

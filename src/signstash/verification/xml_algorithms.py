@@ -1,4 +1,4 @@
-"""Signature algorithms of XML signatures, by URI (RFC 9231)."""
+"""Digest and signature algorithms of XML signatures, by URI (RFC 9231)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .algorithms import SignatureAlgorithm, digest
 from .report import NotJudgedError
-from .xml_references import DS, hash_of
+from .xml_document import DS
 
 _MORE: Final = "http://www.w3.org/2001/04/xmldsig-more#"
 _MORE_2007: Final = "http://www.w3.org/2007/05/xmldsig-more#"
@@ -19,10 +19,30 @@ _OTHERS: Final = {
     f"{_MORE_2021}eddsa-ed25519": ("eddsa", ""),
     f"{_MORE_2021}eddsa-ed448": ("eddsa", ""),
 }
-_HASHES: Final = {
-    **{name: name for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")},
-    **{f"sha3-{size}": f"sha3_{size}" for size in (224, 256, 384, 512)},
+_DIGESTS: Final = {
+    "http://www.w3.org/2001/04/xmldsig-more#md5": "md5",
+    "http://www.w3.org/2000/09/xmldsig#sha1": "sha1",
+    "http://www.w3.org/2001/04/xmldsig-more#sha224": "sha224",
+    "http://www.w3.org/2001/04/xmlenc#sha256": "sha256",
+    "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",
+    "http://www.w3.org/2001/04/xmlenc#sha512": "sha512",
+    **{f"http://www.w3.org/2007/05/xmldsig-more#sha3-{size}": f"sha3_{size}" for size in (224, 256, 384, 512)},
 }
+"""Digest algorithms by URI (RFC 9231, 2.1, and XML Encryption 1.1, 5.8)."""
+_HASHES: Final = {uri.partition("#")[2]: name for uri, name in _DIGESTS.items()}
+"""The same by the names that they have in the URIs of signature algorithms, such as `rsa-sha256`."""
+
+
+def hash_of(method: Any) -> str:
+    """The digest algorithm of a DigestMethod element.
+
+    Raises:
+        NotJudgedError: If it is not supported.
+    """
+    algorithm = None if method is None else method.get("Algorithm")
+    if algorithm not in _DIGESTS:
+        raise NotJudgedError(f"the digest algorithm {algorithm} is not supported")
+    return _DIGESTS[algorithm]
 
 
 def signature_algorithm(method: Any) -> SignatureAlgorithm:

@@ -11,7 +11,11 @@ import attrs
 from lxml import etree
 
 from .report import NotJudgedError
+from .signed_file import limit_size
+from .xml_canonicalization import Canonicalization
 
+DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
+"""Namespace of XML signatures, as a prefix of their elements' tags."""
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes that an XML document may have; it is held in memory."""
 MAX_WORK: Final = 100_000_000
@@ -24,41 +28,6 @@ _MARKUP: Final = (b"<!", b"<?", b"<\0!", b"<\0?")
 """What begins comments and processing instructions, also in UTF-16."""
 _BESIDE_TEXT: Final = {"Id", "ID", "id", "MimeType", "Encoding"}
 """Attributes of an element in base64 that need not be signed."""
-_XML: Final = "{http://www.w3.org/XML/1998/namespace}"
-_EXCLUSIVE: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
-_INCLUSIVE: Final = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
-_INCLUSIVE_1_1: Final = "http://www.w3.org/2006/12/xml-c14n11"
-
-
-@attrs.frozen
-class Canonicalization:
-    """A canonicalization algorithm.
-
-    Attributes:
-        exclusive: Whether it leaves out namespaces that are not used.
-        comments: Whether it keeps comments.
-        version_1_1: Whether it is version 1.1, which inherits fewer attributes.
-        prefixes: Prefixes that exclusive canonicalization treats like the inclusive one.
-    """
-
-    exclusive: bool = False
-    comments: bool = False
-    version_1_1: bool = False
-    prefixes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, method: Any) -> Canonicalization | None:
-        """Read the algorithm of a CanonicalizationMethod or Transform element, or None if it is something else."""
-        name = method.get("Algorithm", "")
-        comments = name.endswith("WithComments")
-        plain = name.removesuffix("WithComments") if comments else name
-        if plain == _EXCLUSIVE:
-            listed = method.find(f"{{{_EXCLUSIVE}}}InclusiveNamespaces")
-            prefixes = () if listed is None else tuple(listed.get("PrefixList", "").split())
-            return cls(exclusive=True, comments=comments, prefixes=prefixes)
-        if plain.removesuffix("#") in (_INCLUSIVE, _INCLUSIVE_1_1) and plain.endswith("#") == comments:
-            return cls(comments=comments, version_1_1=plain.startswith(_INCLUSIVE_1_1))
-        return None
 
 
 class XmlDocument:
@@ -73,8 +42,7 @@ class XmlDocument:
     """
 
     def __init__(self, content: bytes) -> None:
-        if len(content) > MAX_BYTES:
-            raise NotJudgedError(f"it has {len(content)} bytes; XML is judged up to {MAX_BYTES}")
+        limit_size(len(content), MAX_BYTES, "XML is")
         _reject_doctype(content)
         self._content = content
         self.size: int = len(content)
@@ -226,26 +194,26 @@ class NodeSet:
         """
         method = attrs.evolve(method, comments=method.comments and self.comments)
         try:
-            return b"".join(_written(part, method) for part in self._standalone(method))
+            return b"".join(method.written(part) for part in self._standalone(method))
         except etree.C14NError as error:
             raise NotJudgedError(f"it cannot be canonicalized ({error})") from error
 
     def _standalone(self, method: Canonicalization) -> list[Any]:
-        """Documents of their own for the topmost elements of the set, without what is not in the set."""
+        """The roots of documents of their own for the topmost elements of the set, without what is not in the set."""
         document, included = self.document, self.included
         if self.outer and 0 not in included:
-            return [document.tree]
+            return [document.root]
         tops = self._tops()
         excluded = self._excluded(tops)
         if not excluded and not self.outer:
-            return [_cut_out(document.elements[number], method) for number in tops]
+            return [method.cut_out(document.elements[number]) for number in tops]
         if self.outer and tops != [0]:
             raise NotJudgedError("its XPath leaves out the root element")
         root = document.copy()
         copies = {number: item for number, item in enumerate(root.iter("*")) if number in excluded or number in tops}
         for number in excluded:
             remove(copies[number])
-        return [root.getroottree()] if self.outer else [_cut_out(copies[number], method) for number in tops]
+        return [root] if self.outer else [method.cut_out(copies[number]) for number in tops]
 
     def _tops(self) -> list[int]:
         """The elements of the set whose parents are not in it."""
@@ -311,34 +279,6 @@ def remove(element: Any) -> None:
     parent.remove(element)
 
 
-def _cut_out(element: Any, method: Canonicalization) -> Any:
-    """An element as a document of its own, with its namespaces, and what inclusive canonicalization inherits."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
-    root = etree.fromstring(etree.tostring(element, with_tail=False), parser)
-    if method.exclusive:
-        return root.getroottree()
-    inherited: dict[str, str] = {}
-    for ancestor in element.iterancestors():
-        for name, value in ancestor.attrib.items():
-            if name.startswith(_XML):
-                inherited.setdefault(name, value)
-    if method.version_1_1:
-        inherited.pop(f"{_XML}id", None)
-        if f"{_XML}base" in inherited:
-            raise NotJudgedError("canonicalization 1.1 of an element that inherits xml:base is not supported")
-    for name, value in inherited.items():
-        if name not in root.attrib:
-            root.set(name, value)
-    return root.getroottree()
-
-
-def _written(tree: Any, method: Canonicalization) -> bytes:
-    return bytes(
-        etree.tostring(
-            tree,
-            method="c14n",
-            exclusive=method.exclusive,
-            with_comments=method.comments,
-            inclusive_ns_prefixes=list(method.prefixes) if method.exclusive else None,
-        )
-    )
+def has_text(element: Any) -> bool:
+    """Whether there is text directly in an element."""
+    return any((text or "").strip() for text in (element.text, *(child.tail for child in element)))

@@ -10,19 +10,9 @@ from lxml import etree
 
 from .algorithms import digest
 from .report import NotJudgedError
-from .xml_document import Canonicalization, NodeSet, XmlDocument, binary, decoded
-
-DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
-DIGESTS: Final = {
-    "http://www.w3.org/2001/04/xmldsig-more#md5": "md5",
-    "http://www.w3.org/2000/09/xmldsig#sha1": "sha1",
-    "http://www.w3.org/2001/04/xmldsig-more#sha224": "sha224",
-    "http://www.w3.org/2001/04/xmlenc#sha256": "sha256",
-    "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",
-    "http://www.w3.org/2001/04/xmlenc#sha512": "sha512",
-    **{f"http://www.w3.org/2007/05/xmldsig-more#sha3-{size}": f"sha3_{size}" for size in (224, 256, 384, 512)},
-}
-"""Digest algorithms by URI (RFC 9231, 2.1, and XML Encryption 1.1, 5.8)."""
+from .xml_algorithms import hash_of
+from .xml_canonicalization import Canonicalization
+from .xml_document import DS, NodeSet, XmlDocument, binary, decoded
 
 _ENVELOPED: Final = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 _BASE64: Final = "http://www.w3.org/2000/09/xmldsig#base64"
@@ -171,18 +161,6 @@ class Reference:
                 kept = _step(kept, expression)
             return nodes.intersection(kept)
         raise NotJudgedError(f"the transform {algorithm} is not supported")
-
-
-def hash_of(method: Any) -> str:
-    """The digest algorithm of a DigestMethod element.
-
-    Raises:
-        NotJudgedError: If it is not supported.
-    """
-    algorithm = None if method is None else method.get("Algorithm")
-    if algorithm not in DIGESTS:
-        raise NotJudgedError(f"the digest algorithm {algorithm} is not supported")
-    return DIGESTS[algorithm]
 
 
 def _compiled(expression: Any, template: str, document: XmlDocument, *, per_node: int) -> Any:
