@@ -57,13 +57,7 @@ def verify_file(
 
 
 def verify_contents(signed: Contents, original: Contents | None, trusted_roots: Roots) -> Verification:
-    """Verify a signed document, as `verify_file` does.
-
-    Args:
-        signed: Its contents.
-        original: What was sent to be signed, or None.
-        trusted_roots: Certificates of the authorities that are trusted.
-    """
+    """Verify a signed document, as `verify_file` does."""
     roots = certificates(trusted_roots)
     findings = Findings()
     with signed.opened() as file, _without_logs():

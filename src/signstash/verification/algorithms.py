@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 import attrs
@@ -28,6 +29,7 @@ _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha3_384": hashes.SHA3_384(),
     "sha3_512": hashes.SHA3_512(),
 }
+"""Digest algorithms by the names that hashlib and asn1crypto share; `xml_algorithms` has their URIs."""
 _UNRELIABLE: Final = {"md5": "MD5", "sha1": "SHA-1"}
 _MIN_BITS: Final = 1900
 _MIN_CURVE_BITS: Final = 224
@@ -53,31 +55,47 @@ class SignatureAlgorithm:
 
 
 def known_hash(name: str) -> str:
-    """The name, if the digest algorithm is known.
-
-    Raises:
-        NotJudgedError: If it is not.
-    """
+    """The name, if the digest algorithm is known."""
     if name not in _HASHES:
         raise NotJudgedError(f"the digest algorithm {name} is not supported")
     return name
 
 
 def digest(name: str, data: bytes) -> bytes:
-    """The digest of data.
-
-    Raises:
-        NotJudgedError: If the algorithm is not known.
-    """
+    """The digest of data."""
     return digest_of_blocks(name, (data,))
 
 
 def digest_of_blocks(name: str, blocks: Iterable[bytes]) -> bytes:
-    """The digest of data that is too large for memory, as `digest` returns it."""
+    """The digest of data that is too large for memory."""
     made = hashlib.new(known_hash(name), usedforsecurity=False)
     for block in blocks:
         made.update(block)
     return made.digest()
+
+
+def _keeping(digest_of: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    return functools.cache(digest_of)
+
+
+@attrs.frozen
+class Content:
+    """The content that a signature covers.
+
+    Attributes:
+        digest: Gives its digest by the name of an algorithm, and keeps it.
+        octets: The content itself, if it is at hand.
+        name: What it is called in messages.
+    """
+
+    digest: Callable[[str], bytes] = attrs.field(converter=_keeping)
+    octets: bytes | None = None
+    name: str = "the content"
+
+    @classmethod
+    def of(cls, octets: bytes, *, name: str = "the content") -> Content:
+        """Content in memory."""
+        return cls(lambda name: digest(name, octets), octets, name)
 
 
 def unreliable(name: str) -> str | None:
@@ -104,22 +122,18 @@ def _key(public_key: bytes) -> object:
         raise NotJudgedError("the certificate's public key is not supported") from error
 
 
-def matches(public_key: bytes, algorithm: SignatureAlgorithm, value: bytes, data: bytes | None, made: bytes) -> bool:
+def matches(public_key: bytes, algorithm: SignatureAlgorithm, value: bytes, content: Content) -> bool:
     """Whether a signature value was made with the private key for what is signed.
 
     Args:
         public_key: The public key, as SubjectPublicKeyInfo in DER.
         algorithm: The algorithm.
         value: The signature value.
-        data: What is signed, which EdDSA needs; None if it is not at hand.
-        made: The digest of what is signed.
-
-    Raises:
-        NotJudgedError: If key or algorithm are not supported.
+        content: What is signed.
     """
     key = _key(public_key)
     try:
-        _verify(key, algorithm, value, data, made)
+        _verify(key, algorithm, value, content)
     except (InvalidSignature, OverflowError):
         return False
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -127,13 +141,14 @@ def matches(public_key: bytes, algorithm: SignatureAlgorithm, value: bytes, data
     return True
 
 
-def _verify(key: object, algorithm: SignatureAlgorithm, value: bytes, data: bytes | None, made: bytes) -> None:
+def _verify(key: object, algorithm: SignatureAlgorithm, value: bytes, content: Content) -> None:
     if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and algorithm.kind == "eddsa":
-        if data is None:
+        if content.octets is None:
             raise NotJudgedError("EdDSA without signed attributes is not supported")
-        key.verify(value, data)
+        key.verify(value, content.octets)
         return
     prehashed = utils.Prehashed(_HASHES[known_hash(algorithm.hash_name)])
+    made = content.digest(algorithm.hash_name)
     if isinstance(key, rsa.RSAPublicKey) and algorithm.kind == "rsa":
         key.verify(value, made, padding.PKCS1v15(), prehashed)
     elif isinstance(key, rsa.RSAPublicKey) and algorithm.kind == "pss":

@@ -8,8 +8,8 @@ import re
 from typing import Final
 
 from .._content.contents import Contents
-from .algorithms import digest_of_blocks
-from .cms import Content, judge_signers
+from .algorithms import Content, digest_of_blocks
+from .cms import judge_signers
 from .cms_message import parse
 from .report import Findings, NotJudgedError
 from .signed_file import SignedFile, blocks, length_of_original, limit_size
@@ -22,11 +22,7 @@ _LABELS: Final = (b"CMS", b"PKCS7", b"PKCS #7 SIGNED DATA")
 
 
 def verify_cms(signed: SignedFile, findings: Findings) -> None:
-    """Judge a CMS signature in DER, BER or PEM, attached or detached.
-
-    Raises:
-        NotJudgedError: If it cannot be judged.
-    """
+    """Judge a CMS signature in DER, BER or PEM, attached or detached."""
     limit_size(signed.size, MAX_BYTES, "CMS signatures are")
     encoded = signed.file.read()
     # A message in DER may hold text that looks like an armour.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ import attrs
 from asn1crypto import cms, core, parser, tsp, x509
 from cryptography.x509 import load_der_x509_certificate
 
-from .algorithms import SignatureAlgorithm, digest, judge_strength, matches, unreliable
+from .algorithms import Content, SignatureAlgorithm, digest, judge_strength, matches, unreliable
 from .cms_algorithms import signature_algorithm
 from .cms_message import ATTRIBUTES, MAX_SIGNERS, SignedData, as_der, parse, values_of
 from .report import Findings, NotJudgedError
@@ -23,36 +22,8 @@ _MAX_ATTRIBUTES: Final = 64 * 1024
 _MESSAGE_DIGEST: Final = core.ObjectIdentifier(ATTRIBUTES["message digest"]).dump()
 
 
-@attrs.frozen
-class Content:
-    """The content that a CMS signature covers.
-
-    Attributes:
-        digest: Gives its digest by the name of an algorithm.
-        octets: The content itself, if it is at hand.
-        name: What it is called in messages.
-    """
-
-    digest: Callable[[str], bytes]
-    octets: bytes | None = None
-    name: str = "the content"
-
-    @classmethod
-    def of(cls, octets: bytes, *, name: str = "the content") -> Content:
-        """Content in memory."""
-        return cls(lambda name: digest(name, octets), octets, name)
-
-
 def judge_signers(data: SignedData, content: Content, roots: list[x509.Certificate], findings: Findings) -> None:
-    """Judge every signer of a message.
-
-    Args:
-        data: The message.
-        content: What it signs.
-        roots: Trusted certificates.
-        findings: Takes the result; its label is what messages call the signature.
-    """
-    content = attrs.evolve(content, digest=functools.cache(content.digest))
+    """Judge every signer of a message."""
     for certificate in data.certificates:
         try:
             _ = certificate.native  # parsed as a whole, also if no signer needs it
@@ -127,14 +98,7 @@ def _judge_countersignatures(data: SignedData, signer: Any, value: Content, find
 
 
 def judge_timestamp(token: bytes, stamped: Content, label: str, findings: Findings) -> None:
-    """Judge a timestamp (RFC 3161), which is a CMS message itself; the trust in its authority is not judged.
-
-    Args:
-        token: Its token.
-        stamped: The content that it should cover.
-        label: What messages call it.
-        findings: Takes the time, and what is wrong.
-    """
+    """Judge a timestamp token (RFC 3161), which is a CMS message itself; the trust in its authority is not judged."""
     found = Findings()
     try:
         data = parse(token)
@@ -174,19 +138,15 @@ def _certificate(data: SignedData, signer: Any) -> x509.Certificate:
 
 def _fits(signer: Any, certificate: x509.Certificate, algorithm: SignatureAlgorithm, content: Content) -> bool:
     key, value = certificate.public_key.dump(), signer["signature"].native
-    signed = signer["signed_attrs"]
-    if not len(signed):
-        made = content.digest(algorithm.hash_name) if algorithm.hash_name else b""
-        return matches(key, algorithm, value, content.octets, made)
+    parts = [attribute.dump() for attribute in signer["signed_attrs"]]
+    if not parts:
+        return matches(key, algorithm, value, content)
     # Signed is the DER encoding (RFC 5652, 5.4); not all software orders the attributes as it asks for.
-    parts = [attribute.dump() for attribute in signed]
     forms: list[Callable[[], list[bytes]]] = [lambda: parts, lambda: sorted(parts), lambda: sorted(map(as_der, parts))]
-    for form in forms if sum(map(len, parts)) <= _MAX_ATTRIBUTES else forms[:2]:
-        encoded = parser.emit(0, 1, 17, b"".join(form()))
-        made = digest(algorithm.hash_name, encoded) if algorithm.hash_name else b""
-        if matches(key, algorithm, value, encoded, made):
-            return True
-    return False
+    return any(
+        matches(key, algorithm, value, Content.of(parser.emit(0, 1, 17, b"".join(form()))))
+        for form in (forms if sum(map(len, parts)) <= _MAX_ATTRIBUTES else forms[:2])
+    )
 
 
 def _names(signed: Any, certificate: x509.Certificate) -> bool:

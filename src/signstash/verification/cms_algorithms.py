@@ -34,15 +34,7 @@ _SIGNATURES: Final[dict[str, tuple[str, str]]] = {
 
 
 def signature_algorithm(algorithm: Any, hash_name: str) -> SignatureAlgorithm:
-    """Read the signature algorithm of a signer.
-
-    Args:
-        algorithm: Its identifier.
-        hash_name: The signer's digest algorithm.
-
-    Raises:
-        NotJudgedError: If the algorithm is not supported.
-    """
+    """Read a signer's signature algorithm, which may leave open the digest: it is that of the signer then."""
     oid = algorithm["algorithm"].dotted
     if oid == _PSS:
         parameters = algorithm["parameters"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
@@ -14,8 +15,8 @@ from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 
 from .._content.contents import Contents, fingerprint_of
-from .algorithms import SignatureAlgorithm, digest_of_blocks, matches, unreliable
-from .cms import Content, judge_signers, judge_timestamp
+from .algorithms import Content, SignatureAlgorithm, digest_of_blocks, matches, unreliable
+from .cms import judge_signers, judge_timestamp
 from .cms_message import SignedData, parse
 from .pdf_changes import Change, changes_between
 from .pdf_document import TAIL, TIMESTAMP, PdfSignature, open_pdf, signatures_of
@@ -35,11 +36,7 @@ _HEXADECIMAL: Final = re.compile(rb"<[0-9A-Fa-f\s]*>")
 
 
 def verify_pdf(signed: SignedFile, findings: Findings) -> None:
-    """Judge the signatures of a PDF; signer and time are those of the newest.
-
-    Raises:
-        NotJudgedError: If it cannot be judged.
-    """
+    """Judge the signatures of a PDF; signer and time are those of the newest."""
     limit_size(signed.size, MAX_BYTES, "PDFs are")
     original = signed.original
     # A PDF is extended by incremental updates (ISO 32000-1, 7.5.6), so it begins with the original.
@@ -73,7 +70,7 @@ def _findings_about(
             raise NotJudgedError(signature.problem)
         if _judge_byte_range(signed, signature, findings):
             covered = Content(lambda name: _digest(signed.file, signature, name), name="the document")
-            _JUDGES.get(signature.subfilter, _judge_unknown)(signature, covered, roots, findings)
+            _judge_value(signature, covered, roots, findings)
             if signature.end < signed.size:
                 _judge_updates(reader, signature, findings)
     return findings
@@ -115,6 +112,15 @@ def _parsed(signature: PdfSignature) -> SignedData:
 _Roots = list[x509.Certificate]
 
 
+def _judge_value(signature: PdfSignature, covered: Content, roots: _Roots, findings: Findings) -> None:
+    kind = signature.subfilter.removeprefix("/")
+    if signature.subfilter not in _JUDGES:
+        raise NotJudgedError(f"signatures of type {kind or 'none'} are not supported")
+    _JUDGES[signature.subfilter](signature, covered, roots, findings)
+    if kind.endswith("sha1"):
+        findings.indeterminate(f"{findings.label} is of type {kind}, which {unreliable('sha1')}")
+
+
 def _judge_cms(signature: PdfSignature, covered: Content, roots: _Roots, findings: Findings) -> None:
     data = _parsed(signature)
     if not data.signers:
@@ -130,7 +136,6 @@ def _judge_cms_of_digest(signature: PdfSignature, covered: Content, roots: _Root
         findings.digest_differs(covered.name)
     judge_signers(data, Content.of(data.content or b""), roots, findings)
     _take_time(signature, findings)
-    _report_sha1(signature, findings)
 
 
 def _judge_rsa(signature: PdfSignature, covered: Content, roots: _Roots, findings: Findings) -> None:
@@ -141,25 +146,15 @@ def _judge_rsa(signature: PdfSignature, covered: Content, roots: _Roots, finding
     findings.signed_by(certificates[0])
     value = core.OctetString.load(signature.contents).native
     algorithm = SignatureAlgorithm(kind="rsa", hash_name="sha1")
-    if not matches(certificates[0].public_key.dump(), algorithm, value, None, covered.digest("sha1")):
+    if not matches(certificates[0].public_key.dump(), algorithm, value, covered):
         findings.value_differs()
     judge_trust(certificates[0], certificates, roots, findings)
     _take_time(signature, findings)
-    _report_sha1(signature, findings)
-
-
-def _report_sha1(signature: PdfSignature, findings: Findings) -> None:
-    kind = signature.subfilter.removeprefix("/")
-    findings.indeterminate(f"{findings.label} is of type {kind}, which {unreliable('sha1')}")
 
 
 def _judge_document_timestamp(signature: PdfSignature, covered: Content, _: _Roots, findings: Findings) -> None:
     judge_timestamp(signature.contents, covered, findings.label, findings)
     findings.timestamped_at = None  # it says nothing about when the document was signed
-
-
-def _judge_unknown(signature: PdfSignature, _: Content, __: _Roots, ___: Findings) -> None:
-    raise NotJudgedError(f"signatures of type {signature.subfilter.removeprefix('/') or 'none'} are not supported")
 
 
 _JUDGES: Final[dict[str, Callable[[PdfSignature, Content, _Roots, Findings], None]]] = {
@@ -198,13 +193,10 @@ def _judge_updates(reader: PdfFileReader, signature: PdfSignature, findings: Fin
 def _judge_sent(reader: PdfFileReader, sent: int | None, original: Contents, findings: Findings) -> None:
     """Judge what was added to the original, before or after signing, or whether the PDF was written anew."""
     if sent is None:
-        with original.opened() as opened:
-            length = fingerprint_of(opened)[0]
-            try:
-                before = newest(open_pdf(opened, length))
-                is_same = Change.CONTENT not in changes_between(before, newest(reader), 0)
-            except Exception:  # noqa: BLE001 - what cannot be read is another file
-                is_same = False
+        is_same = False
+        with original.opened() as opened, contextlib.suppress(Exception):  # what cannot be read is another file
+            before = newest(open_pdf(opened, fingerprint_of(opened)[0]))
+            is_same = Change.CONTENT not in changes_between(before, newest(reader), 0)
         if is_same:
             findings.indeterminate(
                 "it was written anew: its pages are the same, but it does not begin with what was sent"

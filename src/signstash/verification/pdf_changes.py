@@ -45,9 +45,6 @@ def changes_between(old: HistoricalResolver, new: HistoricalResolver, end: int) 
         old: The earlier revision.
         new: The later revision.
         end: End of the bytes that the earlier revisions' signatures cover; new signatures cover more.
-
-    Raises:
-        NotJudgedError: If the document has too many objects.
     """
     found: set[Change] = set()
     _Comparison(old, new, end, found).catalogs()

@@ -62,11 +62,7 @@ class PdfSignature:
 
 
 def open_pdf(file: BinaryIO, size: int) -> PdfFileReader:
-    """Open a PDF of a length in bytes.
-
-    Raises:
-        NotJudgedError: If it is broken, or needs a password.
-    """
+    """Open a PDF of a length in bytes."""
     file.seek(max(0, size - TAIL))
     end = _END.findall(file.read())
     file.seek(int(end[-1]) if end and int(end[-1]) < size else size)

@@ -33,11 +33,7 @@ class SignedFile:
 
 
 def limit_size(size: int, most: int, kind: str) -> None:
-    """Reject a document that takes too much memory or time.
-
-    Raises:
-        NotJudgedError: If it is larger than that.
-    """
+    """Reject a document that takes too much memory or time."""
     if size > most:
         raise NotJudgedError(f"it has {size} bytes; {kind} judged up to {most}")
 

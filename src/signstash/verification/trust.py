@@ -53,11 +53,7 @@ def judge_trust(
 ) -> None:
     """Judge the path of a signer's certificate, at the present moment and without network; key usage plays no role.
 
-    Args:
-        certificate: The signer's certificate.
-        held: All certificates that came with the signature.
-        roots: The trusted certificates; without any, trust is not judged.
-        findings: Takes the result.
+    The path may use all certificates that the signature holds. Without roots, trust is not judged.
     """
     if not roots:
         return

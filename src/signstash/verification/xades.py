@@ -9,9 +9,10 @@ from lxml import etree
 from .._content.snapshots import read
 from .report import Findings, NotJudgedError
 from .signed_file import SignedFile, limit_size
+from .xml_algorithms import DS
 from .xml_comparison import judge_sent
 from .xml_coverage import judge_coverage
-from .xml_document import DS, MAX_BYTES, NodeSet, XmlDocument, binary
+from .xml_document import MAX_BYTES, NodeSet, XmlDocument, binary
 from .xml_properties import is_countersignature
 from .xml_signature import judge_signature
 
@@ -20,11 +21,7 @@ _MAX_OCTETS: Final = 512 * 1024**2
 
 
 def verify_xml(signed: SignedFile, findings: Findings) -> None:
-    """Judge the signatures of an XML document; signer and time are those of the last.
-
-    Raises:
-        NotJudgedError: If it cannot be judged.
-    """
+    """Judge the signatures of an XML document; signer and time are those of the last."""
     limit_size(signed.size, MAX_BYTES, "XML is")
     document = XmlDocument(signed.file.read())
     signatures = [element for element in document.root.iter(f"{DS}Signature") if not is_countersignature(element)]

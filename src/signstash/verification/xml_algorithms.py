@@ -1,12 +1,22 @@
-"""Digest and signature algorithms of XML signatures, by URI (RFC 9231)."""
+"""The algorithms of XML signatures, by URI (RFC 9231): digests, signatures and canonicalizations."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+import attrs
+from lxml import etree
+
 from .algorithms import SignatureAlgorithm, digest
 from .report import NotJudgedError
-from .xml_document import DS
+
+DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
+"""Namespace of XML signatures, as a prefix of their elements' tags."""
+
+_XML: Final = "{http://www.w3.org/XML/1998/namespace}"
+_EXCLUSIVE: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
+_INCLUSIVE: Final = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+_INCLUSIVE_1_1: Final = "http://www.w3.org/2006/12/xml-c14n11"
 
 _MORE: Final = "http://www.w3.org/2001/04/xmldsig-more#"
 _MORE_2007: Final = "http://www.w3.org/2007/05/xmldsig-more#"
@@ -34,11 +44,7 @@ _HASHES: Final = {uri.partition("#")[2]: name for uri, name in _DIGESTS.items()}
 
 
 def hash_of(method: Any) -> str:
-    """The digest algorithm of a DigestMethod element.
-
-    Raises:
-        NotJudgedError: If it is not supported.
-    """
+    """The digest algorithm of a DigestMethod element."""
     algorithm = None if method is None else method.get("Algorithm")
     if algorithm not in _DIGESTS:
         raise NotJudgedError(f"the digest algorithm {algorithm} is not supported")
@@ -46,11 +52,7 @@ def hash_of(method: Any) -> str:
 
 
 def signature_algorithm(method: Any) -> SignatureAlgorithm:
-    """Read a SignatureMethod element.
-
-    Raises:
-        NotJudgedError: If the algorithm is not supported.
-    """
+    """Read a SignatureMethod element."""
     name = method.get("Algorithm", "")
     if name == f"{_MORE_2007}rsa-pss":
         return _pss_algorithm(method)
@@ -82,3 +84,55 @@ def _pss_algorithm(method: Any) -> SignatureAlgorithm:
         salt = parameters.findtext(f"{_PSS}SaltLength")
     length = len(digest(hash_name, b"")) if salt is None else int(salt)
     return SignatureAlgorithm(kind="pss", hash_name=hash_name, mgf_hash=mask, salt_length=length)
+
+
+@attrs.frozen
+class Canonicalization:
+    """A canonicalization algorithm.
+
+    Attributes:
+        exclusive: Whether it leaves out namespaces that are not used.
+        comments: Whether it keeps comments.
+        version_1_1: Whether it is version 1.1, which inherits fewer attributes.
+        prefixes: Prefixes that exclusive canonicalization treats like the inclusive one.
+    """
+
+    exclusive: bool = False
+    comments: bool = False
+    version_1_1: bool = False
+    prefixes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, method: Any) -> Canonicalization | None:
+        """Read the algorithm of a CanonicalizationMethod or Transform element, or None if it is something else."""
+        name = method.get("Algorithm", "")
+        comments = name.endswith("WithComments")
+        plain = name.removesuffix("WithComments") if comments else name
+        if plain == _EXCLUSIVE:
+            listed = method.find(f"{{{_EXCLUSIVE}}}InclusiveNamespaces")
+            prefixes = () if listed is None else tuple(listed.get("PrefixList", "").split())
+            return cls(exclusive=True, comments=comments, prefixes=prefixes)
+        if plain.removesuffix("#") in (_INCLUSIVE, _INCLUSIVE_1_1) and plain.endswith("#") == comments:
+            return cls(comments=comments, version_1_1=plain.startswith(_INCLUSIVE_1_1))
+        return None
+
+    def written(self, root: Any) -> bytes:
+        """The canonical form of a document with a root element; what is before and after that element is part of it."""
+        prefixes = list(self.prefixes) if self.exclusive else None
+        options: Any = {"exclusive": self.exclusive, "with_comments": self.comments, "inclusive_ns_prefixes": prefixes}
+        return bytes(etree.tostring(root.getroottree(), method="c14n", **options))
+
+    def cut_out(self, element: Any) -> Any:
+        """The root of a document of its own for an element, with all that its canonical form there depends on."""
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+        root = etree.fromstring(etree.tostring(element, with_tail=False), parser)
+        if self.exclusive:
+            return root
+        for ancestor in element.iterancestors():
+            for name, value in ancestor.attrib.items():
+                if self.version_1_1 and name == f"{_XML}base":
+                    raise NotJudgedError("canonicalization 1.1 of an element that inherits xml:base is not supported")
+                is_inherited = name.startswith(_XML) and not (self.version_1_1 and name == f"{_XML}id")
+                if is_inherited and name not in root.attrib:
+                    root.set(name, value)
+        return root

@@ -8,8 +8,9 @@ from typing import Any, Final
 from lxml import etree
 
 from .report import Findings
-from .xml_canonicalization import Canonicalization
-from .xml_document import DS, XmlDocument, has_text, remove
+from .xml_algorithms import DS, Canonicalization
+from .xml_document import XmlDocument, has_text, remove
+from .xml_references import is_external
 
 _EXCLUSIVE: Final = Canonicalization(exclusive=True)
 
@@ -19,12 +20,7 @@ def judge_sent(
 ) -> None:
     """Judge whether the document without its new signatures is what was sent, or a signature around it holds that.
 
-    Args:
-        document: The signed document.
-        new: The signatures that were not in what was sent.
-        before: What was sent, if it is XML.
-        sent: What was sent.
-        findings: Takes the result.
+    What was sent comes as bytes, and as a document if it is XML.
     """
     if _is_detached(document, new):
         return
@@ -55,8 +51,7 @@ def judge_sent(
 def _is_detached(document: XmlDocument, signatures: list[Any]) -> bool:
     """Whether the document is a signature of something outside of it; then the original was judged by its digest."""
     return document.root in signatures and any(
-        not (item.get("URI") == "" or item.get("URI", "-").startswith("#"))
-        for item in document.root.iterfind(f"{DS}SignedInfo/{DS}Reference")
+        is_external(item) for item in document.root.iterfind(f"{DS}SignedInfo/{DS}Reference")
     )
 
 

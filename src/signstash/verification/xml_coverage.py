@@ -8,7 +8,8 @@ from typing import Any, Final
 from lxml import etree
 
 from .report import Findings
-from .xml_document import DS, NodeSet, XmlDocument, has_text
+from .xml_algorithms import DS
+from .xml_document import NodeSet, XmlDocument, has_text
 
 _ETSI: Final = "http://uri.etsi.org/01903/"
 _STRUCTURE: Final = (f"{{{_ETSI}", DS, "{http://www.w3.org/2009/xmldsig11#}")
@@ -16,14 +17,7 @@ _STRUCTURE: Final = (f"{{{_ETSI}", DS, "{http://www.w3.org/2009/xmldsig11#}")
 
 
 def judge_coverage(document: XmlDocument, signatures: list[Any], covered: list[NodeSet], findings: Findings) -> None:
-    """Report what is not signed.
-
-    Args:
-        document: The document.
-        signatures: Its signatures, which need not sign themselves.
-        covered: What the new ones cover.
-        findings: Takes the result.
-    """
+    """Report what is not signed, other than the signatures themselves."""
     signed = document.subtrees([])
     for nodes in covered:
         signed = signed.union(nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import operator
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Final
@@ -12,10 +13,8 @@ from lxml import etree
 
 from .report import NotJudgedError
 from .signed_file import limit_size
-from .xml_canonicalization import Canonicalization
+from .xml_algorithms import Canonicalization
 
-DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
-"""Namespace of XML signatures, as a prefix of their elements' tags."""
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes that an XML document may have; it is held in memory."""
 MAX_WORK: Final = 100_000_000
@@ -158,28 +157,20 @@ class NodeSet:
 
     def intersection(self, other: NodeSet) -> NodeSet:
         """What is in both."""
-        return attrs.evolve(
-            self,
-            included=_combined(self.included, other.included, int.__and__),
-            outer=self.outer and other.outer,
-            comments=self.comments and other.comments,
-        )
+        return self._combined(other, operator.and_)
 
     def union(self, other: NodeSet) -> NodeSet:
         """What is in one of the two."""
-        return attrs.evolve(
-            self,
-            included=_combined(self.included, other.included, int.__or__),
-            outer=self.outer or other.outer,
-            comments=self.comments or other.comments,
-        )
+        return self._combined(other, operator.or_)
+
+    def _combined(self, other: NodeSet, operation: Any) -> NodeSet:
+        one, two = (int.from_bytes(nodes.included, "big") for nodes in (self, other))
+        included = bytearray(operation(one, two).to_bytes(len(self.included), "big"))
+        outer, comments = operation(self.outer, other.outer), operation(self.comments, other.comments)
+        return attrs.evolve(self, included=included, outer=outer, comments=comments)
 
     def text(self) -> str:
-        """The text of an element, as the base64 transform takes it.
-
-        Raises:
-            NotJudgedError: If there is more than text, which that transform leaves out.
-        """
+        """The text of an element, as the base64 transform takes it."""
         number = max(self.included.find(1), 0)
         element = self.document.elements[number]
         if self.document.ends[number] != number + 1 or set(element.attrib) - _BESIDE_TEXT:
@@ -187,11 +178,7 @@ class NodeSet:
         return str(element.xpath("string()"))
 
     def canonical(self, method: Canonicalization) -> bytes:
-        """The canonical form.
-
-        Raises:
-            NotJudgedError: If the set or the document has none here.
-        """
+        """The canonical form."""
         method = attrs.evolve(method, comments=method.comments and self.comments)
         try:
             return b"".join(method.written(part) for part in self._standalone(method))
@@ -241,27 +228,13 @@ class NodeSet:
 _SWAPPED: Final = bytes([1, 0]) + bytes(range(2, 256))
 
 
-def _combined(one: bytearray, other: bytearray, operation: Any) -> bytearray:
-    length = len(one)
-    made = operation(int.from_bytes(one, "big"), int.from_bytes(other, "big"))
-    return bytearray(made.to_bytes(length, "big"))
-
-
 def binary(element: Any) -> bytes:
-    """The bytes that an element holds in base64; comments do not divide it.
-
-    Raises:
-        NotJudgedError: If it is something else.
-    """
+    """The bytes that an element holds in base64; comments do not divide it."""
     return decoded("" if element is None else element.xpath("string()"))
 
 
 def decoded(text: str) -> bytes:
-    """The bytes of base64.
-
-    Raises:
-        NotJudgedError: If it is something else.
-    """
+    """The bytes of base64."""
     try:
         return binascii.a2b_base64("".join(text.split()), strict_mode=True)
     except ValueError as error:

@@ -9,12 +9,11 @@ from typing import Any, Final
 from asn1crypto import x509
 from lxml import etree
 
-from .algorithms import digest
-from .cms import Content, judge_timestamp
+from .algorithms import Content, digest
+from .cms import judge_timestamp
 from .report import Findings
-from .xml_algorithms import hash_of
-from .xml_canonicalization import Canonicalization
-from .xml_document import DS, XmlDocument, binary
+from .xml_algorithms import DS, Canonicalization, hash_of
+from .xml_document import XmlDocument, binary
 
 _PROPERTIES: Final = f"{DS}Object/{{*}}QualifyingProperties"
 _UNSIGNED: Final = f"{_PROPERTIES}/{{*}}UnsignedProperties/{{*}}UnsignedSignatureProperties"
@@ -27,13 +26,12 @@ def judge_claimed_time(signature: Any, findings: Findings) -> None:
         findings.note(f"{findings.label} is a plain XML signature without the properties of XAdES")
         return
     text = properties.findtext("{*}SignedSignatureProperties/{*}SigningTime")
-    if text is not None:
-        try:
-            time = dt.datetime.fromisoformat(text.strip())
-        except ValueError:
-            findings.note(f"the claimed time of {findings.label} cannot be read")
-            return
-        findings.signed_at = time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
+    try:
+        time = None if text is None else dt.datetime.fromisoformat(text.strip())
+    except ValueError:
+        findings.note(f"the claimed time of {findings.label} cannot be read")
+        return
+    findings.signed_at = time.replace(tzinfo=dt.UTC) if time and time.tzinfo is None else time
 
 
 def names_certificate(signature: Any, certificate: x509.Certificate) -> bool:

@@ -10,9 +10,8 @@ from lxml import etree
 
 from .algorithms import digest
 from .report import NotJudgedError
-from .xml_algorithms import hash_of
-from .xml_canonicalization import Canonicalization
-from .xml_document import DS, NodeSet, XmlDocument, binary, decoded
+from .xml_algorithms import DS, Canonicalization, hash_of
+from .xml_document import NodeSet, XmlDocument, binary, decoded
 
 _ENVELOPED: Final = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 _BASE64: Final = "http://www.w3.org/2000/09/xmldsig#base64"
@@ -40,6 +39,12 @@ _MAX_STEPS: Final = 20_000_000
 """Bound of the nodes that an XPath may visit, estimated."""
 
 
+def is_external(reference: Any) -> bool:
+    """Whether a Reference element refers to something outside the document, as in a detached signature."""
+    uri = reference.get("URI")
+    return uri is None or not (uri == "" or uri.startswith("#"))
+
+
 @attrs.frozen
 class Reference:
     """A digest reference of a signature.
@@ -65,42 +70,36 @@ class Reference:
     @property
     def is_external(self) -> bool:
         """Whether it refers to something outside the document."""
-        return self.uri is None or not (self.uri == "" or self.uri.startswith("#"))
+        return is_external(self.element)
 
     @property
     def hash_name(self) -> str:
-        """The digest algorithm.
-
-        Raises:
-            NotJudgedError: If it is not supported.
-        """
+        """The digest algorithm."""
         return hash_of(self.element.find(f"{DS}DigestMethod"))
 
-    def holds(self) -> bool:
-        """Whether the digest matches.
+    def holds(self, octets: bytes) -> bool:
+        """Whether the digest is that of the octets that it refers to."""
+        return binary(self.element.find(f"{DS}DigestValue")) == digest(self.hash_name, octets)
 
-        Raises:
-            NotJudgedError: If that cannot be judged.
-        """
-        return binary(self.element.find(f"{DS}DigestValue")) == digest(self.hash_name, self._octets())
-
-    def nodes(self) -> NodeSet | None:
-        """The nodes of the document that are signed, or None if it is about something outside.
-
-        Raises:
-            NotJudgedError: If a transform is not supported.
-        """
-        if self.is_external:
-            return None
-        nodes, method = self._target(), None
-        for transform in self._transforms():
-            value = self._transformed(nodes, transform)
-            if not isinstance(value, NodeSet):
-                method = Canonicalization.of(transform)
-                break
-            nodes = value
-        comments = nodes.comments and method is not None and method.comments
-        return NodeSet(nodes.document, nodes.included, nodes.outer, comments)
+    def dereferenced(self) -> tuple[bytes, NodeSet | None]:
+        """The octets that are digested, and the nodes of the document that are signed by that."""
+        value: NodeSet | bytes
+        if not self.is_external:
+            value = self._target()
+        elif self.original is None:
+            raise NotJudgedError(f"it is about {self.uri or 'something'} outside of it: give the original")
+        else:
+            value = self.original
+        nodes, keeps_comments = None, False
+        for transform in self.element.findall(f"{DS}Transforms/{DS}Transform"):
+            if isinstance(value, NodeSet):
+                nodes, method = value, Canonicalization.of(transform)
+                keeps_comments = method is not None and method.comments
+            value = self._transformed(value, transform)
+        if isinstance(value, NodeSet):
+            nodes, keeps_comments = value, False
+            value = value.canonical(Canonicalization())
+        return value, nodes and attrs.evolve(nodes, comments=nodes.comments and keeps_comments)
 
     def target(self) -> Any:
         """The element that the URI refers to, or None if it is the document or outside of it."""
@@ -116,9 +115,6 @@ class Reference:
             raise NotJudgedError(f"{count} the ID that the reference {self.uri} names")
         return found[0]
 
-    def _transforms(self) -> list[Any]:
-        return list(self.element.findall(f"{DS}Transforms/{DS}Transform"))
-
     def _target(self) -> NodeSet:
         comments = (self.uri or "").startswith("#xpointer(")
         element = self.target()
@@ -127,18 +123,6 @@ class Reference:
             if element is None
             else self.document.subtree(element, comments=comments)
         )
-
-    def _octets(self) -> bytes:
-        value: NodeSet | bytes
-        if not self.is_external:
-            value = self._target()
-        elif self.original is None:
-            raise NotJudgedError(f"it is about {self.uri or 'something'} outside of it: give the original")
-        else:
-            value = self.original
-        for transform in self._transforms():
-            value = self._transformed(value, transform)
-        return value if isinstance(value, bytes) else value.canonical(Canonicalization())
 
     def _transformed(self, value: NodeSet | bytes, transform: Any) -> NodeSet | bytes:
         algorithm = transform.get("Algorithm")

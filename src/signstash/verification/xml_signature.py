@@ -9,12 +9,11 @@ import attrs
 from asn1crypto import x509
 from lxml import etree
 
-from .algorithms import SignatureAlgorithm, digest, judge_strength, matches
+from .algorithms import Content, SignatureAlgorithm, judge_strength, matches
 from .report import Findings, NotJudgedError
 from .trust import judge_trust
-from .xml_algorithms import signature_algorithm
-from .xml_canonicalization import Canonicalization
-from .xml_document import DS, NodeSet, XmlDocument, binary
+from .xml_algorithms import DS, Canonicalization, signature_algorithm
+from .xml_document import NodeSet, XmlDocument, binary
 from .xml_properties import countersignatures, judge_claimed_time, judge_timestamps, names_certificate
 from .xml_references import Reference
 
@@ -25,13 +24,6 @@ def judge_signature(
     document: XmlDocument, signature: Any, original: bytes | None, roots: list[x509.Certificate], findings: Findings
 ) -> list[NodeSet] | None:
     """Judge a signature with its timestamps and countersignatures.
-
-    Args:
-        document: The document that holds it.
-        signature: The Signature element.
-        original: What was sent to be signed, if it is known.
-        roots: Trusted certificates.
-        findings: Takes the result; its label is what messages call the signature.
 
     Returns:
         What it covers, or None if that is not known.
@@ -49,13 +41,13 @@ def _judge(
     canonicalization = Canonicalization.of(method)
     if canonicalization is None:
         raise NotJudgedError(f"the canonicalization {method.get('Algorithm')} is not supported")
-    octets = document.subtree(signed_info, comments=True).canonical(canonicalization)
+    content = Content.of(document.subtree(signed_info, comments=True).canonical(canonicalization))
     algorithm = signature_algorithm(signed_info.find(f"{DS}SignatureMethod"))
     certificates = list(_certificates(signature))
     if not certificates:
         raise NotJudgedError("it does not hold the signer's certificate")
     before = len(findings.problems)
-    signer = _judge_value(signature, certificates, algorithm, octets, findings)
+    signer = _judge_value(signature, certificates, algorithm, content, findings)
     judge_claimed_time(signature, findings)
     references = [
         Reference(element, document, signature, original) for element in signed_info.findall(f"{DS}Reference")
@@ -89,13 +81,12 @@ def _judge_value(
     signature: Any,
     certificates: list[x509.Certificate],
     algorithm: SignatureAlgorithm,
-    octets: bytes,
+    content: Content,
     findings: Findings,
 ) -> x509.Certificate:
     """Judge the signature value, and return the certificate that it was made with."""
     value = binary(signature.find(f"{DS}SignatureValue"))
-    made = digest(algorithm.hash_name, octets) if algorithm.hash_name else b""
-    fitting = [item for item in certificates if matches(item.public_key.dump(), algorithm, value, octets, made)]
+    fitting = [item for item in certificates if matches(item.public_key.dump(), algorithm, value, content)]
     if not fitting:
         findings.value_differs()
         fitting = certificates
@@ -114,10 +105,10 @@ def _judge_references(references: list[Reference], findings: Findings) -> Iterat
         return
     for reference in references:
         try:
-            if not reference.holds():
+            octets, nodes = reference.dereferenced()
+            if not reference.holds(octets):
                 findings.digest_differs(_part(reference))
                 continue
-            nodes = reference.nodes()
         except NotJudgedError as error:
             findings.indeterminate(f"{findings.label} cannot be judged: {error}")
             continue
