@@ -198,6 +198,15 @@ def test_every_signing_certificate_attribute_is_judged(judges: Judges) -> None:
     assert "names another certificate" in verify_file(resigned(judges, first, second)).reason
 
 
+def test_an_attribute_that_cannot_be_read_does_not_hide_a_change(judges: Judges) -> None:
+    empty = tsp.SigningCertificateV2({"certs": []})
+    message = resigned(judges, cms.CMSAttribute({"type": "signing_certificate_v2", "values": [empty]}))
+    changed = message.replace(b"hello", b"HELLO")
+
+    assert not judges.openssl_accepts(changed)
+    assert [verify_file(content).verdict for content in (message, changed)] == [Verdict.INDETERMINATE, Verdict.INVALID]
+
+
 def test_signed_attributes_as_content_are_reported(judges: Judges) -> None:
     """A message without signed attributes can reuse the signature of a message whose attributes are its content."""
     message = cms.ContentInfo.load(sign_cms(judges, b"hello"))

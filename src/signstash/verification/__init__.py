@@ -3,6 +3,11 @@
 .. include:: guide.md
 """
 
+# `cades`, `pades` and `xades` judge a file of one format, with `cms*`, `pdf_*` and `xml_*` for its parts. PDF
+# signatures and timestamps are CMS. All formats share `report`, `algorithms`, `trust` and `signed_file`. Where to add
+# - a digest or signature algorithm: `algorithms`, with its names in `cms_algorithms` and `xml_algorithms`,
+# - a type of PDF signature: `pades`; a transform, or what a detached XML signature refers to: `xml_references`,
+# - what a verification tells: `report`, from the signers and timestamps that `cms` and `xml_signature` judge.
 from __future__ import annotations
 
 import asyncio

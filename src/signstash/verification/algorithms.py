@@ -1,4 +1,4 @@
-"""Digest and signature algorithms of CMS and XML signatures."""
+"""Digest and signature algorithms, whatever the format of a signature calls them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha3_384": hashes.SHA3_384(),
     "sha3_512": hashes.SHA3_512(),
 }
-"""Digest algorithms by the names that hashlib and asn1crypto share; `xml_algorithms` has their URIs."""
+"""Digest algorithms by the names that hashlib and asn1crypto share. `xml_algorithms` has their URIs."""
 _UNRELIABLE: Final = {"md5": "MD5", "sha1": "SHA-1"}
 _MIN_BITS: Final = 1900
 _MIN_CURVE_BITS: Final = 224
@@ -74,7 +74,7 @@ def digest_of_blocks(name: str, blocks: Iterable[bytes]) -> bytes:
     return made.digest()
 
 
-def _keeping(digest_of: Callable[[str], bytes]) -> Callable[[str], bytes]:
+def _cached(digest_of: Callable[[str], bytes]) -> Callable[[str], bytes]:
     return functools.cache(digest_of)
 
 
@@ -88,14 +88,14 @@ class Content:
         name: What it is called in messages.
     """
 
-    digest: Callable[[str], bytes] = attrs.field(converter=_keeping)
+    digest: Callable[[str], bytes] = attrs.field(converter=_cached)
     octets: bytes | None = None
     name: str = "the content"
 
     @classmethod
     def of(cls, octets: bytes, *, name: str = "the content") -> Content:
         """Content in memory."""
-        return cls(lambda name: digest(name, octets), octets, name)
+        return cls(lambda algorithm: digest(algorithm, octets), octets, name)
 
 
 def unreliable(name: str) -> str | None:

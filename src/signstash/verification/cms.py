@@ -1,4 +1,7 @@
-"""CMS signatures, their timestamps and countersignatures, which PAdES and CAdES consist of."""
+"""CMS signatures, of which PAdES and CAdES consist, with their timestamps and countersignatures.
+
+These three stand in one module, as each can hold the others: a timestamp is a CMS signature itself.
+"""
 
 from __future__ import annotations
 
@@ -52,12 +55,12 @@ def _judge_signer(
         findings.indeterminate(f"{findings.label} does not list its digest algorithm")
     _judge_digest(data, signed, content, hash_name, findings)
     algorithm = signature_algorithm(signer["signature_algorithm"], hash_name)
-    if not _fits(signer, certificate, algorithm, content):
+    if not _value_matches(signer, certificate, algorithm, content):
         if algorithm.hash_name not in ("", hash_name):
             raise NotJudgedError(f"its digest algorithms are {hash_name} and {algorithm.hash_name}")
         findings.value_differs()
     judge_strength(certificate.public_key.dump(), (hash_name, algorithm.hash_name), findings)
-    if not _names(signed, certificate):
+    if not _names_certificate(signed, certificate):
         findings.certificate_differs()
     judge_trust(certificate, data.certificates, roots, findings)
     value = Content.of(signer["signature"].native, name="the signature value")
@@ -110,7 +113,7 @@ def judge_timestamp(token: bytes, stamped: Content, label: str, findings: Findin
             found.invalid("it is about something else: its digest differs")
         if weak := unreliable(hash_name):
             found.indeterminate(f"it {weak}")
-        judge_signers(data, Content.of(data.content), [], found)
+        judge_signers(data, Content.of(data.content), [], found)  # found.signer is the authority
         time: dt.datetime = info["gen_time"].native
     except NotJudgedError as error:
         findings.note(f"{label} cannot be judged: {error}")
@@ -136,7 +139,7 @@ def _certificate(data: SignedData, signer: Any) -> x509.Certificate:
     raise NotJudgedError("it does not hold the signer's certificate")
 
 
-def _fits(signer: Any, certificate: x509.Certificate, algorithm: SignatureAlgorithm, content: Content) -> bool:
+def _value_matches(signer: Any, certificate: x509.Certificate, algorithm: SignatureAlgorithm, content: Content) -> bool:
     key, value = certificate.public_key.dump(), signer["signature"].native
     parts = [attribute.dump() for attribute in signer["signed_attrs"]]
     if not parts:
@@ -149,7 +152,7 @@ def _fits(signer: Any, certificate: x509.Certificate, algorithm: SignatureAlgori
     )
 
 
-def _names(signed: Any, certificate: x509.Certificate) -> bool:
+def _names_certificate(signed: Any, certificate: x509.Certificate) -> bool:
     """Whether the signing certificate attributes, if there are any, are about the certificate (RFC 5035, 3 and 4)."""
     for name in ("signing certificate v2", "signing certificate"):
         for value in values_of(signed, name):

@@ -123,7 +123,7 @@ def _chunks(contents: memoryview) -> Iterator[memoryview]:
 
 
 def values_of(attributes: Any, name: str, *, native: bool = True) -> Iterator[Any]:
-    """The values of the attributes of a type; else than native, OIDs are dotted and other values encoded."""
+    """The values of a type of attribute, as Python values, or else encoded, with OIDs dotted."""
     for attribute in attributes:
         if attribute["type"].dotted != ATTRIBUTES[name]:
             continue

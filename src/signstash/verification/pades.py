@@ -33,20 +33,21 @@ _MAX_STEPS: Final = 2500
 _MAX_DIGESTED: Final = 16 * MAX_BYTES
 """Bound of the bytes that all signatures cover."""
 _HEXADECIMAL: Final = re.compile(rb"<[0-9A-Fa-f\s]*>")
+_Roots = list[x509.Certificate]
 
 
 def verify_pdf(signed: SignedFile, findings: Findings) -> None:
     """Judge the signatures of a PDF; signer and time are those of the newest."""
     limit_size(signed.size, MAX_BYTES, "PDFs are")
     original = signed.original
-    # A PDF is extended by incremental updates (ISO 32000-1, 7.5.6), so it begins with the original.
+    # Incremental updates extend a PDF (ISO 32000-1, 7.5.6), so it begins with what was sent: None if it does not.
     sent = 0 if original is None else length_of_original(signed.file, original) or None
     reader = open_pdf(signed.file, signed.size)
     signatures = signatures_of(reader)
     revisions = reader.xrefs.total_revisions
     if len(signatures) * revisions > _MAX_STEPS or sum(signature.end for signature in signatures) > _MAX_DIGESTED:
         raise NotJudgedError(f"it has too many signatures and revisions: {len(signatures)} and {revisions}")
-    earlier = [signature for signature in signatures if sent and signature.end <= sent]
+    earlier = [signature for signature in signatures if sent and signature.end <= sent]  # they are sorted by it
     new = signatures[len(earlier) :]
     if all(signature.subfilter == TIMESTAMP for signature in new):
         findings.invalid(
@@ -61,9 +62,7 @@ def verify_pdf(signed: SignedFile, findings: Findings) -> None:
     _judge_end(reader, signed, signatures, findings)
 
 
-def _findings_about(
-    reader: PdfFileReader, signed: SignedFile, signature: PdfSignature, roots: list[x509.Certificate]
-) -> Findings:
+def _findings_about(reader: PdfFileReader, signed: SignedFile, signature: PdfSignature, roots: _Roots) -> Findings:
     findings = Findings(signature.label)
     with findings.judging():
         if signature.problem:
@@ -86,10 +85,9 @@ def _judge_byte_range(signed: SignedFile, signature: PdfSignature, findings: Fin
         findings.invalid(f"{findings.label} does not cover the beginning of the file")
     signed.file.seek(first + length)
     gap = signed.file.read(second - first - length)
-    inner = b"".join(gap[1:-1].split())
-    if not _HEXADECIMAL.fullmatch(gap) or bytes.fromhex((inner + b"0" * (len(inner) % 2)).decode()) != (
-        signature.contents
-    ):
+    digits = b"".join(gap[1:-1].split())
+    digits += b"0" * (len(digits) % 2)  # a last one may be left out (ISO 32000-1, 7.3.4.3)
+    if not _HEXADECIMAL.fullmatch(gap) or bytes.fromhex(digits.decode()) != signature.contents:
         findings.invalid(f"{findings.label} leaves out more of the file than its own value")
     return True
 
@@ -109,9 +107,6 @@ def _parsed(signature: PdfSignature) -> SignedData:
     return attrs.evolve(data, certificates=[*data.certificates, *signature.certificates])
 
 
-_Roots = list[x509.Certificate]
-
-
 def _judge_value(signature: PdfSignature, covered: Content, roots: _Roots, findings: Findings) -> None:
     kind = signature.subfilter.removeprefix("/")
     if signature.subfilter not in _JUDGES:
@@ -126,7 +121,7 @@ def _judge_cms(signature: PdfSignature, covered: Content, roots: _Roots, finding
     if not data.signers:
         findings.invalid(f"{findings.label} is not signed by anybody")
     judge_signers(data, covered, roots, findings)
-    _take_time(signature, findings)
+    _take_claimed_time(signature, findings)
 
 
 def _judge_cms_of_digest(signature: PdfSignature, covered: Content, roots: _Roots, findings: Findings) -> None:
@@ -135,7 +130,7 @@ def _judge_cms_of_digest(signature: PdfSignature, covered: Content, roots: _Root
     if data.content != covered.digest("sha1"):
         findings.digest_differs(covered.name)
     judge_signers(data, Content.of(data.content or b""), roots, findings)
-    _take_time(signature, findings)
+    _take_claimed_time(signature, findings)
 
 
 def _judge_rsa(signature: PdfSignature, covered: Content, roots: _Roots, findings: Findings) -> None:
@@ -149,7 +144,7 @@ def _judge_rsa(signature: PdfSignature, covered: Content, roots: _Roots, finding
     if not matches(certificates[0].public_key.dump(), algorithm, value, covered):
         findings.value_differs()
     judge_trust(certificates[0], certificates, roots, findings)
-    _take_time(signature, findings)
+    _take_claimed_time(signature, findings)
 
 
 def _judge_document_timestamp(signature: PdfSignature, covered: Content, _: _Roots, findings: Findings) -> None:
@@ -167,7 +162,7 @@ _JUDGES: Final[dict[str, Callable[[PdfSignature, Content, _Roots, Findings], Non
 """How the signature of each type (SubFilter) is judged."""
 
 
-def _take_time(signature: PdfSignature, findings: Findings) -> None:
+def _take_claimed_time(signature: PdfSignature, findings: Findings) -> None:
     """Take the time of signing from the dictionary, for a signature that does not claim one itself."""
     if findings.signed_at is None and "/M" in signature.value:
         try:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.reader import HistoricalResolver
 
+from .pdf_document import TIMESTAMP
 from .report import NotJudgedError
 
 
@@ -235,7 +236,7 @@ def _pages_below(node: Any, inherited: dict[str, Any], depth: int = 0) -> Iterat
 def _is_timestamp(field: Any) -> bool:
     """Whether a field is a document timestamp that shows nothing."""
     value = _inherited(field, "/V")
-    if not isinstance(value, generic.DictionaryObject) or _entry(value, "/SubFilter") != "/ETSI.RFC3161":
+    if not isinstance(value, generic.DictionaryObject) or _entry(value, "/SubFilter") != TIMESTAMP:
         return False
     return _entry(field, "/Subtype") in (None, "/Widget") and _is_empty(_entry(field, "/Rect"))
 

@@ -77,7 +77,11 @@ class Verification:
 
 
 class NotJudgedError(Exception):
-    """Something is not understood, not available or too large; its text is the reason."""
+    """Something is not understood, not available or too large; its text is the reason.
+
+    Whatever reads or judges a part of a document may raise it: a signature then is indeterminate, see
+    `Findings.judging`, or the document as a whole.
+    """
 
 
 @attrs.define
@@ -105,7 +109,7 @@ class Findings:
             ValueError: If the names in the certificate are broken; asn1crypto parses them only now.
         """
         for name in (certificate.subject, certificate.issuer):
-            name_of(name)
+            _name_of(name)
         self.signer = certificate
 
     def invalid(self, problem: str) -> None:
@@ -193,9 +197,9 @@ class Findings:
             signature_type=self.signature_type,
             problems=tuple(dict.fromkeys(self.problems)),
             notes=tuple(dict.fromkeys(self._notes)),
-            signer=None if self.signer is None else name_of(subject),
+            signer=None if self.signer is None else _name_of(subject),
             identifiers=() if self.signer is None else _identifiers(subject),
-            issuer=None if self.signer is None else name_of(self.signer.issuer),
+            issuer=None if self.signer is None else _name_of(self.signer.issuer),
             certificate=None if self.signer is None else self.signer.dump(),
             signed_at=self.signed_at,
             timestamped_at=self.timestamped_at,
@@ -208,7 +212,7 @@ def _identifiers(name: Any) -> tuple[str, ...]:
     return tuple(part for part in parts if isinstance(part, str))
 
 
-def name_of(name: Any) -> str:
+def _name_of(name: Any) -> str:
     """A subject or issuer by its common name, or else by all of its parts."""
     common = name.native.get("common_name")
     return common if isinstance(common, str) else str(name.human_friendly)

@@ -30,8 +30,8 @@ def verify_xml(signed: SignedFile, findings: Findings) -> None:
         return
     sent = None if signed.original is None else read(signed.original)
     before = None if sent is None else _document_or_none(sent, findings)
-    present = set() if before is None else {_value(item) for item in before.root.iter(f"{DS}Signature")}
-    new = [signature for signature in signatures if _value(signature) not in present]
+    present = set() if before is None else {_signature_value(item) for item in before.root.iter(f"{DS}Signature")}
+    new = [signature for signature in signatures if _signature_value(signature) not in present]
     if not new:
         findings.invalid("it was not signed anew: its signatures were in what was sent")
     if len(list(document.root.iter(f"{DS}Reference", f"{DS}Signature"))) * signed.size > _MAX_OCTETS:
@@ -63,7 +63,7 @@ def _document_or_none(content: bytes, findings: Findings) -> XmlDocument | None:
         return None
 
 
-def _value(signature: Any) -> bytes:
+def _signature_value(signature: Any) -> bytes:
     """The signature value, by which a signature that was in the original is recognized."""
     try:
         return binary(signature.find(f"{DS}SignatureValue"))

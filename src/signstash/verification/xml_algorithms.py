@@ -12,17 +12,15 @@ from .report import NotJudgedError
 
 DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
 """Namespace of XML signatures, as a prefix of their elements' tags."""
-
 _XML: Final = "{http://www.w3.org/XML/1998/namespace}"
 _EXCLUSIVE: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
 _INCLUSIVE: Final = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
 _INCLUSIVE_1_1: Final = "http://www.w3.org/2006/12/xml-c14n11"
-
 _MORE: Final = "http://www.w3.org/2001/04/xmldsig-more#"
 _MORE_2007: Final = "http://www.w3.org/2007/05/xmldsig-more#"
 _MORE_2021: Final = "http://www.w3.org/2021/04/xmldsig-more#"
 _PSS: Final = f"{{{_MORE_2007}}}"
-_OTHERS: Final = {
+_SIGNATURES: Final = {
     "http://www.w3.org/2000/09/xmldsig#rsa-sha1": ("rsa", "sha1"),
     "http://www.w3.org/2000/09/xmldsig#dsa-sha1": ("dsa", "sha1"),
     "http://www.w3.org/2009/xmldsig11#dsa-sha256": ("dsa", "sha256"),
@@ -39,11 +37,11 @@ _DIGESTS: Final = {
     **{f"http://www.w3.org/2007/05/xmldsig-more#sha3-{size}": f"sha3_{size}" for size in (224, 256, 384, 512)},
 }
 """Digest algorithms by URI (RFC 9231, 2.1, and XML Encryption 1.1, 5.8)."""
-_HASHES: Final = {uri.partition("#")[2]: name for uri, name in _DIGESTS.items()}
-"""The same by the names that they have in the URIs of signature algorithms, such as `rsa-sha256`."""
+_DIGESTS_BY_FRAGMENT: Final = {uri.partition("#")[2]: name for uri, name in _DIGESTS.items()}
+"""The same by what stands after "#", as it does in the URIs of signature algorithms: `rsa-sha256`."""
 
 
-def hash_of(method: Any) -> str:
+def digest_algorithm(method: Any) -> str:
     """The digest algorithm of a DigestMethod element."""
     algorithm = None if method is None else method.get("Algorithm")
     if algorithm not in _DIGESTS:
@@ -57,15 +55,15 @@ def signature_algorithm(method: Any) -> SignatureAlgorithm:
     if name == f"{_MORE_2007}rsa-pss":
         return _pss_algorithm(method)
     plain = name.removeprefix(_MORE).removeprefix(_MORE_2007).removeprefix(_MORE_2021)
-    kind, hash_name = _OTHERS.get(name, ("", ""))
+    kind, hash_name = _SIGNATURES.get(name, ("", ""))
     if name != plain and plain.endswith("-rsa-MGF1"):
-        hash_name = _HASHES.get(plain.removesuffix("-rsa-MGF1"), "")
+        hash_name = _DIGESTS_BY_FRAGMENT.get(plain.removesuffix("-rsa-MGF1"), "")
         if hash_name:  # RFC 9231, 2.3.10: salt and mask of the same digest
             length = len(digest(hash_name, b""))
             return SignatureAlgorithm(kind="pss", hash_name=hash_name, mgf_hash=hash_name, salt_length=length)
     elif name != plain and plain.partition("-")[0] in ("rsa", "ecdsa"):
         kind, _, hash_name = plain.partition("-")
-        hash_name = _HASHES.get(hash_name, "")
+        hash_name = _DIGESTS_BY_FRAGMENT.get(hash_name, "")
     if not kind or not (hash_name or kind == "eddsa"):
         raise NotJudgedError(f"the signature algorithm {name} is not supported")
     return SignatureAlgorithm(kind=kind, hash_name=hash_name, raw=True)  # type: ignore[arg-type]  # one of the literals
@@ -78,9 +76,9 @@ def _pss_algorithm(method: Any) -> SignatureAlgorithm:
     salt = None
     if parameters is not None:
         own = parameters.find(f"{DS}DigestMethod")
-        hash_name = mask = "sha256" if own is None else hash_of(own)
+        hash_name = mask = "sha256" if own is None else digest_algorithm(own)
         generation = parameters.find(f"{_PSS}MaskGenerationFunction/{DS}DigestMethod")
-        mask = mask if generation is None else hash_of(generation)
+        mask = mask if generation is None else digest_algorithm(generation)
         salt = parameters.findtext(f"{_PSS}SaltLength")
     length = len(digest(hash_name, b"")) if salt is None else int(salt)
     return SignatureAlgorithm(kind="pss", hash_name=hash_name, mgf_hash=mask, salt_length=length)
@@ -116,7 +114,7 @@ class Canonicalization:
             return cls(comments=comments, version_1_1=plain.startswith(_INCLUSIVE_1_1))
         return None
 
-    def written(self, root: Any) -> bytes:
+    def canonicalize(self, root: Any) -> bytes:
         """The canonical form of a document with a root element; what is before and after that element is part of it."""
         prefixes = list(self.prefixes) if self.exclusive else None
         options: Any = {"exclusive": self.exclusive, "with_comments": self.comments, "inclusive_ns_prefixes": prefixes}

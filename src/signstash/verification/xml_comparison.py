@@ -12,7 +12,7 @@ from .xml_algorithms import DS, Canonicalization
 from .xml_document import XmlDocument, has_text, remove
 from .xml_references import is_external
 
-_EXCLUSIVE: Final = Canonicalization(exclusive=True)
+_C14N: Final = Canonicalization(exclusive=True)
 
 
 def judge_sent(
@@ -28,7 +28,7 @@ def judge_sent(
         if any(_is_in(item, before, sent) for item in document.root.iterfind(f"{DS}Object")):
             return
     elif before is not None:
-        expected = before.whole().canonical(_EXCLUSIVE)
+        expected = before.whole().canonical(_C14N)
         for added in (new, [_with_wrappers(signature) for signature in new]):
             numbers = [document.index[element] for element in added]
             for spaces in ("kept", "before", "after"):
@@ -38,9 +38,9 @@ def judge_sent(
                     if spaces != "kept":
                         _drop_blanks(elements[number], spaces)
                     remove(elements[number])
-                if _EXCLUSIVE.written(root) == expected:
+                if _C14N.canonicalize(root) == expected:
                     return
-            if _EXCLUSIVE.written(_without_blanks(root)) == _EXCLUSIVE.written(_without_blanks(before.copy())):
+            if _C14N.canonicalize(_without_blanks(root)) == _C14N.canonicalize(_without_blanks(before.copy())):
                 findings.indeterminate("it differs from what was sent in blanks between its elements")
                 return
     elif findings.problems:
@@ -92,7 +92,7 @@ def _is_in(holder: Any, before: XmlDocument | None, sent: bytes) -> bool:
     text = holder.text or ""
     if len(holder) == 1 and before is not None:
         held = XmlDocument(etree.tostring(holder[0], with_tail=False)).whole()
-        return held.canonical(_EXCLUSIVE) == before.subtree(before.root).canonical(_EXCLUSIVE)
+        return held.canonical(_C14N) == before.subtree(before.root).canonical(_C14N)
     try:
         return text.encode() == sent or binascii.a2b_base64(text.encode()) == sent
     except (binascii.Error, ValueError):

@@ -22,7 +22,9 @@ MAX_WORK: Final = 100_000_000
 
 _BLOCK: Final = 64 * 1024
 _PROLOG_BLOCK: Final = 256
+_PARSING: Final[dict[str, Any]] = {"resolve_entities": False, "no_network": True, "huge_tree": True}
 _ELEMENT_WORK: Final = 320
+"""Work of an element; two attributes of the same element, which are compared, are one unit."""
 _MARKUP: Final = (b"<!", b"<?", b"<\0!", b"<\0?")
 """What begins comments and processing instructions, also in UTF-16."""
 _BESIDE_TEXT: Final = {"Id", "ID", "id", "MimeType", "Encoding"}
@@ -78,7 +80,7 @@ class XmlDocument:
 
     def copy(self) -> Any:
         """The root of a fresh copy."""
-        return _parse(self._content, checked=True)
+        return etree.fromstring(self._content, etree.XMLParser(**_PARSING))
 
     def whole(self, *, comments: bool = False) -> NodeSet:
         """All nodes."""
@@ -109,11 +111,9 @@ def _reject_doctype(content: bytes) -> None:
             return
 
 
-def _parse(content: bytes, *, checked: bool = False) -> Any:
-    options: dict[str, Any] = {"resolve_entities": False, "no_network": True, "huge_tree": True}
-    if checked:
-        return etree.fromstring(content, etree.XMLParser(**options))
-    parser = etree.XMLPullParser(events=("start", "start-ns", "end-ns"), **options)
+def _parse(content: bytes) -> Any:
+    """Parse a document in blocks, as far as its nodes do not exceed the bound of the work."""
+    parser = etree.XMLPullParser(events=("start", "start-ns", "end-ns"), **_PARSING)
     work = _ELEMENT_WORK * sum(map(content.count, _MARKUP))
     namespaces = 0
     element: Any
@@ -181,7 +181,7 @@ class NodeSet:
         """The canonical form."""
         method = attrs.evolve(method, comments=method.comments and self.comments)
         try:
-            return b"".join(method.written(part) for part in self._standalone(method))
+            return b"".join(method.canonicalize(part) for part in self._standalone(method))
         except etree.C14NError as error:
             raise NotJudgedError(f"it cannot be canonicalized ({error})") from error
 

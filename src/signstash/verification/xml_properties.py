@@ -12,7 +12,7 @@ from lxml import etree
 from .algorithms import Content, digest
 from .cms import judge_timestamp
 from .report import Findings
-from .xml_algorithms import DS, Canonicalization, hash_of
+from .xml_algorithms import DS, Canonicalization, digest_algorithm
 from .xml_document import XmlDocument, binary
 
 _PROPERTIES: Final = f"{DS}Object/{{*}}QualifyingProperties"
@@ -37,7 +37,7 @@ def judge_claimed_time(signature: Any, findings: Findings) -> None:
 def names_certificate(signature: Any, certificate: x509.Certificate) -> bool:
     """Whether the signed properties, if they name certificates, name this one (5.2.2)."""
     digests = [
-        (hash_of(item.find(f"{DS}DigestMethod")), binary(item.find(f"{DS}DigestValue")))
+        (digest_algorithm(item.find(f"{DS}DigestMethod")), binary(item.find(f"{DS}DigestValue")))
         for name in ("SigningCertificate", "SigningCertificateV2")
         for holder in signature.iterfind(f"{DS}Object//{{*}}SignedProperties//{{*}}{name}")
         for item in holder.iterfind("{*}Cert/{*}CertDigest")

@@ -10,7 +10,7 @@ from lxml import etree
 
 from .algorithms import digest
 from .report import NotJudgedError
-from .xml_algorithms import DS, Canonicalization, hash_of
+from .xml_algorithms import DS, Canonicalization, digest_algorithm
 from .xml_document import NodeSet, XmlDocument, binary, decoded
 
 _ENVELOPED: Final = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
@@ -53,7 +53,8 @@ class Reference:
         element: The Reference element.
         document: The document that holds it.
         signature: The Signature element that it belongs to.
-        original: What was sent to be signed, if it is known.
+        original: What was sent to be signed, if it is known: an external reference is taken to be about it, whatever
+            its URI, which names a place of the signer's.
     """
 
     element: Any
@@ -68,14 +69,9 @@ class Reference:
         return uri
 
     @property
-    def is_external(self) -> bool:
-        """Whether it refers to something outside the document."""
-        return is_external(self.element)
-
-    @property
     def hash_name(self) -> str:
         """The digest algorithm."""
-        return hash_of(self.element.find(f"{DS}DigestMethod"))
+        return digest_algorithm(self.element.find(f"{DS}DigestMethod"))
 
     def holds(self, octets: bytes) -> bool:
         """Whether the digest is that of the octets that it refers to."""
@@ -84,7 +80,7 @@ class Reference:
     def dereferenced(self) -> tuple[bytes, NodeSet | None]:
         """The octets that are digested, and the nodes of the document that are signed by that."""
         value: NodeSet | bytes
-        if not self.is_external:
+        if not is_external(self.element):
             value = self._target()
         elif self.original is None:
             raise NotJudgedError(f"it is about {self.uri or 'something'} outside of it: give the original")
@@ -103,7 +99,7 @@ class Reference:
 
     def target(self) -> Any:
         """The element that the URI refers to, or None if it is the document or outside of it."""
-        if not self.uri or self.is_external or self.uri == "#xpointer(/)":
+        if not self.uri or is_external(self.element) or self.uri == "#xpointer(/)":
             return None
         pointer = _POINTER.fullmatch(self.uri)
         name = pointer[2] if pointer else self.uri[1:]
@@ -116,13 +112,10 @@ class Reference:
         return found[0]
 
     def _target(self) -> NodeSet:
-        comments = (self.uri or "").startswith("#xpointer(")
-        element = self.target()
-        return (
-            self.document.whole(comments=comments)
-            if element is None
-            else self.document.subtree(element, comments=comments)
-        )
+        element, comments = self.target(), (self.uri or "").startswith("#xpointer(")
+        if element is None:
+            return self.document.whole(comments=comments)
+        return self.document.subtree(element, comments=comments)
 
     def _transformed(self, value: NodeSet | bytes, transform: Any) -> NodeSet | bytes:
         algorithm = transform.get("Algorithm")

@@ -15,7 +15,7 @@ from .trust import judge_trust
 from .xml_algorithms import DS, Canonicalization, signature_algorithm
 from .xml_document import NodeSet, XmlDocument, binary
 from .xml_properties import countersignatures, judge_claimed_time, judge_timestamps, names_certificate
-from .xml_references import Reference
+from .xml_references import Reference, is_external
 
 _MANIFEST: Final = "http://www.w3.org/2000/09/xmldsig#Manifest"
 
@@ -30,7 +30,7 @@ def judge_signature(
     """
     with findings.judging():
         return _judge(document, signature, original, roots, findings)
-    return None
+    return None  # the judging ended early
 
 
 def _judge(
@@ -100,7 +100,7 @@ def _judge_value(
 
 def _judge_references(references: list[Reference], findings: Findings) -> Iterator[NodeSet]:
     """Judge the digests, and yield what is covered by those that hold."""
-    if len([reference for reference in references if reference.is_external]) > 1:
+    if sum(is_external(reference.element) for reference in references) > 1:
         findings.indeterminate(f"{findings.label} is about several files, which cannot be judged together")
         return
     for reference in references:
@@ -122,7 +122,7 @@ def _judge_references(references: list[Reference], findings: Findings) -> Iterat
 
 def _part(reference: Reference) -> str:
     element = reference.target()
-    if reference.is_external:
+    if is_external(reference.element):
         return "the original is another file, or"
     if element is None or element is reference.document.root:
         return "the document"
