@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
 
+from signstash import InvalidDocumentError
 from signstash.verification import Verdict, verify_file
 from tests.conftest import INVOICE
 from tests.verification.conftest import Judges, assert_agrees
@@ -130,16 +133,25 @@ def test_unsigned_data_of_two_signers_is_reported(judges: Judges) -> None:
     assert len([problem for problem in found.problems if "its digest differs" in problem]) == 2
 
 
-def test_a_detached_signature_is_valid(judges: Judges) -> None:
+@pytest.fixture
+def detached(judges: Judges) -> bytes:
+    """A detached signature of "hello"."""
     (judges.folder / "content").write_bytes(b"hello")
     judges.make("openssl", "cms", "-sign", "-binary", "-outform", "DER", "-signer", "rsa.crt", "-inkey", "rsa.key",
                 "-in", "content", "-out", "signed")  # fmt: skip
-    signed = (judges.folder / "signed").read_bytes()
+    return (judges.folder / "signed").read_bytes()
 
-    assert verify_file(signed).verdict is Verdict.INDETERMINATE
-    assert verify_file(signed, original=b"hello").ok
-    assert verify_file(signed, original=b"hallo").verdict is Verdict.INVALID
-    assert verify_file(signed, original=b"").verdict is Verdict.INVALID
+
+def test_a_missing_original_of_a_detached_signature_raises(detached: bytes, tmp_path: Path) -> None:
+    with pytest.raises(InvalidDocumentError, match="cannot be read"):
+        verify_file(detached, original=tmp_path / "none")
+
+
+def test_a_detached_signature_is_valid(detached: bytes) -> None:
+    assert verify_file(detached).verdict is Verdict.INDETERMINATE
+    assert verify_file(detached, original=b"hello").ok
+    assert verify_file(detached, original=b"hallo").verdict is Verdict.INVALID
+    assert verify_file(detached, original=b"").verdict is Verdict.INVALID
 
 
 def test_data_other_than_signed_data_is_rejected(judges: Judges) -> None:
