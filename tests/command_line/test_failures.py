@@ -346,6 +346,30 @@ def test_a_run_without_a_terminal_reports_its_progress_each_minute(
     )
 
 
+def test_an_unexpected_error_does_not_end_like_a_failed_document(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise ZeroDivisionError("a fault of the command")
+
+    monkeypatch.setattr("signstash.command_line.sign.main", fail)
+
+    ended = run("sign", "invoices")
+
+    assert (ended.status, ended.out) == (3, "")
+    assert ended.err.endswith("ZeroDivisionError: a fault of the command\n")
+
+
+def test_a_folder_is_no_journal(folder: Path, run: Run) -> None:
+    for journal in (".", "/", "invoices"):
+        ended = run("sign", "invoices/FT_1.pdf", "--journal", journal)
+
+        assert (ended.status, ended.err) == (
+            2,
+            f"signstash: {journal} is not a regular file. Give the path of a file for the journal.\n",
+        )
+
+
 def test_the_remaining_time_is_not_known_before_something_is_signed() -> None:
     standing = Standing(documents=10, total_bytes=1000, done=1, content_bytes=10)  # a file that cannot be read
 

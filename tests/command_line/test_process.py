@@ -241,6 +241,29 @@ class TestEnding:
             listed = run("failed", *journal, "--json")
             assert (listed.status, [item["status"] for item in listed.objects]) == (1, ["sent", "sent"])
 
+    def test_documents_of_the_same_name_are_in_doubt_only_if_they_were_sent(
+        self, folder: Path, process: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(500):
+            Path(f"many/{number}").mkdir(parents=True)
+            Path(f"many/{number}/invoice.xml").write_text(f"<invoice number='{number}'/>")
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            monkeypatch.setenv("SIGNSTASH_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/signstash")
+            with process("sign", "many", "-o", "signed", "--journal", "j") as signing:
+                connection, _ = silent.accept()
+                connection.recv(1)
+                for _ in range(2):
+                    signing.send_signal(signal.SIGINT)
+                    assert signing.stderr is not None
+                    signing.stderr.readline()
+                out, _ = signing.communicate()
+            connection.close()
+
+        with Journal("j") as journal:
+            sent = len(journal.entries("sent"))
+        assert 0 < sent < 500
+        assert f"in doubt       {sent}\nnot sent       {500 - sent}\n" in out
+
     def test_a_killed_run_is_resumed(self, many: Path, process: Start, run: Run, sandbox: Sandbox) -> None:
         sign = ("sign", "many", "-o", "signed", "--journal", "j", "--unknown", "send_again")
         before = sandbox.signatures.total()

@@ -329,6 +329,39 @@ class TestWhatIsTold:
         assert refused.status == 1
         assert names_in("signed") == ["FT_1.pdf"]
 
+    def test_a_dry_run_says_what_a_run_with_the_journal_does(self, folder: Path, run: Run) -> None:
+        for number in range(3, 7):
+            shutil.copy("invoices/FT_1.pdf", f"invoices/FT_{number}.pdf")
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j"]
+        run(*sign)
+        for corrected in ("FT_1.pdf", "FT_2.pdf"):
+            with Path("invoices", corrected).open("ab") as file:
+                file.write(b"%% corrected\n")
+        Path("signed/FT_1.pdf").unlink()
+        Path("invoices/moved").mkdir()
+        Path("invoices/FT_3.pdf").rename("invoices/moved/FT_3.pdf")
+        Path("signed/FT_4.pdf").unlink()
+        with Path("signed/FT_5.pdf").open("ab") as file:
+            file.write(b"%% replaced\n")
+        planned, done = run(*sign, "--dry-run", "--json"), run(*sign, "--json")
+
+        results = {item["file"]: item["status"] for item in done.objects if "file" in item}
+        assert {item["file"]: item["status"] for item in planned.objects} == {
+            "invoices/FT_1.pdf": "planned",
+            "invoices/FT_2.pdf": "failed",
+            "invoices/moved/FT_3.pdf": "passed_over",
+            "invoices/FT_4.pdf": "failed",
+            "invoices/FT_5.pdf": "failed",
+            "invoices/FT_6.pdf": "passed_over",
+        }
+        assert results == {
+            "invoices/FT_1.pdf": "signed",
+            "invoices/FT_2.pdf": "failed",
+            "invoices/FT_4.pdf": "failed",
+            "invoices/FT_5.pdf": "failed",
+        }
+        assert (planned.status, done.status) == (1, 1)
+
     def test_a_document_in_doubt_is_reported_with_a_hint(self, folder: Path, run: Run, sandbox: Sandbox) -> None:
         with failing(sandbox, Fault("reset_after", times=1)):
             ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
@@ -487,6 +520,7 @@ class TestSignature:
             (["--visible", "page=1"], "not given in one way"),
             (["--visible", "page=0,x=1,y=1"], "signstash: The place of the visible signature is 'page=0,x=1,y=1'."),
             (["--visible", "x=1,y=two"], "y is 'two', not a whole number"),
+            (["--visible", "page=1,x=1,page=2"], "page is given twice"),
             (["--visible", "colour=red"], "'colour=red' is not one of x, y, page"),
             (["--visible", "field=F,width=3"], "only one of width and height"),
             (["--visible-text", "hello"], "no position. Give it with --visible."),

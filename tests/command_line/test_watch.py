@@ -1039,6 +1039,17 @@ class TestReports:
         assert files_in(".") >= {"s.json"}
         assert not list(Path().glob(".*.part"))
 
+    async def test_an_unexpected_error_is_the_last_status(self, inbox: Path, signstash_mock: MockSignStash) -> None:
+        async def script(clock: Clock) -> Ticks:
+            yield set()
+            raise ZeroDivisionError("a fault of the command")
+
+        with pytest.raises(ZeroDivisionError):
+            await watched(script, "--status", "status.json")
+
+        status = json.loads(Path("status.json").read_text())
+        assert (status["state"], status["fault"]) == ("stopped", "a fault of the command")
+
     async def test_an_unwritable_status_file_loses_no_document(
         self, inbox: Path, signstash_mock: MockSignStash
     ) -> None:
@@ -1135,6 +1146,23 @@ class TestProcess:
 
         assert (watch.returncode, "Traceback" in err) == (0, False)
         assert is_signed("signed/FT_3.pdf")
+
+    def test_a_name_that_is_not_unicode_costs_the_others_nothing(
+        self, watching: Callable[..., subprocess.Popen[str]], folder: Path
+    ) -> None:
+        watch = watching("--rescan", "0.2")
+        self.wait_for(watch, "invoices/FT_1.pdf", "invoices/FT_2.pdf")
+        for name in (b"invoices/n\xba.pdf", b"invoices/FT_3.pdf"):
+            shutil.copy(INVOICE, "invoices/.new.pdf")
+            Path("invoices/.new.pdf").rename(os.fsdecode(name))
+        self.wait_for(watch, "invoices/n\udcba.pdf", "invoices/FT_3.pdf")
+
+        watch.send_signal(signal.SIGTERM)
+        _, err = watch.communicate()
+
+        assert (watch.returncode, "Traceback" in err) == (1, False)
+        assert is_signed("signed/FT_3.pdf")
+        assert Path("signed/n\udcba.pdf.failed.txt").exists() or Path("invoices/n\udcba.pdf.failed.txt").exists()
 
     def test_a_second_signal_ends_the_command_at_once(
         self, watching: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch

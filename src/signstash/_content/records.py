@@ -45,14 +45,14 @@ class RecordFile:
         self._kept = b""  # records that follow those of the file, and could not be written to it yet
         self._checksum = self._length = 0  # of all records, of the file alone
         self._real = real = Path(os.path.realpath(path))
+        if os.path.lexists(real) and not real.is_file():
+            raise ConfigurationError(f"{path} is not a regular file.", "Give the path of a file for the journal.")
         with contextlib.ExitStack() as opened:
             self._lock = self._locked(real.with_name(f"{real.name}.lock"), remove=True)
             opened.callback(self._lock.release)
             if not os.path.lexists(real):
                 # With its first line or not at all: an empty journal is a damaged one.
                 write_atomically(InMemory(_header(secrets.token_hex(8))), real, overwrite=False)
-            if not real.is_file():
-                raise ConfigurationError(f"{path} is not a regular file.", "Give the path of a file for the journal.")
             if sys.platform != "win32":  # where nobody could read a copy of it
                 # It may have a second name, be moved, or somebody may remove the other lock.
                 opened.callback(self._locked(real, remove=False).release)

@@ -62,8 +62,8 @@ SIGNSTASH_ENVIRONMENT or SIGNSTASH_TOKEN_URL), a file (--config), and options;
 later ones override earlier ones.
 
 exit status: 0 success, 1 some documents failed or are in doubt, 2 wrong usage
-  or settings, 3 a fault that concerns all documents or lost output, 130
-  interrupted (`signstash verify --help` lists those of verify)
+  or settings, 3 a fault that concerns all documents, lost output, or an error
+  of the command, 130 interrupted (`signstash verify --help` lists its own)
 """
 
 
@@ -97,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception:  # noqa: BLE001 - Python would end with 1, which says that only some documents failed
+        traceback.print_exc()
+        return FAULT_OF_ALL
 
 
 def _with_plain_names(arguments: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ import attrs
 from .._content.contents import InPath
 from .._content.snapshots import digest_of
 from ..errors import InvalidDocumentError
-from ..journal import Journal
+from ..journal import Entry, Journal
 from .plan import Identity, PlannedFile, real_path
 
 
@@ -35,6 +36,25 @@ def with_different_names(files: Sequence[PlannedFile], journal: Journal) -> list
             claimed[file.identity] = file.path
         named.append(file)
     return named
+
+
+def entry_of(file: PlannedFile, journal: Journal) -> Entry | None:
+    """Return what a journal records of the document in a file. Blocks."""
+    try:
+        digest = file.digest or digest_of(InPath(file.path))
+    except InvalidDocumentError:  # which is reported when it is sent
+        return None
+    return journal._find(own_reference=None, digest=digest, name=file.name)  # noqa: SLF001 - `entries` would read all
+
+
+def lost_file(entry: Entry) -> str | None:
+    """Return the path of a signed file that is missing or was replaced since, or None. Blocks."""
+    if entry.state != "signed" or entry.saved_as is None:  # or its contents are elsewhere, as `Journal.settle` records
+        return None
+    with contextlib.suppress(InvalidDocumentError):
+        if digest_of(InPath(Path(entry.saved_as))) == entry.signed_digest:
+            return None
+    return entry.saved_as
 
 
 def named_by_journal(

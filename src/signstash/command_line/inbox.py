@@ -200,8 +200,9 @@ async def changes(folder: Path, interval: float) -> AsyncIterator[set[Path]]:
         interval: Seconds between two empty sets.
     """
     yield set()
-    # Without the extra `cli`, or where the system watches no more folders, `Inbox.rescan` finds what changes.
-    with contextlib.suppress(ImportError, OSError, RuntimeError):
+    # `Inbox.rescan` finds what changes without the extra `cli`, where the system watches no more folders, and once a
+    # name is not UTF-8, which watchfiles reports as a group of exceptions.
+    with contextlib.suppress(ImportError, OSError, RuntimeError, ExceptionGroup):
         from watchfiles import awatch
 
         real = _real(folder)

@@ -293,7 +293,7 @@ def real_path(target: Path) -> Path:
 
 def parts_of_journal(journal: Path | None) -> list[Path]:
     """Return a journal and the files that appear next to it while it is in use."""
-    return [] if journal is None else [journal.with_name(journal.name + part) for part in _JOURNAL_PARTS]
+    return [] if journal is None else [Path(f"{journal}{part}") for part in _JOURNAL_PARTS]
 
 
 def _is_journal(path: Path) -> bool:

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Final, get_args
 
 from ..errors import ConfigurationError, InvalidDocumentError
-from ..journal import Journal, State
+from ..journal import Entry, Journal
 from ..options import UnknownOutcomes
 from ..retries import RetryPolicy
 from . import SIGNED, SOME_FAILED
 from .display import Lines
-from .document_names import with_different_names
-from .plan import Plan, PlannedFile, parts_of_journal, real_path, with_unwritable_folders
+from .document_names import entry_of, lost_file, with_different_names
+from .plan import Plan, PlannedFile, parts_of_journal, with_unwritable_folders
 from .settings import add_connection_options, settings_from
 from .signature_options import add_signature_options, signature_options
-from .signing import Signing, states_of
+from .signing import Signing
 from .text import count_of_documents, printable, size_of, status_column
 
 _EXAMPLES: Final = """
@@ -105,18 +105,21 @@ def own_files_of(given: argparse.Namespace) -> list[Path]:
 
 
 def _show_plan(files: Sequence[PlannedFile], remarks: Sequence[str], given: argparse.Namespace) -> int:
-    states: Mapping[Path, State] = {}
+    entries: Mapping[PlannedFile, Entry | None] = {}
     if given.journal is not None and os.path.exists(given.journal):  # noqa: PTH110 - Path's raises for too long names
         with Journal(given.journal) as journal:
-            states = states_of(journal)
+            files = with_different_names(files, journal)
+            entries = {file: entry_of(file, journal) for file in files}
     known = {"signed", "held", "received"} | ({"sent"} if given.unknown == "hold" else set[str]())
     lines, problems = Lines(as_json=given.json), 0
     for file in files:
         status, remark = "planned", ""
         if file.problem is not None:
             status, remark = "failed", f": {file.problem}"
-        elif states.get(real_path(file.target)) in known:
+        elif (entry := entries.get(file)) is not None and entry.state in known:
             status, remark = "passed_over", ": the journal knows it"
+            if (lost := lost_file(entry)) is not None:
+                status, remark = "failed", f": it is signed, but {printable(lost)} is missing or was replaced"
         elif os.path.lexists(file.target) and not given.force:
             status, remark = "failed", ": it exists already (--force replaces it)"
         problems += status == "failed"

@@ -35,6 +35,8 @@ def _place(text: str) -> dict[str, Any]:
         name, _, value = part.partition("=")
         if name not in _PLACES or not value:
             raise argparse.ArgumentTypeError(f"{part!r} is not one of {', '.join(_PLACES)} with a value")
+        if name in place:
+            raise argparse.ArgumentTypeError(f"{name} is given twice")
         try:
             place[name] = value if name in ("field", "placeholder") else int(value)
         except ValueError:

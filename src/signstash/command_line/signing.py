@@ -188,7 +188,7 @@ class Signing:
         self._reported.add(file)
         self._counts[status] += 1
         self._reported_bytes += file.size
-        if text or (self.given.json and not signed_before):
+        if text or (self.given.json and status != "signed_before"):
             display.result(status_column(status) + text, {"status": status, **fields})
         display.progress(
             Standing(
@@ -205,11 +205,11 @@ class Signing:
     def _count_the_rest(self, *, cancelled: bool) -> None:
         """Count the files that have no result."""
         sent = self.journal.entries("sent") if cancelled and self.journal is not None else []
-        names = {entry.name for entry in sent}
+        targets = {entry.saved_as for entry in sent}
         for file in self.files:
             if file not in self._reported:
                 in_flight = cancelled and file in self._sent.values()
-                in_doubt = in_flight and (self.journal is None or file.name in names)
+                in_doubt = in_flight and (self.journal is None or str(real_path(file.target)) in targets)
                 self._counts["in_doubt" if in_doubt else "not_sent"] += 1
 
     def _sum_up(self, seconds: float, fault: SignStashError | None) -> None:

@@ -133,13 +133,13 @@ class WatchReport:
         if age >= _HEARTBEAT or (age >= _STATUS_INTERVAL and status != self._status):
             self._write(status)
 
-    def stopped(self, *, waiting: int, fault: SignStashError | None) -> None:
+    def stopped(self, *, waiting: int, fault: BaseException | None) -> None:
         """Write the last summary and status."""
         if self._since_summary:
             self._summarise(waiting)
         self._write({**self._current(waiting, fault), "state": "stopped"})
 
-    def _current(self, waiting: int, fault: SignStashError | None) -> dict[str, Any]:
+    def _current(self, waiting: int, fault: BaseException | None) -> dict[str, Any]:
         counts = Counter(self._problems.values())
         return {
             "state": "watching" if fault is None else "failing",

@@ -123,9 +123,10 @@ class Watch:
                 ticker.cancel()
                 await asyncio.wait([ticker])
                 await self.client.aclose()
-        if not ticker.cancelled() and (error := ticker.exception()) is not None:
+        error = None if ticker.cancelled() else ticker.exception()
+        self.report.stopped(waiting=self._waiting, fault=error or self._fault)
+        if error is not None:
             raise error
-        self.report.stopped(waiting=self._waiting, fault=self._fault)
         if cancelled:
             return INTERRUPTED
         if self._fault is not None:
