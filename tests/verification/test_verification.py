@@ -315,6 +315,9 @@ class TestInvalid:
         assert problem in found.problems[0]
         assert found.signer is None
 
+    def test_an_empty_file_holds_no_signature(self) -> None:
+        assert verify_file(b"").verdict is Verdict.INVALID
+
     @pytest.mark.parametrize("kind", KINDS)
     async def test_the_signature_of_another_document_is_invalid(
         self, signed: dict[str, SignedDocument], kind: str

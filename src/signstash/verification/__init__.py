@@ -87,6 +87,9 @@ _XML: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*<|\xff\xfe(?:[\s]\0)*<\0|\xfe\xf
 
 def _judge(signed: SignedFile, findings: Findings) -> None:
     """Judge a file by its kind, which its structure tells: `%PDF-` within a CMS message does not make it a PDF."""
+    if not signed.size:
+        findings.invalid("it is empty")
+        return
     start = signed.file.read(_START)
     signed.file.seek(0)
     if _DER.match(start) or start.startswith(b"-----BEGIN "):
@@ -98,7 +101,7 @@ def _judge(signed: SignedFile, findings: Findings) -> None:
     elif ARMOUR.search(start):
         kind, judge = SignatureType.CADES, verify_cms
     else:
-        raise NotJudgedError("it is neither a PDF, nor XML, nor a CMS message" if signed.size else "it is empty")
+        raise NotJudgedError("it is neither a PDF, nor XML, nor a CMS message")
     findings.signature_type = kind
     judge(signed, findings)
 
