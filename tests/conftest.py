@@ -244,7 +244,7 @@ def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 @pytest.fixture
 def service() -> Iterator[MockedService]:
     """The mocked service, with pauses between attempts as in production, which the mock skips."""
-    with MockedService() as service, use_sleep(None):  # type: ignore[arg-type]
+    with MockedService() as service, use_sleep(None):
         yield service
 
 

@@ -21,7 +21,7 @@ from ._transport.httpx2 import as_httpx
 from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
 from .errors import AuthenticationError, ConfigurationError, CredentialsRejectedError, ServiceError, SignStashError
-from .retries import LONGEST_RETRY_AFTER, Retries, RetryPolicy, Sleep, current_attempt, running_loop
+from .retries import LONGEST_RETRY_AFTER, Retries, RetryPolicy, current_attempt, running_loop
 from .settings import HttpClient
 
 logger: Final = logging.getLogger("signstash")
@@ -82,7 +82,6 @@ class TokenAuth(httpx.Auth):
         client_settings: Whether that client's headers, parameters and cookies are sent with token requests. False if
             it is the client of another service.
         clock: Monotonic clock, in seconds.
-        sleep: Waits for some seconds between attempts. By default asyncio's; under `MockSignStash` no time passes.
         jitter: Returns numbers between 0 and 1 that spread renewals and repeated attempts.
 
     Raises:
@@ -99,7 +98,6 @@ class TokenAuth(httpx.Auth):
         http_client: HttpClient | None = None,
         client_settings: bool = True,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Sleep | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         client_secret = client_secret if isinstance(client_secret, Secret) else Secret(client_secret)
@@ -124,7 +122,7 @@ class TokenAuth(httpx.Auth):
         self._clock = clock
         self._jitter = jitter
         policy = RetryPolicy(attempts=TOKEN_ATTEMPTS, shortest_pause=0.2, first_bound=0.5, longest_bound=1, deadline=30)
-        self._retries = Retries(policy=policy, allowance=math.inf, clock=clock, own_sleep=sleep, jitter=jitter)
+        self._retries = Retries(policy=policy, allowance=math.inf, clock=clock, jitter=jitter)
         self._token: _Token | None = None
         self._renewal: asyncio.Task[_Token | SignStashError] | None = None
         self._next_renewal = -math.inf

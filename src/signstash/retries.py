@@ -33,8 +33,8 @@ _sleep_of_tests: Sleep | None = None
 
 
 @contextlib.contextmanager
-def use_sleep(sleep: Sleep) -> Iterator[None]:
-    """Replace the pauses between the attempts of this process, for tests."""
+def use_sleep(sleep: Sleep | None) -> Iterator[None]:
+    """Replace the pauses between the attempts of this process, for tests. With None they are those of production."""
     global _sleep_of_tests
     before, _sleep_of_tests = _sleep_of_tests, sleep
     try:
@@ -186,8 +186,7 @@ class Retries:
             instead of multiplying the load. `allowance` more are allowed in addition.
         allowance: Retries that are allowed beyond the share.
         clock: Monotonic clock, in seconds.
-        sleep: Waits for some seconds, or as a test says (`use_sleep`).
-        own_sleep: What a caller of this package gave instead, also in tests.
+        sleep: Waits for some seconds, or until what the calls belong to ends. In tests `use_sleep` replaces it.
         jitter: Returns numbers between 0 and 1.
     """
 
@@ -196,7 +195,6 @@ class Retries:
     allowance: float = 10.0
     clock: Callable[[], float] = time.monotonic
     sleep: Sleep = asyncio.sleep
-    own_sleep: Sleep | None = None
     jitter: Callable[[], float] = random.random
     _left: float = attrs.field(init=False, default=attrs.Factory(lambda self: self.allowance, takes_self=True))
 
@@ -230,7 +228,7 @@ class Retries:
                 logger.info("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error, extra=fields)
                 self._left -= 1
                 try:
-                    await (self.own_sleep or _sleep_of_tests or self.sleep)(pause)
+                    await (_sleep_of_tests or self.sleep)(pause)
                 except ConfigurationError as closed:
                     closed.problem = f"The client was closed before another attempt: {error.problem}"
                     closed.external_references = error.external_references

@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from signstash import ConfigurationError, ConnectionFailedError, TokenAuth, UnexpectedResponseError
+from signstash.retries import use_sleep
 from tests.auth.vendor import CALL_URL, Arrival, Vendor, call, failure_of
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, MockedService, new_client, pdf
 from tests.fault_server import FaultServer, at_once, has_nothing
@@ -170,10 +171,8 @@ class TestGivenClient:
         trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
         async with FaultServer(has_nothing, tls=context) as server, httpx.AsyncClient(verify=False) as client:
             assert (await client.get(server.url)).status_code == 404
-            client.auth = TokenAuth(
-                f"{server.url}/token", CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL], sleep=at_once
-            )
-            with pytest.raises(ConnectionFailedError, match="certificate verify failed"):
+            client.auth = TokenAuth(f"{server.url}/token", CLIENT_ID, CLIENT_SECRET, base_urls=[BASE_URL])
+            with use_sleep(at_once), pytest.raises(ConnectionFailedError, match="certificate verify failed"):
                 await client.get(CALL_URL)
 
     async def test_a_given_token_client_keeps_its_settings(self, vendor: Vendor) -> None:

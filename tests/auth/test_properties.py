@@ -20,6 +20,7 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE
+from signstash.retries import use_sleep
 from signstash.testing import MockSignStash
 from tests.auth.vendor import CALL_URL, RENEWAL_TASK, Clock, Response, Vendor, returned, settle
 from tests.conftest import BASE_URL, TOKEN_URL, token_response
@@ -82,14 +83,14 @@ class Issued:
         since: When it was requested.
         lifetime: How many seconds it lives.
         refused: Whether the service has rejected it.
-        known: Whether the rejection has arrived.
-        kept_until: Until when it is used although it is rejected, because it was rejected when it was new.
+        dropped: Whether a rejection has arrived after which it must not be used again.
+        kept_until: Until when rejections do not count, because it was rejected when it was new.
     """
 
     since: float
     lifetime: float
     refused: bool = False
-    known: bool = False
+    dropped: bool = False
     kept_until: float = 0.0
 
     @property
@@ -134,7 +135,7 @@ class WaitingVendor(Vendor):
         token, now = _token_of(request), self.clock.now
         issued = self.issued[token]
         self.faults += [f"{token} was used {now - issued.end} s after its end"] if now >= issued.end else []
-        if issued.known and now >= issued.kept_until:
+        if issued.dropped:
             self.faults.append(f"{token} was used after it was refused")
         is_second = request.headers["x-call"] in self._calls
         self._calls.add(request.headers["x-call"])
@@ -173,6 +174,8 @@ class TokenMachine(RuleBasedStateMachine):
         self.vendor = WaitingVendor(self.mock)
         self.clock = self.vendor.clock
         self.auth = self.vendor.auth(jitter=lambda: jitter)
+        self.pauses = use_sleep(self.clock.sleep)
+        self.pauses.__enter__()
         self.client = self.vendor.client(self.auth)
         self.calls: list[asyncio.Task[httpx.Response]] = []
         self.cancelled: set[asyncio.Task[httpx.Response]] = set()
@@ -239,7 +242,7 @@ class TokenMachine(RuleBasedStateMachine):
             issued.kept_until = self.vendor.clock.now + RENEWAL_PAUSE
         asked.response.set_result(httpx.Response(status_code))
         self.run(settle(15))
-        issued.known = issued.refused
+        issued.dropped = issued.dropped or (status_code == 401 and self.vendor.clock.now >= issued.kept_until)
 
     @precondition(lambda self: any(not call.done() for call in self.calls))
     @rule(data=st.data())
@@ -271,6 +274,7 @@ class TokenMachine(RuleBasedStateMachine):
                 task.cancel()
             self.run(settle(15))
             self.loop.close()
+            self.pauses.__exit__(None, None, None)
             self.mock.__exit__(None, None, None)
 
     def everything_ends(self) -> None:

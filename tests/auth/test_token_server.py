@@ -369,18 +369,6 @@ class TestReported:
         assert "after 60 seconds" in error.hint
         assert len(vendor.token_requests) == 1
 
-    async def test_a_sleep_of_the_caller_is_used_also_in_tests(self, vendor: Vendor) -> None:
-        pauses: list[float] = []
-
-        async def sleep(seconds: float) -> None:
-            pauses.append(seconds)
-
-        vendor.respond_to_token = lambda _: httpx.Response(503)
-        await failure_of(vendor.client(vendor.auth(sleep=sleep)))
-
-        assert len(pauses) == TOKEN_ATTEMPTS - 1
-        assert vendor.clock.pauses == []  # it is the sleep of the tests
-
     async def test_the_client_raises_the_same_error(self, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("signstash.auth.TOKEN_ATTEMPTS", 1)
         vendor.respond_to_token = lambda _: httpx.ConnectError("no route to host")

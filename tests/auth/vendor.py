@@ -104,7 +104,6 @@ class Vendor:
             "base_urls": [BASE_URL],
             "http_client": self.client(),
             "clock": self.clock,
-            "sleep": self.clock.sleep,
             "jitter": lambda: 0.5,
         }
         return TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, **(options | changes))

@@ -65,12 +65,6 @@ def pdfs(count: int, **options: Any) -> list[Document]:
     return [Document.pdf(PDF, name=f"{number}.pdf", **options) for number in range(count)]
 
 
-@pytest.fixture
-def real_pauses(service: MockedService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between attempts take their time, which they do not with a mocked service."""
-    monkeypatch.setattr("signstash.retries._sleep_of_tests", None)
-
-
 def names_sent(request: httpx.Request) -> list[str]:
     return [item["documentRequest"]["name"] for item in json.loads(request.content)["documents"]]
 
@@ -88,7 +82,6 @@ async def collect(outcomes: AsyncIterator[Outcome], found: dict[str, Outcome] | 
     return found
 
 
-@pytest.mark.usefixtures("real_pauses")
 class TestClosing:
     async def test_closing_the_client_ends_the_pauses_of_its_runs(self, service: MockedService, tmp_path: Path) -> None:
         failed = asyncio.Event()
@@ -342,7 +335,6 @@ class TestLeaving:
         assert {path.name for path in tmp_path.iterdir()} == {"0.pdf"}
 
 
-@pytest.mark.usefixtures("real_pauses")
 class TestStopping:
     async def test_a_stopped_run_sends_nothing_more_and_returns_results_in_flight(
         self, client: SignStash, service: MockedService

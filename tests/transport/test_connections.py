@@ -30,6 +30,7 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash._transport.http_client import is_excluded
+from signstash.retries import use_sleep
 from tests.conftest import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -230,9 +231,10 @@ class TestTls:
     async def test_an_unknown_ca_of_the_token_server_raises(self, ca: trustme.CA) -> None:
         async with self.server(ca) as tokens, FaultServer(signs_for_ever) as server:
             url = f"{tokens.url}/oauth/token"
-            auth = TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[server.url], sleep=at_once)
+            auth = TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[server.url])
             async with client_of(server.url, auth=auth) as client:
-                error = await failure_of(client)
+                with use_sleep(at_once):
+                    error = await failure_of(client)
             await auth.aclose()
 
         expect_nothing_processed(error, "127.0.0.1", "certificate verify failed")
@@ -486,9 +488,9 @@ class TestSetup:
 
     async def test_an_invalid_outbound_proxy_for_the_token_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "ftp://outbound.test")
-        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=["http://127.0.0.1:9"], sleep=at_once)
+        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=["http://127.0.0.1:9"])
         async with client_of("http://127.0.0.1:9", auth=auth) as client:
-            with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+            with use_sleep(at_once), pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
                 await client.sign(pdf())
         await auth.aclose()
 
@@ -556,9 +558,10 @@ async def test_a_failing_token_server_raises(script: Script, expected: Any, atte
         http_library.AsyncClient(verify=False, trust_env=False) as http_client,
     ):
         url = f"{tokens.url}/oauth/token"
-        auth = TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[server.url], sleep=at_once, http_client=http_client)
+        auth = TokenAuth(url, CLIENT_ID, CLIENT_SECRET, base_urls=[server.url], http_client=http_client)
         async with client_of(server.url, auth=auth) as client:
-            error = await failure_of(client)
+            with use_sleep(at_once):
+                error = await failure_of(client)
 
     assert type(error) is expected
     assert error.maybe_processed is False
