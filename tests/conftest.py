@@ -22,10 +22,10 @@ import respx
 import trustme
 
 from signstash import Document, SignStash, SignStashError, testing
-from signstash.retries import use_sleep
 from signstash.sandbox import Sandbox
 from signstash.settings import ENVIRONMENT_VARIABLES
 from signstash.testing import MOCK_SIGNATURE, MockSignStash, sign_response
+from signstash.testing.interception import use_sleep
 
 http_library: Any = import_module(os.environ.get("SIGNSTASH_HTTP", "httpx"))
 """The library of the HTTP clients that tests pass, if `SIGNSTASH_HTTP` is set: httpx, or its fork httpx2."""

@@ -23,7 +23,8 @@ from signstash import (
     TokenAuth,
 )
 from signstash._generated.api.operation_management import get_status
-from signstash.retries import Deadline, use_sleep
+from signstash.retries import Deadline
+from signstash.testing.interception import use_sleep
 from tests.conftest import (
     BASE64_PATH,
     BASE_URL,

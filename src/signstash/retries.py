@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from typing import Any, Final, Self, TypeVar
 
@@ -29,18 +28,8 @@ current_attempt: Final = ContextVar("signstash_attempt", default=1)
 LONGEST_RETRY_AFTER: Final = 600.0
 """Seconds for which a `Retry-After` is obeyed where no deadline limits it."""
 
-_sleep_of_tests: Sleep | None = None
-
-
-@contextlib.contextmanager
-def use_sleep(sleep: Sleep | None) -> Iterator[None]:
-    """Replace the pauses between the attempts of this process, for tests. With None they are those of production."""
-    global _sleep_of_tests
-    before, _sleep_of_tests = _sleep_of_tests, sleep
-    try:
-        yield
-    finally:
-        _sleep_of_tests = before
+sleep_of_tests: Sleep | None = None
+"""What `signstash.testing` replaces the pauses between attempts with."""
 
 
 def in_thread(function: Callable[[], Result]) -> asyncio.Future[Result]:
@@ -186,7 +175,7 @@ class Retries:
             instead of multiplying the load. `allowance` more are allowed in addition.
         allowance: Retries that are allowed beyond the share.
         clock: Monotonic clock, in seconds.
-        sleep: Waits for some seconds, or until what the calls belong to ends. In tests `use_sleep` replaces it.
+        sleep: Waits for some seconds, or until what the calls belong to ends. `sleep_of_tests` replaces it.
         jitter: Returns numbers between 0 and 1.
     """
 
@@ -228,7 +217,7 @@ class Retries:
                 logger.info("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error, extra=fields)
                 self._left -= 1
                 try:
-                    await (_sleep_of_tests or self.sleep)(pause)
+                    await (sleep_of_tests or self.sleep)(pause)
                 except ConfigurationError as closed:
                     closed.problem = f"The client was closed before another attempt: {error.problem}"
                     closed.external_references = error.external_references

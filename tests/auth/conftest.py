@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from signstash import TokenAuth
-from signstash.retries import use_sleep
+from signstash.testing.interception import use_sleep
 from tests.auth.vendor import Vendor
 from tests.conftest import MockedService
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from signstash import ConfigurationError, ConnectionFailedError, TokenAuth, UnexpectedResponseError
-from signstash.retries import use_sleep
+from signstash.testing.interception import use_sleep
 from tests.auth.vendor import CALL_URL, Arrival, Vendor, call, failure_of
 from tests.conftest import BASE_URL, CLIENT_ID, CLIENT_SECRET, TOKEN_URL, MockedService, new_client, pdf
 from tests.fault_server import FaultServer, at_once, has_nothing

@@ -20,8 +20,8 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash.auth import REJECTION_PAUSE, RENEWAL_PAUSE
-from signstash.retries import use_sleep
 from signstash.testing import MockSignStash
+from signstash.testing.interception import use_sleep
 from tests.auth.vendor import CALL_URL, RENEWAL_TASK, Clock, Response, Vendor, returned, settle
 from tests.conftest import BASE_URL, TOKEN_URL, token_response
 

@@ -40,7 +40,7 @@ from signstash import (
     errors,
 )
 from signstash.models import DocumentResponse
-from signstash.retries import use_sleep
+from signstash.testing.interception import use_sleep
 from tests.conftest import (
     BASE_URL,
     CLIENT_ID,

@@ -38,7 +38,7 @@ from signstash import (
 )
 from signstash._errors import codes
 from signstash.models import SigningError
-from signstash.retries import use_sleep
+from signstash.testing.interception import use_sleep
 from tests.conftest import (
     CLIENT_ID,
     MockedService,

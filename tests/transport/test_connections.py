@@ -30,7 +30,7 @@ from signstash import (
     UnexpectedResponseError,
 )
 from signstash._transport.http_client import is_excluded
-from signstash.retries import use_sleep
+from signstash.testing.interception import use_sleep
 from tests.conftest import (
     CLIENT_ID,
     CLIENT_SECRET,

@@ -81,23 +81,13 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
             await transport.aclose()
 
 
-_new_transport: Callable[[], httpx.AsyncBaseTransport] = EnvironmentTransport
-
-
-@contextlib.contextmanager
-def use_transport(make: Callable[[], httpx.AsyncBaseTransport]) -> Iterator[None]:
-    """Let new HTTP clients of this process use a transport that a test makes."""
-    global _new_transport
-    before, _new_transport = _new_transport, make
-    try:
-        yield
-    finally:
-        _new_transport = before
+new_transport: Callable[[], httpx.AsyncBaseTransport] = EnvironmentTransport
+"""Makes the transport of a new HTTP client; `signstash.testing` replaces it."""
 
 
 def new_http_client() -> httpx.AsyncClient:
     """An HTTP client that obeys `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`."""
-    return AsyncClient(transport=_new_transport(), trust_env=False, headers={"User-Agent": USER_AGENT})
+    return AsyncClient(transport=new_transport(), trust_env=False, headers={"User-Agent": USER_AGENT})
 
 
 def _read_certificates() -> ssl.SSLContext:

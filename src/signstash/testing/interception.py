@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import httpx
 import respx
 from respx.mocks import HTTPCoreMocker
 from respx.models import PassThrough
 
-from .._transport.http_client import use_transport
-from ..retries import use_sleep
+from .. import retries
+from .._transport import http_client
 
 
 class HTTPCore2Mocker(HTTPCoreMocker):
@@ -76,9 +77,14 @@ def intercepted(router: respx.MockRouter) -> Iterator[None]:
             _precede_mocks(HTTPCore2Mocker.routers, router)
         _precede_mocks(HTTPCoreMocker.routers, router)
         # The SDK's own clients would read certificates first, which takes longer than a test.
-        stack.enter_context(use_transport(_RouterTransport))
+        stack.enter_context(patch.object(http_client, "new_transport", _RouterTransport))
         stack.enter_context(use_sleep(_skip))
         yield
+
+
+def use_sleep(sleep: retries.Sleep | None) -> AbstractContextManager[object]:
+    """Replace the pauses between the attempts of this process. With None they are those of production."""
+    return patch.object(retries, "sleep_of_tests", sleep)
 
 
 def _precede_mocks(routers: list[respx.Router], router: respx.MockRouter) -> None:
