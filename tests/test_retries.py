@@ -17,8 +17,9 @@ from signstash import (
     ServiceError,
     SignStashError,
 )
+from signstash._event_loop import completed
 from signstash._runs.concurrency import ConcurrencyLimiter
-from signstash.retries import Deadline, Retries, completed
+from signstash.retries import Deadline, Retries
 from tests.auth.vendor import Clock
 
 REFUSED = ConnectionFailedError("p.", "c.")

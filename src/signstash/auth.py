@@ -16,12 +16,13 @@ import httpx
 from . import settings
 from ._errors.mapping import ErrorContext, error_from_response
 from ._errors.redaction import Secret
+from ._event_loop import running_loop
 from ._transport.bodies import read_error
 from ._transport.httpx2 import as_httpx
 from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
 from .errors import AuthenticationError, ConfigurationError, CredentialsRejectedError, ServiceError, SignStashError
-from .retries import LONGEST_RETRY_AFTER, Retries, RetryPolicy, current_attempt, running_loop
+from .retries import LONGEST_RETRY_AFTER, Retries, RetryPolicy, current_attempt
 from .settings import HttpClient
 
 logger: Final = logging.getLogger("signstash")

@@ -15,13 +15,14 @@ import attrs
 import httpx
 
 from . import settings
-from ._content.arguments import require_known_options
+from ._arguments import require_known_options
 from ._errors.redaction import Secret
+from ._event_loop import running_loop
 from ._transport.other_operations import OtherOperations
 from .documents import Document, require_iterable
 from .errors import ConfigurationError, ErrorClasses
 from .integration import IntegrationQueries
-from .retries import Retries, RetryPolicy, running_loop
+from .retries import Retries, RetryPolicy
 from .settings import ClientOptions, Environment, HttpClient, MultipartFileNames, RunOptions, SaveTo, Upload
 
 if TYPE_CHECKING:  # at run time a call imports what it needs

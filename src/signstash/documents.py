@@ -15,7 +15,7 @@ from typing import Self, TypeVar, Unpack
 import attrs
 
 from . import models
-from ._content.arguments import require_known_options, require_text
+from ._arguments import require_known_options, require_text
 from ._content.contents import Contents, InMemory
 from ._content.sources import InAsyncFile, InOpenFile, Source, contents_of
 from .errors import InvalidDocumentError

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._content.arguments import IterableNotStr, require_flags, require_path
+from ._arguments import IterableNotStr, require_flags, require_path
 from ._content.files import make_folder
 from .errors import InvalidDocumentError
 from .options import require_addresses

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Self, get_args
 
 import attrs
 
-from ._content.arguments import require_path
+from ._arguments import require_path
 from ._content.records import RecordFile
 from .errors import ConfigurationError
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
 import attrs
 
 from . import models
-from ._content.arguments import IterableNotStr, text_problem
+from ._arguments import IterableNotStr, text_problem
 from .errors import InvalidDocumentError
 from .models import Unset
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias
 
 import attrs
 
-from ._content.arguments import require_flags, require_path
+from ._arguments import require_flags, require_path
 from ._content.contents import Contents, InMemory, InPath
 from ._content.snapshots import read
 from ._content.writing import FileWrite, write_atomically

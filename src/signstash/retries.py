@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar, copy_context
-from typing import Any, Final, Self, TypeVar
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, Final, Self
 
 import attrs
 
+from ._arguments import require_count, require_seconds
+from ._event_loop import Result, running_loop
 from .errors import ConfigurationError, SignStashError
 
 logger: Final = logging.getLogger("signstash.retries")
-
-Result = TypeVar("Result")
 
 Sleep = Callable[[float], Awaitable[None]]
 """Waits for some seconds."""
@@ -30,53 +29,6 @@ LONGEST_RETRY_AFTER: Final = 600.0
 
 sleep_of_tests: Sleep | None = None
 """What `signstash.testing` replaces the pauses between attempts with."""
-
-
-def in_thread(function: Callable[[], Result]) -> asyncio.Future[Result]:
-    """Call a function in a thread, as `asyncio.to_thread` does, but without a task that could be cancelled."""
-    return asyncio.get_running_loop().run_in_executor(None, copy_context().run, function)
-
-
-async def completed(work: Coroutine[Any, Any, Result] | asyncio.Future[Result]) -> Result:
-    """Await work to its end, even if this task is cancelled meanwhile; then raise the cancellation."""
-    task = asyncio.ensure_future(work)
-    cancellation: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancellation = error
-    if cancellation is not None:
-        raise cancellation from task.exception()
-    return task.result()
-
-
-def running_loop() -> asyncio.AbstractEventLoop:
-    """The running event loop of asyncio.
-
-    Raises:
-        ConfigurationError: If there is none, as under trio.
-    """
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise ConfigurationError(
-            "No event loop of asyncio is running.", "Await this package's calls under asyncio or uvloop, not trio."
-        ) from None
-
-
-def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
-    """Check that a value is a number of seconds above 0, or 0 if there may be none."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
-    if not is_number or (value == 0 and not or_none):
-        which = "0 or more" if or_none else "above 0"
-        raise ConfigurationError(f"{name} is {value!r}.", f"Give a finite number of seconds, {which}.")
-
-
-def require_count(name: str, value: object) -> None:
-    """Check that a value is a whole number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} is {value!r}.", "Give a whole number above 0.")
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -95,11 +47,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Self:
-        """The deadline of a call that begins now.
-
-        Raises:
-            ConfigurationError: If no event loop of asyncio is running.
-        """
+        """The deadline of a call that begins now."""
         return cls(running_loop().time() + seconds)
 
     def allows(self, pause: float) -> bool:
@@ -128,7 +76,7 @@ class RetryPolicy:
 
     attempts: int = attrs.field(validator=lambda _, attribute, value: require_count(attribute.name, value))
     shortest_pause: float = attrs.field(
-        default=0.0, validator=lambda _, attribute, value: require_seconds(attribute.name, value, or_none=True)
+        default=0.0, validator=lambda _, attribute, value: require_seconds(attribute.name, value, allow_zero=True)
     )
     first_bound: float = attrs.field(default=0.5, validator=_positive)
     longest_bound: float = attrs.field(default=2.0, validator=_positive)

@@ -21,6 +21,7 @@ FLOORS = """
     options
     _content
     _errors retries
+    _arguments _event_loop
     errors models api
     _generated
 """

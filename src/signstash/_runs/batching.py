@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 import attrs
 
+from .._arguments import require_count, require_seconds
 from .._errors.mapping import ErrorContext
 from .._errors.unknown import cancelled, not_sent_in_time, response_not_awaited
 from .._signing.request import RequestOptions
@@ -17,7 +18,6 @@ from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError,
 from ..models import PreservationInfo
 from ..options import Preservation
 from ..results import Outcome, SignedDocument
-from ..retries import require_count, require_seconds
 from .concurrency import ConcurrencyLimiter
 from .plan import Callers, PlannedDocument
 from .run import RunSettings, log_unseen

@@ -14,6 +14,7 @@ from .. import models
 from .._content.contents import InPath
 from .._content.snapshots import digest_of, snapshot
 from .._errors.unknown import held_before, is_certainly_not_signed
+from .._event_loop import completed, in_thread
 from .._signing.saving import SignedFiles
 from ..documents import Document, unique_reference
 from ..errors import (
@@ -26,7 +27,6 @@ from ..errors import (
 )
 from ..journal import Entry, Journal, State
 from ..results import Outcome, SignedDocument, outcome_of
-from ..retries import completed, in_thread
 from .plan import BatchResult, PlannedDocument
 
 

@@ -15,8 +15,9 @@ from typing import Any, Final, get_args
 
 import attrs
 
-from .._content.arguments import require_flags
+from .._arguments import require_count, require_flags, require_seconds
 from .._errors.unknown import sent_by_an_earlier_run
+from .._event_loop import running_loop
 from .._signing.request import RequestOptions
 from .._signing.saving import SignedFiles
 from .._signing.signer import Signer
@@ -25,7 +26,7 @@ from ..errors import ConfigurationError
 from ..journal import Journal
 from ..options import UnknownOutcomes
 from ..results import Outcome, Progress
-from ..retries import RetryPolicy, require_count, require_seconds, running_loop
+from ..retries import RetryPolicy
 from ..settings import SaveTo
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
@@ -56,7 +57,7 @@ class RunSettings:
     def __attrs_post_init__(self) -> None:
         for name in ("batch_documents", "batch_bytes", "in_flight"):
             require_count(name, getattr(self, name))
-        require_seconds("linger", self.linger, or_none=True)
+        require_seconds("linger", self.linger, allow_zero=True)
         if self.unknown_outcomes not in get_args(UnknownOutcomes):
             choices = ", ".join(get_args(UnknownOutcomes))
             raise ConfigurationError(f"unknown_outcomes is {self.unknown_outcomes!r}.", f"Give one of {choices}.")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import attrs
 
-from .._content.arguments import require_text
+from .._arguments import require_text
 from .._content.snapshots import prepare
 from .._transport.endpoints import Call, sign_base64, sign_multipart
 from .._transport.request_content import SMALL, ContentSlot

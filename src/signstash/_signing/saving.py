@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from .._content.arguments import require_path
+from .._arguments import require_path
 from .._content.files import make_folder, real_path, require_replaceable
 from .._content.names import safe_names
 from .._content.writing import FileWrite, write_atomically, write_files

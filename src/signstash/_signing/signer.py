@@ -12,9 +12,10 @@ from typing import Final
 
 import attrs
 
-from .._content.arguments import require_flags
+from .._arguments import require_flags
 from .._errors.parsing import operation_id_in
 from .._errors.unknown import is_certainly_not_signed, noted, reading_took_too_long, reference_used_by_failure
+from .._event_loop import completed, in_thread
 from .._transport.endpoints import Call, detail, operation_id
 from .._transport.exchange import SMALL_BODY, Exchange, ServiceResponse
 from .._transport.requests import Requests
@@ -23,7 +24,7 @@ from .._transport.tracing import call_span, note_documents
 from ..documents import Document, require_document
 from ..errors import ApiError, DuplicateReferenceError
 from ..results import Outcome, SignedBatch
-from ..retries import Deadline, completed, in_thread
+from ..retries import Deadline
 from ..settings import MultipartFileNames, SaveTo, Upload
 from .request import RequestOptions, index_by_reference, signing_call
 from .response import read_batch, verified

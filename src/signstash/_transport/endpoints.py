@@ -18,7 +18,7 @@ import attrs
 import httpx
 
 from .. import models
-from .._content.arguments import text_problem
+from .._arguments import text_problem
 from .._errors.parsing import operation_id_in
 from .._generated import api
 from .._generated.types import File

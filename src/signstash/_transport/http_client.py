@@ -18,8 +18,9 @@ import httpx
 
 from .. import __version__
 from .._errors.network import status_of_invalid_redirect
+from .._event_loop import running_loop
 from ..errors import ConfigurationError
-from ..retries import Deadline, running_loop
+from ..retries import Deadline
 from .bodies import UnusableResponseError
 from .cookies import AsyncClient
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import attrs
 
+from .._event_loop import completed
 from ..client import SignStash
 from ..documents import Document
 from ..errors import (
@@ -30,7 +31,7 @@ from ..errors import (
 )
 from ..journal import Journal
 from ..results import SignedDocument
-from ..retries import LONGEST_RETRY_AFTER, completed
+from ..retries import LONGEST_RETRY_AFTER
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED
 from .display import Display
 from .document_names import named_by_journal

@@ -16,7 +16,7 @@ from pyhanko_certvalidator import CertificateValidator, PKIXValidationParams, Va
 from pyhanko_certvalidator.authority import CertTrustAnchor, TrustedServiceType, derive_quals_from_cert
 from pyhanko_certvalidator.errors import ExpiredError, NotYetValidError, PathBuildingError, PathError, ValidationError
 
-from .._content.arguments import IterableNotStr
+from .._arguments import IterableNotStr
 from ..errors import ConfigurationError
 from .report import Findings
 

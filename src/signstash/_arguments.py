@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from ..errors import ConfigurationError, InvalidDocumentError
+from .errors import ConfigurationError, InvalidDocumentError
 
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONE_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
@@ -30,6 +31,20 @@ def require_flags(**flags: object) -> None:
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise ConfigurationError(f"{name} is {value!r}.", "Give True or False.")
+
+
+def require_seconds(name: str, value: object, *, allow_zero: bool = False) -> None:
+    """Check that a value is a number of seconds above 0, or 0 if that is allowed."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
+    if not is_number or (value == 0 and not allow_zero):
+        which = "0 or more" if allow_zero else "above 0"
+        raise ConfigurationError(f"{name} is {value!r}.", f"Give a finite number of seconds, {which}.")
+
+
+def require_count(name: str, value: object) -> None:
+    """Check that a value is a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} is {value!r}.", "Give a whole number above 0.")
 
 
 def require_known_options(function: str, options: Mapping[str, object], known: type) -> None:
