@@ -32,7 +32,7 @@ DO_HTTP = {"client", "auth", "settings", "_transport", "_errors", "testing", "co
 NOT_CORE = {"blocking", "command_line", "testing", "sandbox", "verification", "_generated"}
 THIN_LAYER = {
     *("client", "auth", "errors", "_errors", "_transport.endpoints", "_transport.exchange"),
-    *("_transport.requests", "_transport.token_request", "_transport.http_client"),
+    *("_transport.requests", "_transport.token_request", "_transport.http_client", "_transport.outbound_proxy"),
 }
 """What stands between users and the generated client; the rest of the core is documents, batches and journals."""
 

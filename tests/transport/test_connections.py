@@ -29,7 +29,7 @@ from signstash import (
     TokenAuth,
     UnexpectedResponseError,
 )
-from signstash._transport.http_client import is_excluded
+from signstash._transport.outbound_proxy import is_excluded
 from signstash.testing.interception import use_sleep
 from tests.conftest import (
     CLIENT_ID,
