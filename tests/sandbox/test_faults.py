@@ -31,6 +31,7 @@ from signstash import (
 from signstash._errors.codes import ERROR_CODES, SIGN_ERRORS
 from signstash.sandbox import KINDS, Fault, FaultKind, Faults, Sandbox
 from signstash.sandbox.__main__ import argument_parser
+from signstash.sandbox.error_responses import CODES
 from tests.conftest import BASE64_PATH
 
 pytestmark = pytest.mark.sandbox
@@ -83,6 +84,12 @@ async def test_leaving_the_block_ends_a_delay_quietly(
     await asyncio.wait([call])
     await client.aclose()
     assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+def test_the_sandbox_rejects_with_the_statuses_that_the_client_knows() -> None:
+    assert {code: status for code, (status, _) in CODES.items()} == {
+        code: rule.status for code, rule in ERROR_CODES.items()
+    }
 
 
 class TestRequests:

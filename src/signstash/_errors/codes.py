@@ -24,11 +24,12 @@ from ..errors import (
 
 @attrs.frozen
 class ErrorRule:
-    """The exception for one code of the service, what it means as the start of a sentence, and what to do."""
+    """The exception for one code of the service, its meaning (a sentence's start), what to do, and the HTTP status."""
 
     raises: type[SignStashError]
     meaning: str
     hint: str
+    status: int = 500  # of a published code
     retryable: bool = False
     maybe_processed: bool = False
 
@@ -50,17 +51,17 @@ def _failure(meaning: str) -> ErrorRule:
     return ErrorRule(ServiceError, meaning, hint, retryable=True, maybe_processed=True)
 
 
-def _invalid(meaning: str, hint: str) -> ErrorRule:
-    return ErrorRule(InvalidRequestError, meaning, hint)
+def _invalid(meaning: str, hint: str, status: int = 500) -> ErrorRule:
+    return ErrorRule(InvalidRequestError, meaning, hint, status)
 
 
 def _too_many(meaning: str, hint: str) -> ErrorRule:
     return ErrorRule(RateLimitedError, meaning, hint, retryable=True)
 
 
-def _inactive(meaning: str, task: str) -> ErrorRule:
+def _inactive(meaning: str, task: str, status: int = 401) -> ErrorRule:
     hint = f"An operator of the issuer must {task} in the Sign'Stash backoffice; repeating does not help."
-    return ErrorRule(ClientServiceInactiveError, meaning, hint)
+    return ErrorRule(ClientServiceInactiveError, meaning, hint, status)
 
 
 def _no_certificate(meaning: str, task: str) -> ErrorRule:
@@ -89,25 +90,27 @@ ERROR_CODES: Mapping[str, ErrorRule] = {
         "The external reference was used before",
         "Look up what was signed under it. If nothing was, an earlier attempt that failed may have used it up: give "
         "the document a new one, as for any other document.",
+        status=409,
     ),
-    "0.0.10": ErrorRule(TokenRejectedError, "The access token is expired or invalid", _ENVIRONMENT),
+    "0.0.10": ErrorRule(TokenRejectedError, "The access token is expired or invalid", _ENVIRONMENT, status=409),
     "1.1.0": _inactive("The licence of the client service is invalid or absent", "check the client service"),
     "1.1.1": _inactive("The client service or its issuer account is inactive", "activate it"),
-    "1.1.2": ErrorRule(ApiError, "The licence already has a client service", _SUPPORT),
-    "1.1.3": _inactive("The state of the client service does not allow the operation", "activate the client service"),
-    "1.1.4": _invalid("The secret of the client service is too weak", "Choose a stronger secret."),
+    "1.1.2": ErrorRule(ApiError, "The licence already has a client service", _SUPPORT, status=409),
+    "1.1.3": _inactive("The client service's state does not allow the operation", "activate the client service", 409),
+    "1.1.4": _invalid("The secret of the client service is too weak", "Choose a stronger secret.", 400),
     "1.2.0": ErrorRule(
         ClientServiceInactiveError,
         "The issuer is inactive",
         "An operator of the issuer or the vendor's support must activate the issuer; repeating does not help.",
+        status=403,
     ),
-    "1.3.0": ErrorRule(ClientServiceInactiveError, "The partner is inactive", _SUPPORT),
+    "1.3.0": ErrorRule(ClientServiceInactiveError, "The partner is inactive", _SUPPORT, status=403),
     "2.2.1": _invalid(
         "The elements of the visible signature do not fit",
         "Check that the document has its page, and that its area fits on the page and is larger than its picture.",
     ),
 }
-"""The published codes (wiki: error table). Other codes fall back to their family, then to the HTTP status."""
+"""The published codes (wiki: error table, which lacks the status of `2.2.1`). Others fall back to family or status."""
 
 ERROR_FAMILIES: Mapping[str, ErrorRule] = {
     "1": _inactive("The licence, the issuer or the partner does not allow this", "check client service and issuer"),

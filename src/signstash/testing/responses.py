@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -32,26 +32,6 @@ from .validation import MalformedRequestError
 
 MOCK_SIGNATURE: Final = b"NOT A SIGNATURE, but made by signstash.testing"
 """Ends every document that a mock has "signed"."""
-
-HTTP_STATUSES: Final[Mapping[str, int]] = {
-    "0.0.1": 500,
-    "0.0.2": 500,
-    "0.0.3": 500,
-    "0.0.4": 500,
-    "0.0.5": 500,
-    "0.0.6": 500,
-    "0.0.7": 409,
-    "0.0.10": 409,
-    "1.1.0": 401,
-    "1.1.1": 401,
-    "1.1.2": 409,
-    "1.1.3": 409,
-    "1.1.4": 400,
-    "1.2.0": 403,
-    "1.3.0": 403,
-    "2.2.1": 500,  # not published
-}
-"""HTTP status of each published error code (wiki: error table)."""
 
 
 def token_response(token: str = "token") -> httpx.Response:  # noqa: S107 - it opens nothing
@@ -117,7 +97,7 @@ def error_response(code: str, cause: str, *, status_code: int | None = None) -> 
     """
     meaning = f"{ERROR_CODES[code].meaning}." if code in ERROR_CODES else UNSET
     body = ErrorResponse(error_code=code, error_code_description=meaning, cause_message=cause)
-    return httpx.Response(status_code or HTTP_STATUSES[code], json=body.to_dict())
+    return httpx.Response(status_code or ERROR_CODES[code].status, json=body.to_dict())
 
 
 def rate_limit(retry_after: float | None) -> httpx.Response:

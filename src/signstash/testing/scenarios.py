@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from .._errors.codes import ERROR_CODES
 from ..models import SigningError
 from . import responses
 from .scenario_queue import DocumentFailure, Failure, ScenarioQueue
@@ -167,8 +168,8 @@ class Scenarios:
         Raises:
             ValueError: If the code is not published and `status_code` is missing, or it is not an HTTP status.
         """
-        if code not in responses.HTTP_STATUSES and status_code is None:
-            published = ", ".join(responses.HTTP_STATUSES)
+        if code not in ERROR_CODES and status_code is None:
+            published = ", ".join(ERROR_CODES)
             raise ValueError(
                 f"code is {code!r}, which is not published. Give a status_code as well, or one of: {published}."
             )
