@@ -30,12 +30,12 @@ MODULES = (
 PUBLIC = {
     "blocking": ("BlockingSignStash",),
     "documents": ("Document",),
-    "options": ("SignatureOptions", "VisibleSignature", "Preservation", "UnknownOutcomes"),
+    "options": ("SignatureOptions", "VisibleSignature", "Preservation"),
     "results": ("SignedDocument", "SignedOutcome", "FailedOutcome", "Outcome", "Progress", "SignedBatch"),
     "retries": ("RetryPolicy",),
     "auth": ("TokenAuth",),
     "settings": (
-        *("ClientOptions", "RunOptions", "Environment", "Upload", "MultipartFileNames", "SaveTo"),
+        *("ClientOptions", "RunOptions", "UnknownOutcomes", "Environment", "Upload", "MultipartFileNames", "SaveTo"),
         *("DEFAULT_TIMEOUT", "DEFAULT_DEADLINE", "TOKEN_URLS", "ENVIRONMENT_VARIABLES"),
     ),
     "command_line": ("main",),

@@ -17,16 +17,6 @@ from ._arguments import IterableNotStr, text_problem
 from .errors import InvalidDocumentError
 from .models import Unset
 
-UnknownOutcomes = Literal["hold", "look_up", "send_again"]
-"""What `SignStash.sign_all` does with documents whose request went out and whose response was lost.
-
-- `hold`: each gets an `OutcomeUnknownError` and is held for manual review.
-- `look_up`: each is looked up on the Integration Service by its reference, and its signed contents fetched; one that
-  the service does not know is sent again. If the look-up fails, the next run with the same journal repeats it.
-- `send_again`: they are sent again under the same references. The service rejects those whose references are used
-  (`DuplicateReferenceError`), so nothing is signed twice; but a proxy returns signed contents only once.
-"""
-
 Choice = TypeVar("Choice", bound=StrEnum)
 
 IMAGE_TYPES: Final[Mapping[bytes, models.VisibleImageType]] = {

@@ -24,7 +24,6 @@ from .retries import RetryPolicy
 if TYPE_CHECKING:
     from .documents import Document
     from .journal import Journal
-    from .options import UnknownOutcomes
 
 logger: Final = logging.getLogger("signstash")
 
@@ -46,16 +45,20 @@ Upload = Literal["base64", "multipart"]
 """How contents are sent: in the JSON, which every proxy accepts, or as multipart files, which are shorter."""
 
 MultipartFileNames = Literal["name", "external_reference"]
-"""What a multipart file is called. How the service matches files with documents is not published.
+"""What a multipart file is called. How the service matches them is not published; they have the documents' order."""
 
-Both are sent in the order of the documents.
+UnknownOutcomes = Literal["hold", "look_up", "send_again"]
+"""What `SignStash.sign_all` does with documents whose request went out and whose response was lost.
+
+- `hold`: each gets an `OutcomeUnknownError` and is held for manual review.
+- `look_up`: each is looked up on the Integration Service by its reference, and its signed contents fetched; one that
+  the service does not know is sent again. If the look-up fails, the next run with the same journal repeats it.
+- `send_again`: they are sent again under the same references. The service rejects those whose references are used
+  (`DuplicateReferenceError`), so nothing is signed twice; but a proxy returns signed contents only once.
 """
 
 SaveTo = str | os.PathLike[str] | Callable[["Document"], str | os.PathLike[str]]
-"""A folder, in which signed files get the names of their documents, or a function that gives the file for each.
-
-It means the same for one document and for many. Folders are made.
-"""
+"""A folder for signed files, which keep their documents' names, or a function that returns each path. It is created."""
 
 ENVIRONMENT_VARIABLES: Final[Mapping[str, str]] = {
     "base_url": "SIGNSTASH_BASE_URL",
@@ -111,7 +114,7 @@ class RunOptions(TypedDict, total=False):
             it records as signed are not sent; their outcomes have `signed_before`. Documents that it holds for review
             are not sent either, and have an `OutcomeUnknownError`.
         unknown_outcomes: What happens to documents whose response was lost: `hold` (default), `look_up` or
-            `send_again`, which `signstash.options.UnknownOutcomes` describes.
+            `send_again`, which `UnknownOutcomes` describes.
         batch_documents: Maximum number of documents in a request (the vendor advises fewer than 100). By default 50.
         batch_bytes: Maximum size of the documents in a request, in bytes. By default 10,000,000. A longer document has
             its own request.

@@ -27,7 +27,7 @@ from signstash import (
     SignedDocument,
     SignStash,
 )
-from signstash.options import UnknownOutcomes
+from signstash.settings import UnknownOutcomes
 from signstash.testing import MockSignStash
 from tests.conftest import note_of_cancellation, signed_response
 from tests.fault_server import Clock

@@ -24,7 +24,7 @@ from signstash import (
     SignStash,
     SignStashError,
 )
-from signstash.options import UnknownOutcomes
+from signstash.settings import UnknownOutcomes
 from tests.conftest import BASE_URL, CLIENT_ID, PDF, MockedService, mock_signed, new_client, signed_response
 from tests.runs.test_runs import collect
 

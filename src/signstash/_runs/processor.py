@@ -27,9 +27,9 @@ from ..errors import (
     SignStashError,
     UnexpectedResponseError,
 )
-from ..options import UnknownOutcomes
 from ..results import Outcome, outcome_of
 from ..retries import Deadline, Retries, RetryPolicy
+from ..settings import UnknownOutcomes
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
 from .plan import Batch, BatchResult, Callers, PlannedDocument

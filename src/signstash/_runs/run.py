@@ -24,10 +24,9 @@ from .._signing.signer import Signer
 from ..documents import Document
 from ..errors import ConfigurationError
 from ..journal import Journal
-from ..options import UnknownOutcomes
 from ..results import Outcome, Progress
 from ..retries import RetryPolicy
-from ..settings import SaveTo
+from ..settings import SaveTo, UnknownOutcomes
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
 from .plan import Batch, Callers, PlannedDocument

@@ -13,8 +13,8 @@ from typing import Final, get_args
 
 from ..errors import ConfigurationError, InvalidDocumentError
 from ..journal import Entry, Journal
-from ..options import UnknownOutcomes
 from ..retries import RetryPolicy
+from ..settings import UnknownOutcomes
 from . import SIGNED, SOME_FAILED
 from .display import Lines
 from .document_names import entry_of, lost_file, with_different_names
