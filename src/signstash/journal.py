@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Self, get_args
 import attrs
 
 from ._arguments import require_path
-from ._content.records import RecordFile
+from ._journal.records import RecordFile
 from .errors import ConfigurationError
 
 State = Literal["planned", "sent", "received", "signed", "failed", "held", "requeued", "dropped"]

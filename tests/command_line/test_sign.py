@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from signstash import ConfigurationError, Journal
-from signstash._content import lock, records
 from signstash._content.files import TemporaryFile
 from signstash._content.writing import FileWrite
+from signstash._journal import lock, records
 from signstash.sandbox import Fault, Sandbox
 from signstash.testing import MockSignStash
 from tests.command_line.conftest import Run

@@ -26,8 +26,8 @@ import pytest
 from signstash import ConfigurationError, Journal, SignStash
 from signstash._content.contents import InPath
 from signstash._content.files import make_folder
-from signstash._content.records import RecordFile
 from signstash._content.snapshots import digest_of, snapshot
+from signstash._journal.records import RecordFile
 from signstash.command_line import watch as command
 from signstash.command_line.inbox import Inbox
 from signstash.command_line.plan import Plan

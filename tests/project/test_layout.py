@@ -18,7 +18,7 @@ FLOORS = """
     _signing auth
     results settings
     documents journal _transport verification
-    options
+    options _journal
     _content
     _errors retries
     _arguments _event_loop

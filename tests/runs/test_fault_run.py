@@ -398,7 +398,7 @@ def small_disk(folder: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> Iter
 
     is_mounted = mount("")
     if not is_mounted:
-        monkeypatch.setattr("signstash._content.records._sync", sync)
+        monkeypatch.setattr("signstash._journal.records._sync", sync)
     try:
         yield enlarge
     finally:

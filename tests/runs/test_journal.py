@@ -992,7 +992,7 @@ class TestFullDisk:
         disk = Disk(tmp_path / "temporary")
         disk.temporary.mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(disk.temporary))
-        monkeypatch.setattr("signstash._content.records._sync", disk.sync)
+        monkeypatch.setattr("signstash._journal.records._sync", disk.sync)
         (tmp_path / "run.journal.recovered").touch()  # so that it cannot be a folder
         return disk
 
@@ -1385,7 +1385,7 @@ class TestFile:
         with Journal(tmp_path / "run.journal") as journal:
             journal._record([entry(1)])
             with monkeypatch.context() as patched:
-                patched.setattr("signstash._content.records._sync", full)
+                patched.setattr("signstash._journal.records._sync", full)
                 with pytest.raises(ConfigurationError, match="No space left"):
                     journal._record([entry(2)])
             journal._record([entry(3)])

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .._content.contents import InMemory
+from .._content.files import TemporaryFile, sync_folder
+from .._content.writing import write_atomically
 from ..errors import ConfigurationError
-from .contents import InMemory
-from .files import TemporaryFile, sync_folder
 from .lock import FileLock
-from .writing import write_atomically
 
 _FORMAT: Final = "signstash-journal 1"
 """What the first line begins with."""
