@@ -20,13 +20,13 @@ class Callers:
 
     Attributes:
         options_for: The request options of a document. Documents with different ones are in different requests.
-        want: Whether a document that is about to be sent is still wanted.
+        is_wanted: Whether a document that is about to be sent is still wanted.
         sending: Is called when documents are sent, or an earlier run is known to have sent them.
         are_waiting: Whether somebody waits for each document, and not for the end of the run.
     """
 
     options_for: Callable[[Document], RequestOptions]
-    want: Callable[[Document], bool] = lambda _: True
+    is_wanted: Callable[[Document], bool] = lambda _: True
     sending: Callable[[Sequence[PlannedDocument]], None] = lambda _: None
     are_waiting: bool = False
 

@@ -131,7 +131,7 @@ class BatchProcessor:
         if outcomes is None:
             if self.has_ended:
                 return self.unresolved(batch)
-            wanted = [item for item in batch.items if self.callers.want(item.given)]
+            wanted = [item for item in batch.items if self.callers.is_wanted(item.given)]
             return BatchResult(next=[attrs.evolve(batch, items=wanted)] if wanted else [])
         self._failures_in_a_row = 0
         certificate_faults = [item.error for item in outcomes if isinstance(item.error, CertificateNotProvisionedError)]
@@ -162,7 +162,7 @@ class BatchProcessor:
         waits = loop.time()
         async with self.limiter.slot():
             deadline.at += loop.time() - waits
-            is_wanted = batch.lost is not None or all(self.callers.want(item.given) for item in batch.items)
+            is_wanted = batch.lost is not None or all(self.callers.is_wanted(item.given) for item in batch.items)
             if self.has_ended or not is_wanted:
                 return None
             self.callers.sending(batch.items)
