@@ -98,7 +98,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._transport.exchange import Exchange
         from ._transport.http_client import HttpClients
         from ._transport.httpx2 import as_httpx
-        from ._transport.requests import Requests
+        from ._transport.retrying_exchange import RetryingExchange
         from .auth import TokenAuth
 
         instances = settings.as_list(instance_urls)
@@ -134,7 +134,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         self._signer = Signer(self._exchange, upload, multipart_file_names, verify_signatures)
         self._retries = retries
         policy = retries or RetryPolicy.none()
-        self._requests = Requests(self._exchange, Retries(policy=policy, sleep=self._exchange.clients.pause))
+        self._retrying = RetryingExchange(self._exchange, Retries(policy=policy, sleep=self._exchange.clients.pause))
         self._origins = frozenset(settings.origin(httpx.URL(url)) for url in (base_url, *instances))
         self._runs = OpenRuns()
         self._is_view = False
@@ -231,11 +231,11 @@ class SignStash(IntegrationQueries, OtherOperations):
     def _view(self, exchange: Exchange, retries: RetryPolicy | None = None) -> Self:
         view = copy.copy(self)
         signer = attrs.evolve(self._signer, exchange=exchange)
-        requests = attrs.evolve(self._requests, exchange=exchange)
-        vars(view).update(_is_view=True, _exchange=exchange, _signer=signer, _requests=requests)
+        retrying = attrs.evolve(self._retrying, exchange=exchange)
+        vars(view).update(_is_view=True, _exchange=exchange, _signer=signer, _retrying=retrying)
         if retries is not None:
-            requests = attrs.evolve(requests, retries=Retries(policy=retries, sleep=exchange.clients.pause))
-            vars(view).update(_retries=retries, _requests=requests)
+            retrying = attrs.evolve(retrying, retries=Retries(policy=retries, sleep=exchange.clients.pause))
+            vars(view).update(_retries=retries, _retrying=retrying)
         return view
 
     async def sign(
@@ -307,7 +307,7 @@ class SignStash(IntegrationQueries, OtherOperations):
 
         options = RequestOptions(description, preservation, external_reference)
         return await self._signer.sign(
-            require_iterable(documents), options, self._requests, save_to=save_to, overwrite=overwrite
+            require_iterable(documents), options, self._retrying, save_to=save_to, overwrite=overwrite
         )
 
     def sign_all(

@@ -19,14 +19,14 @@ from .options import require_addresses
 
 if TYPE_CHECKING:
     from ._transport.exchange import ServiceResponse
-    from ._transport.requests import Requests
+    from ._transport.retrying_exchange import RetryingExchange
     from .models import BaseOperation, SignOperation
 
 
 class IntegrationQueries:
     """The part of `SignStash` that queries the Integration Service."""
 
-    _requests: Requests
+    _retrying: RetryingExchange
 
     async def get_operation_id(self, external_reference: str) -> int:
         """The ID of the operation that signed a document. Integration Service only: a proxy stores nothing.
@@ -41,7 +41,7 @@ class IntegrationQueries:
         from ._signing.signer import operation_id_from
         from ._transport.endpoints import operation_id
 
-        return await operation_id_from(await self._requests.ask(operation_id(external_reference)))
+        return await operation_id_from(await self._retrying.ask(operation_id(external_reference)))
 
     async def get_status(self, operation_id: int) -> BaseOperation:
         """The status of an operation. Integration Service only: a proxy stores nothing.
@@ -56,7 +56,7 @@ class IntegrationQueries:
         from ._transport.endpoints import status
         from .models import BaseOperation
 
-        return parse_leniently(BaseOperation, await _operation_in(await self._requests.ask(status(operation_id))))
+        return parse_leniently(BaseOperation, await _operation_in(await self._retrying.ask(status(operation_id))))
 
     async def get_operation(self, operation_id: int, *, include_content: bool = False) -> SignOperation:
         """An operation with its documents. Integration Service only: a proxy stores nothing.
@@ -72,7 +72,7 @@ class IntegrationQueries:
         from ._transport.endpoints import detail
 
         require_flags(include_content=include_content)
-        fields = await _operation_in(await self._requests.ask(detail(operation_id, include_content=include_content)))
+        fields = await _operation_in(await self._retrying.ask(detail(operation_id, include_content=include_content)))
         return await asyncio.to_thread(read_operation, fields)
 
     async def download_documents(
@@ -106,7 +106,7 @@ class IntegrationQueries:
 
             raise not_saved(error.filename or folder, error) from error
         call = detail(operation_id, include_content=True, receive=partial(receive_operation, folder=folder))
-        response = await self._requests.ask(call)
+        response = await self._retrying.ask(call)
         fields = await _operation_in(response)
         return await asyncio.to_thread(_save_documents, response, fields, folder, overwrite=overwrite)
 
@@ -129,7 +129,7 @@ class IntegrationQueries:
         require_addresses("recipients", recipients)
         if not recipients:
             raise InvalidDocumentError("recipients is empty.", "Give at least one e-mail address.")
-        response = await self._requests.ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))
+        response = await self._retrying.ask(resend_mails(operation_id, recipients, attach_documents=attach_documents))
         if "html" in response.headers.get("content-type", ""):
             raise response.unreadable("is a web page")
 

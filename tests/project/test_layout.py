@@ -27,12 +27,17 @@ FLOORS = """
 """
 """From the top. A room is a module or a package of `signstash`."""
 SANDBOX_SEES = {"models", "settings"}
-SEE_GENERATED = {"api", "models", "_transport.endpoints", "_transport.generated_client", "_transport.requests"}
+SEE_GENERATED = {"api", "models", "_transport.endpoints", "_transport.generated_client", "_transport.retrying_exchange"}
 DO_HTTP = {"client", "auth", "settings", "_transport", "_errors", "testing", "command_line", "sandbox"}
 NOT_CORE = {"blocking", "command_line", "testing", "sandbox", "verification", "_generated"}
 THIN_LAYER = {
     *("client", "auth", "errors", "_errors", "_transport.endpoints", "_transport.exchange"),
-    *("_transport.requests", "_transport.token_request", "_transport.http_client", "_transport.outbound_proxy"),
+    *(
+        "_transport.retrying_exchange",
+        "_transport.token_request",
+        "_transport.http_client",
+        "_transport.outbound_proxy",
+    ),
 }
 """What stands between users and the generated client; the rest of the core is documents, batches and journals."""
 

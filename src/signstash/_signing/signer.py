@@ -18,7 +18,7 @@ from .._errors.unknown import is_certainly_not_signed, noted, reading_took_too_l
 from .._event_loop import completed, in_thread
 from .._transport.endpoints import Call, detail, operation_id
 from .._transport.exchange import SMALL_BODY, Exchange, ServiceResponse
-from .._transport.requests import Requests
+from .._transport.retrying_exchange import RetryingExchange
 from .._transport.signed_content import receive_operation
 from .._transport.tracing import call_span, note_documents
 from ..documents import Document, require_document
@@ -47,7 +47,7 @@ class Signer:
         self,
         documents: Iterable[Document],
         options: RequestOptions,
-        requests: Requests,
+        retrying: RetryingExchange,
         *,
         save_to: SaveTo | None,
         overwrite: bool,
@@ -62,7 +62,7 @@ class Signer:
             try:
                 with self.noting_doubt(sent):
                     call = await self.prepare(sent, options, files=files, deadline=deadline)
-                    response = await requests.send(call, deadline)
+                    response = await retrying.send(call, deadline)
             except DuplicateReferenceError as error:
                 if len(given) > 1 or not given[0]._state.failed:  # of several documents, the service does not say which
                     raise

@@ -8,7 +8,7 @@ import httpx
 
 from .._generated.client import AuthenticatedClient
 from ..errors import ConfigurationError
-from .requests import Requests
+from .retrying_exchange import RetryingExchange
 
 
 class GeneratedClient(AuthenticatedClient):
@@ -23,14 +23,14 @@ class GeneratedClient(AuthenticatedClient):
     service failed, only those that read.
     """
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, retrying: RetryingExchange) -> None:
         # The exchange adds the token; this class is the one that every endpoint function accepts.
-        super().__init__(base_url=requests.exchange.base_url, token="", raise_on_unexpected_status=True)
-        self._requests = requests
+        super().__init__(base_url=retrying.exchange.base_url, token="", raise_on_unexpected_status=True)
+        self._retrying = retrying
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
         """What endpoint functions send their requests with; it has only `request`."""
-        return cast("httpx.AsyncClient", self._requests)
+        return cast("httpx.AsyncClient", self._retrying)
 
     def get_httpx_client(self) -> NoReturn:
         """Raise: the token is fetched asynchronously."""

@@ -11,13 +11,13 @@ from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .generated_client import GeneratedClient
-    from .requests import Requests
+    from .retrying_exchange import RetryingExchange
 
 
 class OtherOperations:
     """The part of `SignStash` for operations that have no method."""
 
-    _requests: Requests
+    _retrying: RetryingExchange
 
     async def request(
         self,
@@ -50,7 +50,7 @@ class OtherOperations:
         """
         if not isinstance(path, str) or not path.startswith("/") or ".." in path.split("/"):
             raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
-        return await self._requests.request(method=method, url=path, json=json, params=params, headers=headers or {})
+        return await self._retrying.request(method=method, url=path, json=json, params=params, headers=headers or {})
 
     @property
     def generated(self) -> GeneratedClient:
@@ -60,4 +60,4 @@ class OtherOperations:
         """
         from .generated_client import GeneratedClient
 
-        return GeneratedClient(self._requests)
+        return GeneratedClient(self._retrying)

@@ -17,7 +17,7 @@ from .tracing import call_span
 
 
 @attrs.frozen(eq=False, repr=False)
-class Requests:
+class RetryingExchange:
     """Sends the requests of a client or a view, and again where the policy allows it. Only a success is returned."""
 
     exchange: Exchange
