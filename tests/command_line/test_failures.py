@@ -13,9 +13,9 @@ from typing import Any
 import attrs
 import pytest
 
-from signstash.command_line import bar
+from signstash.command_line import progress_bar
 from signstash.command_line.display import LinesWithProgress
-from signstash.command_line.standing import Standing
+from signstash.command_line.progress import RunProgress
 from signstash.sandbox import Fault, Sandbox
 from tests.command_line.conftest import COMMAND, Run
 from tests.command_line.test_sign import failing, is_signed, names_in
@@ -335,7 +335,7 @@ def test_a_run_without_a_terminal_reports_its_progress_each_minute(
 ) -> None:
     now = 0.0
     display = LinesWithProgress(as_json=False, clock=lambda: now)
-    begun = Standing(documents=1000, total_bytes=2_000_000, skipped=100)
+    begun = RunProgress(documents=1000, total_bytes=2_000_000, skipped=100)
 
     for seconds in range(150):
         now = float(seconds)
@@ -371,15 +371,15 @@ def test_a_folder_is_no_journal(folder: Path, run: Run) -> None:
 
 
 def test_the_remaining_time_is_not_known_before_something_is_signed() -> None:
-    standing = Standing(documents=10, total_bytes=1000, done=1, content_bytes=10)  # a file that cannot be read
+    progress = RunProgress(documents=10, total_bytes=1000, done=1, content_bytes=10)  # a file that cannot be read
 
-    assert standing.text(130.0) == "1 of 10, 0.0 kB of 1.0 kB, -/s, -:-- left"
+    assert progress.text(130.0) == "1 of 10, 0.0 kB of 1.0 kB, -/s, -:-- left"
 
 
 def test_the_rate_of_the_bar_is_that_of_the_whole_run() -> None:
     now = 0.0
-    begun = Standing(documents=1000, total_bytes=1000)
-    shown = bar.Bar(begun, clock=lambda: now)
+    begun = RunProgress(documents=1000, total_bytes=1000)
+    shown = progress_bar.ProgressBar(begun, clock=lambda: now)
 
     for _ in range(2):
         now += 10

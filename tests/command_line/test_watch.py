@@ -31,7 +31,7 @@ from signstash._journal.records import RecordFile
 from signstash.command_line import watch as command
 from signstash.command_line.inbox import Inbox
 from signstash.command_line.plan import Plan
-from signstash.command_line.standing import Standing
+from signstash.command_line.progress import RunProgress
 from signstash.sandbox import Sandbox
 from signstash.testing import MockSignStash
 from tests.command_line.conftest import Run
@@ -97,7 +97,7 @@ class Shown:
         self.times.append(self.clock.now)
         self.texts.append(text)
 
-    def progress(self, standing: Standing) -> None: ...
+    def progress(self, progress: RunProgress) -> None: ...
 
     def note(self, text: str) -> None:
         self.notes.append(text)

@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = tomllib.loads(PROJECT.joinpath("pyproject.toml").read_text("utf-8"))
 EXTRAS: dict[str, list[str]] = SETTINGS["project"]["optional-dependencies"]
 MODULES = {
-    "cli": "signstash.command_line.bar",
+    "cli": "signstash.command_line.progress_bar",
     "sandbox": "signstash.sandbox",
     "speed": "pybase64",
     "testing": "signstash.testing.mock",

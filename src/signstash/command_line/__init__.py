@@ -170,7 +170,7 @@ def _log(*, debug: bool) -> Iterator[None]:
 
 def report_error(error: BaseException, *, debug: bool) -> None:
     """Write an error to standard error, with a traceback if `debug` is set."""
-    from .text import of_the_command, wrapped
+    from .formatting import of_the_command, wrapped
 
     with contextlib.suppress(OSError):  # the disk may be full, or the reader gone
         if debug:

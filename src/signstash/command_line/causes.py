@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from ..errors import SignStashError
-from .text import count_of_documents, printable, status_column
+from .formatting import count_of_documents, printable, status_column
 
 _NAMED: Final = 3
 """How many documents a line names."""

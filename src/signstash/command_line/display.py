@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, Protocol, TextIO
 
-from .standing import Standing
-from .text import wrapped
+from .formatting import wrapped
+from .progress import RunProgress
 
 _PROGRESS_INTERVAL: Final = 60.0
 """Seconds between two progress lines when no progress bar is shown."""
@@ -29,7 +29,7 @@ class Display(Protocol):
         """
         ...
 
-    def progress(self, standing: Standing) -> None:
+    def progress(self, progress: RunProgress) -> None:
         """Show how far the command is."""
         ...
 
@@ -50,7 +50,7 @@ class Lines:
             text = json.dumps(fields, ensure_ascii=sys.stdout.encoding.lower() != "utf-8")
         _write(sys.stdout, text)
 
-    def progress(self, standing: Standing) -> None:
+    def progress(self, progress: RunProgress) -> None:
         """See `Display`. Lines show results only."""
 
     def note(self, text: str) -> None:
@@ -71,12 +71,12 @@ class LinesWithProgress(Lines):
         self._clock = clock
         self._started = self._shown = clock()
 
-    def progress(self, standing: Standing) -> None:
+    def progress(self, progress: RunProgress) -> None:
         """See `Display`."""
         now = self._clock()
         if now - self._shown >= _PROGRESS_INTERVAL:
             self._shown = now
-            self.note(standing.text(now - self._started))
+            self.note(progress.text(now - self._started))
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -113,7 +113,7 @@ def open_display(
     """
     if not as_json and sys.stdout.isatty() and sys.stderr.isatty():
         with suppress(ImportError):  # the extra `cli` is not installed
-            from .bar import Bar
+            from .progress_bar import ProgressBar
 
-            return Bar(Standing(documents=documents, total_bytes=content_bytes), clock=clock)
+            return ProgressBar(RunProgress(documents=documents, total_bytes=content_bytes), clock=clock)
     return nullcontext(LinesWithProgress(as_json=as_json, clock=clock))

@@ -20,7 +20,7 @@ from ..journal import Entry, Journal, State
 from . import SIGNED, SOME_FAILED
 from .causes import without_names
 from .display import Lines
-from .text import count_of_documents, of_the_command, printable, wrapped
+from .formatting import count_of_documents, of_the_command, printable, wrapped
 
 _EXAMPLES: Final = """
 actions:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import attrs
 
+from .formatting import printable
 from .plan import Plan, PlannedFile, files_below, planned_file
-from .text import printable
 
 _INCOMPLETE: Final = (".tmp", ".part", ".partial", ".filepart", ".crdownload", "~")
 """Ends of names that programs give files until they are complete."""

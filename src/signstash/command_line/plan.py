@@ -14,7 +14,7 @@ import attrs
 from .._content.files import make_folder
 from ..documents import Document
 from ..errors import ConfigurationError, DocumentNotSavedError, InvalidDocumentError, SignStashError
-from .text import printable
+from .formatting import printable
 
 MakeDocument = Callable[..., Document]
 

@@ -18,11 +18,11 @@ from ..settings import UnknownOutcomes
 from . import SIGNED, SOME_FAILED
 from .display import Lines
 from .document_names import entry_of, lost_file, with_different_names
+from .formatting import count_of_documents, printable, size_of, status_column
 from .plan import Plan, PlannedFile, parts_of_journal, with_unwritable_folders
 from .settings import add_connection_options, settings_from
+from .sign_run import Signing
 from .signature_options import add_signature_options, signature_options
-from .signing import Signing
-from .text import count_of_documents, printable, size_of, status_column
 
 _EXAMPLES: Final = """
 examples:

@@ -12,8 +12,8 @@ from ..errors import ConfigurationError, InvalidDocumentError, SignStashError
 from ..verification import Verdict, Verification, verify_file
 from . import SIGNED, SOME_FAILED, USAGE, report_error
 from .display import Lines
+from .formatting import printable
 from .plan import REASON_SUFFIX, beside, files_below
-from .text import printable
 
 INDETERMINATE: Final = 4
 """Exit status: no file is invalid, but some cannot be judged."""

@@ -21,8 +21,8 @@ from .plan import Plan, make_writable, parts_of_journal
 from .settings import add_connection_options, settings_from
 from .sign import add_run_options, own_files_of
 from .signature_options import add_signature_options, signature_options
+from .watch_loop import Watch
 from .watch_report import WatchReport
-from .watching import Watch
 
 _EXAMPLES: Final = """
 A file is signed when it was renamed into place, or has not changed for --settle

@@ -16,8 +16,8 @@ from ..errors import SignStashError
 from ..results import SignedDocument
 from .causes import Causes, without_names
 from .display import Display
+from .formatting import of_the_command, wrapped
 from .plan import PlannedFile
-from .text import of_the_command, wrapped
 from .watch_files import write_status
 
 SUMMARY_INTERVAL: Final = 60.0

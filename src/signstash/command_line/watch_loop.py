@@ -35,11 +35,11 @@ from ..retries import LONGEST_RETRY_AFTER
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED
 from .display import Display
 from .document_names import named_by_journal
+from .formatting import of_the_command
 from .inbox import Inbox
 from .interruption import Interruption
 from .plan import Identity, MakeDocument, PlannedFile
-from .signing import is_from_elsewhere, names_of
-from .text import of_the_command
+from .sign_run import is_from_elsewhere, names_of
 from .watch_files import move_to, remove_reason, save_late, write_reason
 from .watch_report import WatchReport
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import attrs
 
-from .text import duration, size_of
+from .formatting import duration, size_of
 
 
 @attrs.frozen(kw_only=True)
-class Standing:
+class RunProgress:
     """How far a run is.
 
     Attributes:

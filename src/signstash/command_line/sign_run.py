@@ -32,10 +32,10 @@ from ..results import SignedDocument
 from . import FAULT_OF_ALL, INTERRUPTED, SIGNED, SOME_FAILED, report_error
 from .causes import Causes
 from .display import Display, Lines, open_display
+from .formatting import of_the_command, printable, size_of, status_column, table, wrapped
 from .interruption import Interruption, RetryNotes
 from .plan import MakeDocument, PlannedFile, real_path
-from .standing import Standing
-from .text import of_the_command, printable, size_of, status_column, table, wrapped
+from .progress import RunProgress
 
 _STATUSES: Final = ("signed", "signed_before", "not_saved", "in_doubt", "failed", "not_sent")
 """The result of a file: `signed_before` if a journal knows it as signed, `not_saved` if it lacks its signed file."""
@@ -191,7 +191,7 @@ class Signing:
         if text or (self.given.json and status != "signed_before"):
             display.result(status_column(status) + text, {"status": status, **fields})
         display.progress(
-            Standing(
+            RunProgress(
                 documents=len(self.files),
                 total_bytes=self._total_bytes,
                 done=len(self._reported),

@@ -12,27 +12,27 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from .standing import Standing
+from .progress import RunProgress
 
 _SHOWN_PROBLEMS: Final = 5
 
 
-class Bar:
+class ProgressBar:
     """Shows how far a run is, its rate, the remaining time, and one line for each cause of failure.
 
     Args:
-        standing: The run before its first result.
+        progress: The run before its first result.
         clock: Monotonic clock, in seconds.
     """
 
-    def __init__(self, standing: Standing, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, progress: RunProgress, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._clock, self._started = clock, clock()
         self._columns = Progress(BarColumn(bar_width=None), TextColumn("{task.description}", markup=False), expand=True)
         self._problems: Sequence[str] = ()
         self._live = Live(console=self._console, get_renderable=self._render)
-        self._task = self._columns.add_task("", total=standing.documents)
-        self.progress(standing)
+        self._task = self._columns.add_task("", total=progress.documents)
+        self.progress(progress)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -49,11 +49,11 @@ class Bar:
         if fields["status"] != "signed":
             self.note(text)
 
-    def progress(self, standing: Standing) -> None:
+    def progress(self, progress: RunProgress) -> None:
         """See `display.Display`."""
-        self._problems = standing.problems
-        text = standing.text(self._clock() - self._started)
-        self._columns.update(self._task, completed=standing.done, description=text)
+        self._problems = progress.problems
+        text = progress.text(self._clock() - self._started)
+        self._columns.update(self._task, completed=progress.done, description=text)
 
     def note(self, text: str) -> None:
         """See `display.Display`."""
