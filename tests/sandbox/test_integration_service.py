@@ -88,7 +88,7 @@ async def test_an_unknown_operation_raises(integration: SignStash, number: int) 
 
 async def test_queries_fail_on_demand(integration: SignStash, sandbox: Sandbox) -> None:
     signed = await integration.sign(Document.binary(b"any", name="a.bin"))
-    sandbox.faults.add(Fault("1.3.0", on="consult", times=1))
+    sandbox.faults.add(Fault("1.3.0", on="query", times=1))
 
     with pytest.raises(ApiError) as refused:
         await integration.get_status(signed.operation_id or 0)

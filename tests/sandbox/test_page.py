@@ -183,7 +183,7 @@ class TestInABrowser:
         assert "It was signed, but the response was lost." in page.text("#outcome")
 
     def test_reset_forgets_everything(self, page: Browser, sandbox: Sandbox) -> None:
-        sandbox.faults.add(Fault("too_many_requests", on="consult"))
+        sandbox.faults.add(Fault("too_many_requests", on="query"))
         page.drop(INVOICE, ".drop")
 
         page.click("header button")

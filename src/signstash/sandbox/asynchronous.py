@@ -41,8 +41,8 @@ class AsynchronousMode:
         operation = "/api/v0/async/operation"
         return {
             ("POST", "/api/v0/async/document/sign/base64"): ("sign", self._start),
-            ("GET", f"{operation}/status/{{reference:path}}"): ("consult", self._status),
-            ("GET", f"{operation}/result/{{reference:path}}"): ("consult", self._result),
+            ("GET", f"{operation}/status/{{reference:path}}"): ("query", self._status),
+            ("GET", f"{operation}/result/{{reference:path}}"): ("query", self._result),
         }
 
     async def _start(self, request: Request, call: AuthorizedCall) -> Response:

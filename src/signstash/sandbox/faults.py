@@ -14,7 +14,7 @@ import attrs
 from ..models import SigningError
 from .error_responses import CODES
 
-On = Literal["sign", "consult", "token"]
+On = Literal["sign", "query", "token"]
 """Kinds of requests: for signing, for queries of the Integration Service, and for a token."""
 
 Moment = Literal["headers", "delay", "before", "document", "after"]
@@ -120,7 +120,7 @@ class Fault:
 
     Args:
         kind: Name of the failure; `KINDS` lists them.
-        on: `sign`, `consult`, or `token`: the kind of requests. By default the one that `kind` is made for.
+        on: `sign`, `query`, or `token`: the kind of requests. By default the one that `kind` is made for.
         reference: Limits it to documents or requests whose external reference matches this pattern (`*` and `?`).
         name: Limits it to documents whose name matches this pattern.
         times: For how many requests it occurs, or documents if it is a fault of documents. None: until it is cleared.
@@ -137,7 +137,7 @@ class Fault:
     on: On = attrs.field(
         default=attrs.Factory(_usual_target, takes_self=True),
         kw_only=True,
-        validator=_one_of(("sign", "consult", "token")),
+        validator=_one_of(("sign", "query", "token")),
     )
     reference: str = attrs.field(default="*", kw_only=True, validator=_text)
     name: str = attrs.field(default="*", kw_only=True, validator=_text)

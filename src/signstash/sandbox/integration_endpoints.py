@@ -44,13 +44,13 @@ class IntegrationEndpoints:
         by_reference = f"{operation}/id/withDocumentExternalReference/{{reference:path}}"
         return {
             ("GET", by_reference): (
-                "consult",
+                "query",
                 self._operation_id,
             ),
-            ("GET", f"{operation}/status/{{number}}"): ("consult", self._status),
-            ("GET", f"{operation}/sign/detail/{{number}}/contentInResponse/{{flag}}"): ("consult", self._detail),
-            ("GET", f"{operation}/sign/detail/{{number}}/documents"): ("consult", self._documents),
-            ("POST", "/api/v0/delivery/mail/resend/{number}/{flag}"): ("consult", self._resend),
+            ("GET", f"{operation}/status/{{number}}"): ("query", self._status),
+            ("GET", f"{operation}/sign/detail/{{number}}/contentInResponse/{{flag}}"): ("query", self._detail),
+            ("GET", f"{operation}/sign/detail/{{number}}/documents"): ("query", self._documents),
+            ("POST", "/api/v0/delivery/mail/resend/{number}/{flag}"): ("query", self._resend),
         }
 
     async def _operation_id(self, request: Request, call: AuthorizedCall) -> Response:
