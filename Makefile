@@ -85,7 +85,7 @@ fuzz: $(INSTALLED)
 fuzz-sandbox: $(INSTALLED)
 	SIGNSTASH_SANDBOX_EXAMPLES=2000 $(BIN)/python -m pytest -q --timeout 3600 tests/sandbox/test_fuzz.py
 
-# Slow: first the table of the guide (src/signstash/connections.md), then more about each row. Of 2 KB and of 200 KB it
+# Slow: first the table of the guide (src/signstash/documents.md), then more about each row. Of 2 KB and of 200 KB it
 # signs 20,000 documents; fewer with DOCUMENTS=... LARGE=...
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.table
