@@ -46,6 +46,15 @@ class Clock:
         for _ in range(3):  # what is due now happens
             await asyncio.sleep(0)
 
+    async def end(self, call: asyncio.Task[Any], *, after: float) -> None:
+        """Advance the time by so many seconds, if need be repeatedly, so that a call ends."""
+        for _ in range(1000):
+            if call.done():
+                return
+            await self.pass_by(after)
+        call.cancel()
+        raise AssertionError("The call does not end.")
+
 
 class Connection:
     """One connection that the server accepted.
@@ -103,6 +112,10 @@ class Connection:
     async def sign(self) -> None:
         """Read a signing request, and sign."""
         await self.respond(signed_response(await self.request()).content)
+
+    def end_sending(self) -> None:
+        """Send nothing more, but read on."""
+        self._writer.write_eof()
 
     def close(self) -> None:
         """End the connection in good order."""

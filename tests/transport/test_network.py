@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import select
 import socket
 import ssl
+import struct
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from signstash import Document, InvalidRequestError
+from signstash import Document, InvalidRequestError, OutcomeUnknownError
 from signstash._transport.network import DirectTransport
 from tests.conftest import PDF, failure_of, mock_signed, pdf, signed_response
 from tests.fault_server import LARGE, Connection, FaultServer, client_of
@@ -60,6 +63,41 @@ async def test_a_response_that_nobody_asked_for_is_not_taken_for_one(turns: int,
         assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     assert server.connections == 2
+
+
+async def test_the_limits_are_those_of_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = httpx.create_ssl_context()
+    own = await numbers_of_connections(DirectTransport(context), monkeypatch)
+
+    assert own == await numbers_of_connections(httpx.AsyncHTTPTransport(verify=context), monkeypatch)
+
+
+async def numbers_of_connections(transport: httpx.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many connections there are at once, and how many are made for later requests."""
+    numbers, waiting, started = list[int](), 0, time.monotonic()
+    many_wait = asyncio.Event()
+
+    async def responds_to_many(connection: Connection) -> None:
+        nonlocal waiting
+        while True:
+            await connection.head()
+            waiting += 1
+            if waiting == 100:
+                for _ in range(20):  # turns of the event loop, in which more would arrive
+                    await asyncio.sleep(0)
+                numbers.append(waiting)
+                many_wait.set()
+            await many_wait.wait()
+            await connection.respond(b"")
+
+    async with FaultServer(responds_to_many) as server, httpx.AsyncClient(transport=transport) as client:
+        for later, requests in ((0.0, 101), (4.9, 100), (10.0, 100)):
+            waiting, now = 0, started + later
+            many_wait.clear()
+            monkeypatch.setattr(time, "monotonic", lambda now=now: now)
+            await asyncio.gather(*(client.get(server.url) for _ in range(requests)))
+            numbers.append(server.connections)
+    return numbers
 
 
 async def test_a_short_request_is_sent_at_once() -> None:
@@ -205,7 +243,7 @@ async def test_a_connection_that_is_closed_here_is_not_the_end_of_a_response(tls
         client.stream("GET", server.url) as response,
     ):
         await transport.aclose()
-        with pytest.raises(httpx.ReadError):
+        with pytest.raises(httpx.ReadError, match="The connection was closed"):
             await response.aread()
 
 
@@ -244,6 +282,68 @@ async def test_the_connections_of_a_client_that_nobody_closes_are_closed(tls: ss
             await closed.wait()
 
 
+async def test_a_response_that_arrives_before_its_request_is_sent_is_read(tls: ssl.SSLContext | None) -> None:
+    async def rejects_early(connection: Connection) -> None:
+        head = await connection.head()
+        await connection.respond(b'{"errorCode": "0.0.4"}', status=413)
+        for _ in range(20):  # turns of the event loop, in which it arrives
+            await asyncio.sleep(0)
+        await connection.body(int(head["content-length"]))
+        await connection.stay()
+
+    async with FaultServer(rejects_early, tls=tls) as server, client_of(server.url) as client:
+        with pytest.raises(InvalidRequestError):
+            await client.sign(Document.pdf(LARGE, name="a.pdf"))
+
+
+async def test_a_request_is_sent_whole_to_a_server_that_sends_nothing_more() -> None:
+    async def ends_early(connection: Connection) -> None:
+        head = await connection.head()
+        connection.end_sending()
+        for _ in range(20):  # turns of the event loop, in which the client learns of it
+            await asyncio.sleep(0)
+        await connection.body(int(head["content-length"]))
+        connection.server.reached.set()
+
+    async with FaultServer(ends_early) as server, client_of(server.url) as client:
+        error = await failure_of(client, Document.pdf(LARGE, name="a.pdf"))
+        assert type(error) is OutcomeUnknownError
+        await server.reached.wait()
+
+
+async def test_what_is_sent_has_left_the_process() -> None:
+    piece, taken, received = bytes(32_768), 0, 0
+    stopped, ended = asyncio.Event(), asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += len(piece)
+            yield piece
+
+    async def reads_late(connection: Connection) -> None:
+        nonlocal received
+        await connection.head()
+        connection.server.reached.set()
+        await stopped.wait()
+        while data := await connection.available():
+            received += len(data)
+        ended.set()
+
+    async with (
+        FaultServer(reads_late) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context()), timeout=60.0) as client,
+    ):
+        call = asyncio.create_task(client.post(server.url, content=pieces(), headers={"Content-Length": "99999999"}))
+        await server.reached.wait()
+        await server.clock.end(call, after=61.0)
+        stopped.set()
+        await ended.wait()
+
+    assert type(call.exception()) is httpx.WriteTimeout
+    assert received >= taken - len(piece)  # the last one may be sent in part
+
+
 async def test_the_error_of_the_system_is_named() -> None:
     async def resets(connection: Connection) -> None:
         await connection.request()
@@ -251,6 +351,21 @@ async def test_the_error_of_the_system_is_named() -> None:
 
     async with FaultServer(resets) as server, client_of(server.url) as client:
         assert "Connection reset by peer" in str(await failure_of(client))
+
+
+async def test_the_error_of_the_system_is_named_if_nothing_can_be_sent() -> None:
+    async def reset(event: str, details: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            accepted, _ = listener.accept()
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+            select.select([details["return_value"].get_extra_info("socket")], [], [], 30)  # holds the event loop
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        async with httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client:
+            with pytest.raises(httpx.ConnectError, match="Connection reset by peer"):
+                await client.get(url, extensions={"trace": reset})
 
 
 async def test_a_connection_closed_while_the_event_loop_was_held_is_replaced() -> None:
@@ -372,23 +487,36 @@ async def test_a_call_cancelled_during_the_handshake_leaves_no_connection(truste
             await closed.wait()
 
 
-@pytest.mark.parametrize(
-    ("scheme", "content", "error"),
-    [("https", b"", httpx.ConnectTimeout), ("http", b"", httpx.ReadTimeout), ("http", LARGE, httpx.WriteTimeout)],
-)
-async def test_each_wait_ends_in_time(scheme: str, content: bytes, error: type[Exception]) -> None:
+@pytest.mark.parametrize(("content", "error"), [(b"", httpx.ReadTimeout), (LARGE, httpx.WriteTimeout)])
+async def test_each_wait_ends_in_time(content: bytes, error: type[Exception], tls: ssl.SSLContext | None) -> None:
+    async def stops_reading(connection: Connection) -> None:
+        await connection.head()
+        await connection.stay()
+
+    async with (
+        FaultServer(stops_reading, tls=tls) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context()), timeout=60.0) as client,
+    ):
+        call = asyncio.create_task(client.post(server.url, content=content))
+        await server.reached.wait()
+        await server.clock.end(call, after=61.0)
+
+        with pytest.raises(error):
+            await call
+
+
+async def test_a_handshake_ends_in_time() -> None:
     async with (
         FaultServer(Connection.stay) as server,
         httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context()), timeout=60.0) as client,
     ):
-        call = asyncio.create_task(client.post(f"{scheme}://127.0.0.1:{server.port}", content=content))
+        call = asyncio.create_task(client.get(server.url.replace("http:", "https:")))
         await server.reached.wait()
         for _ in range(20):  # turns of the event loop, in which the connection is made
             await asyncio.sleep(0)
-        while not call.done():
-            await server.clock.pass_by(61.0)
+        await server.clock.end(call, after=61.0)
 
-        with pytest.raises(error):
+        with pytest.raises(httpx.ConnectTimeout):
             await call
 
 
@@ -398,8 +526,7 @@ async def test_a_handshake_without_response_gets_its_own_hint() -> None:
         await server.reached.wait()
         for _ in range(20):  # turns of the event loop, in which the connection is made
             await asyncio.sleep(0)
-        while not failure.done():
-            await server.clock.pass_by(11.0)
+        await server.clock.end(failure, after=11.0)
 
     assert "if it speaks no TLS, the URL begins with http://" in str(await failure)
 
@@ -445,6 +572,7 @@ async def test_the_addresses_are_known(tls: ssl.SSLContext | None) -> None:
             names = ("client_addr", "server_addr", "socket", "ssl_object", "unknown")
             client_address, server_address, connected, tls_object, unknown = map(stream.get_extra_info, names)
             known.append((client_address[0], connected.family, tls_object and tls_object.version(), unknown))
+            assert client_address == connected.getsockname()
             assert server_address == ("127.0.0.1", server.port)
 
     assert known[0] == known[1]
