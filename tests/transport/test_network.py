@@ -262,6 +262,26 @@ async def test_the_response_to_a_request_that_cannot_be_sent_whole_is_read(tls: 
             await client.sign(Document.pdf(LARGE, name="a.pdf"))
 
 
+async def test_the_response_to_a_request_that_tls_cannot_send_is_read(
+    trusted: None, server_context: ssl.SSLContext
+) -> None:
+    class FailingTls(ssl.SSLObject):
+        def write(self, data: Any) -> int:
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, "no data can be sent")
+
+    async def times_out(connection: Connection) -> None:
+        await connection.respond(b"", status=408)
+        await connection.stay()
+
+    context = httpx.create_ssl_context()
+    context.sslobject_class = FailingTls
+    async with (
+        FaultServer(times_out, tls=server_context) as server,
+        httpx.AsyncClient(transport=DirectTransport(context)) as client,
+    ):
+        assert (await client.get(server.url)).status_code == 408
+
+
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 async def test_the_connections_of_a_client_that_nobody_closes_are_closed(tls: ssl.SSLContext | None) -> None:
     closed = asyncio.Event()
