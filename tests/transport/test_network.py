@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import select
 import socket
@@ -63,6 +64,16 @@ async def test_a_response_that_nobody_asked_for_is_not_taken_for_one(turns: int,
         assert (await client.sign(pdf())).content == mock_signed(PDF)
 
     assert server.connections == 2
+
+
+def test_the_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_again(**_: Any) -> ssl.SSLContext:
+        raise AssertionError("The certificates are read again, on the event loop.")
+
+    context = httpx.create_ssl_context()
+    monkeypatch.setattr(ssl, "create_default_context", read_again)
+
+    DirectTransport(context)
 
 
 async def test_the_limits_are_those_of_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,6 +430,67 @@ async def test_all_addresses_of_a_host_are_tried(closed_port: int, monkeypatch: 
         assert (await client.sign(pdf())).content == mock_signed(PDF)
 
 
+async def test_the_families_of_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, tried = asyncio.get_running_loop(), list[str]()
+    connect = loop.create_connection
+
+    async def connects_without_ipv6(protocol: Any, host: str, port: int) -> Any:
+        tried.append(host)
+        if ":" in host:
+            raise OSError("Network is unreachable")
+        return await connect(protocol, host, port)
+
+    async with FaultServer(signs_for_ever) as server, client_of("http://proxy.test") as client:
+        found: list[Any] = [
+            (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::1", server.port, 0, 0)),
+            (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::2", server.port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", server.port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr(loop, "create_connection", connects_without_ipv6)
+
+        assert (await client.sign(pdf())).content == mock_signed(PDF)
+
+    assert tried == ["::1", "127.0.0.1"]
+
+
+async def test_the_error_of_the_first_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(protocol: Any, host: str, port: int) -> Any:
+        raise OSError(f"{host} is unreachable")
+
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{number}", 80)) for number in (1, 2, 3)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", fails)
+    async with client_of("http://proxy.test") as client:
+        assert "192.0.2.1 is unreachable" in str(await failure_of(client))
+
+
+async def test_the_system_may_give_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gives_up(*_: Any) -> Any:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", gives_up)
+    async with httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client:
+        with pytest.raises(httpx.ConnectTimeout, match="Connection timed out"):
+            await client.get("http://127.0.0.1:9")
+
+
+async def test_an_address_is_tried_once(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, tried = asyncio.get_running_loop(), list[str]()
+    connect = loop.create_connection
+
+    async def connects(protocol: Any, host: str, port: int) -> Any:
+        tried.append(host)
+        return await connect(protocol, host, port)
+
+    monkeypatch.setattr(loop, "create_connection", connects)
+    async with httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"http://127.0.0.1:{closed_port}")
+
+    assert tried == ["127.0.0.1"]
+
+
 async def test_an_invalid_host_name_cannot_be_connected_to() -> None:
     async with httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client:
         with pytest.raises(httpx.ConnectError, match="label empty"):
@@ -428,12 +500,14 @@ async def test_an_invalid_host_name_cannot_be_connected_to() -> None:
 async def test_an_address_that_does_not_respond_is_passed_over(
     closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect, trying = asyncio.get_running_loop().sock_connect, asyncio.Event()
+    connect = asyncio.get_running_loop().sock_connect
+    trying, trying_next = asyncio.Event(), asyncio.Event()
 
     async def connect_to_second(connection: socket.socket, address: Any) -> None:
         if address[1] == closed_port:
             trying.set()
             await asyncio.Event().wait()
+        trying_next.set()
         await connect(connection, address)
 
     async with FaultServer(signs_for_ever) as server, client_of("http://proxy.test") as client:
@@ -445,8 +519,11 @@ async def test_an_address_that_does_not_respond_is_passed_over(
         monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", connect_to_second)
         call = asyncio.create_task(client.sign(pdf()))
         await trying.wait()
-        await server.clock.pass_by(1.0)
+        await server.clock.pass_by(0.25)  # as RFC 8305 recommends
+        for _ in range(20):  # turns of the event loop, in which it is tried
+            await asyncio.sleep(0)
 
+        assert trying_next.is_set()
         assert (await call).content == mock_signed(PDF)
 
 
