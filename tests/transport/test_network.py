@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import errno
 import gc
+import os
 import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -417,6 +419,27 @@ async def test_a_connection_closed_while_the_event_loop_was_held_is_replaced() -
                 serving.start()
                 assert (await client.sign(pdf())).content == mock_signed(PDF)
                 serving.join()  # holds the event loop until the server has closed the connection
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows numbers sockets otherwise.")
+async def test_the_process_may_have_many_open_files() -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, limits[1]))
+    files = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while files[-1] < 1024:  # the first number that `select` does not take
+            files.append(os.dup(files[0]))
+        async with FaultServer(signs_for_ever) as server, client_of(server.url) as client:
+            for _ in range(2):
+                assert (await client.sign(pdf())).content == mock_signed(PDF)
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert server.connections == 1
 
 
 async def test_all_addresses_of_a_host_are_tried(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
