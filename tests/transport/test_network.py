@@ -125,6 +125,24 @@ async def test_a_short_request_is_sent_at_once() -> None:
             assert (await client.sign(pdf())).content == mock_signed(PDF)
 
 
+async def test_a_request_is_sent_without_a_turn_of_other_tasks(tls: ssl.SSLContext | None) -> None:
+    events = list[str]()
+
+    async def record(event: str, _: dict[str, Any]) -> None:
+        events.append(event)
+
+    async with (
+        FaultServer(answers_for_ever, tls=tls) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context())) as client,
+    ):
+        await client.get(server.url)
+        call = asyncio.create_task(client.get(server.url, extensions={"trace": record}))
+        await asyncio.sleep(0)
+
+        assert "http11.send_request_body.complete" in events
+        await call
+
+
 async def test_each_piece_of_a_body_is_sent_at_once(tls: ssl.SSLContext | None) -> None:
     arrived = asyncio.Event()
 
@@ -623,6 +641,35 @@ async def test_each_wait_ends_in_time(content: bytes, error: type[Exception], tl
 
         with pytest.raises(error):
             await call
+
+
+async def test_without_a_timeout_nothing_ends(tls: ssl.SSLContext | None) -> None:
+    async def responds_late(connection: Connection) -> None:
+        await connection.head()
+        await connection.let_pass(100_000_000)
+        await connection.respond(b"")
+
+    async with (
+        FaultServer(responds_late, tls=tls) as server,
+        httpx.AsyncClient(transport=DirectTransport(httpx.create_ssl_context()), timeout=None) as client,
+    ):
+        assert (await client.get(server.url)).status_code == 200
+
+
+async def test_a_request_leaves_no_timer(tls: ssl.SSLContext | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+    call_at = loop.call_at
+
+    def record(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        timers.append(call_at(*arguments, **options))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_at", record)
+    async with FaultServer(signs_for_ever, tls=tls) as server, client_of(server.url) as client:
+        await client.sign(Document.pdf(LARGE, name="a.pdf"))
+
+    assert len(timers) > 2
+    assert all(timer.cancelled() for timer in timers)
 
 
 async def test_a_handshake_ends_in_time() -> None:
