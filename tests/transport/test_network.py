@@ -516,6 +516,22 @@ async def test_the_system_may_give_up_first(monkeypatch: pytest.MonkeyPatch) -> 
             await client.get("http://127.0.0.1:9")
 
 
+async def test_the_zone_of_a_link_local_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("fe80::1", 80, 0, 1))]
+    tried = list[Any]()
+
+    async def fails(connection: socket.socket, address: Any) -> None:
+        tried.append(address)
+        raise OSError("unreachable")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fails)
+    async with client_of("http://proxy.test") as client:
+        await failure_of(client)
+
+    assert tried == [("fe80::1", 80, 0, 1)]
+
+
 async def test_an_address_is_tried_once(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     loop, tried = asyncio.get_running_loop(), list[str]()
     connect = loop.create_connection

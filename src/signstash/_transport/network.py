@@ -99,7 +99,6 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def resume_writing(self) -> None:
         _finish(self._writing)
-        self._writing = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - pieces are small
         if self._held:
@@ -120,8 +119,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._transport.resume_reading()  # a response may arrive while its request is sent
             return
         data, self._held = self._held + buffer, b""
-        if data and not self._transport.is_closing():
-            self._transport.write(data)
+        self._transport.write(data)
         if self._writing is not None:
             await _wait(self._writing, timeout, httpcore.WriteTimeout)
         if self._transport.is_closing():
@@ -167,7 +165,7 @@ class _TlsConnection(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
             return await self._call(lambda: self._read(max_bytes), timeout)
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+        except ssl.SSLEOFError:
             return b""
         except ssl.SSLError as error:
             raise httpcore.ReadError(str(error)) from error
@@ -189,7 +187,7 @@ class _TlsConnection(httpcore.AsyncNetworkStream):
         return b"".join(records)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if not buffer:
+        if not buffer:  # for OpenSSL this is undefined
             await self._connection.write(buffer, timeout)
             return
         try:
@@ -226,7 +224,8 @@ async def _connected(host: str, port: int) -> _Connection:
     loop, turns = asyncio.get_running_loop(), defaultdict[int, Iterator[int]](itertools.count)
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     found.sort(key=lambda item: next(turns[item[0]]))  # families take turns
-    addresses: list[Any] = [address[:2] for *_, address in found]
+    numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV  # with the zone of a link-local address
+    addresses: list[Any] = [socket.getnameinfo(address, numeric) for *_, address in found]
     attempts: list[asyncio.Task[tuple[Any, _Connection]]] = []
     pending = set(attempts)
     try:
