@@ -25,7 +25,7 @@ class DirectTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(verify=context)
-        self._pool = httpcore.AsyncConnectionPool(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5)
+        self._pool = httpcore.AsyncConnectionPool(max_connections=100, max_keepalive_connections=20)
         new = partial(_HttpConnection, ssl_context=context, keepalive_expiry=5, network_backend=_NetworkBackend())
         self._pool.create_connection = new  # type: ignore[method-assign]
 
