@@ -372,7 +372,7 @@ class SignStash(IntegrationQueries, OtherOperations):
                 signed = await batching.sign(document)  # in each request
 
         Args:
-            max_waiting: Maximum number of documents that wait or are in flight.
+            max_waiting: Maximum number of calls, whose documents wait or are in flight.
             when_full: What a call does beyond `max_waiting`: wait, or raise `RateLimitedError`.
             **options: `save_to`, `overwrite`, `journal`, `unknown_outcomes`, `batch_documents`, `batch_bytes`, `linger`
                 and `in_flight`, as for `sign_all`.

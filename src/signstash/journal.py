@@ -151,10 +151,9 @@ class Journal:
                 raise ConfigurationError(
                     f"The journal {self._path} is used by another run.", "Wait for its end, or use another journal."
                 )
-            self._file.append([{"run": self._last_run + 1}])
             self._running = True
         try:
-            yield self._last_run
+            yield self._last_run + 1
         finally:
             self._running = False
             if self._closed:
@@ -237,8 +236,8 @@ class Journal:
                 self._file.append(records, keep=keep)
 
     def _index(self, offset: int, record: dict[str, Any]) -> None:
-        if "reference" not in record:
-            self._last_run = record["run"]
+        self._last_run = max(self._last_run, record.get("run", 0))
+        if "reference" not in record:  # the number of a run, as journals had it before 0.1.0
             return
         contents, is_own = _key(record["digest"], record["name"]), not record.get("reference_number")
         key = _key(record["reference"]) if is_own else contents

@@ -339,6 +339,62 @@ class TestCustomClasses:
 
         assert (type(error), error.sign_error) == (DocumentCertificateError, sign_error)
 
+    @pytest.mark.parametrize("code", ["2.1.7", "3.1.7", "0.1.7", "0.0.1"])
+    async def test_a_class_says_what_happened_whatever_the_status_is(self, service: MockedService, code: str) -> None:
+        refuse(service, 500, code)
+
+        error = await self.client_for(service, {code: CertificateNotProvisionedError})
+
+        assert "the client service has no usable certificate" in str(error)
+        assert "configure a valid one" in error.hint
+        assert (error.retryable, error.maybe_processed) == (False, False)
+
+    @pytest.mark.parametrize(
+        ("kind", "retryable"),
+        [
+            (ClientServiceInactiveError, False),
+            (DuplicateReferenceError, False),
+            (InvalidRequestError, False),
+            (RateLimitedError, True),
+        ],
+    )
+    async def test_a_class_of_what_is_not_processed_leaves_no_doubt(
+        self, service: MockedService, kind: Any, retryable: bool
+    ) -> None:
+        class Own(kind):  # type: ignore[misc]
+            pass
+
+        refuse(service, 500, "7.7.7")
+
+        error = await self.client_for(service, {"7.7.7": Own})
+
+        assert (type(error), error.retryable, error.maybe_processed) == (Own, retryable, False)
+        assert "the service failed" not in str(error)
+
+    @pytest.mark.parametrize("kind", [ApiError, ServiceError])
+    async def test_a_class_that_says_nothing_leaves_the_doubt(self, service: MockedService, kind: Any) -> None:
+        refuse(service, 500, "7.7.7")
+
+        assert (await self.client_for(service, {"7.7.7": kind})).maybe_processed
+
+    @pytest.mark.parametrize("code", ["0.0.6", "1.1.1"])
+    async def test_a_class_that_refines_a_known_code_keeps_its_text(self, service: MockedService, code: str) -> None:
+        refuse(service, 400, code)
+        known = await self.client_for(service, {})
+        own = type("Own", (type(known),), {})
+
+        error = await self.client_for(service, {code: own})
+
+        assert (type(error), error.hint) == (own, known.hint)
+
+    async def test_a_certificate_class_of_a_sign_error_says_what_to_do(self, service: MockedService) -> None:
+        service.sign.mock(side_effect=not_signed("NO_CREDITS_LEFT"))
+
+        error = await self.client_for(service, {"NO_CREDITS_LEFT": CertificateNotProvisionedError})
+
+        assert "was not signed: the client service has no usable certificate" in error.problem
+        assert "configure a valid one" in error.hint
+
     async def test_a_document_class_applies_to_a_whole_request(self, service: MockedService) -> None:
         refuse(service, 500, "2.1.7")
 

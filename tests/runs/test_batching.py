@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,14 @@ import httpx
 import pytest
 
 from signstash import (
+    CertificateNotProvisionedError,
+    ClientServiceInactiveError,
     ConfigurationError,
     ConnectionFailedError,
     CredentialsRejectedError,
     Document,
+    DocumentCertificateError,
+    DocumentNotSavedError,
     DocumentNotSignedError,
     DuplicateReferenceError,
     InvalidDocumentError,
@@ -112,6 +118,131 @@ async def test_an_error_that_concerns_all_is_raised_by_each_call(
             await batching.sign(document(3))
 
 
+class TestErrorsOfOthers:
+    """What the others get, whose documents are not what failed."""
+
+    def about(self, error: Any, number: int) -> bool:
+        """Whether an error is about this document, and says nothing about the others."""
+        others = {0, 1, 2, 3} - {number}
+        texts = [str(error), repr(vars(error)), *map(repr, error.args)]
+        return error.external_references == (f"invoice_{number}",) and not any(
+            f"{sign}{other}{end}" in text
+            for other in others
+            for sign, end in (("invoice_", ""), ("", ".pdf"))
+            for text in texts
+        )
+
+    async def errors(self, client: SignStash, **options: Any) -> list[Any]:
+        async with client.batching(**options) as batching:
+            return await asyncio.gather(
+                *(batching.sign(document(number)) for number in range(4)), return_exceptions=True
+            )
+
+    async def test_a_file_that_cannot_be_saved_is_given_to_its_caller_alone(
+        self, client: SignStash, signstash_mock: MockSignStash, tmp_path: Path
+    ) -> None:
+        def take_its_place(request: httpx.Request) -> httpx.Response:
+            (tmp_path / "0.pdf").touch()
+            return signed_response(request)
+
+        signstash_mock.routes.sign.mock(side_effect=take_its_place)
+        found = await self.errors(client, save_to=tmp_path, in_flight=1, batch_documents=1)
+
+        failed = [number for number in range(1, 4) if isinstance(found[number], Exception)]
+        assert failed
+        assert found[0].signed.name == "0.pdf"
+        for number in failed:
+            assert isinstance(found[number], DocumentNotSavedError)
+            assert self.about(found[number], number)
+            assert "was not processed" in str(found[number])
+            assert (found[number].signed, found[number].maybe_processed) == (None, False)
+
+    async def test_a_missing_certificate_is_not_that_of_another_document(
+        self, client: SignStash, signstash_mock: MockSignStash
+    ) -> None:
+        signstash_mock.certificate_not_provisioned()
+        found = await self.errors(client, in_flight=1, batch_documents=1)
+
+        assert isinstance(found[0], DocumentCertificateError)
+        unsent = found[len(signstash_mock.sign_requests) :]
+        assert [type(error) for error in unsent] == [CertificateNotProvisionedError] * len(unsent)
+        assert unsent
+        for number in range(4):
+            assert self.about(found[number], number)
+            assert "backoffice" in found[number].hint
+            assert not found[number].maybe_processed
+
+    @pytest.mark.parametrize("status", [429, 503])
+    async def test_documents_of_a_failed_request_have_their_own_errors(
+        self, client: SignStash, signstash_mock: MockSignStash, status: int
+    ) -> None:
+        signstash_mock.routes.sign.mock(return_value=httpx.Response(status), side_effect=None)
+        found = await self.errors(client)
+
+        assert len(signstash_mock.routes.sign.calls) == 1
+        for number in range(4):
+            assert self.about(found[number], number)
+            assert found[number].maybe_processed is (status == 503)
+
+    async def test_documents_of_a_rejected_request_have_their_own_errors(
+        self, client: SignStash, signstash_mock: MockSignStash
+    ) -> None:
+        signstash_mock.client_service_inactive()
+        found = await self.errors(client)
+
+        for number in range(4):
+            assert isinstance(found[number], ClientServiceInactiveError)
+            assert self.about(found[number], number)
+            assert str(found[number]).startswith(f"Document invoice_{number}: the client service's state")
+
+    async def test_lost_responses_of_others_leave_no_doubt_about_what_was_not_sent(
+        self, client: SignStash, signstash_mock: MockSignStash
+    ) -> None:
+        signstash_mock.routes.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+        async with client.batching(in_flight=1, batch_documents=1) as batching:
+            found = await asyncio.gather(
+                *(batching.sign(document(number)) for number in range(9)), return_exceptions=True
+            )
+
+        sent = len(signstash_mock.routes.sign.calls)
+        assert sent < 9
+        assert all(isinstance(error, OutcomeUnknownError) for error in found[:sent])
+        for error in found[sent:]:
+            assert isinstance(error, ConnectionFailedError)
+            assert error.retryable
+            assert "is signed" not in str(error)
+
+    async def test_who_has_no_result_because_of_another_is_told_that_it_may_be_signed(
+        self, client: SignStash, signstash_mock: MockSignStash, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        both, ended = asyncio.Event(), asyncio.Event()
+
+        async def respond(request: httpx.Request) -> httpx.Response:
+            if "0.pdf" in request.content.decode():
+                await both.wait()
+                asyncio.get_running_loop().call_later(0, ended.set)
+                return httpx.Response(400, json={"errorCode": "1.1.1"})
+            both.set()
+            await ended.wait()
+            return signed_response(request)
+
+        async def fail(*_: Any) -> Any:
+            await ended.wait()
+            raise LookupError("unexpected")
+
+        signstash_mock.routes.sign.mock(side_effect=respond)
+        monkeypatch.setattr("signstash._signing.signer.Signer.read", fail)
+        async with client.batching(in_flight=2, batch_documents=1) as batching:
+            found = await asyncio.gather(
+                *(batching.sign(document(number)) for number in range(2)), return_exceptions=True
+            )
+
+        assert isinstance(found[0], ClientServiceInactiveError)
+        assert isinstance(found[1], OutcomeUnknownError)
+        assert self.about(found[1], 1)
+        assert "has no result" in str(found[1])
+
+
 async def test_a_cancelled_call_does_not_affect_others(
     client: SignStash, signstash_mock: MockSignStash, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,6 +324,56 @@ async def test_a_closed_batching_raises(client: SignStash) -> None:
 async def test_unusable_arguments_are_named(client: SignStash, wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         client.batching(**wrong)  # type: ignore[arg-type]
+
+
+async def test_a_run_ends_although_a_caller_left_before_its_request_was_rejected(
+    client: SignStash, signstash_mock: MockSignStash, tmp_path: Path
+) -> None:
+    async def leave(request: httpx.Request) -> httpx.Response:
+        calls[1].cancel()
+        await asyncio.wait([calls[1]])
+        signstash_mock.routes.sign.mock(side_effect=signed_response)
+        return httpx.Response(409, json={"errorCode": "0.0.7"})
+
+    signstash_mock.routes.sign.mock(side_effect=leave)
+    with Journal(tmp_path / "run.journal") as journal:
+        async with client.batching(journal=journal, save_to=tmp_path / "signed") as batching:
+            calls = [asyncio.create_task(batching.sign(document(number))) for number in range(2)]
+            assert (await calls[0]).name == "0.pdf"
+            assert calls[1].cancelled()
+            await asyncio.wait_for(asyncio.shield(batching._run or asyncio.sleep(0)), 10)
+            assert batching._run is None
+            assert {entry.name: entry.state for entry in journal.entries()} == {"0.pdf": "signed", "1.pdf": "planned"}
+
+
+async def test_withdrawn_documents_leave_memory(client: SignStash, signstash_mock: MockSignStash) -> None:
+    arrived, free = asyncio.Event(), asyncio.Event()
+
+    async def respond_late(request: httpx.Request) -> httpx.Response:
+        arrived.set()
+        await free.wait()
+        return signed_response(request)
+
+    signstash_mock.routes.sign.mock(side_effect=respond_late)
+    withdrawn = weakref.WeakSet[Document]()
+    async with client.batching(in_flight=1, batch_documents=1) as batching:
+        first = asyncio.create_task(batching.sign(document(0)))
+        await arrived.wait()
+        for number in range(1, 50):
+            one = document(number)
+            withdrawn.add(one)
+            call = asyncio.create_task(batching.sign(one))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+        del one, call
+        gc.collect()
+        in_memory = len(withdrawn)
+        free.set()
+        await first
+
+    assert in_memory < 5
 
 
 async def test_withdrawn_documents_are_not_sent(client: SignStash, signstash_mock: MockSignStash) -> None:

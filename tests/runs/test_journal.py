@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -459,6 +460,34 @@ class TestHeldDocuments:
         assert found["0.pdf"].signed
         assert found["0.pdf"].signed.external_reference != reference
 
+    async def test_a_dropped_reference_of_the_caller_is_not_used_without_it(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        service.sign.mock(side_effect=httpx.ReadTimeout("slow"))
+        await collect(client.sign_all([Document.pdf(PDF, name="0.pdf", external_reference="R")], **durably(journal)))
+        service.sign.mock(side_effect=signed_response)
+        journal.drop("R")
+
+        found = await collect(client.sign_all([Document.pdf(PDF, name="0.pdf")], **durably(journal)))
+
+        assert found["0.pdf"].signed
+        assert found["0.pdf"].signed.external_reference != "R"
+        assert states(journal) == {"0.pdf": "signed"}
+
+    async def test_a_class_of_the_users_own_for_a_used_reference_is_understood(
+        self, service: MockedService, journal: Journal
+    ) -> None:
+        class UsedError(DuplicateReferenceError):
+            pass
+
+        service.sign.respond(409, json={"errorCode": "0.0.7"})
+        classes = {"0.0.7": UsedError}
+        async with SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, error_classes=classes) as client:
+            found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        assert type(found["0.pdf"].error) is UsedError
+        assert [entry.probably_signed for entry in journal.entries("held")] == [True]
+
     async def test_a_requeued_document_is_looked_up_first(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:
@@ -501,6 +530,29 @@ class TestHeldDocuments:
         with pytest.raises(DocumentNotSavedError):
             await signed.read()
         assert states(journal) == {"0.pdf": "signed"}
+
+    async def test_nothing_is_taken_for_the_contents_of_a_settled_document(
+        self,
+        client: SignStash,
+        service: MockedService,
+        journal: Journal,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        journal.settle(await self.held(client, service, journal))
+        monkeypatch.chdir(tmp_path)
+        Path("0.pdf").write_bytes(b"%PDF- not signed")
+
+        found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        signed: Any = found["0.pdf"].signed
+        assert pickle.loads(pickle.dumps(signed)) == signed
+        for use in (signed.read(), signed.save(tmp_path / "copy.pdf")):
+            with pytest.raises(DocumentNotSavedError, match="you have its signed contents"):
+                await use
+        with pytest.raises(InvalidDocumentError, match="you have its signed contents"):
+            await signed.verify()
+        assert not (tmp_path / "copy.pdf").exists()
 
     async def test_a_document_signed_without_contents_is_held(
         self, client: SignStash, service: MockedService, journal: Journal
@@ -1023,6 +1075,34 @@ class TestFullDisk:
         assert service.sign.call_count == 1
         assert [path for path in disk.temporary.iterdir() if path.is_file()] == []
 
+    async def test_a_recovered_document_is_known_to_the_next_run(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, disk: Disk
+    ) -> None:
+        def take_its_place(request: httpx.Request) -> httpx.Response:
+            (tmp_path / "signed" / "0.pdf").touch()
+            return signed_response(request)
+
+        def place(document: Document) -> Path:
+            disk.is_full = True
+            return tmp_path / "second" / document.name
+
+        (tmp_path / "run.journal.recovered").unlink()
+        service.sign.mock(side_effect=take_its_place)
+        with pytest.raises(DocumentNotSavedError, match=r"run\.journal\.recovered"):
+            await collect(client.sign_all(pdfs(1), **durably(journal)))
+        with pytest.raises(ConfigurationError, match="No space left"):
+            await collect(client.sign_all(pdfs(1), journal=journal, save_to=place))
+        disk.is_full = False
+        journal.close()
+
+        with Journal(tmp_path / "run.journal") as journal:
+            found = await collect(client.sign_all(pdfs(1), journal=journal, save_to=tmp_path / "second"))
+
+        assert found["0.pdf"].signed_before
+        assert found["0.pdf"].saved_as == tmp_path / "second" / "0.pdf"
+        assert found["0.pdf"].saved_as.read_bytes() == mock_signed(PDF + b"\0")
+        assert service.sign.call_count == 1
+
     async def test_what_was_not_processed_is_sent_by_the_next_run(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, disk: Disk
     ) -> None:
@@ -1322,6 +1402,37 @@ class TestFile:
 
         with pytest.raises(ConfigurationError, match="journal"):
             Journal(name)
+
+    async def test_nothing_is_written_in_the_event_loop(
+        self, client: SignStash, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        threads: list[threading.Thread] = []
+        monkeypatch.setattr("signstash._journal.records._sync", lambda _: threads.append(threading.current_thread()))
+
+        async with client.batching(**durably(journal)) as batching:
+            for document in pdfs(3):
+                await batching.sign(document)
+
+        assert threads
+        assert threading.current_thread() not in threads
+
+    async def test_a_run_without_documents_writes_nothing(self, client: SignStash, journal: Journal) -> None:
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
+        length = journal._path.stat().st_size
+
+        await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        assert journal._path.stat().st_size == length
+
+    async def test_a_journal_with_numbers_of_runs_is_read(self, client: SignStash, tmp_path: Path) -> None:
+        with Journal(tmp_path / "run.journal") as journal:
+            journal._file.append([{"run": 7}])
+            await collect(client.sign_all(pdfs(1), **durably(journal)))
+
+        with Journal(tmp_path / "run.journal") as journal:
+            assert [entry.run for entry in journal.entries()] == [8]
+            found = await collect(client.sign_all(pdfs(1), **durably(journal)))
+        assert found["0.pdf"].signed_before
 
     def test_a_journal_of_another_version_raises(self, tmp_path: Path) -> None:
         (tmp_path / "run.journal").write_text("signstash-journal 2 0a1b 00000000\n")

@@ -10,15 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
+import attrs
 import httpx
 import pytest
 
 from signstash import (
     ConfigurationError,
+    CredentialsRejectedError,
     Document,
     DocumentNotSignedError,
     DuplicateReferenceError,
     Journal,
+    Outcome,
     OutcomeUnknownError,
     RetryPolicy,
     SignStash,
@@ -252,24 +255,46 @@ class TestCancelledAfterTheResponse:
 class TestCodeOfTheUser:
     """An authentication or an HTTP client of the user's own may raise anything."""
 
+    @attrs.define
     class BrokenAuth(httpx.Auth):
-        def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
-            raise LookupError("secret-of-the-vault")
-            yield request
+        error: Exception
+        is_after_response: bool = False
 
-    async def test_nothing_was_sent_if_the_authentication_raised(self, service: MockedService, tmp_path: Path) -> None:
+        def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+            if self.is_after_response:
+                yield request
+            raise self.error
+
+    @pytest.mark.parametrize("kind", [LookupError, AssertionError])
+    async def test_nothing_was_sent_if_the_authentication_raised(
+        self, service: MockedService, tmp_path: Path, kind: type[Exception]
+    ) -> None:
+        auth = self.BrokenAuth(kind("secret-of-the-vault"))
         with Journal(tmp_path / "j") as journal:
-            async with SignStash(BASE_URL, CLIENT_ID, auth=self.BrokenAuth()) as client:
-                with pytest.raises(ConfigurationError, match="raised LookupError") as failed:
+            async with SignStash(BASE_URL, CLIENT_ID, auth=auth) as client:
+                with pytest.raises(ConfigurationError, match=f"raised {kind.__name__}") as failed:
                     await client.sign(invoice("FT_1"))
-                with pytest.raises(ConfigurationError, match="raised LookupError"):
+                with pytest.raises(ConfigurationError, match=f"raised {kind.__name__}"):
                     await collect(client.sign_all([invoice()], journal=journal, save_to=tmp_path / "signed"))
             assert {entry.state for entry in journal.entries()} == {"planned"}
 
         assert failed.value.external_references == ("FT_1",)
-        assert isinstance(failed.value.__cause__, LookupError)
+        assert isinstance(failed.value.__cause__, kind)
         assert "vault" not in str(failed.value)
         assert not service.sign.called
+
+    async def test_a_document_is_held_if_an_error_that_ends_the_run_says_that_it_may_be_signed(
+        self, service: MockedService, tmp_path: Path
+    ) -> None:
+        error = CredentialsRejectedError("Rejected.", "Look it up.", status_code=403, maybe_processed=True)
+        found: dict[str, Outcome] = {}
+        with Journal(tmp_path / "j") as journal:
+            async with SignStash(BASE_URL, CLIENT_ID, auth=self.BrokenAuth(error, is_after_response=True)) as client:
+                with pytest.raises(CredentialsRejectedError):
+                    await collect(client.sign_all([invoice()], journal=journal, save_to=tmp_path / "signed"), found)
+            assert [entry.state for entry in journal.entries()] == ["held"]
+
+        assert isinstance(found["a.pdf"].error, OutcomeUnknownError)
 
     async def test_a_document_may_be_signed_if_the_client_raised_later(
         self, service: MockedService, tmp_path: Path

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -876,9 +876,12 @@ class TestFaults:
 
         service.sign.mock(side_effect=lambda request: signed_response(request, without_certificate))
         found: dict[str, Outcome] = {}
-        with pytest.raises(CertificateNotProvisionedError):
+        with pytest.raises(CertificateNotProvisionedError) as ended:
             await collect(client.sign_all(pdfs(1000), batch_documents=10), found)
 
+        assert type(ended.value) is CertificateNotProvisionedError, "it is about no document alone"
+        assert len(ended.value.external_references) == 10
+        assert "the certificate is missing" in ended.value.problem
         assert len(found) <= 30
         assert all(isinstance(outcome.error, CertificateNotProvisionedError) for outcome in found.values())
 
@@ -919,6 +922,22 @@ class TestFaults:
         assert isinstance(error, RateLimitedError)
         assert error.retry_after == 3600
         assert service.sign.call_count == 1
+
+    async def test_rejections_of_documents_are_not_a_success_between_failures(
+        self, client: SignStash, service: MockedService
+    ) -> None:
+        limited, rejected = httpx.Response(429), httpx.Response(400, json={"errorCode": "0.0.6"})
+        client = client.with_options(retries=RetryPolicy.none())
+        for between, is_ended in ((rejected, True), (None, False)):
+            answers = [limited, between, limited, between, limited, None]
+            first = service.sign.call_count
+
+            def in_turn(request: httpx.Request, answers: Any = answers, first: int = first) -> httpx.Response:
+                return answers[service.sign.call_count - first] or signed_response(request)
+
+            service.sign.mock(side_effect=in_turn)
+            with pytest.raises(RateLimitedError) if is_ended else nullcontext():
+                await collect(client.sign_all(pdfs(6), batch_documents=1, in_flight=1))
 
     async def test_an_unreachable_service_ends_the_run(self, client: SignStash, service: MockedService) -> None:
         service.sign.mock(side_effect=httpx.ConnectError("refused"))

@@ -9,6 +9,7 @@ import attrs
 from ..errors import (
     ApiError,
     AuthenticationError,
+    CertificateNotProvisionedError,
     ClientServiceInactiveError,
     CredentialsRejectedError,
     DocumentCertificateError,
@@ -142,6 +143,17 @@ UNKNOWN_TO_SERVICE = ErrorRule(
     "that of the Integration Service.",
 )
 """The rule for status 404 of a call about an operation or a reference."""
+
+CLASSES: Mapping[type[SignStashError], ErrorRule] = {
+    CertificateNotProvisionedError: _no_certificate(
+        "The client service has no usable certificate", "configure a valid one"
+    ),
+    ClientServiceInactiveError: ERROR_FAMILIES["1"],
+    DuplicateReferenceError: ERROR_CODES["0.0.7"],
+    InvalidRequestError: STATUSES[400],
+    RateLimitedError: STATUSES[429],
+}
+"""What classes mean to which users map codes of their own; the other classes leave it to the status."""
 
 OTHER_REJECTION = ErrorRule(
     ApiError, "The service rejected the request", "Contact the vendor's support with this text."

@@ -43,13 +43,9 @@ class ErrorContext:
     error_classes: ErrorClasses = attrs.field(factory=dict[str, Any])
 
     def sentence(self, problem: str) -> str:
-        """A problem as one sentence that begins with the documents concerned: the first three, and how many more."""
-        names = ", ".join(self.external_references[:3])
-        more = len(self.external_references) - 3
-        if names:
-            noun = "Document" if len(self.external_references) == 1 else "Documents"
-            problem = f"{noun} {names}{f' and {more} more' if more > 0 else ''}: {problem[0].lower()}{problem[1:]}"
-        return f"{problem}{self.origin}."
+        """A problem as one sentence that begins with the documents concerned."""
+        subject = subject_of(self.external_references)
+        return f"{subject}{problem[0].lower() if subject else problem[0]}{problem[1:]}{self.origin}."
 
     @property
     def origin(self) -> str:
@@ -57,6 +53,13 @@ class ErrorContext:
         named = {"client service": self.client_service, "token server": self.token_server}
         parts = [f"{name} {value}" for name, value in {**named, "operation": self.operation_id}.items() if value]
         return f" [{'; '.join(parts)}]" if parts else ""
+
+
+def subject_of(references: Sequence[str]) -> str:
+    """Documents as the beginning of a sentence: the first three, and how many more."""
+    names, more = ", ".join(references[:3]), len(references) - 3
+    noun = "Document" if len(references) == 1 else "Documents"
+    return f"{noun} {names}{f' and {more} more' if more > 0 else ''}: " if names else ""
 
 
 def error_from_response(
@@ -124,15 +127,16 @@ def error_from_document(
     """
     rule = codes.SIGN_ERRORS.get(sign_error or "", codes.OTHER_SIGN_ERROR)
     own = context.error_classes.get(sign_error or "", rule.raises)
-    is_certificate_fault = issubclass(own, CertificateNotProvisionedError) or rule.raises is DocumentCertificateError
-    raises = DocumentCertificateError if is_certificate_fault else DocumentNotSignedError
+    if issubclass(own, CertificateNotProvisionedError) and rule.raises is not DocumentCertificateError:
+        rule = codes.CLASSES[CertificateNotProvisionedError]
+    raises = DocumentCertificateError if rule.raises is DocumentCertificateError else DocumentNotSignedError
     marks = [text for text in (_text(sign_error), f"status {_text(sign_status)}" if sign_status else "") if text]
     cause = _text(cause_message)
     # An error or the status ERROR_SIGNING says that it is not signed; anything else says nothing, or both.
     maybe_processed = sign_status == "SIGNED" or (sign_error is None and sign_status != "ERROR_SIGNING")
     (reference,) = context.external_references
     return raises(
-        f"Document {document} ({reference}) was not signed: {rule.meaning}"
+        f"Document {document} ({reference}) was not signed: {rule.meaning[0].lower()}{rule.meaning[1:]}"
         f"{' (' + ', '.join(marks) + ')' if marks else ''}{': ' + cause.rstrip('.') if cause else ''}{context.origin}.",
         codes.AFTER_SIGNING if maybe_processed else rule.hint,
         external_references=(reference,),
@@ -193,14 +197,17 @@ def _request_id(headers: Mapping[str, str]) -> str:
 
 
 def _rule_for(code: str | None, status_code: int, error_classes: ErrorClasses) -> codes.ErrorRule:
-    """Code, then family, then status; a class of the user's keeps the text of the rule that it replaces."""
+    """Code, then family, then status. A class of the user's that refines none of these codes says what happened."""
     family = codes.ERROR_FAMILIES.get((code or "").partition(".")[0])
     by_status = codes.STATUSES.get(status_code, codes.OTHER_FAILURE if status_code >= 500 else codes.OTHER_REJECTION)
-    rule = codes.ERROR_CODES.get(code or "") or family or by_status
+    known = codes.ERROR_CODES.get(code or "")
+    rule = known or family or by_status
     if code and code in error_classes:
         own = error_classes[code]
         # That class is about one document; a whole request without a certificate is its parent.
         raises = CertificateNotProvisionedError if issubclass(own, DocumentCertificateError) else own
+        if not (known and issubclass(raises, known.raises)):
+            rule = next((codes.CLASSES[kind] for kind in raises.__mro__ if kind in codes.CLASSES), rule)
         return attrs.evolve(rule, raises=raises)
     return rule
 

@@ -1,4 +1,4 @@
-"""The errors for unknown outcomes: a document was sent, and nothing proves whether it is signed."""
+"""The errors for unknown outcomes, and errors that several documents share, as each of their callers gets them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import (
+    CertificateNotProvisionedError,
     ConnectionFailedError,
+    DocumentCertificateError,
+    DocumentNotSavedError,
     DocumentNotSignedError,
     DuplicateReferenceError,
     OutcomeUnknownError,
     SignStashError,
 )
 from .codes import AFTER_SIGNING, CHECK_RESULT
-from .mapping import ErrorContext
+from .mapping import ErrorContext, subject_of
 
 
 def response_lost(problem: str, context: ErrorContext) -> OutcomeUnknownError:
@@ -45,6 +48,42 @@ def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUn
     problem = f"Whether document {name} ({reference}) is signed was not known after {seconds:g} s."
     hint = "Its outcome will be logged. Look it up by its external reference before you send it again."
     return _unknown((reference,), problem, hint)
+
+
+def reason_of(error: SignStashError) -> str:
+    """What happened, without the documents to which it happened."""
+    return error.problem.removeprefix(subject_of(error.external_references))
+
+
+def for_document(error: SignStashError, reference: str, problem: str = "") -> SignStashError:
+    """The error of a request, for one of its documents; with a problem of its own if one is given."""
+    own = error.copy_for_raise()
+    own.problem, own.external_references = problem or subject_of([reference]) + reason_of(error), (reference,)
+    own.args = own.problem, own.hint
+    return own
+
+
+def error_of_run(fault: SignStashError, name: str, reference: str, *, maybe_processed: bool) -> SignStashError:
+    """The error that ended a run, for a document without a result: mostly, it is about other documents."""
+    if isinstance(fault, DocumentNotSavedError):  # it holds another document
+        why = getattr(fault.__cause__, "strerror", None) or type(fault.__cause__).__name__
+        hint = "Check folder, permissions and space, then sign it again."
+        fault = DocumentNotSavedError(f"another one could not be saved ({why}).", hint)
+    elif fault.maybe_processed:
+        fault = ConnectionFailedError(reason_of(fault), "Sign it again later.")
+    what = "was sent and has no result" if maybe_processed else "was not processed"
+    problem = f"Document {name} ({reference}) {what}, because of an error that concerns all: {reason_of(fault)}"
+    if maybe_processed:
+        return _unknown((reference,), problem, "Look it up by its external reference before you send it again.")
+    return for_document(fault, reference, "" if reference in fault.external_references else problem)
+
+
+def no_certificate(first: DocumentCertificateError, references: Sequence[str]) -> CertificateNotProvisionedError:
+    """The error of a request of which no document could be signed, from that of its first one."""
+    problem = subject_of(references) + first.problem.split(" was not signed: ", 1)[-1]
+    return CertificateNotProvisionedError(
+        problem, first.hint, external_references=references, status_code=first.status_code
+    )
 
 
 @contextlib.contextmanager
@@ -82,7 +121,7 @@ def sent_by_an_earlier_run(reference: str) -> OutcomeUnknownError:
 
 def held_for_review(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:
     """The response was lost, and nothing that the SDK may do by itself settles the outcome."""
-    problem = f"Whether document {name} ({reference}) is signed is not known: {cause.problem}"
+    problem = f"Whether document {name} ({reference}) is signed is not known: {reason_of(cause)}"
     hint = (
         "Look it up by its external reference on the Integration Service, or send it again under the same one: if it "
         "is signed, the service rejects it (DuplicateReferenceError)."

@@ -11,7 +11,7 @@ import attrs
 
 from .._arguments import require_count, require_seconds
 from .._errors.mapping import ErrorContext
-from .._errors.unknown import cancelled, not_sent_in_time, response_not_awaited
+from .._errors.unknown import cancelled, error_of_run, not_sent_in_time, response_not_awaited
 from .._signing.request import RequestOptions
 from ..documents import Document, require_document
 from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError, SignStashError
@@ -32,6 +32,7 @@ class _Waiting:
     result: asyncio.Future[Outcome]
     is_taken: bool = False
     sent_as: str = ""
+    maybe_processed: bool = False
 
 
 class Batching:
@@ -106,16 +107,11 @@ class Batching:
         require_document(document)
         options = RequestOptions(description, preservation)
         if id(document) in self._waiting:
-            raise InvalidDocumentError(
-                f"Document {document.name} is being signed already.", "Make a Document for each call."
-            )
+            problem = f"Document {document.name} is being signed already."
+            raise InvalidDocumentError(problem, "Make a Document for each call.")
         if self._when_full == "raise" and self._places.locked():
-            raise RateLimitedError(
-                f"{self._max_waiting} documents are waiting already; {document.name} was not sent.",
-                "Try again later.",
-                status_code=429,
-                retryable=True,
-            )
+            problem = f"{self._max_waiting} documents wait or are in flight; {document.name} was not sent."
+            raise RateLimitedError(problem, "Try again later.", status_code=429, retryable=True)
         seconds = self._deadline if deadline is None else deadline
         require_seconds("deadline", seconds)
         waiting = _Waiting(document, options, asyncio.get_running_loop().create_future())
@@ -123,7 +119,7 @@ class Batching:
             async with asyncio.timeout(seconds), self._places:
                 outcome = await self._outcome(waiting)
         except TimeoutError as error:
-            late = response_not_awaited if waiting.sent_as else not_sent_in_time
+            late = response_not_awaited if waiting.maybe_processed else not_sent_in_time
             raise late(document.name, self._reference(waiting), seconds) from error
         return outcome.unwrap()
 
@@ -141,14 +137,20 @@ class Batching:
             if waiting.result.done() and not waiting.result.cancelled() and waiting.result.exception() is None:
                 log_unseen([waiting.result.result()])  # it came in the same turn of the event loop
             context = ErrorContext(external_references=(self._reference(waiting),))
-            error.add_note(cancelled(context, maybe_processed=bool(waiting.sent_as)))
+            error.add_note(cancelled(context, maybe_processed=waiting.maybe_processed))
             raise
         finally:
-            if not waiting.sent_as:
-                self._waiting.pop(id(waiting.document), None)
-                if not self._waiting:
-                    self._is_idle = True
-                    self._changed.set()
+            if waiting in self._arrived:  # it need not stay in memory
+                self._arrived.remove(waiting)
+            if not waiting.maybe_processed:
+                self._forget(waiting)
+
+    def _forget(self, waiting: _Waiting) -> None:
+        if self._waiting.get(id(waiting.document)) is waiting:
+            del self._waiting[id(waiting.document)]
+        if not self._waiting:  # what comes from now on is for the next run
+            self._is_idle = True
+            self._changed.set()
 
     async def _sign_arrived(self) -> None:
         """One run, from the first document until none is under way."""
@@ -158,10 +160,9 @@ class Batching:
         run = self._settings.new_run(callers, self._limiter)
         try:
             async for outcome in run.outcomes(self._source()):
-                waiting = self._waiting.pop(id(outcome.document), None)
-                if not self._waiting:  # what comes from now on is for the next run
-                    self._is_idle = True
-                    self._changed.set()
+                waiting = self._waiting.get(id(outcome.document))
+                if waiting is not None:
+                    self._forget(waiting)
                 if waiting is None or waiting.result.done():
                     log_unseen([outcome])
                 else:
@@ -179,9 +180,9 @@ class Batching:
                 continue
             self._waiting.pop(id(waiting.document))
             if not waiting.result.done():
-                error = fault.copy_for_raise() if isinstance(fault, SignStashError) else fault
-                if isinstance(error, SignStashError):
-                    error.external_references = (self._reference(waiting),)
+                error, name, reference = fault, waiting.document.name, self._reference(waiting)
+                if isinstance(fault, SignStashError):
+                    error = error_of_run(fault, name, reference, maybe_processed=waiting.maybe_processed)
                 waiting.result.set_exception(error or asyncio.CancelledError())
         self._arrived = deque(waiting for waiting in self._arrived if not waiting.result.done())
         if self._arrived:
@@ -208,10 +209,12 @@ class Batching:
         waiting = self._waiting.get(id(document))
         return waiting is not None and not waiting.result.done()
 
-    def _note_sending(self, items: Sequence[PlannedDocument]) -> None:
+    def _note_sending(self, items: Sequence[PlannedDocument], maybe_processed: bool) -> None:
         for item in items:
             if waiting := self._waiting.get(id(item.given)):  # its caller may have left before it was planned
-                waiting.sent_as = item.reference
+                waiting.sent_as, waiting.maybe_processed = item.reference, maybe_processed
+                if waiting.result.done() and not maybe_processed:  # its caller left: it is not sent again
+                    self._forget(waiting)
 
     def _reference(self, waiting: _Waiting) -> str:
         return waiting.sent_as or waiting.document.reference(self._settings.signer.exchange.client_service)

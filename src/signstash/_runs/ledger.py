@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import attrs
 
@@ -59,7 +59,8 @@ class RunLedger:
         try:
             if self.journal is not None:
                 return self._planned_by(self.journal, document)
-            entry = _unknown(document, reference=document.reference(self.client_service))
+            reference = document.reference(self.client_service)
+            entry = Entry(reference=reference, name=document.name, digest="", state="planned")
             return self._to_be_sent(document, document, entry)
         except (InvalidDocumentError, DocumentNotSavedError) as error:
             return outcome_of(document, error)
@@ -78,20 +79,15 @@ class RunLedger:
         document, digest = given._digested()
         is_under_way = (identity := _identity(given, digest)) in self._seen  # before its entry, which may change
         entry = journal._find(own_reference=given.external_reference, digest=digest, name=given.name)
-        entry = entry or _unknown(given, digest)
+        entry = entry or Entry(reference="", name=given.name, digest=digest, state="planned")
         if is_under_way or (entry.run == self._run and entry.state not in ("planned", "failed")):
-            raise InvalidDocumentError(
-                f"Document {given.name} is in this run twice, by its contents or its external reference.",
-                "Give each document once, or give documents that are alike references of your own.",
-                document=given.name,
-            )
+            problem = f"Document {given.name} is in this run twice, by its contents or its external reference."
+            hint = "Give each document once, or give documents that are alike references of your own."
+            raise InvalidDocumentError(problem, hint, document=given.name)
         is_known = entry.state not in ("planned", "failed", "dropped")
         if is_known and entry.digest != digest:
-            raise InvalidDocumentError(
-                f"Document {given.name}: its external reference {entry.reference!r} was used for other contents.",
-                "Give a document that changed a new reference.",
-                document=given.name,
-            )
+            problem = f"Document {given.name}: its external reference {entry.reference!r} was used for other contents."
+            raise InvalidDocumentError(problem, "Give a document that changed a new reference.", document=given.name)
         planned: PlannedDocument | Outcome | None = self._known(journal, given, entry)
         if planned is None:
             number, reference = self._next_reference(journal, given, entry)
@@ -115,7 +111,7 @@ class RunLedger:
         if given.external_reference is not None:
             return 0, given.external_reference
         number = entry.reference_number
-        if entry.reference and not (number and (entry.used_up or entry.state == "dropped")):
+        if entry.reference and not (entry.state == "dropped" or (number and entry.used_up)):
             return number, entry.reference
         distinction = journal._distinction(entry.digest, given.name, number + 1)
         return number + 1, unique_reference(self.client_service, given.name, distinction)
@@ -142,10 +138,11 @@ class RunLedger:
             (saved,) = self.files.save([outcome], [target])
             if saved.signed is None:
                 return saved
-            path.unlink(missing_ok=True)
             outcome = attrs.evolve(saved, signed_before=True)
             entry = attrs.evolve(entry, saved_as=str(target))
-        journal._record([attrs.evolve(entry, state="signed", kept_as=None, reason=None)])
+        journal._record([attrs.evolve(entry, state="signed", kept_as=None, reason=None)], keep=True)
+        if outcome.saved_as != path:  # last: until then it is what the record points to
+            path.unlink(missing_ok=True)
         return outcome
 
     async def note(self, batch: Sequence[PlannedDocument], state: Literal["sent", "planned"]) -> None:
@@ -222,7 +219,7 @@ class RunLedger:
     ) -> Entry:
         error = None if outcome is None else outcome.error
         signed = None if outcome is None else outcome.signed
-        is_used = DuplicateReferenceError in (type(error), type(getattr(error, "__cause__", None)))
+        is_used = any(isinstance(each, DuplicateReferenceError) for each in (error, getattr(error, "__cause__", None)))
         kept = error.signed if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         kept_as = getattr(kept, "saved_as", None)
         if kept_as is not None and signed_digest is None:
@@ -248,11 +245,6 @@ class RunLedger:
         )
 
 
-def _unknown(given: Document, digest: str = "", reference: str = "") -> Entry:
-    """The record of a document that no journal knows."""
-    return Entry(reference=reference, name=given.name, digest=digest, state="planned")
-
-
 def _identity(given: Document, digest: str) -> str:
     """What a document is recognised by in the same run."""
     return given.external_reference or f"{digest} {given.name}"
@@ -274,9 +266,20 @@ def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNo
     )
 
 
+@attrs.frozen
+class _Settled:
+    """The signed contents of a document that somebody settled: only that person knows where they are."""
+
+    document: str
+
+    def opened(self) -> NoReturn:
+        problem = f"Document {self.document} was settled: the journal records that you have its signed contents."
+        raise InvalidDocumentError(problem, "Take them from where you keep them.")
+
+
 def _signed_document(given: Document, entry: Entry, path: Path | None) -> SignedDocument:
     return SignedDocument(
-        content=InPath(Path(given.name) if path is None else path),
+        content=_Settled(f"{given.name} ({entry.reference})") if path is None else InPath(path),
         name=given.name,
         external_reference=entry.reference,
         operation_id=entry.operation_id,

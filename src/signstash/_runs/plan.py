@@ -21,13 +21,14 @@ class Callers:
     Attributes:
         options_for: The request options of a document. Documents with different ones are in different requests.
         is_wanted: Whether a document that is about to be sent is still wanted.
-        sending: Is called when documents are sent, or an earlier run is known to have sent them.
+        sending: Is called when documents are sent, or an earlier run is known to have sent them; with False, when they
+            were certainly not processed.
         are_waiting: Whether somebody waits for each document, and not for the end of the run.
     """
 
     options_for: Callable[[Document], RequestOptions]
     is_wanted: Callable[[Document], bool] = lambda _: True
-    sending: Callable[[Sequence[PlannedDocument]], None] = lambda _: None
+    sending: Callable[[Sequence[PlannedDocument], bool], None] = lambda *_: None
     are_waiting: bool = False
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from .._errors.unknown import held_for_review, reference_used, reference_used_by_failure, signed_but_lost
+from .._errors import unknown
 from .._signing.request import index_by_reference
 from .._signing.signer import Signer
 from .._transport.endpoints import Call
@@ -22,6 +22,7 @@ from ..errors import (
     CertificateNotProvisionedError,
     ClientServiceInactiveError,
     ConfigurationError,
+    DocumentCertificateError,
     DuplicateReferenceError,
     RateLimitedError,
     SignStashError,
@@ -36,7 +37,7 @@ from .plan import Batch, BatchResult, Callers, PlannedDocument
 
 logger: Final = logging.getLogger("signstash")
 
-FAULTS_OF_ALL: Final = (
+RUN_ENDING_ERRORS: Final = (
     ConfigurationError,
     AuthenticationError,
     ClientServiceInactiveError,
@@ -48,7 +49,7 @@ USUAL_SIZE: Final = 200_000
 """Bytes of a usual document (vendor's figure); a longer one may take longer without the service being overloaded."""
 
 GIVE_UP_AFTER: Final = 3
-"""Requests in a row that fail with all their retries, or whose single document gets a foreign response."""
+"""Requests without a success since that fail with all retries, or whose single document gets a foreign response."""
 
 LOSE_NO_MORE_AFTER: Final = 5
 """The same if the last one may have been processed: each lost response puts documents at risk."""
@@ -78,7 +79,7 @@ class BatchProcessor:
         default=attrs.Factory(lambda self: Retries(policy=self.retry_policy, sleep=self._pause), takes_self=True),
     )
     _ended: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
-    _failures_in_a_row: int = attrs.field(init=False, default=0)
+    _failures_since_success: int = attrs.field(init=False, default=0)
 
     @property
     def has_ended(self) -> bool:
@@ -101,6 +102,7 @@ class BatchProcessor:
         result = await self._result(batch)
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
+        self.callers.sending(unsent, False)
         outcomes, fault = await self.ledger.done(result, unsent)
         if fault is not None:
             self.end(fault)
@@ -123,20 +125,21 @@ class BatchProcessor:
     async def _sent(self, batch: Batch) -> BatchResult:
         try:
             outcomes = await self._outcomes(batch)
-        except FAULTS_OF_ALL as error:
-            self.end(error)
-            return self.unresolved(batch)
         except SignStashError as error:
+            if isinstance(error, RUN_ENDING_ERRORS):
+                self.end(error)
+                if not error.maybe_processed:
+                    return self.unresolved(batch)
             return self._failed(batch, error)
         if outcomes is None:
             if self.has_ended:
                 return self.unresolved(batch)
             wanted = [item for item in batch.items if self.callers.is_wanted(item.given)]
             return BatchResult(next=[attrs.evolve(batch, items=wanted)] if wanted else [])
-        self._failures_in_a_row = 0
-        certificate_faults = [item.error for item in outcomes if isinstance(item.error, CertificateNotProvisionedError)]
+        self._failures_since_success = 0
+        certificate_faults = [item.error for item in outcomes if isinstance(item.error, DocumentCertificateError)]
         if len(certificate_faults) == len(outcomes):
-            self.end(certificate_faults[0])
+            self.end(unknown.no_certificate(certificate_faults[0], [item.reference for item in batch.items]))
         return BatchResult(dict(zip(batch.items, outcomes, strict=True)))
 
     async def _outcomes(self, batch: Batch) -> Sequence[Outcome] | None:
@@ -165,7 +168,7 @@ class BatchProcessor:
             is_wanted = batch.lost is not None or all(self.callers.is_wanted(item.given) for item in batch.items)
             if self.has_ended or not is_wanted:
                 return None
-            self.callers.sending(batch.items)
+            self.callers.sending(batch.items, True)
             began = time.monotonic()
             try:
                 await self.ledger.note(batch.items, "sent")
@@ -202,7 +205,7 @@ class BatchProcessor:
             self._count_failure(error)
             if batch.lost is not None:
                 return self.unresolved(batch)
-            return BatchResult({item: outcome_of(item.given, error.copy_for_raise()) for item in batch.items})
+            return BatchResult({i: outcome_of(i.given, unknown.for_document(error, i.reference)) for i in batch.items})
         if len(batch.items) > 1:
             # One document is at fault: halving finds it, and the others get signed.
             logger.debug("a request with %d documents was rejected, splitting it: %s", len(batch.items), error)
@@ -214,10 +217,11 @@ class BatchProcessor:
             self._count_failure(error)  # no document is at fault: something else responds at this URL
         if batch.lost is None:
             if isinstance(error, DuplicateReferenceError) and item.failed_before:
-                error = reference_used_by_failure(item.given.name, item.reference, error)
+                error = unknown.reference_used_by_failure(item.given.name, item.reference, error)
             return BatchResult({item: outcome_of(item.given, error)})
         if isinstance(error, DuplicateReferenceError) and not item.is_signed:
-            return BatchResult({item: outcome_of(item.given, reference_used(item.given.name, item.reference, error))})
+            held = unknown.reference_used(item.given.name, item.reference, error)
+            return BatchResult({item: outcome_of(item.given, held)})
         return BatchResult({item: _held(item, batch.lost)})  # this rejection says nothing about the earlier request
 
     async def _looked_up(self, batch: Batch, item: PlannedDocument) -> BatchResult:
@@ -229,25 +233,25 @@ class BatchProcessor:
                 )
         except SignStashError as error:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
-            if isinstance(error, FAULTS_OF_ALL):
+            if isinstance(error, RUN_ENDING_ERRORS):
                 self.end(error)
             elif error.retryable:
                 self._count_failure(error)
             else:
                 return BatchResult({item: _held(item, batch.lost or error)})
             return self.unresolved(batch)
-        self._failures_in_a_row = 0
+        self._failures_since_success = 0
         if outcome is None:
             return BatchResult(next=[attrs.evolve(batch, look_up=False)])
         return BatchResult({item: outcome})
 
     def _count_failure(self, error: SignStashError) -> None:
         """End the run if requests keep failing, so that no more documents are put at risk."""
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= (LOSE_NO_MORE_AFTER if error.maybe_processed else GIVE_UP_AFTER):
+        self._failures_since_success += 1
+        if self._failures_since_success >= (LOSE_NO_MORE_AFTER if error.maybe_processed else GIVE_UP_AFTER):
             self.end(error)
 
 
 def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:
-    error = signed_but_lost if item.is_signed else held_for_review
+    error = unknown.signed_but_lost if item.is_signed else unknown.held_for_review
     return outcome_of(item.given, error(item.given.name, item.reference, cause))

@@ -66,7 +66,7 @@ class DocumentReader:
                 contextlib.aclosing(documents) if isinstance(documents, AsyncGenerator) else contextlib.nullcontext()
             ):
                 while True:
-                    await self._is_wanted()
+                    await self._wait_until_wanted()
                     self.is_waiting = may_wait
                     self._changed.set()
                     self._add(await anext(documents))
@@ -81,7 +81,7 @@ class DocumentReader:
             self.is_waiting = False
             self._changed.set()
 
-    async def _is_wanted(self) -> None:
+    async def _wait_until_wanted(self) -> None:
         while self._places <= 0 or self._room <= 0:
             self._wanted.clear()
             await self._wanted.wait()

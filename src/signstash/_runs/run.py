@@ -16,7 +16,7 @@ from typing import Any, Final, get_args
 import attrs
 
 from .._arguments import require_count, require_flags, require_seconds
-from .._errors.unknown import sent_by_an_earlier_run
+from .._errors.unknown import reason_of, sent_by_an_earlier_run
 from .._event_loop import running_loop
 from .._signing.request import RequestOptions
 from .._signing.saving import SignedFiles
@@ -132,7 +132,7 @@ class Run:
             self._progress = Progress(total=reader.total)
             known: deque[Outcome] = deque()
             try:
-                while self._goes_on(reader):
+                while self._advance(reader):
                     await self._changed.wait()
                     self._changed.clear()
                     known.extend(self._collected(reader))
@@ -159,7 +159,7 @@ class Run:
         if not self._is_iterated:
             warnings.warn("sign_all was never iterated: nothing was signed", RuntimeWarning, stacklevel=2)
 
-    def _goes_on(self, reader: DocumentReader) -> bool:
+    def _advance(self, reader: DocumentReader) -> bool:
         """Start whatever can be started now; tell whether there is anything left to wait for."""
         while self._backlog and self._has_room:
             self._start(self._backlog.popleft())
@@ -171,7 +171,7 @@ class Run:
             else:
                 self._planning = asyncio.create_task(self.ledger.plan(reader.take()))
                 self._planning.add_done_callback(lambda _: self._changed.set())
-        if self._open and self._planning is None and reader.is_empty and self._may_send_open_batch(reader):
+        if self._open and self._planning is None and reader.is_empty and self._schedule_open_batch(reader):
             self._due = None
             self._start(self._open.popleft())
         if self.processor.has_ended:
@@ -185,7 +185,7 @@ class Run:
         """Whether another batch may be started: one more than there are slots, so that it is read while it waits."""
         return not self.processor.has_ended and len(self._requests) <= self.processor.limiter.limit
 
-    def _may_send_open_batch(self, reader: DocumentReader) -> bool:
+    def _schedule_open_batch(self, reader: DocumentReader) -> bool:
         if reader.is_exhausted:
             return self._has_room
         if not reader.is_waiting or self.processor.has_ended or len(self._requests) >= self.processor.limiter.limit:
@@ -237,7 +237,7 @@ class Run:
                 if isinstance(item, Outcome):
                     known.append(item)
                 elif item.entry.state in ("sent", "received", "requeued"):
-                    self.callers.sending([item])
+                    self.callers.sending([item], True)
                     lost = sent_by_an_earlier_run(item.reference)
                     look_up = self.settings.unknown_outcomes == "look_up"
                     self._backlog.append(Batch([item], self.callers.options_for(item.given), lost, look_up=look_up))
@@ -307,7 +307,8 @@ def log_unseen(outcomes: Iterable[Outcome]) -> None:
     """Log the outcomes of documents that nobody waits for any more, on one line for each kind of outcome."""
     groups: dict[str, list[str]] = {}
     for outcome in outcomes:
-        groups.setdefault("signed" if outcome.ok else str(outcome.error), []).append(outcome.document.name)
+        what = "signed" if outcome.error is None else f"{reason_of(outcome.error)} {outcome.error.hint}"
+        groups.setdefault(what, []).append(outcome.document.name)
     for what, names in groups.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         shown = ", ".join(names[:3]) + more

@@ -139,7 +139,7 @@ class Exchange:
                     return await self._exchange(prepared, client)
         except UnusableResponseError as unusable:
             raise unreadable_response(unusable.status_code, {}, b"", str(unusable), prepared.context) from None
-        except (SignStashError, AssertionError):  # one of a mock
+        except SignStashError:
             raise
         except Exception as error:  # noqa: BLE001 - an authentication or a client of the user's own may raise anything
             was_closed = limit.expired() and limit.when() != planned_end
