@@ -441,6 +441,21 @@ class TestConfiguration:
         with pytest.raises(ConfigurationError, match="client_id"):
             SignStash(BASE_URL, auth=httpx.BasicAuth("a", "b"))
 
+    @pytest.mark.parametrize("client_id", [7, "", None])
+    def test_an_authentication_without_a_usable_client_id_raises(self, client_id: Any) -> None:
+        auth = httpx.BasicAuth("a", "b")
+        vars(auth)["client_id"] = client_id
+        with pytest.raises(ConfigurationError, match="client_id"):
+            SignStash(BASE_URL, auth=auth)
+
+    async def test_references_begin_with_the_client_id_of_an_own_authentication(self, service: MockedService) -> None:
+        auth = httpx.BasicAuth("a", "b")
+        vars(auth)["client_id"] = "PRT.1-erp"
+        async with SignStash(BASE_URL, auth=auth) as client:
+            signed = await client.sign(pdf())
+
+        assert signed.external_reference.startswith("PRT.1-erp_")
+
 
 class TestArguments:
     """Arguments of a wrong type are named before anything is sent or written."""

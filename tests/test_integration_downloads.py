@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from signstash import DocumentNotSavedError, SignStash, UnexpectedResponseError
+from signstash._content.names import NAME_LIMIT, safe_names
 from tests.conftest import MockedService, url_of
 
 LONG = bytes(range(256)) * 20_000
@@ -85,6 +88,39 @@ async def test_names_that_collide_get_a_number(client: SignStash, operation: Ope
     await client.download_documents(7, tmp_path)
 
     assert saved(tmp_path) == {"a_b.pdf": b"1", "a_b-2.pdf": b"2", "A_B-3.pdf": b"3"}
+
+
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        (["a-3.pdf", "a.pdf", "A.pdf"], ["r.a-3.pdf", "r.a.pdf", "r.A-3-3.pdf"]),
+        (["\u00e9.pdf", "e\u0301.pdf"], ["r.\u00e9.pdf", "r.\u00e9-2.pdf"]),
+        (["stra\u00dfe.pdf", "STRASSE.pdf"], ["r.stra\u00dfe.pdf", "r.STRASSE-2.pdf"]),
+    ],
+)
+async def test_no_document_replaces_another_one(
+    client: SignStash, operation: Operation, tmp_path: Path, names: list[str], written: list[str]
+) -> None:
+    operation(*(document("r", name, b"%d" % number) for number, name in enumerate(names)))
+
+    paths = await client.download_documents(7, tmp_path, overwrite=True)
+
+    assert [path.name for path in paths] == written
+    assert [path.read_bytes() for path in paths] == [b"%d" % number for number in range(len(names))]
+
+
+@given(
+    st.lists(st.sampled_from(["a", "A", "\u00e9", "e\u0301", "\u00df", "ss", "x" * 200, "x" * 210]), max_size=9),
+    st.data(),
+)
+def test_names_are_different_where_case_and_composition_are_ignored(stems: list[str], data: st.DataObject) -> None:
+    numbers = st.sampled_from(["", "-2", "-3", "-3-3", "-4", "-4-4"])
+    names = [stem + data.draw(numbers) + ".pdf" for stem in stems]
+
+    found = list(safe_names(names))
+
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in found}) == len(names)
+    assert max((len(name.encode()) for name in found), default=0) <= NAME_LIMIT + 20
 
 
 async def test_existing_files_are_kept_and_nothing_is_written(

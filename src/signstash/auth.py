@@ -17,7 +17,7 @@ from . import settings
 from ._errors.mapping import ErrorContext, error_from_response
 from ._errors.redaction import Secret
 from ._event_loop import running_loop
-from ._transport.bodies import read_error
+from ._transport.bodies import read_error, without_credentials
 from ._transport.httpx2 import as_httpx
 from ._transport.request_content import RequestBody
 from ._transport.token_request import TokenRequest
@@ -157,7 +157,8 @@ class TokenAuth(httpx.Auth):
         if settings.origin(request.url) not in self._origins:
             problem = f"A request to {request.url.host} would carry the access token to a host that may not see it."
             raise ConfigurationError(problem, "Name the host in `base_urls`, or send the request with another client.")
-        if not isinstance(request.stream, RequestBody):  # which can be sent again
+        body = request.stream if isinstance(request.stream, RequestBody) else None  # which can be sent again
+        if body is None:
             await request.aread()  # without it httpx would send the body of a pipe again as an empty file
         token = first = await self._current_token()
         while True:
@@ -165,8 +166,9 @@ class TokenAuth(httpx.Auth):
             response = yield request
             if response.status_code < 400:
                 return
-            body = await read_error(response)
-            error = error_from_response(response.status_code, response.headers, body, ErrorContext())
+            # The caller of another client gets all of the response.
+            text = await read_error(response) if body else without_credentials(response, await response.aread())
+            error = error_from_response(response.status_code, response.headers, text, ErrorContext())
             if not isinstance(error, AuthenticationError):
                 return
             if token is not first:
@@ -175,8 +177,8 @@ class TokenAuth(httpx.Auth):
                 problem = f"The service rejected the access token of {self.client_id}, and a newly issued one as well"
                 error.problem = f"{problem}: {error.problem}"
                 raise error
-            if isinstance(request.stream, RequestBody):
-                request.stream.handed_over = False  # rejected, so not processed
+            if body is not None:
+                body.handed_over = False  # rejected, so not processed
             logger.debug("token rejected by %s with HTTP %d; replacing it", request.url.host, response.status_code)
             # A rejection that comes late is about an older token, and must not discard the new one.
             if self._token is token:

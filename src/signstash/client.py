@@ -128,7 +128,7 @@ class SignStash(IntegrationQueries, OtherOperations):
             clients=HttpClients(as_httpx(http_client)),
             timeout=settings.as_timeout(timeout),
             deadline=deadline,
-            client_service=client_id or (auth.client_id if isinstance(auth, TokenAuth) else ""),
+            client_service=str(client_id or getattr(auth, "client_id", "")),
             error_classes=dict(error_classes or {}),
         )
         self._signer = Signer(self._exchange, upload, multipart_file_names, verify_signatures)

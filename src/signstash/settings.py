@@ -189,9 +189,10 @@ def service_problems(
     if auth is not None:
         if not isinstance(auth, httpx.Auth):
             problems.append(f"auth is of type {type(auth).__name__}, not an httpx.Auth")
-        if client_id is None and not hasattr(auth, "client_id"):
+        client_id = client_id or getattr(auth, "client_id", None)
+        if not client_id:
             problems.append("client_id is missing (external references begin with it)")
-        elif not isinstance(client_id, str | None):
+        elif not isinstance(client_id, str):
             problems.append(f"client_id is of type {type(client_id).__name__}, not a text")
         return problems
     problems += credential_problems(client_id, client_secret)

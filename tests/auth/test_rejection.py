@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from signstash import (
     RetryPolicy,
     TokenRejectedError,
 )
-from tests.auth.vendor import Arrival, Vendor, call, calls, failure_of, settle, until
+from tests.auth.vendor import CALL_URL, Arrival, Vendor, call, calls, failure_of, settle, until
 from tests.conftest import (
     BASE_URL,
     PDF,
@@ -313,6 +314,16 @@ class TestOtherRejections:
         vendor.respond = lambda _: httpx.Response(401, json={"errorCode": "1.1.0"})
 
         assert (await call(client)).json() == {"errorCode": "1.1.0"}
+
+    @pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])
+    async def test_a_long_error_response_reaches_the_caller_whole(
+        self, client: httpx.AsyncClient, vendor: Vendor, headers: dict[str, str]
+    ) -> None:
+        page = b"<p>no such operation</p>" * 100_000
+        body = gzip.compress(page) if headers else page
+        vendor.respond = lambda _: httpx.Response(404, headers=headers, stream=httpx.ByteStream(body))
+
+        assert (await client.get(CALL_URL)).content == page
 
     async def test_a_successful_response_is_left_to_its_caller_to_read(
         self, client: httpx.AsyncClient, vendor: Vendor
