@@ -129,10 +129,11 @@ async def test_existing_files_are_kept_and_nothing_is_written(
     (tmp_path / "B.pdf").write_bytes(b"earlier")
     operation(document("A", "pdf", b"1"), document("B", "pdf", b"2"))
 
-    with pytest.raises(DocumentNotSavedError, match=r"B\.pdf exists already"):
+    with pytest.raises(DocumentNotSavedError, match=r"B\.pdf exists already") as failed:
         await client.download_documents(7, tmp_path)
 
     assert saved(tmp_path) == {"B.pdf": b"earlier"}
+    assert not failed.value.maybe_processed  # by this call
 
 
 async def test_existing_files_are_replaced_with_overwrite(

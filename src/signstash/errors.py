@@ -68,7 +68,7 @@ class SignStashError(Exception):
         hint: What to do about it, in one sentence.
         external_references: External references of the documents concerned, if any.
         retryable: Whether the same call may succeed later without any change. Never if `maybe_processed`.
-        maybe_processed: Whether the service may have processed the request although it failed. If false,
+        maybe_processed: Whether the service may have processed the request although the call failed, or has. If false,
             repeating the request cannot sign anything twice.
     """
 
@@ -77,6 +77,10 @@ class SignStashError(Exception):
     external_references: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=tuple[str, ...])
     retryable: bool = attrs.field(default=False, kw_only=True)
     maybe_processed: bool = attrs.field(default=False, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if signed := getattr(self, "signed", None):  # of some subclasses
+            self.maybe_processed, self.external_references = True, (signed.external_reference,)
 
     def __str__(self) -> str:
         return f"{self.problem} {self.hint}"
@@ -233,10 +237,11 @@ class SignatureInvalidError(SignStashError):
 
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
 class DocumentNotSavedError(SignStashError):
-    """A signed document could not be written to disk.
+    """A signed document could not be written to disk, or its file not be read.
 
     Attributes:
-        signed: The `SignedDocument`, so that nothing is lost; None if it was not sent, or is still at the service.
+        signed: The `SignedDocument`, to be saved elsewhere instead of sent again (`maybe_processed` is true); None if
+            it was not sent, or is still at the service.
     """
 
     signed: SignedContent | None = attrs.field(default=None, kw_only=True)

@@ -129,15 +129,16 @@ def not_saved(
 ) -> DocumentNotSavedError:
     """The error for the file of a signed document, or of one that was therefore not sent."""
     so = "" if unsent is None else f", so {unsent.name} was not sent"
+    is_signed, then = ("", "try again") if signed is None else ("It is signed. ", "save it from `signed`")
     if isinstance(error, InvalidDocumentError):
-        problem, hint = error.problem, error.hint
+        problem, hint = error.problem, error.hint.rstrip(".")
     elif isinstance(error, FileExistsError):
-        problem, hint = f"{target} exists already{so}.", "Choose another place, or replace files with overwrite=True."
+        problem, hint = f"{target} exists already{so}.", "Choose another place, or replace files with overwrite=True"
     else:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         problem = f"{target} cannot be written{so}: {reason}."
-        hint = "Check folder, permissions and space, then try again."
-    failure = DocumentNotSavedError(problem, hint, signed=signed)
+        hint = "Check folder, permissions and space"
+    failure = DocumentNotSavedError(problem, f"{is_signed}{hint}, then {then}.", signed=signed)
     failure.__cause__ = error
     return failure
 

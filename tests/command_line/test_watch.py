@@ -824,6 +824,7 @@ class TestFullDisk:
         assert status == 1
         assert Path("signed/FT_1.xml").read_text() == "mine"
         assert shown.with_status("signed") == ["inbox/FT_2.xml"]
+        assert shown.with_status("failed") == ["inbox/FT_1.xml"]
         assert "exists already" in Path("signed/FT_1.xml.failed.txt").read_text()
 
     @pytest.mark.parametrize("method", ["_write", "read"])

@@ -494,8 +494,9 @@ class TestFiles:
         assert signed.saved_as == tmp_path / "a.bin"
         assert signed.content == mock_signed(LONG, binary=True)
         (tmp_path / "a.bin").unlink()
-        with pytest.raises(DocumentNotSavedError, match="cannot be read"):
+        with pytest.raises(DocumentNotSavedError, match="cannot be read") as failed:
             await signed.read()
+        assert (failed.value.maybe_processed, failed.value.external_references) == (True, (signed.external_reference,))
 
 
 def saved(folder: Path) -> dict[str, bytes]:
@@ -593,10 +594,11 @@ class TestSaveTo:
         others = [pdf(name="b.pdf")]
         call: Any = client.sign_batch([*others, document], save_to=tmp_path) if several else None
 
-        with pytest.raises(DocumentNotSavedError, match=r"exists already, so a\.pdf was not sent"):
+        with pytest.raises(DocumentNotSavedError, match=r"exists already, so a\.pdf was not sent") as failed:
             await (call or client.sign(document, save_to=tmp_path))
 
         assert saved(tmp_path) == {"a.pdf": b"earlier"}
+        assert (failed.value.maybe_processed, failed.value.signed) == (False, None)
         assert service.sign.call_count == 0
 
     async def test_a_folder_is_never_replaced(self, client: SignStash, service: MockedService, tmp_path: Path) -> None:
@@ -626,6 +628,9 @@ class TestSaveTo:
 
         assert (tmp_path / "a.bin").read_bytes() == b"somebody else's"
         assert failed.value.signed is not None
+        assert failed.value.external_references == (failed.value.signed.external_reference,)
+        assert (failed.value.maybe_processed, failed.value.retryable) == (True, False)
+        assert failed.value.hint.startswith("It is signed. ")
         assert failed.value.signed.content == mock_signed(content, binary=True)
 
     async def test_a_document_that_was_not_saved_can_be_saved_in_the_same_folder_more_than_once(

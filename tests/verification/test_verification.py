@@ -494,6 +494,7 @@ class TestInTheClient:
         assert raised.value.problems
         assert raised.value.verdict == "invalid"
         assert raised.value.maybe_processed
+        assert raised.value.external_references == (raised.value.signed.external_reference,)
 
     async def test_an_invalid_document_of_a_run_is_held_and_others_are_saved(
         self, sandbox: Sandbox, forged: None, tmp_path: Path

@@ -151,7 +151,7 @@ def save_in_folder(documents: Sequence[SignedDocument], folder: Path, *, overwri
             require_replaceable(file.target, overwrite=overwrite)
     if all(file.error is None for file in files):
         write_files(files, overwrite=overwrite)
-    for document, file in zip(documents, files, strict=True):
-        if isinstance(saved := document._written(file), DocumentNotSavedError):
-            raise saved
+    for file in files:
+        if file.error is not None:
+            raise not_saved(file.target, file.error)
     return [file.target for file in files]

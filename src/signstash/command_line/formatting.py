@@ -44,6 +44,7 @@ def wrapped(line: str, *, indent: int = 13, stream: TextIO | None = None) -> str
 _OF_THE_COMMAND: Final = (
     (re.compile(r"overwrite=True"), "--force"),
     (re.compile(r", or with `requeue`, `settle` or `drop`( of the journal)?"), ""),
+    (re.compile(r", then save it from `signed`"), ""),
     (re.compile(r"or use Document\.binary"), "or give it another extension and use --binary"),
     (re.compile(r" If you chose its external reference [^.]*\."), ""),  # the command lets nobody choose one
 )

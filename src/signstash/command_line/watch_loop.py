@@ -269,7 +269,7 @@ class Watch:
         error = result if isinstance(result, SignStashError) else None
         is_transient = error is not None and (_is_transient(error) or is_from_elsewhere(error))
         is_retryable = isinstance(error, DocumentNotSignedError) and error.retryable
-        if error is not None and (is_transient or (error.maybe_processed and self._fault is not None)):
+        if error is not None and (is_transient or (_is_in_doubt(error) and self._fault is not None)):
             self._end_run(error)
         if is_transient:
             self._ready.append(file)
@@ -323,7 +323,7 @@ class Watch:
     async def _pause(self, fault: SignStashError) -> None:
         """Wait before the service is tried again."""
         pause = LONGEST_PAUSE
-        if _is_transient(fault) or fault.maybe_processed:
+        if _is_transient(fault) or _is_in_doubt(fault):
             pause = min(FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
             if isinstance(fault, RateLimitedError) and fault.retry_after is not None:
                 pause = max(pause, min(fault.retry_after, LONGEST_RETRY_AFTER))
@@ -342,6 +342,11 @@ class Watch:
 def _is_transient(error: SignStashError) -> bool:
     """Whether the service, not the document, is the reason, and the document was not processed."""
     return error.retryable and not error.maybe_processed and not isinstance(error, DocumentNotSignedError)
+
+
+def _is_in_doubt(error: SignStashError) -> bool:
+    """Whether the service's response was lost, so that the document may be signed."""
+    return error.maybe_processed and not isinstance(error, _LOCAL)
 
 
 def _is_of_the_disk(error: SignStashError) -> bool:

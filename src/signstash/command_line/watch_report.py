@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from ..errors import SignStashError
+from ..errors import DocumentNotSavedError, SignStashError
 from ..results import SignedDocument
 from .causes import Causes, without_names
 from .display import Display
@@ -92,7 +92,8 @@ class WatchReport:
                 "external_reference": result.external_reference,
             }
         else:
-            status = "in_doubt" if result.maybe_processed else "failed"
+            is_signed = isinstance(result, DocumentNotSavedError) and result.signed is not None
+            status = "in_doubt" if result.maybe_processed and not is_signed else "failed"
             message = of_the_command(str(result))
             self._problems[file.path] = status
             self._causes.add(status, file.path, message, names=names)
