@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 import httpx
 
-from . import settings
+from . import errors, settings
 from ._errors.mapping import ErrorContext, error_from_response
 from ._errors.redaction import Secret
 from ._event_loop import running_loop
@@ -33,6 +33,7 @@ REJECTION_PAUSE: Final = 30.0
 """Seconds for which rejected credentials are not sent again: calls fail at once, with the same error."""
 RENEWAL_PAUSE: Final = 5.0
 """Seconds until a failed early renewal is repeated, and a token that was rejected when it was new is replaced."""
+_PROCESSED_NOTHING: Final = "The signing service processed nothing."
 
 
 @attrs.define(eq=False)
@@ -200,11 +201,10 @@ class TokenAuth(httpx.Auth):
             Whether the request may succeed with another token. A token that is new is kept.
         """
         token = self._token
-        if token is None or token.authorization.reveal() != authorization:
-            return True  # it has been replaced meanwhile
-        if self._clock() < token.issued + RENEWAL_PAUSE:
-            return False
-        self._token = None
+        if token is not None and token.authorization.reveal() == authorization:  # else it has been replaced meanwhile
+            if self._clock() < token.issued + RENEWAL_PAUSE:
+                return False
+            self._token = None
         return True
 
     async def _current_token(self) -> _Token:
@@ -218,9 +218,10 @@ class TokenAuth(httpx.Auth):
             return token
         if self._failure is not None and now < self._next_renewal:
             failure, left = self._failure.copy_for_raise(), self._next_renewal - now
-            if (retry_after := getattr(failure, "retry_after", None)) is not None:
-                failure.hint = failure.hint.replace(f"after {retry_after:.0f} s", f"after {left:.0f} s")
-                vars(failure)["retry_after"] = left
+            if isinstance(failure, errors.ApiError | errors.AuthenticationError | errors.UnexpectedResponseError):
+                failure.retry_after = failure.retry_after and left
+            if failure.retryable:
+                failure.hint = f"Repeat it after {left:.0f} seconds. {_PROCESSED_NOTHING}"
             raise failure
         renewal = self._renewal_task()
         await asyncio.wait([renewal])  # a caller who is cancelled leaves the renewal to the others
@@ -248,7 +249,7 @@ class TokenAuth(httpx.Auth):
             pause = max(pause, min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER))
             self._failure = error if pause else None
             self._next_renewal = self._clock() + (pause or RENEWAL_PAUSE)
-            error.hint = f"{error.hint} The signing service processed nothing."
+            error.hint = f"{error.hint} {_PROCESSED_NOTHING}"
             if self._token is not None and self._clock() < self._token.due:  # else it is raised
                 logger.warning("no new token: %s", error)
             return error
@@ -260,12 +261,9 @@ class TokenAuth(httpx.Auth):
             value, lifetime = await self._request.send()
             due = sent_at + lifetime - min(30.0, lifetime / 20)
             if self._clock() >= due:
-                raise ServiceError(
-                    "The token server's tokens expire before they can be used.",
-                    "Ask the vendor's support for a longer lifetime, and check that this machine is not overloaded.",
-                    status_code=200,
-                    retryable=True,
-                )
+                problem = "The token server's tokens expire before they can be used."
+                hint = "Ask the vendor's support for a longer lifetime, and check that this machine is not overloaded."
+                raise ServiceError(problem, hint, status_code=200, retryable=True)
         except SignStashError as error:
             outcome = type(error).__name__
             raise

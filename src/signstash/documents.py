@@ -109,17 +109,13 @@ class Document:
                 raise InvalidDocumentError(f"The path {str(source)!r} names no file.", "Give the path of a file.")
             require_text("name", name)
             if "/" in name or "\\" in name or name in (".", ".."):
-                raise InvalidDocumentError(
-                    f"name {name!r} is not a plain file name.", "Give a file name without folders."
-                )
+                raise InvalidDocumentError(f"name {name!r} is not a plain file name.", "Give a name without folders.")
             reference = options.get("external_reference")
             if reference is not None:
                 require_reference("external_reference", reference)
             media_type = str(options.get("content_type") or content_type)
             if not re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type):
-                raise InvalidDocumentError(
-                    f"content_type is {media_type!r}.", "Give a media type, such as application/pdf."
-                )
+                raise InvalidDocumentError(f"content_type is {media_type!r}.", "Give one such as application/pdf.")
             signature = signature_from(options, signature_type, media_type)
             contents = contents_of(source)
         except InvalidDocumentError as error:

@@ -104,7 +104,7 @@ def _portable(cause: BaseException) -> BaseException:
 
 
 class ConfigurationError(SignStashError):
-    """The SDK was set up or called in a way that cannot work. Nothing was sent."""
+    """The SDK was set up or called in a way that cannot work. Nothing was signed or changed."""
 
 
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)
@@ -240,8 +240,7 @@ class DocumentNotSavedError(SignStashError):
     """A signed document could not be written to disk, or its file not be read.
 
     Attributes:
-        signed: The `SignedDocument`, to be saved elsewhere instead of sent again (`maybe_processed` is true); None if
-            it was not sent, or is still at the service.
+        signed: The `SignedDocument`, to be saved elsewhere; None if it was not sent, or is still at the service.
     """
 
     signed: SignedContent | None = attrs.field(default=None, kw_only=True)

@@ -13,7 +13,7 @@ import attrs
 from ._arguments import require_flags, require_path
 from ._content.contents import Contents, InMemory, InPath
 from ._content.snapshots import read
-from ._content.writing import FileWrite, write_atomically
+from ._content.writing import write_atomically
 from .documents import Document, require_document
 from .errors import DocumentNotSavedError, InvalidDocumentError, SignStashError
 
@@ -118,10 +118,6 @@ class SignedDocument:
 
     def _saved(self, path: Path) -> Self:
         return attrs.evolve(self, content=InPath(path), saved_as=path)
-
-    def _written(self, file: FileWrite) -> Self | DocumentNotSavedError:
-        """The document in the file that its contents were written to, or the error that says why they were not."""
-        return self._saved(file.target) if file.error is None else not_saved(file.target, file.error, self)
 
 
 def not_saved(

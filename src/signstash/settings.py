@@ -324,9 +324,7 @@ def warn_of_plain_http(base_urls: Iterable[str]) -> None:
     for url in map(httpx.URL, base_urls):
         if url.scheme == "http" and not is_local(url.host) and url.host not in _warned_of:
             _warned_of.add(url.host)
-            logger.warning(
-                "documents and access token go to %s over plain HTTP; use https outside your network", url.host
-            )
+            logger.warning("documents and token go to %s over plain HTTP; use https outside your network", url.host)
 
 
 def client_problems(**clients: object) -> list[str]:

@@ -19,6 +19,7 @@ from tests.conftest import (
     BASE64_PATH,
     CLIENT_ID,
     CLIENT_SECRET,
+    PATHS,
     TOKEN,
     TOKEN_URL,
     MockedService,
@@ -111,6 +112,17 @@ class TestRequests:
 
         expected = "getStatus: HTTP 200, 0 documents, ? bytes, ? ms, attempt 1, operation 7"
         assert requests(caplog) == [expected]
+
+    async def test_the_query_of_a_url_is_not_logged(
+        self, client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        responses = [httpx.Response(503), httpx.Response(200)]
+        service.router.get(url_of("getStatus", operationId=7)).mock(side_effect=responses)
+        await client.request("GET", f"{PATHS['getStatus'].format(operationId=7)}?key=hunter2")
+
+        ours = [record for record in caplog.records if record.name.startswith("signstash")]
+        assert len(ours) > 2
+        assert "hunter2" not in "".join(f"{record.getMessage()}{vars(record)}" for record in ours)
 
     @pytest.mark.parametrize("body", ['{"id": true}', '{"id": -1}', '{"id": null}', "[]", "<html>"])
     async def test_a_response_without_an_operation_id_is_logged(

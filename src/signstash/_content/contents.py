@@ -46,9 +46,7 @@ class InPath:
         try:
             # Opening a named pipe would wait for a writer without end.
             if not stat.S_ISREG(os.stat(self.path).st_mode):  # noqa: PTH116 - a third of the time of Path.stat
-                raise InvalidDocumentError(
-                    f"{self.path} is not a regular file.", "Give a file, or its contents as bytes."
-                )
+                raise InvalidDocumentError(f"{self.path} is not a regular file.", "Give a file, or bytes.")
             with open(self.path, "rb") as file:  # noqa: PTH123 - as above
                 yield file
         except (OSError, ValueError) as error:

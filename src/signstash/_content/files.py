@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-# Without /proc a file without a name could get none.
+# An unnamed file gets its name by its path in /proc, which is not mounted everywhere.
 _O_TMPFILE: Final[int] = getattr(os, "O_TMPFILE", 0) if os.path.isdir("/proc/self/fd") else 0
 _O_BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 _UNNAMED_LIMIT: Final = 128

@@ -14,9 +14,9 @@ from .redaction import printable
 
 
 def error_from_network(error: BaseException, request: str, hint: str, context: ErrorContext) -> SignStashError:
-    """The exception for a request that was not processed; `request` is the beginning of a sentence."""
+    """The exception for a request that changed nothing; `request` is the beginning of a sentence."""
     if isinstance(error, RuntimeError):  # of a client that is closed, or has connections of another event loop
-        problem = f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was sent"
+        problem = f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was changed"
         return ConfigurationError(context.sentence(problem), "Give one that is open and was made for this event loop.")
     problem = context.sentence(f"{request} failed: {describe_network_error(error)}")
     return ConnectionFailedError(problem, f"{hint_for(error)} {hint}".rstrip())
@@ -68,7 +68,7 @@ def _lacks_client_certificate(error: BaseException) -> bool:
 def status_of_invalid_redirect(error: BaseException) -> int | None:
     """The status of a response with an invalid `Location`, or None if the error is not about one.
 
-    httpx parses the `Location` even if it is not to follow it, and its error does not name the response.
+    httpx 0.28 parses the `Location` even if it is not to follow it, and only a local variable of it has the response.
     """
     links = _chain(error)
     if not any(isinstance(link, httpx.InvalidURL | UnicodeError) for link in links):

@@ -1,4 +1,4 @@
-"""The errors for unknown outcomes, and errors that several documents share, as each of their callers gets them."""
+"""Errors of documents that may be signed, that were not sent, or that share an error with others."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def held_for_review(name: str, reference: str, cause: SignStashError) -> Outcome
 
 
 def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknownError:
-    reason = (reason or "").removeprefix(f"Whether document {name} ({reference}) is signed is not known: ")
+    reason = (reason or "").removeprefix(held_for_review(name, reference, SignStashError("", "")).problem)
     problem = f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}"
     hint = "Decide with `signstash failed`, or with `requeue`, `settle` or `drop` of the journal."
     return _unknown((reference,), problem, hint)

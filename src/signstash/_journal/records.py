@@ -102,7 +102,7 @@ class RecordFile:
         try:
             self._write(self._kept + data)
         except BaseException:  # an interruption, too: the file may have a part of it
-            # What cannot be removed from the file is kept, too: what follows has to follow it.
+            # What cannot be removed from the file counts, too: checksums of later records have to include it.
             if not keep and os.fstat(self._file.fileno()).st_size <= self._length:
                 raise
             self._kept += data
@@ -163,6 +163,7 @@ class RecordFile:
         self.identity = self._identity_in(header)
         self._checksum, self._length = zlib.crc32(header), len(header)
         for number, line in enumerate(self._reader, 2):
+            # If another byte is where its line ends, the last record is complete, and was damaged later.
             if not line.endswith(b"\n") and not _is_intact(line[:-1] + b"\n", self._checksum):
                 self._file.truncate(self._length)
                 break

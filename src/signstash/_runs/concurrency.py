@@ -40,7 +40,7 @@ class ConcurrencyLimiter:
                 self._changed.notify_all()
 
     def overloaded(self) -> None:
-        """Halve the limit: the service rejected a request because there were too many."""
+        """Halve the limit: the service rejected a request because there were too many, or takes longer."""
         self._now = max(self._now / 2, 1.0)
 
     def record_latency(self, seconds: float) -> None:

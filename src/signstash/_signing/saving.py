@@ -28,7 +28,7 @@ class SignedFiles:
     overwrite: bool
     recovery: Path | None = None
     claimed: dict[Path, None] = attrs.field(init=False, factory=dict[Path, None])  # in their order
-    _folders: dict[str, Path] = attrs.field(init=False, factory=dict[str, Path])  # made, by what was given
+    _folders: dict[str, Path] = attrs.field(init=False, factory=dict[str, Path])  # existing ones, by path as given
     _temporary: list[Path] = attrs.field(init=False, factory=list[Path])
 
     def claim(self, document: Document) -> Path:
@@ -103,7 +103,9 @@ class SignedFiles:
     def _saved(self, outcome: Outcome, file: FileWrite | None) -> Outcome:
         """The outcome after saving; a signed document that was not saved is kept in the recovery folder."""
         if file is not None and outcome.signed is not None:
-            outcome = outcome_of(outcome.document, outcome.signed._written(file))
+            signed = outcome.signed
+            saved = signed._saved(file.target) if file.error is None else not_saved(file.target, file.error, signed)
+            outcome = outcome_of(outcome.document, saved)
         error = outcome.error
         kept = self._kept(error.signed) if isinstance(error, DocumentNotSavedError | SignatureInvalidError) else None
         if kept and isinstance(error, SignatureInvalidError):  # perhaps it is only that it cannot be judged

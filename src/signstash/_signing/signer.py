@@ -36,7 +36,7 @@ FEW_OBJECTS: Final = 200
 
 @attrs.frozen(eq=False, repr=False)
 class Signer:
-    """Signs documents with one request each time. Its attributes are those of `SignStash`."""
+    """Signs documents with one request each time, which `exchange` sends; `SignStash` describes its options."""
 
     exchange: Exchange
     upload: Upload

@@ -93,7 +93,7 @@ def any_operation(*, method: str, url: str, **others: Any) -> Call:
     """A call from the arguments for httpx of any endpoint function. With a long body it blocks: call it in a thread."""
     _require_sendable(method, url, others.get("headers", {}), others.get("params"))
     return _call(
-        f"{method.upper()} {url}",
+        f"{method.upper()} {url.partition('?')[0]}",  # logged; a query may hold keys
         {"method": method, "url": url, **others},
         response_limit=CONTENT_LIMIT,
         changes_state=method.upper() not in ("GET", "HEAD", "OPTIONS"),
@@ -116,9 +116,8 @@ def _require_sendable(method: object, path: object, headers: object, params: obj
     try:
         httpx.URL(f"http://host{path}", params=params)
     except (httpx.InvalidURL, TypeError, ValueError) as error:  # UnicodeError is one
-        raise ConfigurationError(
-            f"path or params cannot be part of a URL: {str(error).rstrip('.')}.", "Correct them."
-        ) from error
+        problem = f"path or params cannot be part of a URL: {str(error).rstrip('.')}."
+        raise ConfigurationError(problem, "Correct them.") from error
 
 
 def sign_base64(body: models.SignRequestBase64Document, inserts: Sequence[ContentSlot], *, folder: Path | None) -> Call:

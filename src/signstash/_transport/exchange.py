@@ -67,7 +67,7 @@ class _Request:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Exchange:
-    """Sends calls to one service, whose base URL ends without a slash. The attributes are those of `SignStash`."""
+    """Sends calls to one service, whose base URL ends without a slash; `client_service` begins references."""
 
     base_url: str
     auth: httpx.Auth
@@ -175,12 +175,12 @@ class Exchange:
         if handed_over and call.changes_state:
             problem = f"A request ({call.operation}) was sent to {host}, but its response was lost"
             return response_lost(f"{problem}: {reason}", context)
+        done = "processed" if call.changes_state else "changed"
         if not is_known:
-            problem = context.sentence(f"A request ({call.operation}) was not sent: {reason}")
-            return ConfigurationError(problem, "Correct what its cause shows.")
+            problem = context.sentence(f"A request ({call.operation}) failed: {reason}")
+            return ConfigurationError(problem, f"Correct what its cause shows: nothing was {done}.")
         rejected = isinstance(error, httpx.WriteError | httpx.ReadError | httpx.RemoteProtocolError) and not handed_over
         reasons = "The service may have closed the connection to reject the request (HTTP 401, 413 or 429). "
-        done = "processed" if call.changes_state else "changed"
         hint = f"{reasons if rejected else ''}Then repeat it: nothing was {done}."
         return error_from_network(error, f"A request ({call.operation}) to {host}", hint, context)
 

@@ -1,4 +1,4 @@
-"""The part of `SignStash` for operations that have no method."""
+"""Requests for operations that `SignStash` has no method for."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class TokenRequest:
     The credentials go into HTTP Basic authentication as they are, in UTF-8 (RFC 7617), and not form-encoded first as
     RFC 6749, section 2.3.1 has it: the vendor's server does not decode them (wiki: integration guide, step 1).
 
-    The attributes are those of `TokenAuth`.
+    The attributes are those of `TokenAuth`, and its token URL.
     """
 
     url: str
