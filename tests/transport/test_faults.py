@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
+import os
 import random
 import socket
 import ssl
@@ -12,6 +14,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,9 +22,11 @@ import httpx_aiohttp
 import pytest
 
 from signstash import (
+    ConfigurationError,
     ConnectionFailedError,
     Document,
     DuplicateReferenceError,
+    InvalidDocumentError,
     InvalidRequestError,
     OutcomeUnknownError,
     RateLimitedError,
@@ -29,10 +34,12 @@ from signstash import (
     TokenAuth,
     UnexpectedResponseError,
 )
+from tests.auth.test_secrets import chain, frames
 from tests.conftest import (
     CLIENT_ID,
     CLIENT_SECRET,
     PDF,
+    TOKEN,
     TOKEN_URL,
     failure_of,
     http_library,
@@ -49,7 +56,22 @@ async def failure_at(script: Script, content: bytes = PDF, *, tls: ssl.SSLContex
     async with FaultServer(script, tls=tls) as server, client_of(server.url, **options) as client:
         error = await failure_of(client, pdf("FT_31", content=content))
         assert server.connections <= 2
+    expect_nothing_shown(error)
     return error
+
+
+def expect_nothing_shown(error: BaseException) -> None:
+    """Fail if a local variable of our functions, which a traceback shows, holds contents or the token."""
+    encoded = (base64.b64encode(content).decode()[:24] for content in (PDF, bytes(18)))
+    secrets = (TOKEN, repr(PDF)[2:20], repr(bytes(18))[2:-1], *encoded)
+    shown = [
+        f"{function}: {name}"
+        for link in chain(error)
+        for function, variables in frames(link)
+        for name, value in variables.items()
+        if any(secret in repr(value) for secret in secrets)
+    ]
+    assert shown == []
 
 
 # While the request is sent
@@ -104,6 +126,32 @@ async def test_an_incompletely_sent_request_was_not_processed(
     assert error.maybe_processed is False
     assert "127.0.0.1" in str(error)
     assert "FT_31" in str(error)
+
+
+async def test_a_file_that_changes_while_it_is_sent_is_not_shown(tmp_path: Path, tls: ssl.SSLContext | None) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(LARGE)
+
+    async def changes_it(connection: Connection) -> None:
+        await connection.head()
+        os.utime(path, (0, 0))
+        await connection.stay()
+
+    async with FaultServer(changes_it, tls=tls) as server, client_of(server.url) as client:
+        error = await failure_of(client, Document.pdf(path))
+
+    assert type(error) is InvalidDocumentError
+    expect_nothing_shown(error)
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+async def test_contents_of_the_wrong_type_are_not_shown(is_file: bool, tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_bytes(LARGE)
+    with pytest.raises(InvalidDocumentError, match="it is not XML") as failed:
+        async with client_of("http://127.0.0.1:1") as client:
+            await client.sign(Document.xml(tmp_path / "a.xml" if is_file else LARGE, name="a.xml"))
+
+    expect_nothing_shown(failed.value)
 
 
 async def test_an_early_response_is_the_response() -> None:
@@ -448,6 +496,18 @@ class TestOtherTransports:
             error = await failure_of(client)
 
         assert type(error) is OutcomeUnknownError
+
+    @pytest.mark.parametrize("lost", [RuntimeError("The handler is closed."), LookupError("unforeseen")])
+    async def test_a_query_whose_response_was_lost_is_not_said_to_be_unsent(self, lost: Exception) -> None:
+        def lose(_: httpx.Request) -> httpx.Response:
+            raise lost
+
+        http_client = httpx.AsyncClient(transport=httpx.MockTransport(lose))
+        async with client_of("http://proxy.test", http_client=http_client) as client:
+            with pytest.raises(ConfigurationError, match="nothing was changed") as failed:
+                await client.get_status(7)
+
+        assert " sent" not in str(failed.value)
 
     async def test_a_connection_refused_by_a_mock_was_not_made(self) -> None:
         def refuse(_: httpx.Request) -> httpx.Response:

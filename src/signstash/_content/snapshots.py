@@ -56,6 +56,7 @@ class ContentSnapshot:
             while left and fingerprint_of(file) == self.fingerprint and (block := file.read(min(length, left))):
                 left -= len(block)
                 yield block
+                block = b""  # a traceback of the next one would show it
             if not left and fingerprint_of(file) == self.fingerprint:
                 return
         raise InvalidDocumentError(
@@ -107,21 +108,21 @@ def prepare(contents: Contents, content_type: str, *, keep: int) -> ContentSnaps
             start = file.read(found[0] + 1 if found[0] <= keep else _HEADER)
         is_whole = len(start) == found[0] <= keep
         prepared = ContentSnapshot(InMemory(start), (len(start),)) if is_whole else ContentSnapshot(contents, found)
-    _require_type(start[:_HEADER], content_type)
+    problem = _type_problem(start[:_HEADER], content_type)
+    del start  # a traceback would show it
+    if problem is not None:
+        raise InvalidDocumentError(*problem)
     return prepared
 
 
-def _require_type(start: bytes, content_type: str) -> None:
+def _type_problem(start: bytes, content_type: str) -> tuple[str, str] | None:
     if not start:
-        raise InvalidDocumentError("it is empty.", "Check what wrote it.")
+        return "it is empty.", "Check what wrote it."
     if content_type == ContentType.APPLICATIONPDF and b"%PDF-" not in start:
-        raise InvalidDocumentError(
-            "it is not a PDF: '%PDF-' is not at its start.", "Check the file, or use Document.binary."
-        )
+        return "it is not a PDF: '%PDF-' is not at its start.", "Check the file, or use Document.binary."
     if content_type.endswith("xml") and not _begins_like_xml(start):
-        raise InvalidDocumentError(
-            "it is not XML: its first character is not '<'.", "Check the file, or use Document.binary."
-        )
+        return "it is not XML: its first character is not '<'.", "Check the file, or use Document.binary."
+    return None
 
 
 def _begins_like_xml(start: bytes) -> bool:

@@ -104,7 +104,7 @@ async def read_whole(response: httpx.Response, limit: int) -> bytes:
 
 
 class Redacted:
-    """Pieces of a response, which may be a token or a document: as local variables tracebacks would show them."""
+    """Pieces of a body, which may be a token or a document: as local variables tracebacks would show them."""
 
     def __init__(self) -> None:
         self.piece = b""

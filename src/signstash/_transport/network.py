@@ -120,6 +120,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
             return
         data, self._held = self._held + buffer, b""
         self._transport.write(data)
+        buffer = data = b""  # a traceback would show them
         if self._writing is not None:
             await _wait(self._writing, timeout, httpcore.WriteTimeout)
         if self._transport.is_closing():
@@ -190,8 +191,9 @@ class _TlsConnection(httpcore.AsyncNetworkStream):
         if not buffer:  # for OpenSSL this is undefined
             await self._connection.write(buffer, timeout)
             return
+        data, buffer = memoryview(buffer), b""  # a traceback would show it
         try:
-            await self._call(lambda: self._ssl.write(buffer), timeout)
+            await self._call(lambda: self._ssl.write(data), timeout)
         except ssl.SSLError as error:
             raise httpcore.WriteError(str(error)) from error
 

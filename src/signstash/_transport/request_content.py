@@ -14,6 +14,7 @@ import httpx
 from .._content.base64 import encode_base64
 from .._content.snapshots import ContentSnapshot
 from ..errors import ConfigurationError, InvalidDocumentError
+from .bodies import Redacted
 
 BLOCK: Final = 192 * 1024
 """Bytes of contents that are read at once; a multiple of three, so that each block is base64 of its own."""
@@ -88,22 +89,22 @@ class RequestBody(httpx.AsyncByteStream):
                     portion = portion[-1:]
                 self.handed_over = not left
                 yield portion
+                portion = b""  # a traceback of the next one would show it
         finally:
             # Cancelled while its thread reads, it ends with the thread.
             with contextlib.suppress(ValueError):
                 portions.close()
 
     def _portions(self) -> Generator[bytes, None, None]:
-        portion: list[bytes] = []
-        length = 0
-        for block in self._blocks():
-            portion.append(block)
-            length += len(block)
+        redacted, length = Redacted(), 0
+        for redacted.piece in self._blocks():
+            redacted.pieces.append(redacted.piece)
+            length += len(redacted.piece)
             if length >= PORTION:
-                yield b"".join(portion)
-                portion, length = [], 0
-        if portion:
-            yield b"".join(portion)
+                yield b"".join(redacted.pieces)
+                redacted.pieces, length = [], 0
+        if redacted.pieces:
+            yield b"".join(redacted.pieces)
 
     def _blocks(self) -> Iterator[bytes]:
         for piece, insert in zip(self._pieces, self._inserts, strict=False):
