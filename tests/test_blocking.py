@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from signstash import (
@@ -20,13 +21,14 @@ from signstash import (
     CredentialsRejectedError,
     Document,
     DuplicateReferenceError,
+    Journal,
     Outcome,
     SignStash,
 )
 from signstash.blocking import BlockingSignStash
 from signstash.sandbox import Sandbox
 from signstash.testing import MockSignStash
-from tests.conftest import INVOICE
+from tests.conftest import INVOICE, signed_response
 
 
 @pytest.fixture
@@ -146,6 +148,65 @@ def test_closing_ends_the_loop_of_another_thread_with_an_error(client: BlockingS
 
         with pytest.raises(ConfigurationError, match="closed"):
             signed.result()
+
+
+def until_closed(client: BlockingSignStash) -> None:
+    """Call the client until that says that it is closed."""
+
+    def call() -> None:
+        while True:
+            client.call(asyncio.sleep, 0)
+
+    with pytest.raises(ConfigurationError, match="after it was closed"):
+        call()
+
+
+def test_closing_waits_for_a_function_that_calls_the_client(client: BlockingSignStash, tmp_path: Path) -> None:
+    started = threading.Event()
+
+    def place(document: Document) -> Path:
+        started.set()
+        until_closed(client)
+        return tmp_path / document.name
+
+    with ThreadPoolExecutor(1) as pool:
+        signed = pool.submit(lambda: list(client.sign_all([Document.pdf(INVOICE)], save_to=place)))
+        started.wait()
+        closing = threading.Thread(target=client.close, daemon=True)
+        closing.start()
+        closing.join(30)
+
+        assert not closing.is_alive()
+        with pytest.raises(ConfigurationError, match="during a run"):
+            signed.result()
+
+
+def test_calls_fail_at_once_while_another_thread_closes_the_client(
+    signstash_mock: MockSignStash, tmp_path: Path
+) -> None:
+    sent, may_respond = threading.Event(), threading.Event()
+
+    async def respond(request: httpx.Request) -> httpx.Response:
+        if sent.is_set():
+            assert await asyncio.to_thread(may_respond.wait, 30)
+        sent.set()
+        return signed_response(request)
+
+    signstash_mock.routes.sign.mock(side_effect=respond)
+    documents = [Document.pdf(INVOICE, name=f"{number}.pdf") for number in range(2)]
+    client = BlockingSignStash(SignStash.from_env())
+    with ThreadPoolExecutor(1) as pool, Journal(tmp_path / "journal") as journal:
+        outcomes = client.sign_all(documents, batch_documents=1, in_flight=2, save_to=tmp_path, journal=journal)
+        assert next(outcomes).ok
+        closing = pool.submit(client.close)
+        until_closed(client)
+        assert not closing.done()
+        may_respond.set()
+        with pytest.raises(ConfigurationError, match="during a run"):
+            list(outcomes)
+        closing.result()
+
+        assert [entry.state for entry in journal.entries()] == ["signed", "signed"]
 
 
 def test_a_call_in_an_event_loop_is_an_error_instead_of_blocking_it(client: BlockingSignStash) -> None:

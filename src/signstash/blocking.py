@@ -68,10 +68,6 @@ def _iterating(
     return iterate
 
 
-async def _release(semaphore: asyncio.Semaphore) -> None:
-    semaphore.release()
-
-
 class BlockingSignStash:
     """The methods of `SignStash` that sign and query, as ordinary functions, which may be called from any thread.
 
@@ -94,6 +90,7 @@ class BlockingSignStash:
             raise ConfigurationError(f"client is of type {type(client).__name__}.", "Give a SignStash.")
         self.client = client
         self._lock = threading.Lock()
+        self._closing = threading.RLock()  # a signal handler may close it while this thread does
         self._portal: BlockingPortal | None = None
         self._stack = ExitStack()
         self._iterations: dict[asyncio.Task[object], Callable[[], None]] = {}
@@ -119,12 +116,13 @@ class BlockingSignStash:
 
     def _close(self, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
         with self._lock:
-            self._closed = True
-            portal, self._portal = self._portal, None
-            if os.getpid() == self._process:  # the thread does not exist in a forked process
-                if portal is not None:
-                    self._stack.callback(portal.call, end)
-                self._stack.close()
+            is_closed, self._closed = self._closed, True
+            stack, self._stack = self._stack, ExitStack()
+        if self._portal is not None and not is_closed:
+            stack.callback(self._portal.call, end)
+        if os.getpid() == self._process:  # the thread does not exist in a forked process
+            with self._closing:  # without the other lock: what is in flight may call this object
+                stack.close()
         atexit.unregister(self._close_at_exit)
 
     def _close_at_exit(self) -> None:
@@ -165,12 +163,7 @@ class BlockingSignStash:
         return result
 
     def _running_portal(self) -> BlockingPortal:
-        with suppress(RuntimeError):
-            asyncio.get_running_loop()
-            raise ConfigurationError(
-                "BlockingSignStash was called in an event loop, which it would block.",
-                "Await the methods of SignStash there, or call it in a thread with asyncio.to_thread.",
-            )
+        _require_no_event_loop()
         with self._lock:
             if self._closed:
                 raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
@@ -180,12 +173,15 @@ class BlockingSignStash:
                 self._stack.callback(self._portal.call, self.client.aclose)
                 self._stack.callback(self._portal.call, self._end_iterations)
                 atexit.register(self._close_at_exit)
-            elif os.getpid() != self._process:
-                raise ConfigurationError(
-                    "The client was used before the process was forked, and its event loop stayed behind.",
-                    "Make the first call after the fork, or make the client in the start hook of the worker.",
-                )
+            self._require_own_process()
             return self._portal
+
+    def _require_own_process(self) -> None:
+        if os.getpid() != self._process:
+            raise ConfigurationError(
+                "The client was used before the process was forked, and its event loop stayed behind.",
+                "Make the first call after the fork, or make the client in the start hook of the worker.",
+            )
 
     def _iterate(self, results: AsyncGenerator[Result, None]) -> Iterator[Result]:
         forwarded: SimpleQueue[Result | None] = SimpleQueue()
@@ -216,7 +212,10 @@ class BlockingSignStash:
         try:
             while (result := forwarded.get()) is not None:
                 yield result
-                self.call(_release, wanted)
+                _require_no_event_loop()
+                self._require_own_process()
+                with suppress(RuntimeError):  # the client is closed, and the task has ended
+                    portal.start_task_soon(wanted.release)
             run.result()
             if is_left:
                 raise ConfigurationError("The client was closed during a run.", "Close it after the run.")
@@ -240,3 +239,14 @@ class BlockingSignStash:
     get_operation: Final = _blocking(SignStash.get_operation)
     download_documents: Final = _blocking(SignStash.download_documents)
     resend_mails: Final = _blocking(SignStash.resend_mails)
+
+
+def _require_no_event_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ConfigurationError(
+        "BlockingSignStash was called in an event loop, which it would block.",
+        "Await the methods of SignStash there, or call it in a thread with asyncio.to_thread.",
+    )

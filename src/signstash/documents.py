@@ -115,7 +115,7 @@ class Document:
                 require_reference("external_reference", reference)
             media_type = str(options.get("content_type") or content_type)
             if not re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type):
-                raise InvalidDocumentError(f"content_type is {media_type!r}.", "Give one such as application/pdf.")
+                raise InvalidDocumentError(f"content_type is {media_type!r}.", "Give a type, such as application/pdf.")
             signature = signature_from(options, signature_type, media_type)
             contents = contents_of(source)
         except InvalidDocumentError as error:

@@ -104,7 +104,7 @@ def _portable(cause: BaseException) -> BaseException:
 
 
 class ConfigurationError(SignStashError):
-    """The SDK was set up or called in a way that cannot work. Nothing was signed or changed."""
+    """The SDK was set up or called in a way that cannot work. Nothing was sent."""
 
 
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)

@@ -46,14 +46,12 @@ class InPath:
         try:
             # Opening a named pipe would wait for a writer without end.
             if not stat.S_ISREG(os.stat(self.path).st_mode):  # noqa: PTH116 - a third of the time of Path.stat
-                raise InvalidDocumentError(f"{self.path} is not a regular file.", "Give a file, or bytes.")
+                raise InvalidDocumentError(f"{self.path} is not a regular file.", "Give a file, or contents as bytes.")
             with open(self.path, "rb") as file:  # noqa: PTH123 - as above
                 yield file
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise InvalidDocumentError(
-                f"{self.path} cannot be read: {reason}.", "Check path and permissions."
-            ) from error
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise InvalidDocumentError(f"{self.path} cannot be read: {why}.", "Check path and permissions.") from error
 
 
 def fingerprint_of(file: BinaryIO) -> tuple[int, ...]:
