@@ -68,8 +68,7 @@ class SignStashError(Exception):
         hint: What to do about it, in one sentence.
         external_references: External references of the documents concerned, if any.
         retryable: Whether the same call may succeed later without any change. Never if `maybe_processed`.
-        maybe_processed: Whether the service may have processed the request although the call failed, or has. If false,
-            repeating the request cannot sign anything twice.
+        maybe_processed: Whether the request was or may have been processed. If not, repeating it signs nothing twice.
     """
 
     problem: str

@@ -155,9 +155,7 @@ CLASSES: Mapping[type[SignStashError], ErrorRule] = {
 }
 """What classes mean to which users map codes of their own; the other classes leave it to the status."""
 
-OTHER_REJECTION = ErrorRule(
-    ApiError, "The service rejected the request", "Contact the vendor's support with this text."
-)
+OTHER_REJECTION = ErrorRule(ApiError, "The service rejected the request", "Send this text to the vendor's support.")
 
 OTHER_FAILURE = _failure("The service failed")
 
