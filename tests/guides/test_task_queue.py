@@ -132,5 +132,5 @@ def test_every_invoice_is_signed_once(sandbox: Sandbox, folder: Path) -> None:
     saved = {path.name for path in (folder / "signed").iterdir() if path.suffix == ".pdf"}
     for name in saved:
         assert (folder / "signed" / name).read_bytes().startswith(INVOICE.read_bytes())
-    for name in set(names) - saved:
-        assert any(name.removesuffix(".pdf") in text and "reference" in text for text in reported), reported
+    for name in set(names) - saved:  # known to be signed, or still in flight when its task was run again
+        assert any(name.removesuffix(".pdf") in text for text in reported), reported
