@@ -246,6 +246,50 @@ def test_a_client_made_before_a_fork_works_in_the_child(signstash_mock: MockSign
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
+@pytest.mark.parametrize("moment", ["used", "in a block", "in a loop", "in flight", "closing"])
+def test_a_forked_child_exits_whatever_its_parent_does(sandbox: Sandbox, moment: str) -> None:
+    program = """
+import asyncio, os, signal, sys, threading
+from signstash import Document, SignStash
+from signstash.blocking import BlockingSignStash
+
+class Client(SignStash):
+    async def aclose(self):
+        await super().aclose()
+        await (wait() if moment == "closing" else asyncio.sleep(0))
+
+async def wait():
+    reached.set()
+    await asyncio.Event().wait()
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # which ends it if it hangs
+        sys.exit()
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+moment, reached = sys.argv[2], threading.Event()
+client = BlockingSignStash(Client(**eval(sys.argv[1])))
+client.sign(Document.binary(b"content", name="a.bin"))
+if moment in ("in flight", "closing"):
+    threading.Thread(target=lambda: client.call(wait) if moment == "in flight" else client.close()).start()
+    reached.wait()
+if moment == "in a loop":
+    for _ in client.sign_all(Document.binary(b"content", name="a.bin") for _ in range(3)):
+        fork()
+if moment == "in a block":
+    with client:
+        fork()
+fork()
+"""
+    arguments = ["-W", "ignore::DeprecationWarning", "-c", program, repr(dict(sandbox.credentials)), moment]
+    ended = subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_a_process_with_an_unclosed_client_exits(sandbox: Sandbox, tmp_path: Path) -> None:
     program = """
 import sys

@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import os
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import wait
 from contextlib import ExitStack, aclosing, suppress
@@ -96,6 +97,7 @@ class BlockingSignStash:
         self._iterations: dict[asyncio.Task[object], Callable[[], None]] = {}
         self._process = os.getpid()
         self._closed = False
+        _clients.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -124,6 +126,13 @@ class BlockingSignStash:
             with self._closing:  # without the other lock: what is in flight may call this object
                 stack.close()
         atexit.unregister(self._close_at_exit)
+
+    def _leave_thread_behind(self) -> None:
+        """Let nothing in a forked process wait for a thread of its parent, not even the interpreter when it ends."""
+        self._lock = threading.Lock()
+        if self._portal is not None:
+            with suppress(StopIteration, RuntimeError):  # it ends; asyncio's debug mode objects to the wrong thread
+                self._portal.stop().send(None)
 
     def _close_at_exit(self) -> None:
         self._close(self._end_calls)  # Python starts no more threads, which saving needs
@@ -250,3 +259,15 @@ def _require_no_event_loop() -> None:
         "BlockingSignStash was called in an event loop, which it would block.",
         "Await the methods of SignStash there, or call it in a thread with asyncio.to_thread.",
     )
+
+
+_clients: Final = weakref.WeakSet[BlockingSignStash]()
+
+
+def _after_fork() -> None:
+    for client in _clients:
+        client._leave_thread_behind()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
