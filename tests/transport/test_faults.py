@@ -13,11 +13,12 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import httpx_aiohttp
 import pytest
 
@@ -30,7 +31,9 @@ from signstash import (
     InvalidRequestError,
     OutcomeUnknownError,
     RateLimitedError,
+    RetryPolicy,
     ServiceError,
+    SignStash,
     TokenAuth,
     UnexpectedResponseError,
 )
@@ -535,6 +538,62 @@ class TestOtherTransports:
             error = await failure_of(client)
 
         assert type(error) is OutcomeUnknownError
+
+
+class TestRequestsBesides:
+    """What a hook, an authentication or a transport sends in addition, after the document was signed, and fails."""
+
+    @staticmethod
+    async def send(library: Any) -> None:
+        async with library.AsyncClient(trust_env=False) as other:
+            await other.get("http://127.0.0.1:1/")
+
+    @staticmethod
+    async def fail() -> None:
+        raise http_library.ConnectError("raised without a request")
+
+    @pytest.mark.parametrize("besides", ["the same library", "httpx2", "without a request"])
+    @pytest.mark.parametrize("where", ["hook", "transport", "auth", "hook of a mock", "hook, body read before"])
+    async def test_its_failure_leaves_the_outcome_unknown(self, besides: str, where: str) -> None:
+        async def send(*_: object) -> None:
+            sent.append(besides)
+            if besides == "without a request":
+                await self.fail()
+            else:
+                await self.send(http_library if besides == "the same library" else httpx2)
+
+        class Transport(http_library.AsyncHTTPTransport):  # type: ignore[misc]  # it is Any, either of two
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                response: httpx.Response = await super().handle_async_request(request)
+                await send()
+                return response
+
+        class Auth(httpx.Auth):
+            requires_request_body = where == "hook, body read before"
+
+            async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+                if self.requires_request_body:
+                    await request.aread()
+                yield request
+                if where == "auth":
+                    await send()
+
+        async def signs(connection: Connection) -> None:
+            await connection.sign()
+
+        sent = list[str]()
+        transport = Transport() if where == "transport" else None
+        if where == "hook of a mock":
+            transport = http_library.MockTransport(lambda _: http_library.Response(200))
+        hooks = {"response": [send] if where.startswith("hook") else []}
+        http_client = http_library.AsyncClient(transport=transport, event_hooks=hooks, trust_env=False)
+        retries = RetryPolicy(attempts=3, first_bound=0.001)
+        options: Any = {"http_client": http_client, "auth": Auth(), "client_id": CLIENT_ID, "retries": retries}
+        async with FaultServer(signs) as server, http_client, SignStash(server.url, **options) as client:
+            error = await failure_of(client)
+
+        assert type(error) is OutcomeUnknownError
+        assert sent == [besides]
 
 
 class TestEarlyRejection:

@@ -45,19 +45,18 @@ def hint_for(error: BaseException) -> str:
 def is_connection_failure(error: BaseException, request: httpx.Request) -> bool:
     """Whether no connection was made, so that nothing was processed, even if the body was handed over.
 
-    Only httpx's own transports are trusted, and mocks, which read the body and send nothing: other transports report a
-    lost response as a `ConnectTimeout`, too.
+    Other transports report a lost response as a `ConnectTimeout`, too, and hooks and authentications have requests of
+    their own. So only mocks are trusted, which read the body and send nothing, and httpx for a body that it had read.
     """
+    if getattr(error, "_request", request) is not request:
+        return False
     if _lacks_client_certificate(error):
         return True
     if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return False
     modules = {type(link).__module__.partition(".")[0] for link in _chain(error)}
-    try:
-        is_mocked = request.content is not None and modules == {"httpx"}  # by an httpx.MockTransport
-    except httpx.RequestNotRead:
-        is_mocked = False
-    return is_mocked or not modules.isdisjoint({"httpcore", "httpcore2", "respx"})
+    is_read = isinstance(request.stream, httpx.ByteStream)  # by an httpx.MockTransport, or for an `Auth`
+    return "respx" in modules or (is_read and (modules == {"httpx"} or "httpcore" in modules))
 
 
 def _lacks_client_certificate(error: BaseException) -> bool:

@@ -116,6 +116,7 @@ class _RouterTransport(httpx.AsyncBaseTransport):
         try:
             response: httpx.Response = await HTTPCoreMocker.async_handler(sent)  # type: ignore[no-untyped-call]
         except PassThrough:
+            await request.aread()  # or respx would take its stream, as if it was sent
             self._network = self._network or httpx.AsyncHTTPTransport()
             return await self._network.handle_async_request(request)
         return response
