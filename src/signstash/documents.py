@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
 from collections.abc import AsyncIterable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar, Unpack
 
@@ -17,6 +19,7 @@ import attrs
 from . import models
 from ._arguments import require_known_options, require_text
 from ._content.contents import Contents, InMemory
+from ._content.names import safe_names
 from ._content.sources import InAsyncFile, InOpenFile, Source, contents_of
 from .errors import InvalidDocumentError
 from .options import SignatureOptions, signature_from
@@ -65,6 +68,7 @@ class Document:
     signature: models.SignatureInfo
     external_reference: str | None
     _contents: Contents = attrs.field(alias="contents", repr=False)
+    _name_problem: str | None = attrs.field(alias="name_problem", repr=False, default=None)
     _state: _ReferenceState = attrs.field(alias="_state", repr=False, factory=_ReferenceState)
 
     @classmethod
@@ -78,7 +82,7 @@ class Document:
                 and `signature`, which `signstash.options.SignatureOptions` describes.
 
         Raises:
-            InvalidDocumentError: If the options contradict each other. Contents are checked when it is sent.
+            InvalidDocumentError: If options contradict each other. A file's name and contents are checked when sent.
         """
         return cls._from(source, models.ContentType.APPLICATIONPDF, models.SignatureType.PADES, options)
 
@@ -101,15 +105,19 @@ class Document:
         cls, source: Source, content_type: str, signature_type: models.SignatureType, options: SignatureOptions
     ) -> Self:
         require_known_options("Document", options, SignatureOptions)
-        name = options.get("name")
-        if name is None:
-            name = _own_name(source)
+        given, problem = options.get("name"), None
+        name = _own_name(source) if given is None else given
         try:
-            if name == "" and isinstance(source, str | os.PathLike):
+            if name in ("", "..") and given is None and isinstance(source, str | os.PathLike):
                 raise InvalidDocumentError(f"The path {str(source)!r} names no file.", "Give the path of a file.")
-            require_text("name", name)
-            if "/" in name or "\\" in name or name in (".", ".."):
-                raise InvalidDocumentError(f"name {name!r} is not a plain file name.", "Give a name without folders.")
+            try:
+                require_text("name", name)
+                if re.search(r"[/\\]|^\.\.?$", name):
+                    raise InvalidDocumentError(f"name {name!r} is not a plain file name.", "Give one without folders.")
+            except InvalidDocumentError as error:
+                if given is not None:
+                    raise
+                problem, (name,) = error.problem, safe_names([name])
             reference = options.get("external_reference")
             if reference is not None:
                 require_reference("external_reference", reference)
@@ -120,9 +128,8 @@ class Document:
             contents = contents_of(source)
         except InvalidDocumentError as error:
             raise _named(error, name, options.get("external_reference")) from None
-        return cls(
-            name=name, content_type=media_type, signature=signature, external_reference=reference, contents=contents
-        )
+        document = partial(cls, contents=contents, name_problem=problem)
+        return document(name=name, content_type=media_type, signature=signature, external_reference=reference)
 
     def reference(self, client_service: str) -> str:
         """The external reference under which a client service sends the document.
@@ -138,12 +145,7 @@ class Document:
         return unique_reference(client_service, self.name, self._state.distinction)
 
     def _note_request(self, reference: str, *, failed: bool) -> None:
-        """Record a request, which may have used up its reference.
-
-        Args:
-            reference: The reference.
-            failed: Whether it is certain that nothing was signed.
-        """
+        """Record a request, which may have used up its reference; it failed if certainly nothing was signed."""
         if self.external_reference is not None:
             self._state.failed = failed
         elif failed and reference.endswith(self._state.distinction):
@@ -162,6 +164,8 @@ class Document:
     def _read_with(self, function: Callable[[Contents], _Result]) -> _Result:
         """Apply a function to the contents; errors name the document. Blocks: call it in a thread."""
         try:
+            if self._name_problem:
+                raise InvalidDocumentError(self._name_problem, "Rename its file, or give name='invoice.pdf'.")
             return function(self._contents)
         except InvalidDocumentError as error:
             raise _named(error, self.name, self.external_reference) from error.__cause__
@@ -190,19 +194,16 @@ def require_reference(name: str, reference: object) -> None:
 def require_document(document: object) -> Document:
     """Check that a value is a `Document`, and not a path, and return it."""
     if not isinstance(document, Document):
-        raise InvalidDocumentError(
-            f"A document is of type {type(document).__name__}.",
-            "Make it with Document.pdf, Document.xml or Document.binary.",
-        )
+        hint = "Make it with Document.pdf, Document.xml or Document.binary."
+        raise InvalidDocumentError(f"A document is of type {type(document).__name__}.", hint)
     return document
 
 
 def require_iterable(documents: _Documents) -> _Documents:
     """Check that documents can be iterated over, and return them."""
     if isinstance(documents, Document) or not isinstance(documents, Iterable | AsyncIterable):
-        raise InvalidDocumentError(
-            f"documents is of type {type(documents).__name__}.", "Give an iterable of documents, such as a list."
-        )
+        hint = "Give an iterable of documents, such as a list."
+        raise InvalidDocumentError(f"documents is of type {type(documents).__name__}.", hint)
     return documents
 
 
@@ -211,16 +212,17 @@ def _named(error: InvalidDocumentError, name: object, reference: object) -> Inva
         return error
     shown = name if name.isprintable() else repr(name)
     references = (reference,) if isinstance(reference, str) else ()
-    return InvalidDocumentError(
-        f"Document {shown}: {error.problem}", error.hint, document=name, external_references=references
-    )
+    problem = f"Document {shown}: {error.problem}"
+    return InvalidDocumentError(problem, error.hint, document=name, external_references=references)
 
 
 def _own_name(source: Source) -> str:
     if isinstance(source, str | os.PathLike):
         contents_of(source)  # raises for text, which has no file name
         return Path(source).name
-    name = getattr(source, "name", None) or getattr(source, "filename", None)  # the latter of Starlette's UploadFile
+    # Uploads have a `filename`, which may have folders; the `name` of those of werkzeug is that of a form field.
+    upload = None if isinstance(source, io.IOBase) else getattr(source, "filename", None)
+    name = re.split(r"[/\\]", upload)[-1] if isinstance(upload, str) else getattr(source, "name", None)
     if not isinstance(name, str) or not name:  # a form without a file gives an empty one
         contents_of(source)  # raises a better error if it cannot be a document at all
         raise InvalidDocumentError("The document has no name.", "Give one with name='invoice.pdf'.")

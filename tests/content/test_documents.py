@@ -11,6 +11,7 @@ import io
 import os
 import pickle
 import re
+import sys
 import tempfile
 import threading
 import warnings
@@ -23,6 +24,7 @@ import aiofiles
 import anyio
 import pytest
 from starlette.datastructures import UploadFile
+from werkzeug.datastructures import FileStorage
 
 from signstash import Document, InvalidDocumentError, Journal, SignStash, models
 from signstash._content.sources import contents_of
@@ -32,6 +34,16 @@ COPIES = pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.du
 HONEST_NAMES = ("a\u00a0b.pdf", "a\u202fb.pdf", "co\u00adop.pdf", "\U0001f468\u200d\U0001f469.pdf", "\u202eb.pdf")
 """With a no-break space, a narrow one, a soft hyphen, an emoji of several, a mark of direction."""
 XML = '<?xml version="1.0"?><fatura número="31"/>'
+
+
+class BytesPath(os.PathLike[bytes]):
+    """A path as `os.scandir(b".")` gives it."""
+
+    def __fspath__(self) -> bytes:
+        return b"a.pdf"
+
+    def __repr__(self) -> str:
+        return "b'a.pdf'"
 
 
 class OneShot(io.RawIOBase):
@@ -316,7 +328,11 @@ class TestSources:
         [
             ("", r"^The path '' names no file\. Give the path"),
             ("/", r"^The path '/' names no file\. "),
+            ("a/..", r"The path 'a/\.\.' names no file\. "),
+            (BytesPath(), r"^The path b'a\.pdf' consists of bytes\. Decode it"),
             (UploadFile(io.BytesIO(), filename=""), r"^The document has no name\. "),
+            (UploadFile(io.BytesIO(), filename="a\\"), r"^The document has no name\. "),
+            (FileStorage(io.BytesIO(), filename="", name="file"), r"^The document has no name\. "),
         ],
     )
     def test_a_source_that_is_no_file_raises_at_once(self, source: Any, text: str) -> None:
@@ -352,7 +368,7 @@ class TestSources:
         document = Document.pdf(file)
         file.close()
 
-        assert "closed" in str(await refusal(document))
+        assert "closed file. Keep the file open" in str(await refusal(document))
 
     async def test_all_unusable_documents_are_reported_together(
         self, client: SignStash, service: MockedService
@@ -584,6 +600,48 @@ class TestNames:
             Document.pdf(PDF, name=name)
 
         assert str(refused.value).isprintable()
+
+    @pytest.mark.parametrize("kind", [UploadFile, FileStorage])
+    @pytest.mark.parametrize("folder", ["", "C:\\invoices\\", "/invoices/", "a/b\\", "a\\b/"])
+    def test_uploads_are_named_without_folders(self, kind: Any, folder: str) -> None:
+        assert Document.pdf(kind(io.BytesIO(PDF), filename=f"{folder}c.pdf")).name == "c.pdf"
+
+    def test_the_name_of_an_upload_is_not_that_of_its_field(self) -> None:
+        assert Document.pdf(FileStorage(io.BytesIO(PDF), filename="c.pdf", name="file")).name == "c.pdf"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no files of these names")
+    @pytest.mark.parametrize("opened", [False, True])
+    @pytest.mark.parametrize("with_journal", [False, True])
+    @pytest.mark.parametrize("name", [b"a\xba.pdf", b"a\nb.pdf", b"a\tb.pdf", b"a\\b.pdf", b" "])
+    async def test_a_file_whose_name_cannot_be_sent_is_its_documents_error(
+        self, client: SignStash, tmp_path: Path, name: bytes, *, opened: bool, with_journal: bool
+    ) -> None:
+        folder = tmp_path / "in"
+        path = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"in", name)))  # noqa: PTH118
+        folder.mkdir()
+        for each in (folder / "1.pdf", path, folder / "2.pdf"):
+            each.write_bytes(PDF + each.name.encode("utf-8", "replace"))
+        paths = [folder / "1.pdf", path, folder / "2.pdf"]
+        with contextlib.ExitStack() as files:
+            journal = files.enter_context(Journal(tmp_path / "journal")) if with_journal else None
+            sources = [files.enter_context(path.open("rb")) if opened else path for path in paths]
+            outcomes = [
+                outcome
+                async for outcome in client.sign_all(
+                    map(Document.pdf, sources), save_to=tmp_path / "out", journal=journal
+                )
+            ]
+
+        (failed,) = (outcome for outcome in outcomes if not outcome.ok)
+        assert isinstance(failed.error, InvalidDocumentError)
+        assert re.search(r"Rename its file, or give name='", str(failed.error))
+        assert str(failed.error).isprintable()
+        assert failed.document.name.isprintable()
+        assert failed.error.document == failed.document.name
+        assert sorted(os.listdir(tmp_path / "out")) == ["1.pdf", "2.pdf"]  # noqa: PTH208
+        with pytest.raises(InvalidDocumentError, match="Rename its file"):
+            await client.sign(failed.document)
+        assert (await client.sign(Document.pdf(path, name="a.pdf"))).name == "a.pdf"
 
     def test_contents_without_a_name_raise(self) -> None:
         with tempfile.TemporaryFile() as numbered:

@@ -49,14 +49,15 @@ def contents_of(source: Any) -> Contents:
         return InMemory(bytes(source))  # a copy, since a later change of a bytearray must not reach the service
     if isinstance(source, str) and (source.lstrip().startswith(("<", "%PDF-")) or len(source) > _LONGEST_PATH):
         raise InvalidDocumentError("The contents are text, which would be read as a path.", "Give them as bytes.")
+    if isinstance(source, os.PathLike) and not isinstance(os.fspath(source), str):
+        raise InvalidDocumentError(f"The path {source!r} consists of bytes.", "Decode it with os.fsdecode.")
     if isinstance(source, str | os.PathLike):
         return InPath(source if isinstance(source, Path) else Path(source))
     if isinstance(source, io.TextIOBase):
         raise InvalidDocumentError("Its file is opened in text mode.", "Open it with mode 'rb'.")
     if not callable(getattr(source, "read", None)):
-        raise InvalidDocumentError(
-            f"Its contents are of type {type(source).__name__}.", "Give a path, bytes, or a file opened with mode 'rb'."
-        )
+        hint = "Give a path, bytes, or a file opened with mode 'rb'."
+        raise InvalidDocumentError(f"Its contents are of type {type(source).__name__}.", hint)
     return InAsyncFile(source) if inspect.iscoroutinefunction(source.read) else InOpenFile(source)
 
 
@@ -170,8 +171,7 @@ def _file_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise InvalidDocumentError(
-            f"its file cannot be read: {error}.", "Keep the file open until the document is signed."
-        ) from error
+        problem = f"its file cannot be read: {str(error).rstrip('.')}."
+        raise InvalidDocumentError(problem, "Keep the file open until the document is signed.") from error
     except TypeError:
         raise InvalidDocumentError("its file does not give bytes.", "Open it with mode 'rb'.") from None
