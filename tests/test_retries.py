@@ -140,28 +140,36 @@ class TestRetries:
 
         assert (clock.pauses, call.count, raised.value.retry_after) == ([60], 2, 60)
 
-    async def test_many_failures_are_not_multiplied(self) -> None:
-        clock = Clock()
-        shared = retries(clock, share=0.25, allowance=3)
-        calls = [Call(*[REFUSED] * 9) for _ in range(100)]
+    async def test_many_failures_at_the_same_time_are_not_multiplied(self) -> None:
+        shared, calls = retries(Clock(), allowance=3), [Call(*[REFUSED] * 9) for _ in range(100)]
+
+        await asyncio.gather(*(shared.run(call) for call in calls), return_exceptions=True)
+
+        assert sorted(call.count for call in calls) == [1] * 97 + [4] * 3
+
+    @pytest.mark.parametrize("ending", [(), (REFUSED,) * 20, (OutcomeUnknownError("p.", "c."),)])
+    async def test_calls_one_after_another_are_attempted_as_often_as_the_policy_says(
+        self, ending: tuple[SignStashError, ...]
+    ) -> None:
+        policy = RetryPolicy(attempts=15, first_bound=0.01, longest_bound=0.05, deadline=60)
+        shared, calls = retries(Clock(), policy), [Call(*[REFUSED] * 8, *ending) for _ in range(50)]
 
         for call in calls:
-            with contextlib.suppress(ConnectionFailedError):
+            with contextlib.suppress(SignStashError):
                 await shared.run(call)
 
-        assert 100 + 3 <= sum(call.count for call in calls) <= 100 + 3 + 100 * 0.25
+        assert {call.count for call in calls} == {15 if len(ending) > 1 else 9}
 
-    async def test_successes_add_a_limited_number_of_retries(self) -> None:
-        shared = retries(Clock(), share=0.25, allowance=3)
-        for _ in range(1000):
-            await shared.run(Call())
-        calls = [Call(*[REFUSED] * 9) for _ in range(4)]
+    async def test_a_call_that_was_cancelled_while_it_was_retried_leaves_its_place(self) -> None:
+        shared = retries(Clock(), allowance=1)
+        shared.sleep = lambda _: asyncio.sleep(1000)
+        for _ in range(3):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await shared.run(Call(REFUSED))
+        shared.sleep = Clock().sleep
 
-        for call in calls:
-            with contextlib.suppress(ConnectionFailedError):
-                await shared.run(call)
-
-        assert sum(call.count for call in calls) == 4 + 3
+        assert await shared.run(Call(REFUSED)) == "done"
 
 
 class TestConcurrencyLimiter:

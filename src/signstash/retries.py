@@ -63,7 +63,8 @@ class RetryPolicy:
 
     Retried: connection failures (`ConnectionFailedError`), 429 (`RateLimitedError`), and server errors on read-only
     calls (`ServiceError`, `UnexpectedResponseError`); never a signing request that may have been processed. Between two
-    attempts it waits for a random time up to a bound that doubles each time, or as long as `Retry-After` says.
+    attempts it waits for a random time up to a bound that doubles each time, or as long as `Retry-After` says. At most
+    ten calls of a client, and ten requests of a run, are retried at the same time: if more fail, the others raise.
 
     Attributes:
         attempts: How often it is attempted in all.
@@ -119,21 +120,19 @@ class Retries:
 
     Attributes:
         policy: How often and how long.
-        share: Retries that are allowed for each call, over time; when many calls fail, most of them fail at once
-            instead of multiplying the load. `allowance` more are allowed in addition.
-        allowance: Retries that are allowed beyond the share.
+        allowance: Calls that are retried at the same time. Others that fail meanwhile raise their first error, instead
+            of multiplying the load.
         clock: Monotonic clock, in seconds.
         sleep: Waits for some seconds, or until what the calls belong to ends. `sleep_of_tests` replaces it.
         jitter: Returns numbers between 0 and 1.
     """
 
     policy: RetryPolicy
-    share: float = 0.2
-    allowance: float = 10.0
+    allowance: float = 10
     clock: Callable[[], float] = time.monotonic
     sleep: Sleep = asyncio.sleep
     jitter: Callable[[], float] = random.random
-    _left: float = attrs.field(init=False, default=attrs.Factory(lambda self: self.allowance, takes_self=True))
+    _retrying: int = attrs.field(init=False, default=0)
 
     async def run(self, call: Callable[[], Awaitable[Result]], deadline: Deadline | None = None) -> Result:
         """Await a call, and again if the policy allows it.
@@ -146,10 +145,9 @@ class Retries:
             SignStashError: The last attempt's error.
         """
         started, planned_end = self.clock(), 0.0 if deadline is None else deadline.at
-        self._left = min(self._left + self.share, self.allowance)
-        attempt = 0
+        attempt, is_retried = 0, False
         while True:
-            attempt += 1
+            attempt, is_over = attempt + 1, True
             before = current_attempt.set(attempt)
             try:
                 return await call()
@@ -159,16 +157,19 @@ class Retries:
                 in_time = self.clock() - started - waited + pause <= self.policy.deadline
                 in_time = in_time and (deadline is None or deadline.allows(pause))
                 transient = error.retryable and not error.maybe_processed
-                if not transient or attempt >= self.policy.attempts or not in_time or self._left < 1:
+                is_full = self._retrying - is_retried >= self.allowance
+                if not transient or attempt >= self.policy.attempts or not in_time or is_full:
                     raise
                 fields = {"attempt": attempt, "pause": pause, "external_references": error.external_references}
                 logger.info("attempt %d failed, trying again in %.1f s: %s", attempt, pause, error, extra=fields)
-                self._left -= 1
+                self._retrying, is_retried = self._retrying + (not is_retried), True
                 try:
                     await (sleep_of_tests or self.sleep)(pause)
                 except ConfigurationError as closed:
                     closed.problem = f"The client was closed before another attempt: {error.problem}"
                     closed.external_references = error.external_references
                     raise closed from error
+                is_over = False
             finally:
+                self._retrying -= is_retried and is_over
                 current_attempt.reset(before)
