@@ -126,6 +126,7 @@ async def test_a_span_records_how_the_call_failed(client: SignStash, service: Mo
 
     span = spans.only("signstash.sign")
     assert span.status.status_code is StatusCode.ERROR
+    assert (span.attributes or {})["signstash.maybe_processed"] is True
     assert [event.name for event in span.events] == ["exception"]
     assert "OutcomeUnknownError" in str((span.events[0].attributes or {})["exception.type"])
 
@@ -188,7 +189,10 @@ async def test_a_cancelled_call_ends_its_span(client: SignStash, service: Mocked
     with pytest.raises(asyncio.CancelledError):
         await signing
 
-    spans.only("signstash.sign")
+    span = spans.only("signstash.sign")
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description == "CancelledError"
+    assert (span.attributes or {})["signstash.maybe_processed"] is True
 
 
 async def test_spans_of_httpx_are_children(instrumented: None, service: MockedService, spans: Spans) -> None:

@@ -35,6 +35,10 @@ def call_span(operation: str, references: Iterable[str] = (), operation_id: int 
         try:
             note(external_references=list(islice(references, SHOWN_REFERENCES)), operation_id=operation_id)
             yield
+        except BaseException as error:  # the SDK of OpenTelemetry sets no status for a cancellation
+            note(maybe_processed=getattr(error, "maybe_processed", None))
+            span.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
+            raise
         finally:
             _span.reset(before)
 
