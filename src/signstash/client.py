@@ -23,7 +23,7 @@ from .documents import Document, require_iterable
 from .errors import ConfigurationError, ErrorClasses
 from .integration import IntegrationQueries
 from .retries import Retries, RetryPolicy
-from .settings import ClientOptions, Environment, HttpClient, MultipartFileNames, RunOptions, SaveTo, Upload
+from .settings import ClientOptions, Environment, HttpClient, MultipartFileNames, RunOptions, Upload
 
 if TYPE_CHECKING:  # at run time a call imports what it needs
     from ._runs.batching import Batching
@@ -52,7 +52,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         token_url: Full URL of the token endpoint, instead of the environment's.
         auth: Your own authentication, such as a `TokenAuth` that several clients share. It is not closed here.
             Environment, token URL and secret are then not needed.
-        timeout: Seconds for each wait on the network, or an `httpx.Timeout`, all parts of which must be set.
+        timeout: Seconds for each wait on the network, also of `http_client`, or an `httpx.Timeout` with all parts set.
         deadline: Seconds that a call, or each request of `sign_all`, may take in all: reading documents, attempts,
             pauses, and a token request.
         upload: `base64` puts contents into the JSON, which every proxy accepts; `multipart` sends them as files.
@@ -245,7 +245,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         description: str | None = None,
         external_reference: str | None = None,
         preservation: Preservation | PreservationInfo | None = None,
-        save_to: SaveTo | None = None,
+        save_to: str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]] | None = None,
         overwrite: bool = False,
     ) -> SignedDocument:
         """Sign one document.
@@ -289,7 +289,7 @@ class SignStash(IntegrationQueries, OtherOperations):
         description: str | None = None,
         external_reference: str | None = None,
         preservation: Preservation | PreservationInfo | None = None,
-        save_to: SaveTo | None = None,
+        save_to: str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]] | None = None,
         overwrite: bool = False,
     ) -> SignedBatch:
         """Sign several documents with one request, which is much faster than one request for each.

@@ -124,7 +124,7 @@ class RunOptions(TypedDict, total=False):
         in_flight: Maximum number of requests in flight. By default 2; there are fewer while the service is overloaded.
     """
 
-    save_to: SaveTo | None
+    save_to: str | os.PathLike[str] | Callable[[Document], str | os.PathLike[str]] | None
     overwrite: bool
     journal: Journal | None
     unknown_outcomes: UnknownOutcomes

@@ -18,6 +18,7 @@ from signstash import Document, Preservation, SignStash
 from signstash import Documnet  # wrong
 from signstash.testing import MockSignStash
 from signstash.testing import SignStashMok  # wrong
+from signstash.blocking import BlockingSignStash
 from signstash.models import SigningStatus
 from signstash.models import SignatureStatus  # wrong
 from signstash.sandbox import Fault, Sandbox
@@ -37,6 +38,14 @@ verify_file("invoice.pdf", trusted_roots=["root.pem"])
 verify_file("invoice.pdf", trusted_roots={"root.pem", b"pem"})
 verify_file("invoice.pdf", trusted_roots="root.pem")  # wrong
 verify_file("invoice.pdf", trusted_roots=b"pem")  # wrong
+
+async def sign(client: SignStash, document: Document) -> None:
+    await client.sign(document, save_to=lambda document: f"signed/{document.name}")
+    await client.sign(document, save_to=lambda document: Path(document.name))
+    await client.sign(document, save_to=lambda document: document.nme)  # wrong
+    await client.sign_batch([document], save_to=lambda document: document.nme)  # wrong
+    client.sign_all([document], save_to=lambda document: document.nme)  # wrong
+    BlockingSignStash(client).sign(document, save_to=lambda document: document.nme)  # wrong
 
 try:
     signstash.SignStash.from_env()

@@ -1319,7 +1319,7 @@ class TestSaving:
             def __fspath__(self) -> bytes:
                 return os.fsencode(tmp_path / "new" / "a.pdf")
 
-        found = await collect(client.sign_all(pdfs(1), save_to=lambda _: Target()))  # type: ignore[arg-type]
+        found = await collect(client.sign_all(pdfs(1), save_to=lambda _: Target()))  # type: ignore[arg-type, return-value]
 
         assert found["0.pdf"].unwrap().saved_as == tmp_path / "new" / "a.pdf"
 
@@ -1336,7 +1336,7 @@ class TestSaving:
         self, client: SignStash, service: MockedService
     ) -> None:
         with pytest.raises(ConfigurationError, match="save_to returned None"):
-            await collect(client.sign_all(pdfs(1), save_to=lambda _: None))  # type: ignore[arg-type]
+            await collect(client.sign_all(pdfs(1), save_to=lambda _: None))  # type: ignore[arg-type, return-value]
         assert service.sign.call_count == 0
 
     @pytest.mark.parametrize("knows_paths", [True, False])
