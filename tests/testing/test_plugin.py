@@ -71,6 +71,9 @@ def test_a_failing_test_lists_received_requests_and_its_own_line(tmp_path: Path)
         "    signstash_mock.assert_signed('invoice.pdf')\n"
         "def test_prepared(signstash_mock):\n"
         "    signstash_mock.rate_limited()\n"
+        "def test_failed_and_prepared(signstash_mock):\n"
+        "    signstash_mock.issuer_inactive(times=2)\n"
+        "    raise LookupError\n"
     )
 
     output = run_pytest(tmp_path)
@@ -78,6 +81,8 @@ def test_a_failing_test_lists_received_requests_and_its_own_line(tmp_path: Path)
     assert "E       AssertionError: invoice.pdf was not signed." in output
     assert "test_project.py:2: AssertionError" in output
     assert "AssertionError: The scenario rate_limited(times=1) did not occur." in output
+    assert "The scenario issuer_inactive" not in output
+    assert "2 failed, 1 passed, 1 error" in output
 
 
 @pytest.mark.parametrize("fixture", ["signstash_mock", "signstash_sandbox"])

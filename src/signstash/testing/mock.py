@@ -170,11 +170,11 @@ class MockSignStash(Scenarios):
         return tuple(self._service.resent_mails)
 
     def assert_signed(self, document: str, *, times: int = 1) -> SentDocument:
-        """Assert that a document was signed.
+        """Assert that a document was signed exactly once, or as often as `times` says.
 
         Args:
             document: Its name or its external reference.
-            times: How often.
+            times: How often, exactly.
 
         Returns:
             The document; the last one if there are several.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -12,15 +12,24 @@ if TYPE_CHECKING:
     from ..settings import Credentials
     from .mock import MockSignStash
 
+_FAILED: Final = pytest.StashKey[bool]()
+
 
 @pytest.fixture
-def signstash_mock(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockSignStash]:
+def signstash_mock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MockSignStash]:
     """A mocked Sign'Stash. Environment variables are set, so that `SignStash.from_env()` uses it."""
     from .mock import MockSignStash
 
     with MockSignStash() as mock:
         _set_environment(monkeypatch, mock.credentials)
         yield mock
+        if request.node.stash.get(_FAILED, False):  # which may be why not all was called
+            mock.assert_all_called = False
+
+
+def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
+    """Note that a test failed."""
+    node.stash[_FAILED] = True
 
 
 @pytest.fixture(scope="session")
