@@ -261,7 +261,7 @@ class Journal:
         try:
             yield
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rstrip(".")
             raise ConfigurationError(f"The journal {self._path} cannot be used: {reason}.", hint) from error
 
 

@@ -131,7 +131,7 @@ def not_saved(
     elif isinstance(error, FileExistsError):
         problem, hint = f"{target} exists already{so}.", "Choose another place, or replace files with overwrite=True"
     else:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rstrip(".")
         problem = f"{target} cannot be written{so}: {reason}."
         hint = "Check folder, permissions and space"
     failure = DocumentNotSavedError(problem, f"{is_signed}{hint}, then {then}.", signed=signed)

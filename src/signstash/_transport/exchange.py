@@ -113,7 +113,7 @@ class Exchange:
             extensions = {"timeout": self.timeout.as_dict()}
             bare = client.build_request(call.method, url, extensions=extensions, **call.arguments)
         except httpx.InvalidURL as error:
-            problem = f"A request ({call.operation[:100]}) cannot be sent: {error}."
+            problem = f"A request ({call.operation[:100]}) cannot be sent: {str(error).rstrip('.')}."
             raise ConfigurationError(problem, "Shorten its path, reference or params.") from error
         body = RequestBody(call.content or await bare.aread(), call.inserts)
         # A request that holds its content beside its stream may be sent without the stream being read.
