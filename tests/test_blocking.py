@@ -220,6 +220,44 @@ def test_a_call_in_an_event_loop_is_an_error_instead_of_blocking_it(client: Bloc
     asyncio.run(calls())
 
 
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_closing_in_a_hook_of_its_own_request_is_an_error(signstash_mock: MockSignStash, *, in_thread: bool) -> None:
+    async def close(_: httpx.Request) -> None:
+        await asyncio.to_thread(blocking.close) if in_thread else blocking.close()
+
+    http_client = httpx.AsyncClient(event_hooks={"request": [close]})
+    with BlockingSignStash(SignStash.from_env(http_client=http_client)) as blocking:
+        with pytest.raises(ConfigurationError, match="cannot be closed within a call of its own"):
+            blocking.sign(Document.pdf(INVOICE))
+        http_client.event_hooks = {}
+        assert blocking.sign(Document.pdf(INVOICE)).content
+        blocking.call(http_client.aclose)
+
+
+def test_closing_in_a_progress_function_is_an_error(client: BlockingSignStash) -> None:
+    documents = [Document.pdf(INVOICE) for _ in range(2)]
+
+    with pytest.raises(ConfigurationError, match="cannot be closed within a call of its own"):
+        list(client.sign_all(documents, progress=lambda _: client.close()))
+
+    assert client.sign(Document.pdf(INVOICE)).content
+
+
+def test_closing_another_client_in_a_hook_closes_it(signstash_mock: MockSignStash) -> None:
+    async def close(_: httpx.Request) -> None:
+        other.close()
+
+    other = BlockingSignStash(SignStash.from_env())
+    other.sign(Document.pdf(INVOICE))
+    http_client = httpx.AsyncClient(event_hooks={"request": [close]})
+    with BlockingSignStash(SignStash.from_env(http_client=http_client)) as blocking:
+        assert blocking.sign(Document.pdf(INVOICE)).content
+        blocking.call(http_client.aclose)
+
+    with pytest.raises(ConfigurationError, match="after it was closed"):
+        other.sign(Document.pdf(INVOICE))
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_client_used_before_a_fork_says_so_instead_of_hanging(client: BlockingSignStash) -> None:

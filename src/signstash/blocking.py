@@ -13,7 +13,8 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import wait
 from contextlib import ExitStack, aclosing, suppress
-from functools import partial, wraps
+from contextvars import ContextVar
+from functools import wraps
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
@@ -25,6 +26,9 @@ from .errors import ConfigurationError
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+_calling: Final = ContextVar["BlockingSignStash | None"]("signstash_calling", default=None)
+"""The client in whose call this code runs, such as a hook of a request."""
 
 
 def _blocking(
@@ -113,7 +117,15 @@ class BlockingSignStash:
         Iterators of `sign_all` that are still open end as if their loops were left: nothing more is sent, and what is
         in flight is waited for, saved and recorded. Press Ctrl-C to stop waiting. At the end of the process calls in
         flight are ended instead, as by `SignStash.aclose`.
+
+        Raises:
+            ConfigurationError: If it is called within a call of this client, such as in a hook of its request.
         """
+        if _calling.get() is self:
+            raise ConfigurationError(
+                "The client cannot be closed within a call of its own, which closing would wait for.",
+                "Close it after the call.",
+            )
         self._close(self._end_iterations)
 
     def _close(self, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -168,8 +180,12 @@ class BlockingSignStash:
             ConfigurationError: If the client is closed, was used before the process was forked, or is called in an
                 event loop.
         """
-        result: Result = self._running_portal().call(partial(function, *args, **kwargs))
-        return result
+
+        async def run() -> Result:
+            _calling.set(self)
+            return await function(*args, **kwargs)
+
+        return self._running_portal().call(run)
 
     def _running_portal(self) -> BlockingPortal:
         _require_no_event_loop()
@@ -203,6 +219,7 @@ class BlockingSignStash:
             wanted.release()
 
         async def forward() -> None:  # in one task, as the generator expects
+            _calling.set(self)
             task: Any = asyncio.current_task()
             self._iterations[task] = leave
             try:
