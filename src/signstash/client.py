@@ -174,14 +174,14 @@ class SignStash(IntegrationQueries, OtherOperations):
         """End the calls in flight, close the client's own connections, and raise `ConfigurationError` on further use.
 
         May be called more than once; closing a view has no effect. What `sign_all` and `batching` have in flight is
-        awaited, saved and recorded first, unless the calling task is cancelled, or runs a hook of one of these
-        requests. All other calls, also those of views, end, and raise an `OutcomeUnknownError` if they were sent.
+        awaited, saved and recorded first, unless the calling task is cancelled, runs a hook of a request, or was
+        started by one. All other calls, also those of views, end, and raise an `OutcomeUnknownError` if they were sent.
         """
         if self._is_view:
             return
         self._exchange.clients.is_closed = True
         async with aclosing(self._exchange.clients), aclosing(self._own_auth) if self._own_auth else nullcontext():
-            await self._runs.aclose(getattr(self._exchange.auth, "_renewal", None))
+            await self._runs.aclose()
 
     def with_options(
         self,
@@ -230,12 +230,11 @@ class SignStash(IntegrationQueries, OtherOperations):
 
     def _view(self, exchange: Exchange, retries: RetryPolicy | None = None) -> Self:
         view = copy.copy(self)
-        signer = attrs.evolve(self._signer, exchange=exchange)
         retrying = attrs.evolve(self._retrying, exchange=exchange)
-        vars(view).update(_is_view=True, _exchange=exchange, _signer=signer, _retrying=retrying)
         if retries is not None:
             retrying = attrs.evolve(retrying, retries=Retries(policy=retries, sleep=exchange.clients.pause))
-            vars(view).update(_retries=retries, _retrying=retrying)
+        vars(view).update(_is_view=True, _exchange=exchange, _retries=retries or self._retries, _retrying=retrying)
+        vars(view).update(_signer=attrs.evolve(self._signer, exchange=exchange))
         return view
 
     async def sign(

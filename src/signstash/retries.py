@@ -31,6 +31,11 @@ sleep_of_tests: Sleep | None = None
 """What `signstash.testing` replaces the pauses between attempts with."""
 
 
+def is_within_call() -> bool:
+    """Whether this is a hook of a request, or a task that one started: waiting for requests would never end."""
+    return current_attempt.get(0) > 0  # not set elsewhere
+
+
 def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     require_seconds(attribute.name, value)
 

@@ -76,7 +76,6 @@ class HttpClient(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether it is closed."""
-        ...
 
     async def aclose(self) -> None:
         """Close it. The SDK leaves this to the user."""

@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -254,12 +254,13 @@ class TestLeaving:
     @pytest.mark.parametrize("how", ["sign", "sign_all", "batching"])
     @pytest.mark.parametrize("event", ["request", "response"])
     @pytest.mark.parametrize("url", [TOKEN_URL, url_of("signDocumentBatchBase64")])
+    @pytest.mark.parametrize("in_task", [False, True])
     async def test_closing_within_a_hook_of_a_request_ends_it(
-        self, service: MockedService, how: str, event: str, url: str
+        self, service: MockedService, how: str, event: str, url: str, *, in_task: bool
     ) -> None:
         async def close(message: httpx.Request | httpx.Response) -> None:
             if (message if isinstance(message, httpx.Request) else message.request).url == url:
-                await client.aclose()
+                await (asyncio.create_task(client.aclose()) if in_task else client.aclose())
 
         async def sign(document: Document) -> None:
             if how == "sign":
@@ -273,14 +274,42 @@ class TestLeaving:
         async with httpx.AsyncClient(event_hooks={event: [close]}) as http_client:
             client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client)
             with pytest.raises(SignStashError, match="closed") as failed:
-                async with asyncio.timeout(100):
+                async with asyncio.timeout(20):
                     await sign(pdfs(1)[0])
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(20):
                 await client.aclose()
 
         is_sent = event == "response" and url != TOKEN_URL
         errors = [failed.value, *(outcome.error for outcome in outcomes.values())]
         assert any(isinstance(error, OutcomeUnknownError) for error in errors) is is_sent
+
+    async def test_closing_within_a_hook_of_an_auth_that_delegates_ends_the_run(self, service: MockedService) -> None:
+        class Delegating(httpx.Auth):
+            def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+                return auth.async_auth_flow(request)
+
+        async def close(_: httpx.Request) -> None:
+            await client.aclose()
+
+        async with httpx.AsyncClient(event_hooks={"request": [close]}) as tokens:
+            auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=BASE_URL, http_client=tokens)
+            client = SignStash(BASE_URL, CLIENT_ID, auth=Delegating())
+            with pytest.raises(ConfigurationError, match="closed during a run"):
+                async with asyncio.timeout(20):
+                    await collect(client.sign_all(pdfs(1)))
+            await auth.aclose()
+
+    async def test_a_hook_may_close_the_batching_of_its_request(self, service: MockedService) -> None:
+        async def close(_: httpx.Response) -> None:
+            await batching.aclose()
+
+        async with httpx.AsyncClient(event_hooks={"response": [close]}) as http_client:
+            client = SignStash(BASE_URL, CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL, http_client=http_client)
+            batching = client.batching()
+            async with client, asyncio.timeout(20):
+                assert (await batching.sign(pdfs(1)[0])).content
+                with pytest.raises(ConfigurationError, match="after it was closed"):
+                    await batching.sign(pdfs(2)[1])
 
     async def test_closing_within_a_hook_of_a_shared_token_request_ends_the_run(self, service: MockedService) -> None:
         async def close(_: httpx.Request) -> None:

@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError,
 from ..models import PreservationInfo
 from ..options import Preservation
 from ..results import Outcome, SignedDocument
+from ..retries import is_within_call
 from .concurrency import ConcurrencyLimiter
 from .plan import Callers, PlannedDocument
 from .run import RunSettings, log_unseen
@@ -71,10 +72,10 @@ class Batching:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Accept no more documents, and wait for those in flight."""
+        """Accept no more documents, and wait for those in flight, unless within a hook of a request."""
         self._is_closed = True
         self._changed.set()
-        while self._run is not None:
+        while self._run is not None and not is_within_call():
             await asyncio.wait([self._run])
 
     async def sign(

@@ -25,7 +25,7 @@ from ..documents import Document
 from ..errors import ConfigurationError
 from ..journal import Journal
 from ..results import Outcome, Progress
-from ..retries import RetryPolicy
+from ..retries import RetryPolicy, is_within_call
 from ..settings import SaveTo, UnknownOutcomes
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
@@ -324,11 +324,10 @@ class OpenRuns(weakref.WeakSet[Run]):
             if fault is not None or not run.callers.are_waiting:
                 run.end(fault)
 
-    async def aclose(self, renewal: asyncio.Task[Any] | None) -> None:
-        """End all of them, and wait until what is in flight is saved and recorded, unless this task is cancelled."""
+    async def aclose(self) -> None:
+        """End all of them; wait until what is in flight is saved and recorded, unless cancelled or within a hook."""
         self.end(ConfigurationError("The client was closed during a run.", "Close it after the run."))
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         in_flight = [each for run in self for each in run._requests if each.get_loop() is loop]
-        is_own = task in in_flight or task is renewal  # in a hook: the two would wait for each other
-        if in_flight and not is_own and not (task is not None and task.cancelling()):
+        if in_flight and not is_within_call() and not (task is not None and task.cancelling()):
             await asyncio.wait(in_flight)
