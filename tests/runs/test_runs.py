@@ -7,7 +7,9 @@ import gc
 import json
 import os
 import shutil
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -522,6 +524,111 @@ async def test_a_call_cancelled_while_its_documents_are_read_may_be_signed(
 
     (note,) = failed.value.__notes__
     assert "after its request was sent" in note
+
+
+@pytest.mark.parametrize("cancelled_while", ["its ID is asked for", "its response is parsed", "it is sent again"])
+async def test_a_document_whose_response_was_lost_may_be_signed_if_its_run_is_cancelled(
+    service: MockedService, monkeypatch: pytest.MonkeyPatch, cancelled_while: str
+) -> None:
+    def parse(body: bytes) -> Any:
+        if len(body) > 100_000:
+            loop.call_soon_threadsafe(run.cancel)
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+        return json.loads(body)
+
+    async def number(_: httpx.Request) -> httpx.Response:
+        if cancelled_while == "its ID is asked for":
+            run.cancel()
+            await asyncio.sleep(0)
+        return httpx.Response(200, json=8)
+
+    async def cancel(request: httpx.Request) -> None:
+        if is_lost and str(request.url) == url_of("signDocumentBatchBase64"):
+            run.cancel()
+            await asyncio.sleep(0)  # so that nothing is sent a second time
+        is_lost.append(True)
+
+    loop, is_lost = asyncio.get_running_loop(), list[bool]()
+    monkeypatch.setattr("signstash._transport.exchange.json_value", parse)
+    service.sign_effects(GATEWAY_TIMEOUT)
+    service.router.get(path__regex="withDocumentExternalReference").mock(side_effect=number)
+    service.router.get(path__regex="/detail/8/").respond(json={"id": 8, "more": "x" * 100_000})
+    async with httpx.AsyncClient(event_hooks={"request": [cancel]}) as http_client, httpx.AsyncClient() as tokens:
+        auth = TokenAuth(TOKEN_URL, CLIENT_ID, CLIENT_SECRET, base_urls=BASE_URL, http_client=tokens)
+        client = SignStash(BASE_URL, auth=auth, http_client=http_client)
+        policy: Any = "send_again" if cancelled_while == "it is sent again" else "look_up"
+        run = asyncio.create_task(collect(client.sign_all([pdf("FT_31")], unknown_outcomes=policy)))
+        with pytest.raises(asyncio.CancelledError) as failed:
+            await run
+
+    assert service.sign.call_count == 1
+    (note,) = failed.value.__notes__
+    assert "FT_31: the call was cancelled after its request was sent" in note
+    assert vars(failed.value)["maybe_processed"] is True
+    assert vars(failed.value)["external_references"] == ("FT_31",)
+
+
+async def test_a_run_cancelled_while_it_saves_notes_its_documents(
+    client: SignStash, service: MockedService, tmp_path: Path
+) -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        loop.run_in_executor(None, threads_are_free.wait, 100)
+        answered.set()
+        return signed_response(request)
+
+    loop, threads_are_free, answered = asyncio.get_running_loop(), threading.Event(), asyncio.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    service.sign.mock(side_effect=answer)
+    run = asyncio.create_task(collect(client.sign_all([pdf("FT_31")], save_to=tmp_path)))
+    await answered.wait()
+    for _ in range(100):  # until it waits for a thread
+        await asyncio.sleep(0)
+    run.cancel()
+    loop.call_soon(threads_are_free.set)
+    with pytest.raises(asyncio.CancelledError) as failed:
+        await run
+
+    assert (tmp_path / "invoice.pdf").exists()
+    (note,) = failed.value.__notes__
+    assert "FT_31: the call was cancelled after its request was sent" in note
+
+
+@pytest.mark.parametrize("is_run", [False, True])
+async def test_a_cancellation_names_few_documents_and_has_all(
+    client: SignStash, service: MockedService, caplog: pytest.LogCaptureFixture, is_run: bool
+) -> None:
+    async def never(request: httpx.Request) -> httpx.Response:
+        documents = json.loads(request.content)["documents"]
+        references.extend(each["documentRequest"]["externalReference"] for each in documents)
+        if len(references) == 200:
+            call.cancel()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def sign() -> None:
+        await (collect(client.sign_all(documents, batch_documents=100)) if is_run else client.sign_batch(documents))
+
+    service.sign.mock(side_effect=never)
+    documents, references = pdfs(200), list[str]()
+    call = asyncio.create_task(sign())
+    with pytest.raises(asyncio.CancelledError) as failed:
+        await call
+
+    notes, logged = failed.value.__notes__, [record.getMessage() for record in caplog.records]
+    assert all(" more: the call was cancelled after its request was sent" in note for note in notes)
+    assert max(map(len, [*notes, *logged])) < 800
+    assert sorted(vars(failed.value)["external_references"]) == sorted(references)
+
+
+async def test_a_document_held_for_review_says_why_in_one_sentence(client: SignStash, service: MockedService) -> None:
+    service.sign_effects(GATEWAY_TIMEOUT)
+
+    found = await collect(client.sign_all(pdfs(5)))
+
+    error = found["0.pdf"].error
+    assert error is not None
+    assert f"({error.external_references[0]}) is signed is not known: a request (" in error.problem
+    assert "4.pdf" not in error.problem
 
 
 async def test_a_cancelled_run_notes_what_is_in_doubt(client: SignStash, service: MockedService) -> None:

@@ -77,9 +77,9 @@ class TestRequests:
         await client.sign(pdf("FT_1"))
 
         assert requests(caplog) == [
-            "signDocumentBatchBase64: ConnectionFailedError, 1 documents, ? bytes, ? ms, attempt 1, operation unknown",
-            "signDocumentBatchBase64: HTTP 429, 1 documents, ? bytes, ? ms, attempt 2, operation unknown",
-            "signDocumentBatchBase64: HTTP 200, 1 documents, ? bytes, ? ms, attempt 3, operation 4711",
+            "signDocumentBatchBase64: ConnectionFailedError, 1 document, ? bytes, ? ms, attempt 1, operation unknown",
+            "signDocumentBatchBase64: HTTP 429, 1 document, ? bytes, ? ms, attempt 2, operation unknown",
+            "signDocumentBatchBase64: HTTP 200, 1 document, ? bytes, ? ms, attempt 3, operation 4711",
         ]
         assert len([line for line in lines(caplog) if "trying again" in line]) == 2
 

@@ -20,7 +20,7 @@ from ..errors import (
 )
 from . import codes
 from .parsing import json_object, retry_after
-from .redaction import printable
+from .redaction import first_three, printable
 
 PLAIN_STATUSES: Final = (401, 413, 429)
 """Statuses that are clear by themselves, whatever page a gateway sends with them."""
@@ -28,7 +28,7 @@ PLAIN_STATUSES: Final = (401, 413, 429)
 REQUEST_ID_HEADERS: Final = ("x-request-id", "x-correlation-id", "request-id", "x-amzn-requestid", "cf-ray")
 """Headers in which gateways name a request, for the people who look after them."""
 
-_HIDDEN_HEADERS: Final = ("set-cookie", "authorization", "proxy-authorization", "cookie", "location")
+_HIDDEN: Final = ("set-cookie", "authorization", "proxy-authorization", "cookie", "location")
 
 
 @attrs.frozen(kw_only=True)
@@ -57,9 +57,7 @@ class ErrorContext:
 
 def subject_of(references: Sequence[str]) -> str:
     """Documents as the beginning of a sentence: the first three, and how many more."""
-    names, more = ", ".join(references[:3]), len(references) - 3
-    noun = "Document" if len(references) == 1 else "Documents"
-    return f"{noun} {names}{f' and {more} more' if more > 0 else ''}: " if names else ""
+    return f"Document{'s' * (len(references) > 1)} {first_three(references)}: " if references else ""
 
 
 def error_from_response(
@@ -185,9 +183,7 @@ def unreadable_response(
 
 def _response_details(status_code: int, headers: Mapping[str, str]) -> dict[str, Any]:
     """The attributes of every error from a response. Headers with cookies and credentials are left out."""
-    shown = {
-        name.lower(): printable(value, 500) for name, value in headers.items() if name.lower() not in _HIDDEN_HEADERS
-    }
+    shown = {name.lower(): printable(value, 500) for name, value in headers.items() if name.lower() not in _HIDDEN}
     return {"status_code": status_code, "headers": shown, "retry_after": retry_after(headers)}
 
 

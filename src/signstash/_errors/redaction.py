@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, Self
 
 
@@ -29,6 +29,11 @@ class Secret:
 
 _SECRETS: Final = r"\beyJ[\w-]+(\.[\w-]*)*|(?i:(?<=Bearer )|(?<=Basic ))\S+|[A-Za-z0-9+/]{48,}=*"
 """What looks like a token (servers quote the one that they reject), like credentials, or like contents in base64."""
+
+
+def first_three(texts: Sequence[str], separator: str = ", ") -> str:
+    """The first three texts, and how many more there are."""
+    return separator.join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def printable(text: str, limit: int) -> str:

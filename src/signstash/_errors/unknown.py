@@ -52,7 +52,8 @@ def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUn
 
 def reason_of(error: SignStashError) -> str:
     """What happened, without the documents to which it happened."""
-    return error.problem.removeprefix(subject_of(error.external_references))
+    reason = error.problem.removeprefix(subject_of(error.external_references))
+    return f"{reason[0].lower()}{reason[1:]}"
 
 
 def for_document(error: SignStashError, reference: str, problem: str = "") -> SignStashError:
@@ -92,20 +93,31 @@ def noted(references: Iterable[str], *, maybe_processed: bool = False) -> Iterat
     try:
         yield
     except asyncio.CancelledError as error:
-        if not hasattr(error, "maybe_processed"):
-            vars(error)["maybe_processed"] = maybe_processed
-            error.add_note(cancelled(ErrorContext(external_references=[*references]), maybe_processed=maybe_processed))
+        if maybe_processed > getattr(error, "maybe_processed", -1):
+            context = ErrorContext(external_references=[*references], changes_state=True)
+            note_cancellation(error, context, maybe_processed=maybe_processed)
         raise
 
 
-def cancelled(context: ErrorContext, *, maybe_processed: bool) -> str:
-    """The note on a cancellation, which is the cause of the `TimeoutError` of `asyncio.timeout`."""
+def note_cancellation(error: BaseException, context: ErrorContext, *, maybe_processed: bool) -> None:
+    """Say on a cancellation, the cause of the `TimeoutError` of `asyncio.timeout`, what is known now."""
     if maybe_processed:
         text = str(response_lost("The call was cancelled after its request was sent", context))
     else:
-        text = f"{context.sentence('The call was cancelled')} Nothing was processed."
-    references = ", ".join(context.external_references)
-    return f"signstash: {text}{f' External references: {references}.' if references else ''}"
+        done = "processed" if context.changes_state else "changed"
+        text = f"{context.sentence('The call was cancelled')} Nothing was {done}."
+    others = [each for each in getattr(error, "__notes__", ()) if not each.startswith("signstash: ")]
+    error.__notes__ = [*others, f"signstash: {text}"]
+    vars(error).update(maybe_processed=maybe_processed, external_references=tuple(context.external_references))
+
+
+def adopt_notes(error: BaseException, other: BaseException) -> None:
+    """Say on the cancellation of a run what that of its request says, and which documents may have been processed."""
+    for text in getattr(other, "__notes__", ()):
+        error.add_note(text)
+    if getattr(other, "maybe_processed", False):
+        references = (*getattr(error, "external_references", ()), *getattr(other, "external_references", ()))
+        vars(error).update(maybe_processed=True, external_references=references)
 
 
 def left_open(problem: str, context: ErrorContext) -> OutcomeUnknownError:

@@ -11,7 +11,7 @@ import attrs
 
 from .._arguments import require_count, require_seconds
 from .._errors.mapping import ErrorContext
-from .._errors.unknown import cancelled, error_of_run, not_sent_in_time, response_not_awaited
+from .._errors.unknown import error_of_run, not_sent_in_time, note_cancellation, response_not_awaited
 from .._signing.request import RequestOptions
 from ..documents import Document, require_document
 from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError, SignStashError
@@ -108,8 +108,7 @@ class Batching:
         require_document(document)
         options = RequestOptions(description, preservation)
         if id(document) in self._waiting:
-            problem = f"Document {document.name} is being signed already."
-            raise InvalidDocumentError(problem, "Make a Document for each call.")
+            raise InvalidDocumentError(f"Document {document.name} is being signed already.", "Make one for each call.")
         if self._when_full == "raise" and self._places.locked():
             problem = f"{self._max_waiting} documents wait or are in flight; {document.name} was not sent."
             raise RateLimitedError(problem, "Try again later.", status_code=429, retryable=True)
@@ -137,8 +136,8 @@ class Batching:
         except asyncio.CancelledError as error:
             if waiting.result.done() and not waiting.result.cancelled() and waiting.result.exception() is None:
                 log_unseen([waiting.result.result()])  # it came in the same turn of the event loop
-            context = ErrorContext(external_references=(self._reference(waiting),))
-            error.add_note(cancelled(context, maybe_processed=waiting.maybe_processed))
+            context = ErrorContext(external_references=(self._reference(waiting),), changes_state=True)
+            note_cancellation(error, context, maybe_processed=waiting.maybe_processed)
             raise
         finally:
             if waiting in self._arrived:  # it need not stay in memory

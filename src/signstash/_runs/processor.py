@@ -99,11 +99,14 @@ class BatchProcessor:
 
     async def process(self, batch: Batch) -> tuple[list[Outcome], Sequence[Batch]]:
         """Send a batch, or look it up, and record it. Returns the known outcomes, and the batches that follow."""
-        result = await self._result(batch)
+        references = [item.reference for item in batch.items]
+        with unknown.noted(references, maybe_processed=batch.lost is not None):
+            result = await self._result(batch)
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
         self.callers.sending(unsent, False)
-        outcomes, fault = await self.ledger.done(result, unsent)
+        with unknown.noted(references, maybe_processed=maybe_processed or bool(result.outcomes)):
+            outcomes, fault = await self.ledger.done(result, unsent)
         if fault is not None:
             self.end(fault)
         self.content_bytes += sum(item.size for item in result.outcomes)
@@ -177,19 +180,17 @@ class BatchProcessor:
             except (SignStashError, asyncio.CancelledError) as error:
                 if isinstance(error, RateLimitedError):
                     self.limiter.overloaded()
-                failure = error if isinstance(error, SignStashError) else None
                 if getattr(error, "maybe_processed", False):
-                    if failure is None:
-                        references = ", ".join(item.reference for item in batch.items)
-                        logger.warning("cancelled after a request was sent; it may have signed %s", references)
-                elif batch.lost is None and (failure is None or failure.retryable):
+                    if isinstance(error, asyncio.CancelledError):
+                        references = [item.reference for item in batch.items]
+                        logger.warning("%s", error.__notes__[-1], extra={"external_references": references})
+                elif batch.lost is None and getattr(error, "retryable", True):  # a cancellation has none
                     await self.ledger.note(batch.items, "planned")  # before any pause, in which all may end
                 raise
             finally:
                 self.requests += 1
-            self.limiter.record_latency(
-                (time.monotonic() - began) / sum(1 + item.size / USUAL_SIZE for item in batch.items)
-            )
+            size = sum(1 + item.size / USUAL_SIZE for item in batch.items)
+            self.limiter.record_latency((time.monotonic() - began) / size)
             return response
 
     def _failed(self, batch: Batch, error: SignStashError) -> BatchResult:

@@ -16,7 +16,8 @@ from typing import Any, Final, get_args
 import attrs
 
 from .._arguments import require_count, require_flags, require_seconds
-from .._errors.unknown import reason_of, sent_by_an_earlier_run
+from .._errors.redaction import first_three
+from .._errors.unknown import adopt_notes, reason_of, sent_by_an_earlier_run
 from .._event_loop import running_loop
 from .._signing.request import RequestOptions
 from .._signing.saving import SignedFiles
@@ -297,8 +298,7 @@ class Run:
                 try:
                     each.result()
                 except asyncio.CancelledError as error:
-                    for note in getattr(error, "__notes__", ()):
-                        ending.add_note(note)
+                    adopt_notes(ending, error)
         if cancellation is not None:
             raise cancellation
 
@@ -310,8 +310,7 @@ def log_unseen(outcomes: Iterable[Outcome]) -> None:
         what = "signed" if outcome.error is None else f"{reason_of(outcome.error)} {outcome.error.hint}"
         groups.setdefault(what, []).append(outcome.document.name)
     for what, names in groups.items():
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        shown = ", ".join(names[:3]) + more
+        shown = first_three(names)
         logger.warning("outcome of %s, which nobody waits for: %s", shown, what, extra={"documents": names})
 
 

@@ -14,6 +14,7 @@ from .._content.base64 import decode_base64
 from .._content.contents import Contents, InMemory
 from .._errors.mapping import ErrorContext, error_from_document
 from .._errors.parsing import operation_id_in
+from .._errors.redaction import first_three
 from .._errors.unknown import left_open
 from .._transport.exchange import ServiceResponse
 from .._transport.signed_content import restore_base64
@@ -125,7 +126,7 @@ def verified(outcome: Outcome) -> Outcome:
         if is_invalid
         else "Check it (it is this error's `signed`) with a validation service before you use it."
     )
-    problem = f"Document {signed.name} ({signed.external_reference}) {was} {'; '.join(problems)}."
+    problem = f"Document {signed.name} ({signed.external_reference}) {was} {first_three(problems, '; ')}."
     error = SignatureInvalidError(problem, hint, signed=signed, problems=problems, verdict=verdict)
     return outcome_of(outcome.document, error)
 

@@ -16,7 +16,7 @@ from .._content.contents import Contents
 from .._errors.mapping import ErrorContext, error_from_response, unreadable_response
 from .._errors.network import describe_network_error, error_from_network, is_connection_failure
 from .._errors.parsing import json_value, operation_id_in
-from .._errors.unknown import cancelled, noted, response_lost
+from .._errors.unknown import note_cancellation, noted, response_lost
 from ..errors import ConfigurationError, ErrorClasses, SignStashError, UnexpectedResponseError
 from ..retries import Deadline, current_attempt
 from .bodies import UnusableResponseError, read_error, without_credentials
@@ -88,8 +88,8 @@ class Exchange:
             except BaseException as error:  # a cancellation is logged, too
                 log(type(error).__name__, call.operation_id)
                 if isinstance(error, asyncio.CancelledError):
-                    maybe_processed = vars(error)["maybe_processed"] = prepared.body.handed_over and call.changes_state
-                    error.add_note(cancelled(prepared.context, maybe_processed=maybe_processed))
+                    maybe_processed = prepared.body.handed_over and call.changes_state
+                    note_cancellation(error, prepared.context, maybe_processed=maybe_processed)
                 elif isinstance(error, SignStashError) and not error.external_references:
                     error.external_references = tuple(call.external_references)  # the token's errors have none
                 raise
@@ -191,6 +191,7 @@ _url: Final = lru_cache(64)(httpx.URL)  # parsing one takes as long as writing a
 def _log(call: Call, length: int, started: float, result: str, operation_id: int | None) -> None:
     if not logger.isEnabledFor(logging.INFO):
         return
+    count = len(call.external_references)
     fields = {
         "operation": call.operation,
         "result": result,
@@ -201,9 +202,9 @@ def _log(call: Call, length: int, started: float, result: str, operation_id: int
         "operation_id": operation_id,
     }
     logger.info(
-        "%(operation)s: %(result)s, %(documents)d documents, %(request_bytes)d bytes, %(milliseconds).0f ms, "
+        "%(operation)s: %(result)s, %(documents)s, %(request_bytes)d bytes, %(milliseconds).0f ms, "
         "attempt %(attempt)d, operation %(operation_id)s",
-        {**fields, "documents": len(call.external_references), "operation_id": operation_id or "unknown"},
+        {**fields, "documents": f"{count} document{'s' * (count != 1)}", "operation_id": operation_id or "unknown"},
         extra=fields,
     )
 
