@@ -26,28 +26,35 @@ class SignedContent(Protocol):
     @property
     def name(self) -> str:
         """File name, as it was sent."""
+        ...
 
     @property
     def external_reference(self) -> str:
         """The document's external reference."""
+        ...
 
     @property
     def operation_id(self) -> int | None:
         """ID of the operation that signed it."""
+        ...
 
     @property
     def saved_as(self) -> Path | None:
         """Where it was saved, or None."""
+        ...
 
     @property
     def content(self) -> bytes:
         """The signed contents."""
+        ...
 
     async def read(self) -> bytes:
         """The signed contents, read in a thread."""
+        ...
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the signed contents to a file."""
+        ...
 
 
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)

@@ -55,10 +55,6 @@ class Deadline:
         """The deadline of a call that begins now."""
         return cls(running_loop().time() + seconds)
 
-    def allows(self, pause: float) -> bool:
-        """Whether there is time left after a pause of some seconds."""
-        return asyncio.get_running_loop().time() + pause < self.at
-
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
@@ -160,7 +156,7 @@ class Retries:
                 pause = self.policy.pause(attempt, error, self.jitter())
                 waited = 0.0 if deadline is None else deadline.at - planned_end  # for other requests: does not count
                 in_time = self.clock() - started - waited + pause <= self.policy.deadline
-                in_time = in_time and (deadline is None or deadline.allows(pause))
+                in_time = in_time and (deadline is None or asyncio.get_running_loop().time() + pause < deadline.at)
                 transient = error.retryable and not error.maybe_processed
                 is_full = self._retrying - is_retried >= self.allowance
                 if not transient or attempt >= self.policy.attempts or not in_time or is_full:

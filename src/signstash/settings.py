@@ -76,6 +76,7 @@ class HttpClient(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether it is closed."""
+        ...
 
     async def aclose(self) -> None:
         """Close it. The SDK leaves this to the user."""
@@ -175,13 +176,7 @@ def raise_for_problems(*found: Sequence[str]) -> None:
 
 
 def service_problems(
-    base_url: object,
-    client_id: object,
-    client_secret: Secret,
-    environment: object,
-    token_url: object,
-    *,
-    auth: object,
+    base_url: object, client_id: object, client_secret: Secret, environment: object, token_url: object, *, auth: object
 ) -> list[str]:
     """What is wrong with the arguments that name the service and the client service."""
     problems = url_problems("base_url", base_url)

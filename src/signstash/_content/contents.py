@@ -24,6 +24,7 @@ class Contents(Protocol):
 
     def opened(self) -> contextlib.AbstractContextManager[BinaryIO]:
         """Open the contents, to be read from their beginning. Errors of reading become an `InvalidDocumentError`."""
+        ...
 
 
 @attrs.frozen

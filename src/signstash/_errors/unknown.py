@@ -111,15 +111,6 @@ def note_cancellation(error: BaseException, context: ErrorContext, *, maybe_proc
     vars(error).update(maybe_processed=maybe_processed, external_references=tuple(context.external_references))
 
 
-def adopt_notes(error: BaseException, other: BaseException) -> None:
-    """Say on the cancellation of a run what that of its request says, and which documents may have been processed."""
-    for text in getattr(other, "__notes__", ()):
-        error.add_note(text)
-    if getattr(other, "maybe_processed", False):
-        references = (*getattr(error, "external_references", ()), *getattr(other, "external_references", ()))
-        vars(error).update(maybe_processed=True, external_references=references)
-
-
 def left_open(problem: str, context: ErrorContext) -> OutcomeUnknownError:
     """A response does not say whether a document is signed; the problem names it, without its full stop."""
     hint = "Look it up by its external reference before you send it again."

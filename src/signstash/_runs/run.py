@@ -17,7 +17,7 @@ import attrs
 
 from .._arguments import require_count, require_flags, require_seconds
 from .._errors.redaction import first_three
-from .._errors.unknown import adopt_notes, reason_of, sent_by_an_earlier_run
+from .._errors.unknown import reason_of, sent_by_an_earlier_run
 from .._event_loop import running_loop
 from .._signing.request import RequestOptions
 from .._signing.saving import SignedFiles
@@ -298,7 +298,7 @@ class Run:
                 try:
                     each.result()
                 except asyncio.CancelledError as error:
-                    adopt_notes(ending, error)
+                    _adopt_notes(ending, error)
         if cancellation is not None:
             raise cancellation
 
@@ -312,6 +312,15 @@ def log_unseen(outcomes: Iterable[Outcome]) -> None:
     for what, names in groups.items():
         shown = first_three(names)
         logger.warning("outcome of %s, which nobody waits for: %s", shown, what, extra={"documents": names})
+
+
+def _adopt_notes(error: BaseException, of_request: BaseException) -> None:
+    """Say on the cancellation of a run what that of a request says, and which documents may have been processed."""
+    for note in getattr(of_request, "__notes__", ()):
+        error.add_note(note)
+    if getattr(of_request, "maybe_processed", False):
+        references = (*getattr(error, "external_references", ()), *getattr(of_request, "external_references", ()))
+        vars(error).update(maybe_processed=True, external_references=references)
 
 
 class OpenRuns(weakref.WeakSet[Run]):
