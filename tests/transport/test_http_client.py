@@ -112,6 +112,39 @@ async def test_a_given_client_keeps_the_cookies_and_sends_them_once(service: Moc
     assert [call.request.headers.get_list("cookie") for call in service.sign.calls] == [[], ["route=one"]]
 
 
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_a_cookie_that_cannot_be_sent_back_is_reported(service: MockedService, library: Any) -> None:
+    def greet(request: httpx.Request) -> httpx.Response:
+        headers = [(b"Set-Cookie", "name=João".encode())]
+        return httpx.Response(200, headers=headers, content=signed_response(request).content)
+
+    service.sign.mock(side_effect=greet)
+    async with library.AsyncClient() as http_client, facade(http_client) as client:
+        await sign(client)
+        with pytest.raises(ConfigurationError, match="nothing was sent") as failed:
+            await client.sign(pdf("FT_31"))
+
+    assert failed.value.external_references == ("FT_31",)
+    assert not failed.value.maybe_processed
+    assert service.sign.call_count == 1
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_a_cookie_that_cannot_be_sent_to_the_token_server_is_reported(
+    service: MockedService, library: Any
+) -> None:
+    async with (
+        library.AsyncClient(cookies={"name": "João"}) as tokens,
+        new_client(token_http_client=tokens) as client,
+    ):
+        with pytest.raises(ConfigurationError, match="nothing was sent") as failed:
+            await client.sign(pdf("FT_31"))
+
+    assert failed.value.external_references == ("FT_31",)
+    assert "ASCII" in failed.value.hint
+    assert service.token.call_count == 0
+
+
 async def test_a_request_with_a_rejected_token_is_repeated_with_the_same_body(service: MockedService) -> None:
     service.sign_effects(httpx.Response(401), signed_response)
     async with httpx2.AsyncClient() as http_client, facade(http_client) as client:

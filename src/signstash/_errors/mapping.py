@@ -166,9 +166,8 @@ def unreadable_response(
         hint = "Check `base_url` and what responds there, such as a gateway or a login page."
     # A 2xx body may hold signed documents or a token; only an error response is quoted.
     excerpt = "" if is_success else printable(body[:2000].decode("utf-8", "replace"), 120)
-    problem = context.sentence(
-        f"The response (HTTP {status_code}, {content_type or 'no content type'}{_request_id(headers)}) {why}"
-    )
+    marks = f"HTTP {status_code}, {content_type or 'no content type'}{_request_id(headers)}"
+    problem = context.sentence(f"The response ({marks}) {why}")
     return UnexpectedResponseError(
         f"{problem} It begins: {excerpt!r}." if excerpt else problem,
         hint,

@@ -15,9 +15,12 @@ from .redaction import printable
 
 def error_from_network(error: BaseException, request: str, hint: str, context: ErrorContext) -> SignStashError:
     """The exception for a request that changed nothing; `request` is the beginning of a sentence."""
-    if isinstance(error, RuntimeError):  # of a client that is closed, or has connections of another event loop
-        problem = f"The HTTP client cannot be used ({str(error).rstrip('.')}); nothing was changed"
-        return ConfigurationError(context.sentence(problem), "Give one that is open and was made for this event loop.")
+    is_unsent = isinstance(error, UnicodeEncodeError) and error.encoding == "ascii"  # a cookie or header of the client
+    if is_unsent or isinstance(error, RuntimeError):  # it is closed, or has connections of another event loop
+        reason = f"{str(error).rstrip('.')}); nothing was {'sent' if is_unsent else 'changed'}"
+        problem = context.sentence(f"The HTTP client cannot be used ({reason}")
+        hint = "Give one that is open, was made for this event loop, and has only ASCII in cookies and headers."
+        return ConfigurationError(problem, hint, external_references=context.external_references)
     problem = context.sentence(f"{request} failed: {describe_network_error(error)}")
     return ConnectionFailedError(problem, f"{hint_for(error)} {hint}".rstrip())
 

@@ -115,6 +115,8 @@ class Exchange:
         except httpx.InvalidURL as error:
             problem = f"A request ({call.operation[:100]}) cannot be sent: {str(error).rstrip('.')}."
             raise ConfigurationError(problem, "Shorten its path, reference or params.") from error
+        except UnicodeError as error:
+            raise error_from_network(error, f"A request ({call.operation})", "", context) from error
         body = RequestBody(call.content or await bare.aread(), call.inserts)
         # A request that holds its content beside its stream may be sent without the stream being read.
         request = httpx.Request(bare.method, bare.url, headers=bare.headers, stream=body, extensions=bare.extensions)

@@ -129,10 +129,9 @@ class HttpClients:
         self.raise_if_closed()
         loop = running_loop()
         if self._pool is not None and self._pool.loop is not loop and not self._pool.loop.is_closed():
-            raise ConfigurationError(
-                "The client was used from a second event loop while it had connections in another event loop.",
-                "Make one client, and one http_client, for each event loop, or close the first loop before.",
-            )
+            problem = "The client was used from a second event loop while it had connections in another event loop."
+            hint = "Make one client, and one http_client, for each event loop, or close the first loop before."
+            raise ConfigurationError(problem, hint)
         if self._pool is None or self._pool.loop is not loop:
             self._pool = ConnectionPool(loop, self._given or new_http_client())
         return self._pool
