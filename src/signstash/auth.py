@@ -172,14 +172,14 @@ class TokenAuth(httpx.Auth):
             error = error_from_response(response.status_code, response.headers, text, ErrorContext())
             if not isinstance(error, AuthenticationError):
                 return
+            if body is not None:
+                body.handed_over = False  # rejected, so not processed
             if token is not first:
                 token.kept_until = self._clock() + RENEWAL_PAUSE
             if self._clock() < token.kept_until:
                 problem = f"The service rejected the access token of {self.client_id}, and a newly issued one as well"
                 error.problem = f"{problem}: {error.problem}"
                 raise error
-            if body is not None:
-                body.handed_over = False  # rejected, so not processed
             logger.debug("token rejected by %s with HTTP %d; replacing it", request.url.host, response.status_code)
             # A rejection that comes late is about an older token, and must not discard the new one.
             if self._token is token:

@@ -16,6 +16,7 @@ import pytest
 
 from signstash import (
     ConfigurationError,
+    ConnectionFailedError,
     CredentialsRejectedError,
     Document,
     DocumentNotSignedError,
@@ -312,3 +313,20 @@ class TestCodeOfTheUser:
                 assert {entry.state for entry in journal.entries()} == {"held"}
 
         assert isinstance(found["a.pdf"].error, OutcomeUnknownError)
+
+    async def test_nothing_is_sent_again_if_a_hook_raised_an_error_of_another_client(
+        self, service: MockedService
+    ) -> None:
+        async def publish(response: httpx.Response) -> None:
+            if str(response.request.url).startswith(BASE_URL):
+                raise ConnectionFailedError("The archive was not reached.", "Try again.")
+
+        async with httpx.AsyncClient(event_hooks={"response": [publish]}) as http_client:
+            client = new_client(http_client=http_client, retries=RetryPolicy.interactive())
+            with pytest.raises(OutcomeUnknownError, match="raised ConnectionFailedError") as failed:
+                await client.sign(invoice())
+            with pytest.raises(ConnectionFailedError):  # which changes nothing
+                await client.get_status(7)
+
+        assert isinstance(failed.value.__cause__, ConnectionFailedError)
+        assert service.sign.call_count == 1

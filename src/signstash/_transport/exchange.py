@@ -141,9 +141,9 @@ class Exchange:
                     return await self._exchange(prepared, client)
         except UnusableResponseError as unusable:
             raise unreadable_response(unusable.status_code, {}, b"", str(unusable), prepared.context) from None
-        except SignStashError:
-            raise
-        except Exception as error:  # noqa: BLE001 - an authentication or a client of the user's own may raise anything
+        except Exception as error:  # an authentication or a client of the user's own may raise anything
+            if isinstance(error, SignStashError) and not (prepared.body.handed_over and prepared.call.changes_state):
+                raise
             was_closed = limit.expired() and limit.when() != planned_end
             cause = ConnectionAbortedError("the client was closed meanwhile") if was_closed else error
             raise self._failure(prepared, cause) from cause
