@@ -126,6 +126,20 @@ class TestDeadline:
         assert "FT_31" in note
         assert "Nothing was processed" in note
 
+    async def test_a_query_cancelled_in_a_pause_processed_nothing(self, service: MockedService) -> None:
+        async def sleep(_: float) -> None:
+            call.cancel()
+            await asyncio.Event().wait()
+
+        service.router.post(path__regex="/resend").respond(429)
+        async with new_client(retries=POLICY) as client:
+            with use_sleep(sleep):
+                call = asyncio.create_task(client.resend_mails(7, ["a@b.pt"]))
+                with pytest.raises(asyncio.CancelledError) as cancelled:
+                    await call
+
+        assert vars(cancelled.value)["maybe_processed"] is False
+
 
 class TestWithOptions:
     async def test_a_view_retries_and_shares_the_token(self, client: SignStash, service: MockedService) -> None:

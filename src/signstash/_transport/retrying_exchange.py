@@ -9,6 +9,7 @@ import attrs
 import httpx
 
 from .._errors.parsing import NOT_JSON, json_value
+from .._errors.unknown import noted
 from ..errors import SignStashError
 from ..retries import Deadline, Retries
 from .endpoints import Call, any_operation
@@ -29,7 +30,8 @@ class RetryingExchange:
             return await self.send(call, Deadline.after(self.exchange.deadline))
 
     async def send(self, call: Call, deadline: Deadline) -> ServiceResponse:
-        return await self.retries.run(lambda: self.exchange.send(call, deadline), deadline)
+        with noted(call.external_references):
+            return await self.retries.run(lambda: self.exchange.send(call, deadline), deadline)
 
     async def request(self, **arguments: Any) -> httpx.Response:
         """Send a request that has no method, with the arguments that httpx takes."""
