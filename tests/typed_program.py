@@ -80,3 +80,9 @@ def hint(outcome: Outcome) -> str:
     if outcome.ok is False:
         return outcome.error.hint
     return outcome.signed.name
+
+
+def hint_for_mypy(outcome: Outcome) -> str:
+    if not outcome.ok:  # the guides say which type checkers understand it
+        return outcome.error.hint  # pyright: ignore[reportOptionalMemberAccess]
+    return outcome.unwrap().name

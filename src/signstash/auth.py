@@ -210,7 +210,7 @@ class TokenAuth(httpx.Auth):
     async def _current_token(self) -> _Token:
         running_loop()
         if self._closed:
-            raise ConfigurationError("The client was used after it was closed.", "Make a new one.")
+            raise ConfigurationError("The client, or its TokenAuth, is closed.", "Make a new one.")
         token, now = self._token, self._clock()
         if token is not None and now < token.due:
             if now >= max(token.early, self._next_renewal):
@@ -226,7 +226,7 @@ class TokenAuth(httpx.Auth):
         renewal = self._renewal_task()
         await asyncio.wait([renewal])  # a caller who is cancelled leaves the renewal to the others
         if renewal.cancelled():
-            raise ConfigurationError("The client was closed while it fetched a token.", "Make a new one.")
+            raise ConfigurationError("The client, or its TokenAuth, was closed meanwhile.", "Make a new one.")
         renewed = renewal.result()
         if isinstance(renewed, SignStashError):
             raise renewed.copy_for_raise()

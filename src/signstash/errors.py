@@ -103,7 +103,7 @@ def _portable(cause: BaseException) -> BaseException:
 
 
 class ConfigurationError(SignStashError):
-    """The SDK was set up or called in a way that cannot work. Nothing was sent."""
+    """The SDK was set up or called in a way that cannot work. The call sent nothing; a run sends nothing more."""
 
 
 @attrs.define(slots=False, eq=False, repr=False, auto_exc=False)

@@ -95,7 +95,7 @@ class TestClosing:
         error = await failure_of(client)
 
         assert type(error) is ConfigurationError
-        assert "closed" in str(error)
+        assert "TokenAuth, is closed" in str(error)
         assert len(vendor.arrivals) == 1
         assert len(vendor.token_requests) == 1
 
