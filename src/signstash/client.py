@@ -305,9 +305,8 @@ class SignStash(IntegrationQueries, OtherOperations):
         from ._signing.request import RequestOptions
 
         options = RequestOptions(description, preservation, external_reference)
-        return await self._signer.sign(
-            require_iterable(documents), options, self._retrying, save_to=save_to, overwrite=overwrite
-        )
+        documents = require_iterable(documents)
+        return await self._signer.sign(documents, options, self._retrying, save_to=save_to, overwrite=overwrite)
 
     def sign_all(
         self,

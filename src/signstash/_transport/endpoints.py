@@ -83,10 +83,8 @@ def _json(value: object) -> bytes:
         return _encode_json(value).encode()
     except (TypeError, ValueError):
         pass  # the encoder's own error would hold the value
-    raise InvalidDocumentError(
-        "The request cannot be written as JSON.",
-        "Look for fields of the given models whose value has another type than the model says.",
-    )
+    hint = "Look for fields of the given models whose value has another type than the model says."
+    raise InvalidDocumentError("The request cannot be written as JSON.", hint)
 
 
 def any_operation(*, method: str, url: str, **others: Any) -> Call:
@@ -134,9 +132,8 @@ def sign_multipart(
         File(payload=BytesIO(insert.mark.encode()), file_name=name, mime_type=item.document_request.content_type)
         for name, item, insert in zip(file_names, body.documents, inserts, strict=True)
     ]
-    kwargs = api.sign_document_batch_binary._get_kwargs(
-        body=models.SignDocumentBatchBinaryBody(files=files, sign_request=body)
-    )
+    parts = models.SignDocumentBatchBinaryBody(files=files, sign_request=body)
+    kwargs = api.sign_document_batch_binary._get_kwargs(body=parts)
     return _signing_call("signDocumentBatchBinary", kwargs, body, inserts, folder)
 
 
@@ -162,10 +159,8 @@ def operation_id(external_reference: str) -> Call:
         or external_reference in ("", ".", "..")
         or text_problem(external_reference)
     ):
-        raise ConfigurationError(
-            f"external_reference is {external_reference!r}, which cannot be part of a path.",
-            "Give a text that is not empty, '.' or '..', and has no control characters.",
-        )
+        problem = f"external_reference is {external_reference!r}, which cannot be part of a path."
+        raise ConfigurationError(problem, "Give a text that is not empty, '.' or '..', and has no control characters.")
     kwargs = api.get_operation_id_by_document_external_reference._get_kwargs(external_reference)
     name = "getOperationIdByDocumentExternalReference"
     return _call(name, kwargs, external_references=(external_reference,))
