@@ -178,7 +178,7 @@ class TokenAuth(httpx.Auth):
                 token.kept_until = self._clock() + RENEWAL_PAUSE
             if self._clock() < token.kept_until:
                 problem = f"The service rejected the access token of {self.client_id}, and a newly issued one as well"
-                error.problem = f"{problem}: {error.problem}"
+                error.problem = f"{problem}: {error.problem[0].lower()}{error.problem[1:]}"
                 raise error
             logger.debug("token rejected by %s with HTTP %d; replacing it", request.url.host, response.status_code)
             # A rejection that comes late is about an older token, and must not discard the new one.

@@ -188,7 +188,7 @@ def require_reference(name: str, reference: object) -> None:
     """Check that an external reference can be part of a URL, where the service looks it up."""
     require_text(name, reference)
     if reference in (".", "..") or str(reference) != str(reference).strip():
-        raise InvalidDocumentError(f"{name} is {reference!r}.", "Give letters or digits, without blanks at its ends.")
+        raise InvalidDocumentError(f"{name} is {reference!r}.", "Give letters or digits, without blanks at the ends.")
 
 
 def require_document(document: object) -> Document:

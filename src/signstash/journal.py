@@ -200,7 +200,7 @@ class Journal:
         held = {entry.reference: entry for entry in self.entries("held")}
         unknown = [reference for reference in references if not isinstance(reference, str) or reference not in held]
         if unknown:
-            raise ConfigurationError(f"{unknown[0]!r} is not held in the journal.", "Give those of `entries('held')`.")
+            raise ConfigurationError(f"{unknown[0]!r} is not held in the journal.", "See `entries('held')`.")
         self._record(
             attrs.evolve(held[reference], state=state, probably_signed=False, reason=None, **changes)
             for reference in dict.fromkeys(references)

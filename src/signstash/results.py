@@ -199,7 +199,7 @@ class FailedOutcome:
 Outcome: TypeAlias = SignedOutcome | FailedOutcome
 """The outcome of one document: after `if outcome.signed is None`, type checkers know that there is an `error`.
 
-They know it after `if outcome.ok is False`, too; mypy also after `if not outcome.ok`, but pyright by design not.
+They know it after `if outcome.ok is False`, too. After `if not outcome.ok` mypy knows it, and pyright does not.
 """
 
 

@@ -167,7 +167,7 @@ class Retries:
                 try:
                     await (sleep_of_tests or self.sleep)(pause)
                 except ConfigurationError as closed:
-                    closed.problem = f"The client was closed before another attempt: {error.problem}"
+                    closed.problem = f"{error.problem.rstrip('.')}; the client was closed before another attempt."
                     closed.external_references = error.external_references
                     raise closed from error
                 is_over = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -158,7 +159,7 @@ class TestSecondRejection:
         assert "`environment`" in error.hint
         assert "proxy is configured for" in error.hint
         assert "proxy's service domain" in error.hint
-        assert "newly issued" in error.problem
+        assert re.search("newly issued one as well: [a-z]", error.problem)
 
     async def test_the_error_quotes_the_service(self, client: httpx.AsyncClient, vendor: Vendor) -> None:
         vendor.respond = lambda _: httpx.Response(**REFUSALS["0.0.10"])

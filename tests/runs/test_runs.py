@@ -141,7 +141,7 @@ class TestClosing:
                 await asyncio.wait_for(call, 100)
             if how != "batching":
                 assert isinstance(closed.value.__cause__, RateLimitedError)
-                assert closed.value.__cause__.problem in closed.value.problem
+                assert closed.value.problem.startswith(closed.value.__cause__.problem.rstrip("."))
                 assert closed.value.external_references == closed.value.__cause__.external_references
             with pytest.raises(ConfigurationError, match="closed"):
                 await batching.sign(Document.pdf(PDF, name="2.pdf"))

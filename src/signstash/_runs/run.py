@@ -318,9 +318,9 @@ def _adopt_notes(error: BaseException, of_request: BaseException) -> None:
     """Say on the cancellation of a run what that of a request says, and which documents may have been processed."""
     for note in getattr(of_request, "__notes__", ()):
         error.add_note(note)
-    if getattr(of_request, "maybe_processed", False):
-        references = (*getattr(error, "external_references", ()), *getattr(of_request, "external_references", ()))
-        vars(error).update(maybe_processed=True, external_references=references)
+    in_doubt = getattr(of_request, "external_references", ()) if getattr(of_request, "maybe_processed", False) else ()
+    references = (*getattr(error, "external_references", ()), *in_doubt)
+    vars(error).update(maybe_processed=bool(references), external_references=references)
 
 
 class OpenRuns(weakref.WeakSet[Run]):
