@@ -142,7 +142,8 @@ class Exchange:
         except UnusableResponseError as unusable:
             raise unreadable_response(unusable.status_code, {}, b"", str(unusable), prepared.context) from None
         except Exception as error:  # an authentication or a client of the user's own may raise anything
-            if isinstance(error, SignStashError) and not (prepared.body.handed_over and prepared.call.changes_state):
+            is_sent = prepared.body.handed_over and prepared.call.changes_state
+            if isinstance(error, SignStashError) and (error.maybe_processed or not is_sent):
                 raise
             was_closed = limit.expired() and limit.when() != planned_end
             cause = ConnectionAbortedError("the client was closed meanwhile") if was_closed else error
