@@ -69,10 +69,8 @@ class VisibleSignature:
         if [coordinates, self.field is not None, self.placeholder is not None].count(True) != 1 or (
             coordinates and (self.x is None or self.y is None)
         ):
-            raise InvalidDocumentError(
-                "The position of the visible signature is not given in one way.",
-                "Give x and y (and page), or field, or placeholder.",
-            )
+            problem = "The position of the visible signature is not given in one way."
+            raise InvalidDocumentError(problem, "Give x and y (and page), or field, or placeholder.")
 
 
 class SignatureOptions(TypedDict, total=False):
@@ -217,15 +215,11 @@ def _require_possible(model: models.SignatureInfo, content_type: str) -> None:
             f"signature_type {kind} does not fit {content_type}.", "Use PAdES for PDF, XAdES for XML, else CAdES."
         )
     if visible and not (is_pdf and kind == models.SignatureType.PADES):
-        raise InvalidDocumentError(
-            f"visible_signature does not fit a {kind} signature of {content_type}.",
-            "Only a PAdES signature of a PDF can be seen; leave it out.",
-        )
+        problem = f"visible_signature does not fit a {kind} signature of {content_type}."
+        raise InvalidDocumentError(problem, "Only a PAdES signature of a PDF can be seen; leave it out.")
     if advanced and kind != models.SignatureType.XADES:
-        raise InvalidDocumentError(
-            f"{', '.join(_ADVANCED)} do not fit a {kind} signature of {content_type}.",
-            "They are for XAdES signatures of XML; leave them out.",
-        )
+        problem = f"{', '.join(_ADVANCED)} do not fit a {kind} signature of {content_type}."
+        raise InvalidDocumentError(problem, "They are for XAdES signatures of XML; leave them out.")
     if visible:
         _require_possible_form(visible)
 

@@ -32,8 +32,7 @@ def is_certainly_not_signed(error: SignStashError | None) -> bool:
 
 
 def reading_took_too_long(deadline: float, references: Sequence[str]) -> ConnectionFailedError:
-    sentence = ErrorContext(external_references=references).sentence
-    problem = sentence(f"Reading took longer than the deadline of {deadline:g} s")
+    problem = f"{subject_of(references)}reading took longer than the deadline of {deadline:g} s."
     hint = "Nothing was sent: give a longer `deadline`, or read from a faster disk."
     return ConnectionFailedError(problem, hint, external_references=references)
 
@@ -104,8 +103,8 @@ def note_cancellation(error: BaseException, context: ErrorContext, *, maybe_proc
     if maybe_processed:
         text = str(response_lost("The call was cancelled after its request was sent", context))
     else:
-        done = "processed" if context.changes_state else "changed"
-        text = f"{context.sentence('The call was cancelled')} Nothing was {done}."
+        problem = context.sentence("The call was cancelled")
+        text = f"{problem} Nothing was {'processed' if context.changes_state else 'changed'}."
     others = [each for each in getattr(error, "__notes__", ()) if not each.startswith("signstash: ")]
     error.__notes__ = [*others, f"signstash: {text}"]
     vars(error).update(maybe_processed=maybe_processed, external_references=tuple(context.external_references))

@@ -81,10 +81,8 @@ def _transport(context: ssl.SSLContext, scheme: str, proxy: str) -> httpx.AsyncH
         return httpx.AsyncHTTPTransport(verify=context, proxy=url)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         # The URL may hold a password, and so may the error.
-        raise ConfigurationError(
-            f"The outbound proxy of {scheme.upper()}_PROXY cannot be used ({type(error).__name__}).",
-            "Give the URL of an HTTP proxy; one of SOCKS needs httpx[socks].",
-        ) from error
+        problem = f"The outbound proxy of {scheme.upper()}_PROXY cannot be used ({type(error).__name__})."
+        raise ConfigurationError(problem, "Give the URL of an HTTP proxy; one of SOCKS needs httpx[socks].") from error
 
 
 def is_excluded(url: httpx.URL, no_proxy: str) -> bool:
