@@ -52,7 +52,7 @@ def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUn
 def reason_of(error: SignStashError) -> str:
     """What happened, without the documents to which it happened."""
     reason = error.problem.removeprefix(subject_of(error.external_references))
-    return f"{reason[0].lower()}{reason[1:]}"
+    return f"{reason[:1].lower()}{reason[1:]}"
 
 
 def for_document(error: SignStashError, reference: str, problem: str = "") -> SignStashError:
