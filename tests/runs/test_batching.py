@@ -313,6 +313,77 @@ async def test_a_document_in_flight_is_not_accepted_again(client: SignStash) -> 
     assert isinstance(results[1], InvalidDocumentError)
 
 
+class TestGivenAgain:
+    """The same Document object, given again after its caller left."""
+
+    async def test_the_next_call_gets_the_outcome_of_what_is_in_flight(
+        self, client: SignStash, signstash_mock: MockSignStash, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def answer(request: httpx.Request) -> httpx.Response:
+            arrived.set()
+            await answers.wait()
+            return signed_response(request)
+
+        arrived, answers, one = asyncio.Event(), asyncio.Event(), Document.pdf(PDF, name="1.pdf")
+        signstash_mock.routes.sign.mock(side_effect=answer)
+        async with client.batching(max_waiting=1, when_full="raise") as batching:
+            first = asyncio.create_task(batching.sign(one))
+            await arrived.wait()
+            assert "nothing is signed twice" in await note_of_cancellation(first)
+            again = asyncio.create_task(batching.sign(one))
+            await asyncio.sleep(0)
+            with pytest.raises(InvalidDocumentError, match="is being signed already"):
+                await batching.sign(one)
+            answers.set()
+            signed = await again
+            assert signed.name == "1.pdf"
+            assert signstash_mock.routes.sign.call_count == 1
+            assert "nobody waits for" not in caplog.text
+            assert (await batching.sign(document(2))).name == "2.pdf"
+
+    async def test_a_document_that_was_not_sent_yet_is_sent_once(
+        self, client: SignStash, signstash_mock: MockSignStash
+    ) -> None:
+        async def answer(request: httpx.Request) -> httpx.Response:
+            arrived.set()
+            await answers.wait()
+            return signed_response(request)
+
+        arrived, answers, one = asyncio.Event(), asyncio.Event(), document(1)
+        signstash_mock.routes.sign.mock(side_effect=answer)
+        async with client.batching(in_flight=1) as batching:
+            busy = asyncio.create_task(batching.sign(document(0)))
+            await arrived.wait()
+            for _ in range(3):
+                call = asyncio.create_task(batching.sign(one))
+                for _ in range(20):  # until it is in a batch
+                    await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.wait([call])
+            again = asyncio.create_task(batching.sign(one))
+            await asyncio.sleep(0)
+            answers.set()
+
+            assert [(await call).external_reference for call in (busy, again)] == ["invoice_0", "invoice_1"]
+        assert signstash_mock.routes.sign.call_count == 2
+
+    async def test_a_document_withdrawn_between_two_attempts_leaves_its_place(
+        self, client: SignStash, signstash_mock: MockSignStash
+    ) -> None:
+        def reject(request: httpx.Request) -> httpx.Response:
+            call.cancel()
+            return httpx.Response(429, headers={"Retry-After": "1"})
+
+        one = document(1)
+        signstash_mock.routes.sign.mock(side_effect=reject)
+        async with client.batching(max_waiting=1) as batching:
+            call = asyncio.create_task(batching.sign(one))
+            await asyncio.wait([call])
+            signstash_mock.routes.sign.mock(side_effect=signed_response)
+            assert (await batching.sign(document(2), deadline=5)).external_reference == "invoice_2"
+            assert (await batching.sign(one, deadline=5)).external_reference == "invoice_1"
+
+
 async def test_a_closed_batching_raises(client: SignStash) -> None:
     async with client.batching() as batching:
         pass

@@ -45,7 +45,7 @@ def not_sent_in_time(name: str, reference: str, seconds: float) -> ConnectionFai
 
 def response_not_awaited(name: str, reference: str, seconds: float) -> OutcomeUnknownError:
     problem = f"Whether document {name} ({reference}) is signed was not known after {seconds:g} s."
-    hint = "Its outcome will be logged. Look it up by its external reference before you send it again."
+    hint = "Sign the same Document object again to get its outcome, which will be logged otherwise."
     return _unknown((reference,), problem, hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Self
@@ -89,7 +90,8 @@ class Batching:
         """Sign one document. Calls that come while requests are in flight share the next one.
 
         Cancelling a call does not affect the others. A document that was not sent yet is withdrawn; the outcome of one
-        that was sent is logged, and recorded in the journal, if there is one.
+        that was sent is recorded in the journal, if there is one, and goes to the next call with the same `Document`
+        object, or to the log if it comes before.
 
         Args:
             document: What to sign.
@@ -107,16 +109,15 @@ class Batching:
         """
         require_document(document)
         options = RequestOptions(description, preservation)
-        if id(document) in self._waiting:
-            raise InvalidDocumentError(f"Document {document.name} is being signed already.", "Make one for each call.")
-        if self._when_full == "raise" and self._places.locked():
+        places = contextlib.nullcontext() if id(document) in self._waiting else self._places
+        if self._when_full == "raise" and places is self._places and self._places.locked():
             problem = f"{self._max_waiting} documents wait or are in flight; {document.name} was not sent."
             raise RateLimitedError(problem, "Try again later.", status_code=429, retryable=True)
         seconds = self._deadline if deadline is None else deadline
         require_seconds("deadline", seconds)
         waiting = _Waiting(document, options, asyncio.get_running_loop().create_future())
         try:
-            async with asyncio.timeout(seconds), self._places:
+            async with asyncio.timeout(seconds), places:
                 outcome = await self._outcome(waiting)
         except TimeoutError as error:
             late = response_not_awaited if waiting.maybe_processed else not_sent_in_time
@@ -126,9 +127,16 @@ class Batching:
     async def _outcome(self, waiting: _Waiting) -> Outcome:
         if self._is_closed:
             raise ConfigurationError("The batching was used after it was closed.", "Use it inside of its `async with`.")
+        if self._want(waiting.document):
+            problem = f"Document {waiting.document.name} is being signed already."
+            raise InvalidDocumentError(problem, "Wait for that call, or make another Document.")
+        left = self._waiting.get(id(waiting.document))
         self._waiting[id(waiting.document)] = waiting
-        self._arrived.append(waiting)
-        self._changed.set()
+        if left is not None and left.is_taken:  # by the run, whose outcome is for this caller
+            waiting.is_taken, waiting.sent_as, waiting.maybe_processed = True, left.sent_as, left.maybe_processed
+        else:
+            self._arrived.append(waiting)
+            self._changed.set()
         if self._run is None:
             self._run = asyncio.create_task(self._sign_arrived())
         try:
@@ -142,7 +150,7 @@ class Batching:
         finally:
             if waiting in self._arrived:  # it need not stay in memory
                 self._arrived.remove(waiting)
-            if not waiting.maybe_processed:
+            if not waiting.is_taken:
                 self._forget(waiting)
 
     def _forget(self, waiting: _Waiting) -> None:
