@@ -305,6 +305,50 @@ async def test_a_journal_records_every_document(
     assert sum(sizes(signstash_mock)) == 3
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+@pytest.mark.parametrize("reference", [None, "invoice_1"])
+async def test_a_journal_knows_what_was_sent_before_under_load_too(
+    client: SignStash, signstash_mock: MockSignStash, tmp_path: Path, is_lost: bool, reference: str | None
+) -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if b"busy.pdf" in request.content:
+            arrived.set()
+            await answers.wait()
+        elif is_lost:
+            raise httpx.ReadError("lost")
+        return signed_response(request)
+
+    arrived, answers = asyncio.Event(), asyncio.Event()
+    signstash_mock.routes.sign.mock(side_effect=answer)
+    results: list[Any] = []
+    with Journal(tmp_path / "a.journal") as journal:
+        async with client.batching(save_to=tmp_path / "signed", journal=journal) as batching:
+            busy = asyncio.create_task(batching.sign(Document.pdf(PDF, name="busy.pdf")))
+            await arrived.wait()
+            for _ in range(3):
+                one = Document.pdf(PDF, name="1.pdf", external_reference=reference)
+                results += await asyncio.gather(batching.sign(one), return_exceptions=True)
+            answers.set()
+            await busy
+
+    assert [type(result) for result in results] == [OutcomeUnknownError if is_lost else SignedDocument] * 3
+    references = [result.external_references[0] if is_lost else result.external_reference for result in results]
+    assert len(set(references)) == 1
+    assert signstash_mock.routes.sign.call_count == 2
+
+
+async def test_a_journal_accepts_no_twin_of_a_document_in_flight(
+    client: SignStash, signstash_mock: MockSignStash, tmp_path: Path
+) -> None:
+    with Journal(tmp_path / "a.journal") as journal:
+        async with client.batching(save_to=tmp_path / "signed", journal=journal) as batching:
+            twins = (batching.sign(document(1)) for _ in range(2))
+            results = await asyncio.gather(*twins, return_exceptions=True)
+
+    assert [type(result) for result in results] == [SignedDocument, InvalidDocumentError]
+    assert sum(sizes(signstash_mock)) == 1
+
+
 async def test_a_document_in_flight_is_not_accepted_again(client: SignStash) -> None:
     one = document(1)
     async with client.batching() as batching:

@@ -133,7 +133,7 @@ def held_for_review(name: str, reference: str, cause: SignStashError) -> Outcome
 
 def held_before(name: str, reference: str, reason: str | None) -> OutcomeUnknownError:
     reason = (reason or "").removeprefix(held_for_review(name, reference, SignStashError("", "")).problem)
-    problem = f"Document {name} ({reference}) is held for review since an earlier run, and was not sent: {reason}"
+    problem = f"Document {name} ({reference}) is held for review, and was not sent again: {reason}"
     hint = "Decide with `signstash failed`, or with `requeue`, `settle` or `drop` of the journal."
     return _unknown((reference,), problem, hint)
 

@@ -37,6 +37,7 @@ class RunLedger:
     client_service: str
     journal: Journal | None
     files: SignedFiles | None
+    has_callers: bool  # of whom each asks for itself: only what is under way is given twice
     _run: int = attrs.field(init=False, default=0)
     _seen: set[str] = attrs.field(init=False, factory=set[str])
 
@@ -80,7 +81,8 @@ class RunLedger:
         is_under_way = (identity := _identity(given, digest)) in self._seen  # before its entry, which may change
         entry = journal._find(own_reference=given.external_reference, digest=digest, name=given.name)
         entry = entry or Entry(reference="", name=given.name, digest=digest, state="planned")
-        if is_under_way or (entry.run == self._run and entry.state not in ("planned", "failed")):
+        was_here = entry.run == self._run and entry.state not in ("planned", "failed") and not self.has_callers
+        if is_under_way or was_here:
             problem = f"Document {given.name} is in this run twice, by its contents or its external reference."
             hint = "Give each document once, or give documents that are alike references of your own."
             raise InvalidDocumentError(problem, hint, document=given.name)
@@ -103,7 +105,8 @@ class RunLedger:
                     error.maybe_processed, error.external_references = True, (reference,)
                     journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
                 raise
-        self._seen.add(identity)
+        if isinstance(planned, PlannedDocument) or not self.has_callers:
+            self._seen.add(identity)
         return planned
 
     def _next_reference(self, journal: Journal, given: Document, entry: Entry) -> tuple[int, str]:
