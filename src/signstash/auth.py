@@ -113,6 +113,7 @@ class TokenAuth(httpx.Auth):
         )
         settings.warn_of_plain_http(base_urls)
         self.client_id = client_id
+        self._token_host = httpx.URL(token_url).host
         self._request = TokenRequest(
             url=token_url,
             client_id=client_id,

@@ -88,7 +88,8 @@ class Journal:
     checksum, and is never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a
     full disk a folder of signed documents that could not be saved (`.recovered`).
 
-    One process at a time may use it; a forked child may not use the journal of its parent.
+    One process at a time may use it; a forked child may not use the journal of its parent. It belongs to the client
+    service of its first run, on one token server: a run of another one raises `ConfigurationError`.
 
     Args:
         path: The file. It is created if it does not exist; its folder must.
@@ -102,7 +103,8 @@ class Journal:
         if str(self._path) == ":memory:":
             raise ConfigurationError("A journal cannot be in memory.", "Give the path of a file.")
         self._mutex = threading.Lock()
-        self._running = False
+        self._running: Sequence[str] = ()
+        self._belongs_to: Sequence[str] = ()
         self._closed = False
         self._offsets: dict[bytes, int] = {}
         self._own_references: dict[bytes, bytes] = {}
@@ -144,18 +146,28 @@ class Journal:
         return [entry for entry in entries if (entry.state == state if state else entry.state != "dropped")]
 
     @contextlib.contextmanager
-    def _run(self) -> Iterator[int]:
-        """One run with this journal, and no other one at the same time. Gives its number."""
+    def _run(self, client: Sequence[str]) -> Iterator[int]:
+        """One run with this journal, and no other one at the same time. Gives its number.
+
+        Args:
+            client: Alias of the client service, and host of its token server (empty: unknown).
+        """
         with self._used():
             if self._running:
                 raise ConfigurationError(
                     f"The journal {self._path} is used by another run.", "Wait for its end, or use another journal."
                 )
-            self._running = True
+            if any(known and given and known != given for known, given in zip(self._belongs_to, client, strict=False)):
+                owner, other = (" at ".join(filter(None, each)) for each in (self._belongs_to, client))
+                raise ConfigurationError(
+                    f"The journal {self._path} belongs to client service {owner}, not to {other}.",
+                    "Give the settings of that one, or give this one a journal of its own.",
+                )
+            self._running = client
         try:
             yield self._last_run + 1
         finally:
-            self._running = False
+            self._running = ()
             if self._closed:
                 self._file.close()
 
@@ -231,11 +243,13 @@ class Journal:
         ]
         if records:
             with self._used():
-                self._file.append(records, keep=keep)
+                is_new = self._running and not self._belongs_to
+                self._file.append([{"client": self._running}, *records] if is_new else records, keep=keep)
 
     def _index(self, offset: int, record: dict[str, Any]) -> None:
         self._last_run = max(self._last_run, record.get("run", 0))
-        if "reference" not in record:  # the number of a run, as journals had it before 0.1.0
+        self._belongs_to = record.get("client", self._belongs_to)
+        if "reference" not in record:  # the client service, or the number of a run, as before 0.1.0
             return
         contents, is_own = _key(record["digest"], record["name"]), not record.get("reference_number")
         key = _key(record["reference"]) if is_own else contents

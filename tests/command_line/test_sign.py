@@ -401,6 +401,20 @@ class TestWhatIsTold:
         assert "\nsigned         2\n" in ended.out
         assert "signstash: The journal cannot be used: disk full." in ended.err
 
+    def test_a_journal_of_another_client_service_is_refused(
+        self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run("sign", "invoices", "-o", "signed", "--journal", "j")
+        monkeypatch.setenv("SIGNSTASH_CLIENT_ID", "PRT.1-PRT.2-billing")
+
+        ended = run("sign", "invoices", "-o", "signed", "--journal", "j")
+
+        assert ended.status == 2
+        assert re.search(
+            r"journal j belongs to client service PRT\S+-sandbox at 127\S+, not to PRT.1-PRT.2-billing at 127",
+            ended.err,
+        )
+
     @pytest.mark.parametrize(("kind", "hint"), FAULTS_OF_ALL)
     def test_an_error_that_concerns_all_ends_the_run(
         self, folder: Path, run: Run, sandbox: Sandbox, kind: Any, hint: str

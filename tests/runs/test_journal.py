@@ -191,6 +191,52 @@ class TestRepeatedDocuments:
                 await collect(client.sign_all(pdfs(1), **durably(journal)))
         assert set(await collect(client.sign_all(pdfs(4)[3:], **durably(journal)))) == {"3.pdf"}
 
+    async def test_a_journal_belongs_to_one_client_service(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        """Not even to one of the same name on another token server: what a test signed is not signed in production."""
+        path = tmp_path / "run.journal"
+        with Journal(path) as journal:
+            await collect(client.sign_all(pdfs(1), **durably(journal)))
+        others: list[dict[str, Any]] = [
+            {"client_id": "PRT.1-PRT.2-other", "token_url": TOKEN_URL},
+            {"client_id": CLIENT_ID, "environment": "production"},
+        ]
+        for other in others:
+            names = f"{CLIENT_ID}.*token.test.*{other['client_id']}.*{'msignstash' if len(other) > 2 else ''}"
+            async with SignStash(BASE_URL, client_secret=CLIENT_SECRET, **other) as others_client:
+                with Journal(path) as journal:
+                    with pytest.raises(ConfigurationError, match=names) as raised:
+                        await collect(others_client.sign_all(pdfs(2), **durably(journal)))
+                    async with others_client.batching(**durably(journal)) as batching:
+                        with pytest.raises(ConfigurationError, match=names):
+                            await batching.sign(numbered(2))
+            assert "journal of its own" in raised.value.hint
+        assert service.sign.call_count == 1
+        elsewhere = SignStash("http://new.test", CLIENT_ID, CLIENT_SECRET, token_url=TOKEN_URL)
+        own_auth = SignStash(BASE_URL, CLIENT_ID, auth=httpx.BasicAuth("a", "b"))
+        for same in (elsewhere, own_auth):
+            async with same:
+                with Journal(path) as journal:
+                    found = await collect(same.sign_all(pdfs(1), **durably(journal)))
+                    assert found["0.pdf"].signed_before
+
+    async def test_a_journal_that_names_no_client_service_works(
+        self, client: SignStash, service: MockedService, tmp_path: Path
+    ) -> None:
+        """Its first record names one; a decision does not."""
+        path = tmp_path / "run.journal"
+        with Journal(path) as journal:
+            journal._record([entry(1, "held")])
+            journal.settle("1")
+        with Journal(path) as journal:
+            found = await collect(client.sign_all(pdfs(3), **durably(journal)))
+            assert all(outcome.ok for outcome in found.values())
+            assert len(journal.entries()) == 4
+        async with SignStash(BASE_URL, "other", CLIENT_SECRET, token_url=TOKEN_URL) as other:
+            with Journal(path) as journal, pytest.raises(ConfigurationError, match="other"):
+                await collect(other.sign_all(pdfs(3), **durably(journal)))
+
     async def test_a_fixed_document_is_signed_under_the_same_reference(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:

@@ -35,6 +35,7 @@ class RunLedger:
     """The records of one run, which may have no journal, and save no files."""
 
     client_service: str
+    token_server: str
     journal: Journal | None
     files: SignedFiles | None
     has_callers: bool  # of whom each asks for itself: only what is under way is given twice
@@ -43,7 +44,8 @@ class RunLedger:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        with contextlib.nullcontext(0) if self.journal is None else self.journal._run() as self._run:
+        client = (self.client_service, self.token_server)
+        with contextlib.nullcontext(0) if self.journal is None else self.journal._run(client) as self._run:
             yield
 
     async def plan(self, documents: Sequence[Document]) -> list[PlannedDocument | Outcome]:

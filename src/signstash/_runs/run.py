@@ -75,10 +75,12 @@ class RunSettings:
 
     def new_run(self, callers: Callers, limiter: ConcurrencyLimiter | None = None) -> Run:
         """A new run for those who want documents signed, which ends when the client is closed."""
-        service = self.signer.exchange.client_service
-        has_callers = callers.are_waiting
         ledger = RunLedger(
-            client_service=service, journal=self.journal, files=self._files(), has_callers=has_callers
+            client_service=self.signer.exchange.client_service,
+            token_server=getattr(self.signer.exchange.auth, "_token_host", ""),
+            journal=self.journal,
+            files=self._files(),
+            has_callers=callers.are_waiting,
         )
         processor = BatchProcessor(
             signer=self.signer,
