@@ -107,7 +107,7 @@ class Journal:
         self._belongs_to: Sequence[str] = ()
         self._closed = False
         self._offsets: dict[bytes, int] = {}
-        self._own_references: dict[bytes, bytes] = {}
+        self._aliases: dict[bytes, bytes] = {}
         self._last_run = 0
         with self._explained("Check its folder, permissions and disk space."):
             self._file = RecordFile(self._path, self._index)
@@ -224,7 +224,7 @@ class Journal:
         key = contents if own_reference is None else _key(own_reference)
         with self._used():
             if own_reference is None and key not in self._offsets:
-                key = self._own_references.get(contents, key)
+                key = self._aliases.get(contents, key)
             offset = self._offsets.get(key)
             return None if offset is None else Entry(**self._file.read(offset))
 
@@ -255,7 +255,9 @@ class Journal:
         key = _key(record["reference"]) if is_own else contents
         self._offsets[key] = offset
         if is_own:
-            self._own_references[contents] = key
+            self._aliases[contents] = key
+        if "signed_digest" in record:  # its signed file may replace the original
+            self._aliases[_key(record["signed_digest"], record["name"])] = key
 
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:

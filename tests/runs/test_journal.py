@@ -903,6 +903,40 @@ class TestFiles:
         assert outcomes[1].ok
         assert service.sign.call_count == 2
 
+    @pytest.mark.parametrize("reference", [None, "FT_1"])
+    @pytest.mark.parametrize("state", ["signed", "received"])
+    async def test_a_signed_file_that_replaced_its_original_is_not_signed_again(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, state: Any, reference: Any
+    ) -> None:
+        (tmp_path / "a.pdf").write_bytes(PDF)
+        for _ in range(3):
+            document = Document.pdf(tmp_path / "a.pdf", external_reference=reference)
+            run = client.sign_all([document], save_to=tmp_path, overwrite=True, journal=journal)
+            outcome = (await collect(run))["a.pdf"]
+            assert outcome.signed
+            assert outcome.signed.content == mock_signed(PDF)
+            (entry,) = journal.entries("signed")
+            journal._record([attrs.evolve(entry, state=state)])  # received: as if killed after the file was replaced
+
+        assert outcome.signed_before
+        assert service.sign.call_count == 1
+
+    async def test_a_signed_file_is_signed_again_under_another_reference(
+        self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path
+    ) -> None:
+        """A second signature, and a changed document, whose reference is that of the signed one."""
+        await collect(client.sign_all([Document.pdf(PDF, name="a.pdf")], **durably(journal)))
+        signed = tmp_path / "signed" / "a.pdf"
+        second = Document.pdf(signed, external_reference="second")
+        outcome = (await collect(client.sign_all([second], journal=journal, save_to=tmp_path / "twice")))["a.pdf"]
+        changed = Document.pdf(PDF + b"1", name="a.pdf", external_reference="second")
+
+        assert outcome.ok
+        assert not outcome.signed_before
+        other = (await collect(client.sign_all([changed], journal=journal, save_to=tmp_path / "twice")))["a.pdf"]
+        assert isinstance(other.error, InvalidDocumentError)
+        assert service.sign.call_count == 2
+
     async def test_an_existing_file_does_not_hide_an_unknown_outcome(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:

@@ -89,7 +89,7 @@ class RunLedger:
             hint = "Give each document once, or give documents that are alike references of your own."
             raise InvalidDocumentError(problem, hint, document=given.name)
         is_known = entry.state not in ("planned", "failed", "dropped")
-        if is_known and entry.digest != digest:
+        if is_known and digest not in (entry.digest, entry.signed_digest):
             problem = f"Document {given.name}: its external reference {entry.reference!r} was used for other contents."
             raise InvalidDocumentError(problem, "Give a document that changed a new reference.", document=given.name)
         planned: PlannedDocument | Outcome | None = self._known(journal, given, entry)
