@@ -1325,6 +1325,47 @@ class TestUnknownOutcomes:
         assert found["1.pdf"].ok
         assert requests(service) == [["0.pdf", "1.pdf"], ["1.pdf"]]
 
+    @pytest.mark.parametrize("is_restarted", [False, True])
+    async def test_an_operation_is_fetched_once_for_all_its_documents(
+        self,
+        client: SignStash,
+        service: MockedService,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        is_restarted: bool,
+    ) -> None:
+        """0 and 1 are of one operation, which has another document, too; 2 of a second one; the service has no 3."""
+        operations, asked = {"_0_": 8, "_1_": 8, "_2_": 9}, list[str]()
+
+        def number(request: httpx.Request) -> httpx.Response:
+            asked.append(request.url.path)
+            found = [number for mark, number in operations.items() if mark in request.url.path]
+            return httpx.Response(200, json=found[0]) if found else httpx.Response(404)
+
+        def detail(request: httpx.Request) -> httpx.Response:
+            operation = 8 if "/8/" in request.url.path else 9
+            sent = [item["documentRequest"]["externalReference"] for item in service.sent(0)["documents"]]
+            signed = {"signStatus": "SIGNED", "signedContent": "c2lnbmVk"}
+            listed = ["other", *(item for item in sent if operations.get(f"_{item.split('_')[-2]}_") == operation)]
+            documents = [{"externalReference": reference, **signed} for reference in listed]
+            return httpx.Response(200, json={"id": operation, "documentList": documents})
+
+        service.router.get(path__regex="withDocumentExternalReference").mock(side_effect=number)
+        fetched = service.router.get(path__regex="/detail/.*/contentInResponse/true").mock(side_effect=detail)
+        with Journal(tmp_path / "run.journal") as journal:
+            options: Any = {"journal": journal, "save_to": tmp_path / "signed", "unknown_outcomes": "look_up"}
+            if is_restarted:
+                await collect(client.sign_all(pdfs(4), **{**options, "unknown_outcomes": "hold"}))
+                journal.requeue(*(entry.reference for entry in journal.entries()))
+            found = await collect(client.sign_all(pdfs(4), **options))
+
+        assert all(outcome.ok for outcome in found.values())
+        assert [(tmp_path / "signed" / f"{number}.pdf").read_bytes() for number in range(3)] == [b"signed"] * 3
+        assert [found[f"{number}.pdf"].signed.operation_id for number in range(3)] == [8, 8, 9]
+        assert (fetched.call_count, len(asked)) == (2, 3)
+        assert requests(service) == [["0.pdf", "1.pdf", "2.pdf", "3.pdf"], ["3.pdf"]]
+        assert "references that were not sent" not in caplog.text
+
     async def test_a_failed_lookup_holds_the_document(self, client: SignStash, service: MockedService) -> None:
         service.router.get(path__regex="withDocumentExternalReference").respond(403)
 

@@ -116,9 +116,9 @@ def left_open(problem: str, context: ErrorContext) -> OutcomeUnknownError:
     return _unknown(context.external_references, f"{problem}{context.origin}.", hint)
 
 
-def sent_by_an_earlier_run(reference: str) -> OutcomeUnknownError:
+def sent_by_an_earlier_run(*references: str) -> OutcomeUnknownError:
     problem = "An earlier run sent it and ended before its response was recorded."
-    return _unknown((reference,), problem, "Look it up by its external reference.")
+    return _unknown(references, problem, "Look it up by its external reference.")
 
 
 def held_for_review(name: str, reference: str, cause: SignStashError) -> OutcomeUnknownError:

@@ -68,12 +68,12 @@ class PlannedDocument:
 
 @attrs.define(eq=False)
 class Batch:
-    """Documents that are to be sent with one request, or one that is to be looked up.
+    """Documents that are to be sent with one request, or to be looked up.
 
     Attributes:
         size: Bytes of the documents, while it is being filled.
         lost: The error by which the response to an earlier request with them was lost, or None.
-        look_up: Whether the document is looked up at the service before it is sent.
+        look_up: Whether the documents are looked up at the service before they are sent.
     """
 
     items: list[PlannedDocument]

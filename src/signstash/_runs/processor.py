@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import attrs
@@ -117,7 +118,7 @@ class BatchProcessor:
             return self.unresolved(batch)
         if batch.lost is not None and self.unknown_outcomes == "hold" and batch.items[0].entry.state != "requeued":
             return BatchResult({item: _held(item, batch.lost) for item in batch.items})
-        return await (self._looked_up(batch, batch.items[0]) if batch.look_up else self._sent(batch))
+        return await (self._looked_up(batch) if batch.look_up else self._sent(batch))
 
     def unresolved(self, batch: Batch) -> BatchResult:
         """What is known of documents when the run ends before the service says anything about them."""
@@ -199,9 +200,8 @@ class BatchProcessor:
             self._count_failure(error)
             if self.unknown_outcomes == "hold" or batch.lost is not None:
                 return BatchResult({item: _held(item, error) for item in batch.items})
-            if self.unknown_outcomes == "send_again":
-                return BatchResult(next=[attrs.evolve(batch, lost=error)])
-            return BatchResult(next=[Batch([item], batch.options, error, look_up=True) for item in batch.items])
+            look_up = self.unknown_outcomes == "look_up"
+            return BatchResult(next=[attrs.evolve(batch, lost=error, look_up=look_up)])
         if error.retryable:
             self._count_failure(error)
             if batch.lost is not None:
@@ -225,13 +225,16 @@ class BatchProcessor:
             return BatchResult({item: outcome_of(item.given, held)})
         return BatchResult({item: _held(item, batch.lost)})  # this rejection says nothing about the earlier request
 
-    async def _looked_up(self, batch: Batch, item: PlannedDocument) -> BatchResult:
+    async def _looked_up(self, batch: Batch) -> BatchResult:
+        """The result for the documents of the first one's operation; the others follow."""
+        item, *others = batch.items
+        only, rest = attrs.evolve(batch, items=[item]), [attrs.evolve(batch, items=others)] if others else []
+        documents = {each.reference: each.given for each in batch.items}
         deadline = Deadline.after(self.signer.exchange.deadline)
         try:
             with call_span("look_up", [item.reference]):
-                outcome = await self._retries.run(
-                    lambda: self.signer.look_up(item.reference, item.given, item.folder, deadline), deadline
-                )
+                look_up = partial(self.signer.look_up, documents, item.folder, deadline)
+                found = await self._retries.run(look_up, deadline)
         except SignStashError as error:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
             if isinstance(error, RUN_ENDING_ERRORS):
@@ -239,12 +242,15 @@ class BatchProcessor:
             elif error.retryable:
                 self._count_failure(error)
             else:
-                return BatchResult({item: _held(item, batch.lost or error)})
-            return self.unresolved(batch)
+                return BatchResult({item: _held(item, batch.lost or error)}, next=rest)
+            return attrs.evolve(self.unresolved(only), next=rest)
         self._failures_since_success = 0
-        if outcome is None:
-            return BatchResult(next=[attrs.evolve(batch, look_up=False)])
-        return BatchResult({item: outcome})
+        if not found:
+            options = self.callers.options_for(item.given)
+            return BatchResult(next=[attrs.evolve(only, options=options, look_up=False), *rest])
+        outcomes = {each: found[each.reference] for each in batch.items if each.reference in found}
+        left = [each for each in others if each not in outcomes]
+        return BatchResult(outcomes, next=[attrs.evolve(batch, items=left)] if left else [])
 
     def _count_failure(self, error: SignStashError) -> None:
         """End the run if requests keep failing, so that no more documents are put at risk."""

@@ -239,16 +239,19 @@ class Run:
             except Exception as error:  # noqa: BLE001 - from `save_to`: it is raised after what is in flight
                 self.processor.end(error)
                 planned = []
+            sent_before: list[PlannedDocument] = []
             for item in planned:
                 if isinstance(item, Outcome):
                     known.append(item)
                 elif item.entry.state in ("sent", "received", "requeued"):
-                    self.callers.sending([item], True)
-                    lost = sent_by_an_earlier_run(item.reference)
-                    look_up = self.settings.unknown_outcomes == "look_up"
-                    self._backlog.append(Batch([item], self.callers.options_for(item.given), lost, look_up=look_up))
+                    sent_before.append(item)
                 else:
                     self._add(item)
+            self.callers.sending(sent_before, True)
+            look_up = self.settings.unknown_outcomes == "look_up"
+            for group in [sent_before] * bool(sent_before) if look_up else [[item] for item in sent_before]:
+                lost = sent_by_an_earlier_run(*(item.reference for item in group))
+                self._backlog.append(Batch(group, self.callers.options_for(group[0].given), lost, look_up=look_up))
         for request in [request for request in self._requests if request.done()]:
             self._requests.discard(request)
             try:

@@ -81,13 +81,13 @@ def read_operation(fields: Mapping[str, Any]) -> models.SignOperation:
     if not isinstance(fields.get("documentList"), list):
         return parse_leniently(models.SignOperation, fields)
     operation = parse_leniently(models.SignOperation, _without(fields, "documentList"))
-    operation.document_list = [parse_leniently(models.DocumentResponse, item) for item in _documents(fields)]
+    operation.document_list = [parse_leniently(models.DocumentResponse, item) for item in listed_documents(fields)]
     return operation
 
 
 def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], response: ServiceResponse) -> SignedBatch:
     """Match the documents of a parsed response with those that were sent, by external reference, never by position."""
-    items = _documents(fields)
+    items = listed_documents(fields)
     expected = {item.get("signedContent") for item in items if isinstance(item.get("signedContent"), str)}
     if strays := {mark: contents for mark, contents in response.contents.items() if mark not in expected}:
         restore_base64(fields, strays)  # a field of that name somewhere else is kept as it came
@@ -97,7 +97,7 @@ def read_batch(fields: Mapping[str, Any], documents: Mapping[str, Document], res
         reference = item.get("externalReference")
         received.setdefault(str(reference) if type(reference) in (str, int) else "", []).append((item, details))
     about = partial(attrs.evolve, response.context, operation_id=operation_id_in(fields.get("id")))
-    if strangers := len(received.keys() - documents.keys()):
+    if (strangers := len(received.keys() - documents.keys())) and response.context.changes_state:
         logger.warning("the response has %d references that were not sent%s", strangers, about().origin)
 
     def outcome(reference: str, document: Document) -> Outcome:
@@ -134,7 +134,7 @@ def verified(outcome: Outcome) -> Outcome:
 def read_signed_documents(fields: Mapping[str, Any], contents: Mapping[str, Contents]) -> list[SignedDocument]:
     """The signed documents of an operation. A signed one without usable contents raises a `ValueError`."""
     found: list[SignedDocument] = []
-    for item in _documents(fields):
+    for item in listed_documents(fields):
         if item.get("signStatus") != models.SigningStatus.SIGNED or item.get("signError"):
             continue
         details = parse_leniently(models.DocumentResponse, _without(item, "signedContent"))
@@ -188,8 +188,8 @@ def _unusable(why: str, response: ServiceResponse, context: ErrorContext) -> Une
     )
 
 
-def _documents(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-    listed = fields.get("documentList")
+def listed_documents(fields: object) -> list[dict[str, Any]]:
+    listed = fields.get("documentList") if isinstance(fields, dict) else None
     return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
 
 

@@ -27,7 +27,7 @@ from ..results import Outcome, SignedBatch
 from ..retries import Deadline
 from ..settings import MultipartFileNames, SaveTo, Upload
 from .request import RequestOptions, index_by_reference, signing_call
-from .response import read_batch, verified
+from .response import listed_documents, read_batch, verified
 from .saving import SignedFiles
 
 FEW_OBJECTS: Final = 200
@@ -144,18 +144,24 @@ class Signer:
             raise
 
     async def look_up(
-        self, reference: str, document: Document, folder: Path | None, deadline: Deadline
-    ) -> Outcome | None:
-        """Ask the Integration Service for a document whose response was lost; None if it does not know it."""
+        self, documents: Mapping[str, Document], folder: Path | None, deadline: Deadline
+    ) -> Mapping[str, Outcome]:
+        """Ask the Integration Service for the operation of the first document, whose response was lost.
+
+        Returns the outcomes of this and of the other documents that the operation has; none if there is no operation.
+        """
+        reference = next(iter(documents))
         try:
             found = await operation_id_from(await self.exchange.send(operation_id(reference), deadline))
         except ApiError as error:
             if error.status_code == HTTPStatus.NOT_FOUND:
-                return None
+                return {}
             raise
         call = detail(found, include_content=True, receive=partial(receive_operation, folder=folder))
-        batch = await self.read(await self.exchange.send(call, deadline), {reference: document})
-        return batch.outcomes[0]
+        response = await self.exchange.send(call, deadline)
+        listed = {str(item.get("externalReference")) for item in listed_documents(await response.json())} | {reference}
+        given = {reference: document for reference, document in documents.items() if reference in listed}
+        return dict(zip(given, (await self.read(response, given)).outcomes, strict=True))
 
 
 def _note_doubt(documents: Mapping[str, Document]) -> None:
