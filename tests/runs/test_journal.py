@@ -1014,6 +1014,39 @@ class TestFiles:
         assert list(folder.iterdir()) == []
         assert service.sign.call_count == 1
 
+    async def test_a_disk_that_is_still_full_ends_the_next_run_before_anything_is_sent(
+        self,
+        client: SignStash,
+        service: MockedService,
+        journal: Journal,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def take_its_place(request: httpx.Request) -> httpx.Response:
+            (tmp_path / "signed" / "0.pdf").touch()
+            return signed_response(request)
+
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        service.sign.mock(side_effect=take_its_place)
+        with pytest.raises(DocumentNotSavedError):
+            await collect(client.sign_all(pdfs(1), **durably(journal)))
+        (tmp_path / "signed" / "0.pdf").unlink()
+        monkeypatch.setattr("os.fsync", full)
+        found: dict[str, Outcome] = {}
+        with pytest.raises(DocumentNotSavedError, match=r"No space left.*run\.journal\.recovered"):
+            await collect(client.sign_all(reversed(pdfs(9)), **durably(journal)), found)
+        assert set(found) == {"0.pdf"}
+        assert service.sign.call_count == 1
+        monkeypatch.undo()
+
+        found = await collect(client.sign_all(pdfs(9), **durably(journal)))
+
+        assert all(outcome.ok for outcome in found.values())
+        assert found["0.pdf"].signed_before
+        assert service.sign.call_count == 2
+
     async def test_a_kept_file_that_cannot_be_recognised_is_held(
         self, client: SignStash, service: MockedService, journal: Journal, tmp_path: Path, unreadable: Unreadable
     ) -> None:

@@ -243,6 +243,8 @@ class Run:
             for item in planned:
                 if isinstance(item, Outcome):
                     known.append(item)
+                    if getattr(item.error, "signed", None) is not None:  # nor could another one be saved
+                        self.processor.end(item.error)
                 elif item.entry.state in ("sent", "received", "requeued"):
                     sent_before.append(item)
                 else:
