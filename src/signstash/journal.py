@@ -196,7 +196,7 @@ class Journal:
         self._decide(references, "signed", saved_as=None, kept_as=None)
 
     def drop(self, *references: str) -> None:
-        """Forget held documents: the next run treats them as new ones.
+        """Forget documents that are held, or signed and whose files are lost: the next run treats them as new ones.
 
         Documents without a reference of your own get a new one, under which the service may sign them a second time.
 
@@ -204,15 +204,16 @@ class Journal:
             *references: Their external references.
 
         Raises:
-            ConfigurationError: If one of them is not held.
+            ConfigurationError: If one of them is neither held nor signed.
         """
-        self._decide(references, "dropped")
+        self._decide(references, "dropped", ("held", "signed"))
 
-    def _decide(self, references: Sequence[str], state: State, **changes: Any) -> None:
-        held = {entry.reference: entry for entry in self.entries("held")}
+    def _decide(self, references: Sequence[str], state: State, of: Sequence[State] = ("held",), **changes: Any) -> None:
+        held = {entry.reference: entry for found in of for entry in self.entries(found)}
         unknown = [reference for reference in references if not isinstance(reference, str) or reference not in held]
         if unknown:
-            raise ConfigurationError(f"{unknown[0]!r} is not held in the journal.", "See `entries('held')`.")
+            problem = f"{unknown[0]!r} is not {' or '.join(of)} in the journal."
+            raise ConfigurationError(problem, "Give references of `entries('held')`.")
         self._record(
             attrs.evolve(held[reference], state=state, probably_signed=False, reason=None, **changes)
             for reference in dict.fromkeys(references)

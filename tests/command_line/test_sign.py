@@ -605,6 +605,20 @@ class TestJournal:
         assert run("failed", "--journal", "j").status == 0
         assert sandbox.signatures.total() - before == 2
 
+    def test_a_document_whose_signed_file_is_lost_can_be_dropped(
+        self, folder: Path, run: Run, sandbox: Sandbox
+    ) -> None:
+        sign = ["sign", "invoices", "-o", "signed", "--journal", "j", "--json"]
+        lost = next(item for item in run(*sign).objects if item.get("file") == "invoices/FT_1.pdf")
+        Path("signed/FT_1.pdf").unlink()
+        assert "signstash failed drop" in run(*sign).objects[0]["message"]
+
+        assert run("failed", "retry", lost["external_reference"], "--journal", "j").status == 2
+        assert run("failed", "drop", "--all", "--journal", "j").err == "No document is held for manual review.\n"
+        assert run("failed", "drop", lost["external_reference"], "--journal", "j").status == 0
+        assert run(*sign).objects[-1]["summary"]["signed"] == 1
+        assert is_signed("signed/FT_1.pdf")
+
     def test_a_journal_that_cannot_be_written_can_be_listed(
         self, folder: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:

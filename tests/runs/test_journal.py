@@ -888,6 +888,26 @@ class TestFiles:
         assert found["1.pdf"].ok
         assert service.sign.call_count == 1
 
+    async def test_a_document_whose_signed_file_is_lost_can_be_dropped(
+        self, client: SignStash, service: MockedService, journal: Journal
+    ) -> None:
+        await collect(client.sign_all(pdfs(2), **durably(journal)))
+        (durably(journal)["save_to"] / "0.pdf").unlink()
+        error = (await collect(client.sign_all(pdfs(2), **durably(journal))))["0.pdf"].error
+        assert error
+        assert "signstash failed drop" in error.hint
+        (reference,) = error.external_references
+
+        with pytest.raises(ConfigurationError, match="is not held"):
+            journal.requeue(reference)
+        journal.drop(reference)
+        found = await collect(client.sign_all(pdfs(2), **durably(journal)))
+
+        assert {name: outcome.signed_before for name, outcome in found.items()} == {"0.pdf": False, "1.pdf": True}
+        assert found["0.pdf"].signed
+        assert found["0.pdf"].signed.external_reference != reference
+        assert (durably(journal)["save_to"] / "0.pdf").exists()
+
     async def test_a_replaced_signed_file_is_reported(
         self, client: SignStash, service: MockedService, journal: Journal
     ) -> None:

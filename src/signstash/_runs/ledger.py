@@ -266,8 +266,9 @@ def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNo
     what = "was changed or replaced since" if path.is_file() else "is missing"
     return DocumentNotSavedError(
         f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} {what}.",
-        "Restore the file, or fetch the document from the Integration Service; the journal does not have it signed "
-        "again.",
+        "Restore the file, or fetch the document from the Integration Service. To have it signed again, forget it with "
+        "`signstash failed drop`, or with `drop` of the journal.",
+        external_references=(entry.reference,),
     )
 
 

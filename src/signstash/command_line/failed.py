@@ -34,9 +34,10 @@ actions:
   drop    forget them: the next run treats them as new documents, which the
           service may sign a second time
 
-The actions apply to documents in doubt. Those that failed are sent by the next
-run. Files that cannot be read, or whose signed file exists already, are not in
-the journal: `signstash sign` reports them in every run.
+The actions apply to documents in doubt, and drop also to a signed document
+whose signed file is lost. Those that failed are sent by the next run. Files
+that cannot be read, or whose signed file exists already, are not in the
+journal: `signstash sign` reports them in every run.
 
 examples:
   signstash failed --journal november.journal
@@ -132,7 +133,8 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         if not references:
             lines.note("No document is held for manual review.")
             return SIGNED
-        if unknown := [reference for reference in references if reference not in in_doubt]:
+        known = {*in_doubt, *(entry.reference for entry in journal.entries("signed") if given.action == "drop")}
+        if unknown := [reference for reference in references if reference not in known]:
             raise ConfigurationError(
                 f"{unknown[0]!r} is not held in the journal.",
                 f"Give references that `signstash failed --journal {shlex.quote(str(given.journal))}` lists as held.",
