@@ -88,8 +88,7 @@ class Journal:
     checksum, and is never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a
     full disk a folder of signed documents that could not be saved (`.recovered`).
 
-    One process at a time may use it; a forked child may not use the journal of its parent. It belongs to the client
-    service of its first run, on one token server: a run of another one raises `ConfigurationError`.
+    One process at a time may use it, not a forked child; and one client service of one token server, its first.
 
     Args:
         path: The file. It is created if it does not exist; its folder must.
@@ -146,22 +145,17 @@ class Journal:
         return [entry for entry in entries if (entry.state == state if state else entry.state != "dropped")]
 
     @contextlib.contextmanager
-    def _run(self, client: Sequence[str]) -> Iterator[int]:
-        """One run with this journal, and no other one at the same time. Gives its number.
-
-        Args:
-            client: Alias of the client service, and host of its token server (empty: unknown).
-        """
+    def _run(self, *client: str) -> Iterator[int]:
+        """One run of a client service (alias, token server) with this journal, and no other one. Gives its number."""
         with self._used():
             if self._running:
-                raise ConfigurationError(
-                    f"The journal {self._path} is used by another run.", "Wait for its end, or use another journal."
-                )
+                problem = f"The journal {self._path} is used by another run."
+                raise ConfigurationError(problem, "Wait for its end, or use another journal.")
             if any(known and given and known != given for known, given in zip(self._belongs_to, client, strict=False)):
                 owner, other = (" at ".join(filter(None, each)) for each in (self._belongs_to, client))
+                problem = f"The journal {self._path} belongs to client service {owner}, not to {other}."
                 raise ConfigurationError(
-                    f"The journal {self._path} belongs to client service {owner}, not to {other}.",
-                    "Give the settings of that one, or give this one a journal of its own.",
+                    problem, "Give the settings of that one, or give this one a journal of its own."
                 )
             self._running = client
         try:
@@ -221,12 +215,9 @@ class Journal:
 
     def _find(self, *, own_reference: str | None, digest: str, name: str) -> Entry | None:
         """What is recorded of a document: by the caller's own reference, or by contents and name."""
-        contents = _key(digest, name)
-        key = contents if own_reference is None else _key(own_reference)
+        key = _key(digest, name) if own_reference is None else _key(own_reference)
         with self._used():
-            if own_reference is None and key not in self._offsets:
-                key = self._aliases.get(contents, key)
-            offset = self._offsets.get(key)
+            offset = self._offsets.get(key) or self._offsets.get(self._aliases.get(key, key))
             return None if offset is None else Entry(**self._file.read(offset))
 
     def _distinction(self, digest: str, name: str, number: int) -> str:
@@ -263,9 +254,8 @@ class Journal:
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:
         if not self._file.is_own:  # nor is its mutex, which a thread of the parent may have held
-            raise ConfigurationError(
-                f"The journal {self._path} was opened by the parent of this process.", "Open it after the fork."
-            )
+            problem = f"The journal {self._path} was opened by the parent of this process."
+            raise ConfigurationError(problem, "Open it after the fork.")
         with self._mutex, self._explained("Check disk space and permissions, then run again."):
             if self._closed and not self._running:
                 raise ConfigurationError(f"The journal {self._path} was used after it was closed.", "Open it again.")

@@ -66,9 +66,8 @@ class RecordFile:
         try:
             return FileLock(path, remove=remove)
         except BlockingIOError:
-            raise ConfigurationError(
-                f"The journal {self._path} is in use.", "Wait until the other process or run ends, or use another one."
-            ) from None
+            hint = "Wait until the other process or run ends, or use another one."
+            raise ConfigurationError(f"The journal {self._path} is in use.", hint) from None
 
     @property
     def is_own(self) -> bool:
@@ -124,10 +123,8 @@ class RecordFile:
     def _write(self, data: bytes) -> None:
         found = os.fstat(self._file.fileno())
         if not self._length <= found.st_size <= self._length + len(self._kept) or not found.st_nlink:
-            raise ConfigurationError(
-                f"The journal {self._path} was replaced, changed or removed while it was in use.",
-                "Close it, put the valid copy in its place, and open it again.",
-            )
+            problem = f"The journal {self._path} was replaced, changed or removed while it was in use."
+            raise ConfigurationError(problem, "Close it, put the valid copy in its place, and open it again.")
         try:
             self._file.seek(self._length)
             left = memoryview(data)
@@ -168,11 +165,8 @@ class RecordFile:
                 self._file.truncate(self._length)
                 break
             if not _is_intact(line, self._checksum):
-                raise ConfigurationError(
-                    f"The journal {self._path} is damaged in line {number}.",
-                    "Restore a copy of it. Under an older copy, the service rejects the references of what it has "
-                    "signed since.",
-                )
+                hint = "Restore a copy. Under an older one, the service rejects the references of what it signed since."
+                raise ConfigurationError(f"The journal {self._path} is damaged in line {number}.", hint)
             self._take_lines([line], self._length)
             self._length += len(line)
 

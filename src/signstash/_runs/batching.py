@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Self
@@ -90,8 +89,7 @@ class Batching:
         """Sign one document. Calls that come while requests are in flight share the next one.
 
         Cancelling a call does not affect the others. A document that was not sent yet is withdrawn; the outcome of one
-        that was sent is recorded in the journal, if there is one, and goes to the next call with the same `Document`
-        object, or to the log if it comes before.
+        that was sent goes to the next call with the same object, or else to the log, and to the journal, if any.
 
         Args:
             document: What to sign.
@@ -109,8 +107,8 @@ class Batching:
         """
         require_document(document)
         options = RequestOptions(description, preservation)
-        places = contextlib.nullcontext() if id(document) in self._waiting else self._places
-        if self._when_full == "raise" and places is self._places and self._places.locked():
+        places = asyncio.Semaphore() if id(document) in self._waiting else self._places  # who left has none any more
+        if self._when_full == "raise" and places.locked():
             problem = f"{self._max_waiting} documents wait or are in flight; {document.name} was not sent."
             raise RateLimitedError(problem, "Try again later.", status_code=429, retryable=True)
         seconds = self._deadline if deadline is None else deadline
@@ -136,7 +134,7 @@ class Batching:
             waiting.is_taken, waiting.sent_as, waiting.maybe_processed = True, left.sent_as, left.maybe_processed
         else:
             self._arrived.append(waiting)
-            self._changed.set()
+        self._changed.set()
         if self._run is None:
             self._run = asyncio.create_task(self._sign_arrived())
         try:

@@ -34,8 +34,7 @@ from .plan import BatchResult, PlannedDocument
 class RunLedger:
     """The records of one run, which may have no journal, and save no files."""
 
-    client_service: str
-    token_server: str
+    client: tuple[str, str]
     journal: Journal | None
     files: SignedFiles | None
     has_callers: bool  # of whom each asks for itself: only what is under way is given twice
@@ -44,8 +43,7 @@ class RunLedger:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        client = (self.client_service, self.token_server)
-        with contextlib.nullcontext(0) if self.journal is None else self.journal._run(client) as self._run:
+        with contextlib.nullcontext(0) if self.journal is None else self.journal._run(*self.client) as self._run:
             yield
 
     async def plan(self, documents: Sequence[Document]) -> list[PlannedDocument | Outcome]:
@@ -62,7 +60,7 @@ class RunLedger:
         try:
             if self.journal is not None:
                 return self._planned_by(self.journal, document)
-            reference = document.reference(self.client_service)
+            reference = document.reference(self.client[0])
             entry = Entry(reference=reference, name=document.name, digest="", state="planned")
             return self._to_be_sent(document, document, entry)
         except (InvalidDocumentError, DocumentNotSavedError) as error:
@@ -83,12 +81,11 @@ class RunLedger:
         is_under_way = (identity := _identity(given, digest)) in self._seen  # before its entry, which may change
         entry = journal._find(own_reference=given.external_reference, digest=digest, name=given.name)
         entry = entry or Entry(reference="", name=given.name, digest=digest, state="planned")
-        was_here = entry.run == self._run and entry.state not in ("planned", "failed") and not self.has_callers
-        if is_under_way or was_here:
+        is_known = entry.state not in ("planned", "failed", "dropped")
+        if is_under_way or (is_known and entry.run == self._run and not self.has_callers):
             problem = f"Document {given.name} is in this run twice, by its contents or its external reference."
             hint = "Give each document once, or give documents that are alike references of your own."
             raise InvalidDocumentError(problem, hint, document=given.name)
-        is_known = entry.state not in ("planned", "failed", "dropped")
         if is_known and digest not in (entry.digest, entry.signed_digest):
             problem = f"Document {given.name}: its external reference {entry.reference!r} was used for other contents."
             raise InvalidDocumentError(problem, "Give a document that changed a new reference.", document=given.name)
@@ -119,7 +116,7 @@ class RunLedger:
         if entry.reference and not (entry.state == "dropped" or (number and entry.used_up)):
             return number, entry.reference
         distinction = journal._distinction(entry.digest, given.name, number + 1)
-        return number + 1, unique_reference(self.client_service, given.name, distinction)
+        return number + 1, unique_reference(self.client[0], given.name, distinction)
 
     def _known(self, journal: Journal, given: Document, entry: Entry) -> Outcome | None:
         """The outcome of a document that the journal knows, or None if it is to be sent or looked up."""
@@ -264,12 +261,9 @@ def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNo
     except DocumentNotSavedError as error:
         return error
     what = "was changed or replaced since" if path.is_file() else "is missing"
-    return DocumentNotSavedError(
-        f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} {what}.",
-        "Restore the file, or fetch the document from the Integration Service. To have it signed again, forget it with "
-        "`signstash failed drop`, or with `drop` of the journal.",
-        external_references=(entry.reference,),
-    )
+    problem = f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} {what}."
+    hint = "Restore it, get it from the Integration Service, or sign it again after `signstash failed drop` or `drop`."
+    return DocumentNotSavedError(problem, hint, external_references=(entry.reference,))
 
 
 @attrs.frozen
@@ -306,7 +300,5 @@ def _is_signed_file(path: Path, entry: Entry) -> bool:
         cause = error.__cause__
         if not isinstance(cause, OSError) or isinstance(cause, FileNotFoundError | NotADirectoryError):
             return False
-        raise DocumentNotSavedError(
-            f"Document {entry.name} ({entry.reference}) is signed, but {error.problem}",
-            "Check path and permissions, then run again.",
-        ) from cause
+        problem = f"Document {entry.name} ({entry.reference}) is signed, but {error.problem}"
+        raise DocumentNotSavedError(problem, "Check path and permissions, then run again.") from cause

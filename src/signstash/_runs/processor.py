@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import attrs
@@ -173,7 +172,6 @@ class BatchProcessor:
             if self.has_ended or not is_wanted:
                 return None
             self.callers.sending(batch.items, True)
-            began = time.monotonic()
             try:
                 await self.ledger.note(batch.items, "sent")
                 began = time.monotonic()
@@ -200,8 +198,7 @@ class BatchProcessor:
             self._count_failure(error)
             if self.unknown_outcomes == "hold" or batch.lost is not None:
                 return BatchResult({item: _held(item, error) for item in batch.items})
-            look_up = self.unknown_outcomes == "look_up"
-            return BatchResult(next=[attrs.evolve(batch, lost=error, look_up=look_up)])
+            return BatchResult(next=[attrs.evolve(batch, lost=error, look_up=self.unknown_outcomes == "look_up")])
         if error.retryable:
             self._count_failure(error)
             if batch.lost is not None:
@@ -227,30 +224,28 @@ class BatchProcessor:
 
     async def _looked_up(self, batch: Batch) -> BatchResult:
         """The result for the documents of the first one's operation; the others follow."""
-        item, *others = batch.items
-        only, rest = attrs.evolve(batch, items=[item]), [attrs.evolve(batch, items=others)] if others else []
-        documents = {each.reference: each.given for each in batch.items}
+        item, documents = batch.items[0], {each.reference: each.given for each in batch.items}
         deadline = Deadline.after(self.signer.exchange.deadline)
         try:
             with call_span("look_up", [item.reference]):
-                look_up = partial(self.signer.look_up, documents, item.folder, deadline)
-                found = await self._retries.run(look_up, deadline)
+                found = await self._retries.run(lambda: self.signer.look_up(documents, item.folder, deadline), deadline)
+            self._failures_since_success = 0
         except SignStashError as error:
             logger.warning("document %s could not be looked up: %s", item.reference, error)
             if isinstance(error, RUN_ENDING_ERRORS):
                 self.end(error)
             elif error.retryable:
                 self._count_failure(error)
-            else:
-                return BatchResult({item: _held(item, batch.lost or error)}, next=rest)
-            return attrs.evolve(self.unresolved(only), next=rest)
-        self._failures_since_success = 0
-        if not found:
-            options = self.callers.options_for(item.given)
-            return BatchResult(next=[attrs.evolve(only, options=options, look_up=False), *rest])
+            if error.retryable or self.has_ended:
+                return self.unresolved(batch)
+            found = {item.reference: _held(item, batch.lost or error)}
         outcomes = {each: found[each.reference] for each in batch.items if each.reference in found}
-        left = [each for each in others if each not in outcomes]
-        return BatchResult(outcomes, next=[attrs.evolve(batch, items=left)] if left else [])
+        others = [each for each in batch.items if each is not item and each not in outcomes]
+        following = [attrs.evolve(batch, items=others)] if others else []
+        if not outcomes:  # the service does not know it: it is sent again
+            options = self.callers.options_for(item.given)
+            following.insert(0, attrs.evolve(batch, items=[item], options=options, look_up=False))
+        return BatchResult(outcomes, next=following)
 
     def _count_failure(self, error: SignStashError) -> None:
         """End the run if requests keep failing, so that no more documents are put at risk."""

@@ -63,9 +63,8 @@ class RunSettings:
             raise ConfigurationError(f"unknown_outcomes is {self.unknown_outcomes!r}.", f"Give one of {choices}.")
         calls = (self.progress, getattr(self.progress, "__call__", None))  # noqa: B004 - of an object, too
         if self.progress is not None and (not callable(self.progress) or any(map(iscoroutinefunction, calls))):
-            raise ConfigurationError(
-                f"progress is {self.progress!r}.", "Give an ordinary function that takes a Progress, without async."
-            )
+            hint = "Give an ordinary function that takes a Progress, without async."
+            raise ConfigurationError(f"progress is {self.progress!r}.", hint)
         if self.journal is not None and not isinstance(self.journal, Journal):
             raise ConfigurationError(f"journal is {self.journal!r}.", "Give a Journal, such as Journal('run.journal').")
         if self.journal is not None and self.save_to is None:
@@ -75,13 +74,8 @@ class RunSettings:
 
     def new_run(self, callers: Callers, limiter: ConcurrencyLimiter | None = None) -> Run:
         """A new run for those who want documents signed, which ends when the client is closed."""
-        ledger = RunLedger(
-            client_service=self.signer.exchange.client_service,
-            token_server=getattr(self.signer.exchange.auth, "_token_host", ""),
-            journal=self.journal,
-            files=self._files(),
-            has_callers=callers.are_waiting,
-        )
+        client = (self.signer.exchange.client_service, getattr(self.signer.exchange.auth, "_token_host", ""))
+        ledger = RunLedger(client=client, journal=self.journal, files=self._files(), has_callers=callers.are_waiting)
         processor = BatchProcessor(
             signer=self.signer,
             ledger=ledger,

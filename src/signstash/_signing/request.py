@@ -62,10 +62,8 @@ def index_by_reference(documents: Sequence[tuple[str, Document]]) -> dict[str, D
     if not documents:
         raise InvalidDocumentError("There is no document to sign.", "Give at least one.")
     if twice := _repeated([reference for reference, _ in documents]):
-        raise InvalidDocumentError(
-            f"Several documents have the external reference {twice[0]!r}.",
-            "Give each its own, and each Document object once: responses are matched by it.",
-        )
+        hint = "Give each its own, and each Document object once: responses are matched by it."
+        raise InvalidDocumentError(f"Several documents have the external reference {twice[0]!r}.", hint)
     return dict(documents)
 
 
@@ -143,11 +141,9 @@ def _described(reference: str, document: Document) -> dict[str, Any]:
 
 def _require_different_names(names: Sequence[str]) -> None:
     if twice := _repeated(names):
-        raise InvalidDocumentError(
-            f"Several documents are named {', '.join(twice[:3])}, so the service could not tell their files apart.",
-            "Give them different names, send them in different requests, or use upload='base64'.",
-            document=twice[0],
-        )
+        problem = f"Several documents are named {', '.join(twice[:3])}; the service could not tell their files apart."
+        hint = "Give them different names, send them in different requests, or use upload='base64'."
+        raise InvalidDocumentError(problem, hint, document=twice[0])
 
 
 def _repeated(texts: Sequence[str]) -> list[str]:

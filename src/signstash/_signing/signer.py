@@ -146,10 +146,7 @@ class Signer:
     async def look_up(
         self, documents: Mapping[str, Document], folder: Path | None, deadline: Deadline
     ) -> Mapping[str, Outcome]:
-        """Ask the Integration Service for the operation of the first document, whose response was lost.
-
-        Returns the outcomes of this and of the other documents that the operation has; none if there is no operation.
-        """
+        """Ask the Integration Service for the operation of the first document, and take all of these that it has."""
         reference = next(iter(documents))
         try:
             found = await operation_id_from(await self.exchange.send(operation_id(reference), deadline))
