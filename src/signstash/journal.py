@@ -88,7 +88,7 @@ class Journal:
     checksum, and is never changed. While the file is open, there is a lock in the same folder (`.lock`), and after a
     full disk a folder of signed documents that could not be saved (`.recovered`).
 
-    One process at a time may use it, not a forked child; and one client service of one token server, its first.
+    One process at a time may use it, not a forked child, and one client service, that of its first run.
 
     Args:
         path: The file. It is created if it does not exist; its folder must.
