@@ -206,8 +206,7 @@ class Journal:
         held = {entry.reference: entry for found in of for entry in self.entries(found)}
         unknown = [reference for reference in references if not isinstance(reference, str) or reference not in held]
         if unknown:
-            problem = f"{unknown[0]!r} is not {' or '.join(of)} in the journal."
-            raise ConfigurationError(problem, "Give references of `entries('held')`.")
+            raise ConfigurationError(f"{unknown[0]!r} is not {' or '.join(of)} in the journal.", "See `entries()`.")
         self._record(
             attrs.evolve(held[reference], state=state, probably_signed=False, reason=None, **changes)
             for reference in dict.fromkeys(references)

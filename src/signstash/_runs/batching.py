@@ -126,8 +126,7 @@ class Batching:
         if self._is_closed:
             raise ConfigurationError("The batching was used after it was closed.", "Use it inside of its `async with`.")
         if self._want(waiting.document):
-            problem = f"Document {waiting.document.name} is being signed already."
-            raise InvalidDocumentError(problem, "Wait for that call, or make another Document.")
+            raise InvalidDocumentError(f"Document {waiting.document.name} is being signed already.", "Await that call.")
         left = self._waiting.get(id(waiting.document))
         self._waiting[id(waiting.document)] = waiting
         if left is not None and left.is_taken:  # by the run, whose outcome is for this caller
