@@ -11,7 +11,7 @@ import attrs
 
 from .._arguments import require_count, require_seconds
 from .._errors.mapping import ErrorContext
-from .._errors.unknown import error_of_run, not_sent_in_time, note_cancellation, response_not_awaited
+from .._errors.unknown import note_cancellation
 from .._signing.request import RequestOptions
 from ..documents import Document, require_document
 from ..errors import ConfigurationError, InvalidDocumentError, RateLimitedError, SignStashError
@@ -20,6 +20,7 @@ from ..options import Preservation
 from ..results import Outcome, SignedDocument
 from ..retries import is_within_call
 from .concurrency import ConcurrencyLimiter
+from .document_errors import error_of_run, not_sent_in_time, response_not_awaited
 from .plan import Callers, PlannedDocument
 from .run import RunSettings, log_unseen
 

@@ -13,7 +13,7 @@ import attrs
 from .. import models
 from .._content.contents import InPath
 from .._content.snapshots import digest_of, snapshot
-from .._errors.unknown import held_before, is_certainly_not_signed
+from .._errors.unknown import is_certainly_not_signed
 from .._event_loop import completed, in_thread
 from .._signing.saving import SignedFiles
 from ..documents import Document, unique_reference
@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..journal import Entry, Journal, State
 from ..results import Outcome, SignedDocument, outcome_of
+from .document_errors import held_before
 from .plan import BatchResult, PlannedDocument
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from .._errors import unknown
+from .._errors.unknown import noted, reference_used_by_failure
 from .._signing.request import index_by_reference
 from .._signing.signer import Signer
 from .._transport.endpoints import Call
@@ -31,6 +31,7 @@ from ..errors import (
 from ..results import Outcome, outcome_of
 from ..retries import Deadline, Retries, RetryPolicy
 from ..settings import UnknownOutcomes
+from . import document_errors
 from .concurrency import ConcurrencyLimiter
 from .ledger import RunLedger
 from .plan import Batch, BatchResult, Callers, PlannedDocument
@@ -100,12 +101,12 @@ class BatchProcessor:
     async def process(self, batch: Batch) -> tuple[list[Outcome], Sequence[Batch]]:
         """Send a batch, or look it up, and record it. Returns the known outcomes, and the batches that follow."""
         references = [item.reference for item in batch.items]
-        with unknown.noted(references, maybe_processed=batch.lost is not None):
+        with noted(references, maybe_processed=batch.lost is not None):
             result = await self._result(batch)
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
         self.callers.sending(unsent, False)
-        with unknown.noted(references, maybe_processed=maybe_processed or bool(result.outcomes)):
+        with noted(references, maybe_processed=maybe_processed or bool(result.outcomes)):
             outcomes, fault = await self.ledger.done(result, unsent)
         if fault is not None:
             self.end(fault)
@@ -142,7 +143,7 @@ class BatchProcessor:
         self._failures_since_success = 0
         certificate_faults = [item.error for item in outcomes if isinstance(item.error, DocumentCertificateError)]
         if len(certificate_faults) == len(outcomes):
-            self.end(unknown.no_certificate(certificate_faults[0], [item.reference for item in batch.items]))
+            self.end(document_errors.no_certificate(certificate_faults[0], [item.reference for item in batch.items]))
         return BatchResult(dict(zip(batch.items, outcomes, strict=True)))
 
     async def _outcomes(self, batch: Batch) -> Sequence[Outcome] | None:
@@ -203,7 +204,9 @@ class BatchProcessor:
             self._count_failure(error)
             if batch.lost is not None:
                 return self.unresolved(batch)
-            return BatchResult({i: outcome_of(i.given, unknown.for_document(error, i.reference)) for i in batch.items})
+            return BatchResult(
+                {i: outcome_of(i.given, document_errors.for_document(error, i.reference)) for i in batch.items}
+            )
         if len(batch.items) > 1:
             # One document is at fault: halving finds it, and the others get signed.
             logger.debug("a request with %d documents was rejected, splitting it: %s", len(batch.items), error)
@@ -215,10 +218,10 @@ class BatchProcessor:
             self._count_failure(error)  # no document is at fault: something else responds at this URL
         if batch.lost is None:
             if isinstance(error, DuplicateReferenceError) and item.failed_before:
-                error = unknown.reference_used_by_failure(item.given.name, item.reference, error)
+                error = reference_used_by_failure(item.given.name, item.reference, error)
             return BatchResult({item: outcome_of(item.given, error)})
         if isinstance(error, DuplicateReferenceError) and not item.is_signed:
-            held = unknown.reference_used(item.given.name, item.reference, error)
+            held = document_errors.reference_used(item.given.name, item.reference, error)
             return BatchResult({item: outcome_of(item.given, held)})
         return BatchResult({item: _held(item, batch.lost)})  # this rejection says nothing about the earlier request
 
@@ -255,5 +258,5 @@ class BatchProcessor:
 
 
 def _held(item: PlannedDocument, cause: SignStashError) -> Outcome:
-    error = unknown.signed_but_lost if item.is_signed else unknown.held_for_review
+    error = document_errors.signed_but_lost if item.is_signed else document_errors.held_for_review
     return outcome_of(item.given, error(item.given.name, item.reference, cause))

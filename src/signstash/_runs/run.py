@@ -17,7 +17,6 @@ import attrs
 
 from .._arguments import require_count, require_flags, require_seconds
 from .._errors.redaction import first_three
-from .._errors.unknown import reason_of, sent_by_an_earlier_run
 from .._event_loop import running_loop
 from .._signing.request import RequestOptions
 from .._signing.saving import SignedFiles
@@ -29,6 +28,7 @@ from ..results import Outcome, Progress
 from ..retries import RetryPolicy, is_within_call
 from ..settings import SaveTo, UnknownOutcomes
 from .concurrency import ConcurrencyLimiter
+from .document_errors import reason_of, sent_by_an_earlier_run
 from .ledger import RunLedger
 from .plan import Batch, Callers, PlannedDocument
 from .processor import BatchProcessor
