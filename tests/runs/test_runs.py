@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import threading
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, nullcontext, suppress
@@ -1568,6 +1569,31 @@ class TestSaving:
         assert error.signed
         assert error.signed.content == mock_signed(PDF)
         assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_run_that_ended_with_an_error_leaves_memory() -> None:
+    async def run(client: SignStash) -> weakref.ref[Document]:
+        documents = pdfs(1)
+
+        async def take(outcomes: AsyncGenerator[Outcome, None]) -> None:
+            async for _ in outcomes:
+                pass
+
+        taking = asyncio.create_task(take(client.sign_all(documents)))
+        with suppress(ClientServiceInactiveError):
+            await taking
+        return weakref.ref(documents[0])
+
+    rejected = httpx.Response(401, json={"errorCode": "1.1.1"})
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(lambda _: rejected)) as http_client,
+        SignStash(BASE_URL, CLIENT_ID, auth=httpx.BasicAuth("a", "b"), http_client=http_client) as client,
+    ):
+        document = await run(client)
+        await asyncio.sleep(0)
+        gc.collect()
+
+        assert document() is None
 
 
 async def test_an_uniterated_run_warns(signstash_mock: MockSignStash) -> None:

@@ -114,18 +114,18 @@ class Run:
     _planning: asyncio.Task[list[PlannedDocument | Outcome]] | None = attrs.field(init=False, default=None)
     _requests: set[asyncio.Task[tuple[list[Outcome], Sequence[Batch]]]] = attrs.field(init=False, factory=set)
     _progress: Progress = attrs.field(init=False, factory=Progress)
-    _is_iterated: bool = attrs.field(init=False, default=False)
+    _iterations: list[float] = attrs.field(init=False, factory=list[float])  # when they began
 
     def started(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
         """The outcomes of documents, with a warning if nobody iterates over them."""
         outcomes = self.outcomes(documents)
-        weakref.finalize(outcomes, self.warn_if_never_iterated).atexit = False
+        weakref.finalize(outcomes, _warn_if_never_iterated, self._iterations).atexit = False
         return outcomes
 
     async def outcomes(self, documents: Iterable[Document] | AsyncIterable[Document]) -> AsyncGenerator[Outcome, None]:
         """The outcome of each document, as soon as it is known."""
         began = time.monotonic()
-        self._is_iterated = True
+        self._iterations.append(began)
         running_loop()  # raises under trio
         with self.ledger.opened():
             reader = DocumentReader(documents, self._changed)
@@ -153,11 +153,6 @@ class Run:
         """Send nothing more, and end pauses between attempts; then raise the fault. What is in flight is awaited."""
         self.processor.end(fault)
         self._changed.set()
-
-    def warn_if_never_iterated(self) -> None:
-        """Warn that nothing was signed, as Python does of a coroutine that was never awaited."""
-        if not self._is_iterated:
-            warnings.warn("sign_all was never iterated: nothing was signed", RuntimeWarning, stacklevel=2)
 
     def _advance(self, reader: DocumentReader) -> bool:
         """Start whatever can be started now; tell whether there is anything left to wait for."""
@@ -316,6 +311,12 @@ def log_unseen(outcomes: Iterable[Outcome]) -> None:
     for what, names in groups.items():
         shown = first_three(names)
         logger.warning("outcome of %s, which nobody waits for: %s", shown, what, extra={"documents": names})
+
+
+def _warn_if_never_iterated(iterations: list[float]) -> None:
+    """Warn that nothing was signed, as Python does of a coroutine that was never awaited."""
+    if not iterations:
+        warnings.warn("sign_all was never iterated: nothing was signed", RuntimeWarning, stacklevel=2)
 
 
 def _adopt_notes(error: BaseException, of_request: BaseException) -> None:
