@@ -478,6 +478,8 @@ class TestArguments:
             (lambda client: client.request(5, "/x"), "method is 5"),
             (lambda client: client.request("G\nET", "/x"), r"method is 'G\\nET'"),
             (lambda client: client.request("GET", 5), "path is 5"),
+            (lambda client: client.request("GET", "/a/%2e%2e/%2e%2e/x"), "path is '/a/%2e%2e/%2e%2e/x'"),
+            (lambda client: client.request("GET", "/a\\..\\..\\b"), "path is "),
             (lambda client: client.request("GET", "/\n"), "path or params"),
             (lambda client: client.request("GET", "/x", params=5), "params is of type int"),
             (lambda client: client.request("GET", "/x", params={"a": "\ud800"}), "path or params"),

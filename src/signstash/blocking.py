@@ -94,8 +94,8 @@ class BlockingSignStash:
         if not isinstance(client, SignStash):
             raise ConfigurationError(f"client is of type {type(client).__name__}.", "Give a SignStash.")
         self.client = client
-        self._lock = threading.Lock()
-        self._closing = threading.RLock()  # a signal handler may close it while this thread does
+        self._lock = threading.RLock()  # a signal handler may close it while this thread starts or closes it
+        self._closing = threading.RLock()
         self._portal: BlockingPortal | None = None
         self._stack = ExitStack()
         self._iterations: dict[asyncio.Task[object], Callable[[], None]] = {}
@@ -131,7 +131,7 @@ class BlockingSignStash:
     def _close(self, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
         with self._lock:
             is_closed, self._closed = self._closed, True
-            stack, self._stack = self._stack, ExitStack()
+            stack = self._stack
         if self._portal is not None and not is_closed:
             stack.callback(self._portal.call, end)
         if os.getpid() == self._process:  # the thread does not exist in a forked process
@@ -141,7 +141,7 @@ class BlockingSignStash:
 
     def _leave_thread_behind(self) -> None:
         """Let nothing in a forked process wait for a thread of its parent, not even the interpreter when it ends."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if self._portal is not None:
             with suppress(StopIteration, RuntimeError):  # it ends; asyncio's debug mode objects to the wrong thread
                 self._portal.stop().send(None)
@@ -198,6 +198,9 @@ class BlockingSignStash:
                 self._stack.callback(self._portal.call, self.client.aclose)
                 self._stack.callback(self._portal.call, self._end_iterations)
                 atexit.register(self._close_at_exit)
+                if self._closed:  # by a signal handler meanwhile
+                    self._stack.close()
+                    raise ConfigurationError("The client was closed meanwhile.", "Make a new one.")
             self._require_own_process()
             return self._portal
 

@@ -7,6 +7,7 @@ import gc
 import logging
 import weakref
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from signstash import (
     OutcomeUnknownError,
     Progress,
     RateLimitedError,
+    RetryPolicy,
     SignedDocument,
     SignStash,
 )
@@ -461,6 +463,75 @@ async def test_a_run_ends_although_a_caller_left_before_its_request_was_rejected
             assert {entry.name: entry.state for entry in journal.entries()} == {"0.pdf": "signed", "1.pdf": "planned"}
 
 
+@pytest.mark.parametrize("has_journal", [False, True])
+async def test_a_caller_that_comes_back_gets_the_outcome_of_its_half_of_a_request(
+    client: SignStash, signstash_mock: MockSignStash, tmp_path: Path, has_journal: bool
+) -> None:
+    good = document(1)
+
+    async def sign(request: httpx.Request) -> httpx.Response:
+        names = [name for name in ("0.pdf", "1.pdf") if name.encode() in request.content]
+        sent.append(names)
+        if len(names) == 2:
+            leaving.cancel()
+            await asyncio.wait([leaving])
+        elif "0.pdf" in names:
+            halved.set()
+            await answers.wait()
+        return httpx.Response(400, json={"errorCode": "0.0.6"}) if "0.pdf" in names else signed_response(request)
+
+    sent: list[list[str]] = []
+    halved, answers = asyncio.Event(), asyncio.Event()
+    signstash_mock.routes.sign.mock(side_effect=sign)
+    with Journal(tmp_path / "run.journal") if has_journal else nullcontext() as journal:
+        async with client.batching(in_flight=1, save_to=tmp_path / "signed", journal=journal) as batching:
+            bad, leaving = (asyncio.create_task(batching.sign(each)) for each in (document(0), good))
+            await halved.wait()
+            again = asyncio.create_task(batching.sign(good))
+            await asyncio.sleep(0)
+            answers.set()
+            assert (await again).name == "1.pdf"
+            await asyncio.wait([bad])
+
+    assert sent == [["0.pdf", "1.pdf"], ["0.pdf"], ["1.pdf"]]
+
+
+async def test_a_deadline_that_ends_between_two_attempts_leaves_no_doubt() -> None:
+    def respond(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"Retry-After": "1"}, json={})
+
+    auth, policy = httpx.BasicAuth("a", "b"), RetryPolicy.interactive()
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(respond)) as http_client,
+        SignStash("http://127.0.0.1:9", "alias", auth=auth, http_client=http_client, retries=policy) as client,
+        client.batching() as batching,
+    ):
+        with pytest.raises(ConnectionFailedError, match="was not processed") as failed:
+            await batching.sign(document(1), deadline=0.05)
+
+    assert not failed.value.maybe_processed
+
+
+async def test_a_file_that_is_replaced_can_be_replaced_again_under_load(
+    client: SignStash, signstash_mock: MockSignStash, tmp_path: Path
+) -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if b"busy.pdf" in request.content:
+            arrived.set()
+            await answers.wait()
+        return signed_response(request)
+
+    arrived, answers = asyncio.Event(), asyncio.Event()
+    signstash_mock.routes.sign.mock(side_effect=answer)
+    async with client.batching(save_to=tmp_path, overwrite=True) as batching:
+        busy = asyncio.create_task(batching.sign(Document.pdf(PDF, name="busy.pdf")))
+        await arrived.wait()
+        for _ in range(2):
+            assert (await batching.sign(Document.pdf(PDF, name="1.pdf"))).saved_as == tmp_path / "1.pdf"
+        answers.set()
+        await busy
+
+
 async def test_withdrawn_documents_leave_memory(client: SignStash, signstash_mock: MockSignStash) -> None:
     arrived, free = asyncio.Event(), asyncio.Event()
 
@@ -498,7 +569,7 @@ async def test_withdrawn_documents_are_not_sent(client: SignStash, signstash_moc
         for _ in range(20):
             await asyncio.sleep(0)
         cancelled.cancel()
-        with pytest.raises(ConnectionFailedError, match="was not sent"):
+        with pytest.raises(ConnectionFailedError, match="was not processed"):
             await batching.sign(document(3), deadline=1e-6)
         leaving = asyncio.create_task(batching.aclose())
         signed = await kept

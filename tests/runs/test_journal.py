@@ -885,6 +885,7 @@ class TestFiles:
         assert isinstance(found["0.pdf"].error, DocumentNotSavedError)
         assert "is signed, but its signed file" in str(found["0.pdf"].error)
         assert "0.pdf is missing" in str(found["0.pdf"].error)
+        assert getattr(found["0.pdf"].error, "maybe_processed", False)
         assert found["1.pdf"].ok
         assert service.sign.call_count == 1
 

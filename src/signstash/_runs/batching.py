@@ -215,12 +215,16 @@ class Batching:
         waiting = self._waiting.get(id(document))
         return waiting is not None and not waiting.result.done()
 
-    def _note_sending(self, items: Sequence[PlannedDocument], maybe_processed: bool) -> None:
+    def _note_sending(self, items: Sequence[PlannedDocument], maybe_processed: bool | None) -> None:
         for item in items:
             if waiting := self._waiting.get(id(item.given)):  # its caller may have left before it was planned
-                waiting.sent_as, waiting.maybe_processed = item.reference, maybe_processed
-                if waiting.result.done() and not maybe_processed:  # its caller left: it is not sent again
+                waiting.sent_as, waiting.maybe_processed = item.reference, bool(maybe_processed)
+                if maybe_processed is False and waiting.result.done():  # its caller left: it is not sent again
                     self._forget(waiting)
+                elif maybe_processed is False and waiting.is_taken:  # another one came meanwhile
+                    waiting.is_taken = False
+                    self._arrived.append(waiting)
+                    self._changed.set()
 
     def _reference(self, waiting: _Waiting) -> str:
         return waiting.sent_as or waiting.document.reference(self._settings.signer.exchange.client_service)

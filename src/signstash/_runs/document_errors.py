@@ -17,7 +17,7 @@ from ..errors import (
 
 
 def not_sent_in_time(name: str, reference: str, seconds: float) -> ConnectionFailedError:
-    problem = f"Document {name} ({reference}) was not sent within {seconds:g} s, because others were in flight."
+    problem = f"Document {name} ({reference}) was not processed within {seconds:g} s."
     hint = "Sign it again later, or give a longer `deadline`."
     return ConnectionFailedError(problem, hint, external_references=(reference,))
 

@@ -98,11 +98,12 @@ class RunLedger:
                 planned = self._to_be_sent(given, document, entry)
             except DocumentNotSavedError as error:
                 if is_known:
+                    error.maybe_processed, error.external_references = True, (reference,)
+                if is_known and isinstance(error.__cause__, FileExistsError):
                     lost = "sent it, and whether it is signed is not known"
                     what = "had it signed" if entry.state == "received" else lost
                     error.problem += f" An earlier run {what} ({reference}): that file may be the signed one."
                     error.hint = "Inspect it; decide with `signstash failed`, or with `requeue`, `settle` or `drop`."
-                    error.maybe_processed, error.external_references = True, (reference,)
                     journal._record([attrs.evolve(entry, state="held", reason=error.problem, run=self._run)])
                 raise
         if isinstance(planned, PlannedDocument) or not self.has_callers:
@@ -195,7 +196,7 @@ class RunLedger:
         faults += self._recorded([*entries, *(self._entry(item, "planned") for item in unsent)])
         for item in {*results, *unsent}.difference(*(batch.items for batch in result.next)):
             self._seen.discard(_identity(item.given, item.entry.digest))
-            if self.files is not None and item.target is not None and item not in results:
+            if self.files is not None and item.target is not None and (item not in results or self.has_callers):
                 self.files.claimed.pop(item.target, None)
         return outcomes, faults[0] if faults else None
 
@@ -264,7 +265,7 @@ def _signed_before(given: Document, entry: Entry) -> SignedDocument | DocumentNo
     what = "was changed or replaced since" if path.is_file() else "is missing"
     problem = f"Document {given.name} ({entry.reference}) is signed, but its signed file {path} {what}."
     hint = "Restore it, get it from the Integration Service, or sign it again after `signstash failed drop` or `drop`."
-    return DocumentNotSavedError(problem, hint, external_references=(entry.reference,))
+    return DocumentNotSavedError(problem, hint, external_references=(entry.reference,), maybe_processed=True)
 
 
 @attrs.frozen
@@ -302,4 +303,5 @@ def _is_signed_file(path: Path, entry: Entry) -> bool:
         if not isinstance(cause, OSError) or isinstance(cause, FileNotFoundError | NotADirectoryError):
             return False
         problem = f"Document {entry.name} ({entry.reference}) is signed, but {error.problem}"
-        raise DocumentNotSavedError(problem, "Check path and permissions, then run again.") from cause
+        hint, references = "Check path and permissions, then run again.", (entry.reference,)
+        raise DocumentNotSavedError(problem, hint, external_references=references, maybe_processed=True) from cause

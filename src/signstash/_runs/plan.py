@@ -28,7 +28,7 @@ class Callers:
 
     options_for: Callable[[Document], RequestOptions]
     is_wanted: Callable[[Document], bool] = lambda _: True
-    sending: Callable[[Sequence[PlannedDocument], bool], None] = lambda *_: None
+    sending: Callable[[Sequence[PlannedDocument], bool | None], None] = lambda *_: None
     are_waiting: bool = False
 
 

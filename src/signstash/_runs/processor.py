@@ -105,9 +105,11 @@ class BatchProcessor:
             result = await self._result(batch)
         maybe_processed = batch.lost is not None or any(later.lost is not None for later in result.next)
         unsent = [] if maybe_processed else [item for item in batch.items if item not in result.outcomes]
-        self.callers.sending(unsent, False)
+        following = {item for later in result.next for item in later.items}
+        self.callers.sending([item for item in unsent if item in following], None)
         with noted(references, maybe_processed=maybe_processed or bool(result.outcomes)):
             outcomes, fault = await self.ledger.done(result, unsent)
+        self.callers.sending([item for item in unsent if item not in following], False)
         if fault is not None:
             self.end(fault)
         self.content_bytes += sum(item.size for item in result.outcomes)
@@ -182,9 +184,10 @@ class BatchProcessor:
                     self.limiter.overloaded()
                 if getattr(error, "maybe_processed", False):
                     if isinstance(error, asyncio.CancelledError):
-                        references = [item.reference for item in batch.items]
-                        logger.warning("%s", error.__notes__[-1], extra={"external_references": references})
+                        text = error.__notes__[-1].removeprefix("signstash: ")
+                        logger.warning("%s", text, extra={"external_references": [i.reference for i in batch.items]})
                 elif batch.lost is None and getattr(error, "retryable", True):  # a cancellation has none
+                    self.callers.sending(batch.items, None)
                     await self.ledger.note(batch.items, "planned")  # before any pause, in which all may end
                 raise
             finally:

@@ -292,6 +292,8 @@ class Run:
         done = [each.result()[0] for each in self._requests if not each.cancelled() and each.exception() is None]
         log_unseen([*known, *(outcome for outcomes in done for outcome in outcomes)])
         ending = cancellation or sys.exception()
+        if isinstance(ending, asyncio.CancelledError):
+            vars(ending).update({"maybe_processed": False, "external_references": (), **vars(ending)})
         for each in self._requests:
             if each.cancelled() and isinstance(ending, asyncio.CancelledError):
                 try:
@@ -306,7 +308,10 @@ def log_unseen(outcomes: Iterable[Outcome]) -> None:
     """Log the outcomes of documents that nobody waits for any more, on one line for each kind of outcome."""
     groups: dict[str, list[str]] = {}
     for outcome in outcomes:
-        what = "signed" if outcome.error is None else f"{reason_of(outcome.error)} {outcome.error.hint}"
+        error, what = outcome.error, "signed"
+        if error is not None:
+            subject = f"document {outcome.document.name} ({', '.join(error.external_references)})"
+            what = f"{reason_of(error)} {error.hint}".replace(subject, "it", 1)
         groups.setdefault(what, []).append(outcome.document.name)
     for what, names in groups.items():
         shown = first_three(names)

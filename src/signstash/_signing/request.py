@@ -77,6 +77,8 @@ def signing_call(
     files: SignedFiles | None,
 ) -> Call:
     """Check documents, and make the call that signs them; see `Signer.prepare`. Blocks."""
+    for document in documents.values():
+        document._read_with(lambda _: None)  # raises for a name that cannot be used, of which others have a part
     if upload == "multipart" and multipart_file_names == "name":
         _require_different_names([document.name for document in documents.values()])
     if files is not None:

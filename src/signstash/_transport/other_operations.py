@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import httpx
 
@@ -48,7 +50,8 @@ class OtherOperations:
         Raises:
             SignStashError: If it failed.
         """
-        if not isinstance(path, str) or not path.startswith("/") or ".." in path.split("/"):
+        parts = re.split(r"[/\\]", unquote(path.partition("?")[0])) if isinstance(path, str) else [".."]
+        if parts[0] or not parts[1:] or ".." in parts:
             raise ConfigurationError(f"path is {path!r}.", "Give a path that begins with / and stays below base_url.")
         return await self._retrying.request(method=method, url=path, json=json, params=params, headers=headers or {})
 

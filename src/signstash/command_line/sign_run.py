@@ -179,7 +179,7 @@ class Signing:
             fields |= {"saved_as": str(file.target), "operation_id": result.operation_id}
             fields["external_reference"] = result.external_reference
         else:
-            status, message = _status(result), of_the_command(str(result))
+            status, message = "failed" if signed_before else _status(result), of_the_command(str(result))
             fields |= {"error": type(result).__name__, "message": message}
             cause = result.problem if status == "in_doubt" else message  # what to do about it is said once, at the end
             self._causes.add(status, file.path, cause, names=names_of(file, result))
