@@ -125,16 +125,17 @@ def not_saved(
 ) -> DocumentNotSavedError:
     """The error for the file of a signed document, or of one that was therefore not sent."""
     so = "" if unsent is None else f", so {unsent.name} was not sent"
-    is_signed, then = ("", "try again") if signed is None else ("It is signed. ", "save it from `signed`")
+    is_signed, then = ("", "try again") if signed is None else ("The document is signed. ", "save it from `signed`")
     if isinstance(error, InvalidDocumentError):
-        problem, hint = error.problem, error.hint.rstrip(".")
+        problem, hint = error.problem, error.hint
     elif isinstance(error, FileExistsError):
-        problem, hint = f"{target} exists already{so}.", "Choose another place, or replace files with overwrite=True"
+        problem = f"{target} exists already{so}."
+        hint = f"Choose another place, or replace files with overwrite=True, then {then}."
     else:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rstrip(".")
         problem = f"{target} cannot be written{so}: {reason}."
-        hint = "Check folder, permissions and space"
-    failure = DocumentNotSavedError(problem, f"{is_signed}{hint}, then {then}.", signed=signed)
+        hint = f"Check folder, permissions and space, then {then}."
+    failure = DocumentNotSavedError(problem, f"{is_signed}{hint}", signed=signed)
     failure.__cause__ = error
     return failure
 

@@ -725,9 +725,7 @@ class TestJournal:
 
         listed = run("failed", "--journal", "j").out
         assert "\nsigned         3\nin doubt       1\nfailed         4\n" in ended.out
-        assert (
-            "`signstash failed --journal j` lists 2 of these documents; the others are not in the journal." in ended.err
-        )
+        assert "`signstash failed --journal j` lists 2 of these documents." in ended.err
         assert "1 document in doubt, " in listed
         assert "2 documents failed, not signed:" in listed
 
@@ -880,7 +878,7 @@ class TestJournal:
         planned = run(*sign, "--dry-run").out
         planned_anyway = run(*sign, "--dry-run", "--unknown", "send_again").out
 
-        assert planned.count("passed over") == 2
+        assert planned.count("in doubt ") == 2
         assert planned_anyway.count("planned") == 2
 
     def test_a_missing_journal_is_not_created(self, folder: Path, run: Run) -> None:

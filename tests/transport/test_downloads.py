@@ -630,7 +630,7 @@ class TestSaveTo:
         assert failed.value.signed is not None
         assert failed.value.external_references == (failed.value.signed.external_reference,)
         assert (failed.value.maybe_processed, failed.value.retryable) == (True, False)
-        assert failed.value.hint.startswith("It is signed. ")
+        assert failed.value.hint.startswith("The document is signed. ")
         assert failed.value.signed.content == mock_signed(content, binary=True)
 
     async def test_a_document_that_was_not_saved_can_be_saved_in_the_same_folder_more_than_once(

@@ -110,7 +110,7 @@ class Batching:
         options = RequestOptions(description, preservation)
         places = asyncio.Semaphore() if id(document) in self._waiting else self._places  # who left has none any more
         if self._when_full == "raise" and places.locked():
-            problem = f"{self._max_waiting} documents wait or are in flight; {document.name} was not sent."
+            problem = f"{document.name} was not sent: `max_waiting` ({self._max_waiting}) is reached."
             raise RateLimitedError(problem, "Try again later.", status_code=429, retryable=True)
         seconds = self._deadline if deadline is None else deadline
         require_seconds("deadline", seconds)

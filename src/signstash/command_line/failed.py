@@ -136,8 +136,8 @@ def main(arguments: Sequence[str], *, program: str) -> int:
         known = {*in_doubt, *(entry.reference for entry in journal.entries("signed") if given.action == "drop")}
         if unknown := [reference for reference in references if reference not in known]:
             raise ConfigurationError(
-                f"{unknown[0]!r} is not held in the journal.",
-                f"Give references that `signstash failed --journal {shlex.quote(str(given.journal))}` lists as held.",
+                f"{unknown[0]!r} is not {'held or signed' if given.action == 'drop' else 'held'} in the journal.",
+                f"Give references that `signstash failed --journal {shlex.quote(str(given.journal))}` lists.",
             )
         change = {"retry": journal.requeue, "settle": journal.settle, "drop": journal.drop}[given.action]
         change(*references)

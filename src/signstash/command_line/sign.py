@@ -118,11 +118,13 @@ def _show_plan(files: Sequence[PlannedFile], remarks: Sequence[str], given: argp
             status, remark = "failed", f": {file.problem}"
         elif (entry := entries.get(file)) is not None and entry.state in known:
             status, remark = "passed_over", ": the journal knows it"
-            if (lost := lost_file(entry)) is not None:
+            if entry.state in ("held", "sent"):
+                status, remark = "in_doubt", ": it may be signed, and is not sent (see `signstash failed`)"
+            elif (lost := lost_file(entry)) is not None:
                 status, remark = "failed", f": it is signed, but {printable(lost)} is missing or was replaced"
         elif os.path.lexists(file.target) and not given.force:
             status, remark = "failed", ": it exists already (--force replaces it)"
-        problems += status == "failed"
+        problems += status in ("failed", "in_doubt")
         fields = {"status": status, "file": str(file.path), "saved_as": str(file.target), "bytes": file.size}
         paths = f"{printable(file.path)} ({size_of(file.size)}) -> {printable(file.target)}"
         lines.result(f"{status_column(status)}{paths}{remark}", fields)

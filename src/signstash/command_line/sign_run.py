@@ -244,7 +244,7 @@ class Signing:
             listed = sum(states.get(real_path(file.target)) == "failed" for file in self._failed)
             text = "Failed: fix the causes above, then run the same command again."
             if listed < len(self._failed):
-                text += f" `{journal}` lists {listed or 'none'} of these documents; the others are not in the journal."
+                text += f" `{journal}` lists {listed or 'none'} of these documents."
             yield text
         if self._counts["not_sent"] and (self.journal is not None or not self._counts["in_doubt"]):
             first = "" if fault is None else "a fault that concerns all documents ended the run. Fix it, then "
