@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 from collections.abc import AsyncIterable, Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar, Unpack
 
@@ -128,8 +127,14 @@ class Document:
             contents = contents_of(source)
         except InvalidDocumentError as error:
             raise _named(error, name, options.get("external_reference")) from None
-        document = partial(cls, contents=contents, name_problem=problem)
-        return document(name=name, content_type=media_type, signature=signature, external_reference=reference)
+        return cls(
+            name=name,
+            content_type=media_type,
+            signature=signature,
+            external_reference=reference,
+            contents=contents,
+            name_problem=problem,
+        )
 
     def reference(self, client_service: str) -> str:
         """The external reference under which a client service sends the document.

@@ -53,7 +53,7 @@ MODULES = {
 }
 LINES = {name: len(path.read_text("utf-8").splitlines()) for name, path in MODULES.items()}
 CORE = {name: lines for name, lines in LINES.items() if room_of(name) not in NOT_CORE}
-CORE_LIMIT = 8_860
+CORE_LIMIT = 8_862
 THIN_LIMIT = 2_590
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS.split("\n")) for room in floor.split()}
 
