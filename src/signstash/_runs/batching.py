@@ -146,9 +146,9 @@ class Batching:
             note_cancellation(error, context, maybe_processed=waiting.maybe_processed)
             raise
         finally:
-            if waiting in self._arrived:  # it need not stay in memory
-                self._arrived.remove(waiting)
             if not waiting.is_taken:
+                if waiting in self._arrived:  # it need not stay in memory
+                    self._arrived.remove(waiting)
                 self._forget(waiting)
 
     def _forget(self, waiting: _Waiting) -> None:

@@ -21,8 +21,8 @@ class Callers:
     Attributes:
         options_for: The request options of a document. Documents with different ones are in different requests.
         is_wanted: Whether a document that is about to be sent is still wanted.
-        sending: Is called when documents are sent, or an earlier run is known to have sent them; with False, when they
-            were certainly not processed.
+        sending: Is called when documents are sent, or an earlier run is known to have sent them; with None, when they
+            were not processed and follow in another request; with False, when they are not sent any more.
         are_waiting: Whether somebody waits for each document, and not for the end of the run.
     """
 
